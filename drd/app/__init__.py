@@ -1,0 +1,1 @@
+"""The composition root: finds the kinds, builds every part, and alone knows them all."""

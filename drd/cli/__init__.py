@@ -1,0 +1,1 @@
+"""What people type: the commands, their options, and how answers are shown."""

@@ -1,0 +1,1 @@
+"""The only code that touches an outside program or library."""

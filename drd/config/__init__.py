@@ -1,0 +1,1 @@
+"""Settings and YAML files: reading them with positions, checking them, and naming every error."""

@@ -1,0 +1,1 @@
+"""The control loops: observe, decide, journal, act; one loop a file."""

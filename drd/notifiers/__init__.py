@@ -1,0 +1,1 @@
+"""The ways in which people can be told, one file a kind."""

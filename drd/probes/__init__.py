@@ -1,0 +1,1 @@
+"""The kinds of questions that a node can be asked, one file a kind."""

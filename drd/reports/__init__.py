@@ -1,0 +1,1 @@
+"""Rendering: metrics, timelines and evidence, from what the journal says."""

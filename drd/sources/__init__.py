@@ -1,0 +1,1 @@
+"""The kinds of things that can be protected, one file a kind."""

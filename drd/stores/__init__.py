@@ -1,0 +1,1 @@
+"""The kinds of places that hold a restic repository, one file a kind."""
