@@ -1,0 +1,131 @@
+"""What can be restored, from where, and how well that is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from drd.core.policy import Cause, Mode, Outcome
+
+
+class Standing(StrEnum):
+    """How well a copy is known: claimed until a restore has read it."""
+
+    CLAIMED = "claimed"
+    PROVEN = "proven"
+    DAMAGED = "damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One snapshot of one part of a recovery point in one store."""
+
+    store: str
+    part: str
+    snapshot_id: str
+    standing: Standing = Standing.CLAIMED
+    proven_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryPoint:
+    """A moment to which a service can be put back: one run's snapshots, in every store that holds them.
+
+    `moment` is when reading began. Only a point whose `outcome` is succeeded counts for objectives and retention.
+    """
+
+    policy: str
+    run: str
+    mode: Mode
+    moment: datetime
+    outcome: Outcome
+    total_bytes: int
+    total_files: int
+    copies: tuple[Copy, ...]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it holds all that it was asked to hold, in at least one copy that is not damaged."""
+        return self.outcome is Outcome.SUCCEEDED and any(copy.standing is not Standing.DAMAGED for copy in self.copies)
+
+    @property
+    def stores(self) -> tuple[str, ...]:
+        """The stores that hold an undamaged copy."""
+        return tuple(dict.fromkeys(copy.store for copy in self.copies if copy.standing is not Standing.DAMAGED))
+
+    def copy_in(self, store: str) -> Copy | None:
+        """The undamaged copy in `store`, if there is one."""
+        return next((c for c in self.copies if c.store == store and c.standing is not Standing.DAMAGED), None)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One execution of a policy, as far as the journal tells."""
+
+    run: str
+    policy: str
+    mode: Mode
+    cause: Cause
+    started: datetime
+    finished: datetime | None = None
+    outcome: Outcome | None = None
+    message: str = ""
+    hint: str = ""
+    added_bytes: int = 0
+    total_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRecord:
+    """What the journal knows of a policy, which is all that the scheduler decides by."""
+
+    policy: str
+    created: datetime
+    last_start: dict[Mode, datetime]
+    """Newest start of each mode, whatever became of it."""
+    last_success_start: dict[Mode, datetime]
+    """Newest start of each mode among the runs that succeeded."""
+    last_run: RunRecord | None
+    failures_in_a_row: int
+    runs: int
+    failures: int
+    last_total_bytes: int | None
+    """Size of what the last good run saved: what the shrink guard compares with."""
+    last_success_finished: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRecord:
+    """What the journal knows of a store."""
+
+    store: str
+    repository_id: str | None
+    away_since: datetime | None
+    last_checked: datetime | None
+    check_sound: bool | None
+    last_pruned: datetime | None
+    last_reconciled: datetime | None
+    hold: str | None
+    """Why nothing may be forgotten there, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Work that a person has stopped for a time; it ends by itself."""
+
+    policy: str
+    what: str
+    until: datetime
+    reason: str
+    by: str
+
+
+def newest_good(points: tuple[RecoveryPoint, ...], at: datetime | None = None, store: str | None = None) -> RecoveryPoint | None:
+    """The newest good point not after `at` (and with a copy in `store`), or None."""
+    fitting = [
+        point
+        for point in points
+        if point.is_good and (at is None or point.moment <= at) and (store is None or store in point.stores)
+    ]
+    return max(fitting, key=lambda point: point.moment, default=None)

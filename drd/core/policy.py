@@ -1,0 +1,171 @@
+"""What a policy promises and how it is kept: the domain's values, which are also the YAML schema of a policy file.
+
+The `source:` of a policy names kinds, which the core does not know: the configuration adds it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from drd.core.kinds import Model
+from drd.core.units import Distance, Duration, Share
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+"""Lower-case letters, digits and hyphens: names stand in metrics, tags and file names."""
+
+
+class Mode(StrEnum):
+    """A full reads everything again; an incremental reads what changed."""
+
+    FULL = "full"
+    INCREMENTAL = "incremental"
+
+
+class Cause(StrEnum):
+    """Why a run was started."""
+
+    SCHEDULE = "schedule"
+    CATCH_UP = "catch-up"
+    MANUAL = "manual"
+    WEBHOOK = "webhook"
+    ALERT = "alert"
+    HEALTH = "health"
+
+
+class Outcome(StrEnum):
+    """How a run ended. Only `succeeded` moves the recovery point."""
+
+    SUCCEEDED = "succeeded"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+class DisasterClass(StrEnum):
+    """What happened, which decides the strategy of recovery."""
+
+    PROCESS = "process"
+    HARDWARE = "hardware"
+    SITE = "site"
+    REGION = "region"
+    CORRUPTION = "corruption"
+
+
+class Objectives(Model):
+    """What was promised to the users of the service."""
+
+    rto: Duration | None = None
+    """From an outage's first symptom until the service answers its users again."""
+    rpo: Duration | None = None
+    """Newest data that may be lost."""
+    full_restore: Duration | None = None
+    """Everything back on empty machines."""
+    downtime: str | None = None
+    """Interruption that is allowed, as `4h per year`."""
+
+
+class Timing(Model):
+    """When a run is due: exactly one of `cron` and `every`."""
+
+    cron: str | None = None
+    """crontab(5), in the configuration's time zone."""
+    every: Duration | None = None
+    """Elapsed time since the last start."""
+    spread: Duration = Field(default="0s", validate_default=True)
+    """Runs start up to this much later, always the same for a policy and slot, so that not all start at once."""
+
+
+class Keep(Model):
+    """How many recovery points are kept, as restic's `--keep-*`; the newest good one is kept whatever this says."""
+
+    last: Annotated[int, Field(ge=0)] = 0
+    hourly: Annotated[int, Field(ge=0)] = 0
+    daily: Annotated[int, Field(ge=0)] = 0
+    weekly: Annotated[int, Field(ge=0)] = 0
+    monthly: Annotated[int, Field(ge=0)] = 0
+    yearly: Annotated[int, Field(ge=0)] = 0
+    within: Duration | None = None
+    """Everything younger than this is kept."""
+
+
+class Require(Model):
+    """What the copies of a recovery point must amount to; checked when the file is read, and all the time."""
+
+    copies: Annotated[int, Field(ge=1)] = 1
+    offsite: Annotated[int, Field(ge=0)] = 0
+    """How many of them at another site than this daemon's."""
+    distance: Distance | None = None
+    """How far away an off-site copy must be at least, along the great circle."""
+    immutable: Annotated[int, Field(ge=0)] = 0
+    """How many of them in stores that nobody can delete from before their time."""
+
+
+class Guard(Model):
+    """When a run that looks like success is not."""
+
+    shrink: Share = Field(default="50 %", validate_default=True)
+    """A run that saves this much less than the last good one fails loudly."""
+    allow_empty: bool = False
+    """Whether a source without a single file is a success."""
+
+
+class Window(Model):
+    """When and how gently a backup may run."""
+
+    not_: Annotated[str | tuple[str, ...], Field(alias="not")] = ()
+    """Local times in which nothing starts, as `09:00-11:00` or `Sun 03:00-04:00`."""
+    cpu: Share | None = None
+    """Nothing starts while the machine's processors are busier than this, and restic gets no more than this of them."""
+    memory: Share | None = None
+    """Nothing starts while less than this share of the machine's memory is free."""
+    io: Annotated[str | None, Field(pattern="^(normal|idle)$")] = None
+    """`idle` lets every other reader and writer go first."""
+
+
+class BackupPlan(Model):
+    """How a service is backed up; the configuration adds `source`."""
+
+    full: Timing | None = None
+    incremental: Timing | None = None
+    catch_up: bool = True
+    """A run that was missed while the machine was off is made up for, once."""
+    to: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Stores, in order: the source is read once, into the first that is reachable."""
+    keep: Keep
+    require: Require = Require()
+    guard: Guard = Guard()
+    window: Window = Window()
+    deadline: Duration = Field(default="24h", validate_default=True)
+    """A run is stopped when it has taken this long."""
+    stall: Duration = Field(default="15m", validate_default=True)
+    """A run is stopped when nothing has moved for this long."""
+
+
+class Disaster(Model):
+    """What is done about one class of disaster, and its own objectives."""
+
+    runbook: Name
+    rto: Duration | None = None
+    rpo: Duration | None = None
+
+
+class Policy(Model):
+    """What protects one service."""
+
+    policy: Name
+    description: str = ""
+    owner: str | None = None
+    """A name under `people:`."""
+    objectives: Objectives = Objectives()
+    nodes: tuple[Name, ...] = ()
+    backup: BackupPlan
+    disasters: dict[DisasterClass, Disaster] = {}
+
+    @property
+    def name(self) -> str:
+        """What the policy is called."""
+        return self.policy

@@ -1,0 +1,40 @@
+"""References to secrets. A secret never stands in YAML; a reference says where it is read when it is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from drd.core.kinds import Model
+
+
+class SecretReference(Model):
+    """Where a secret is read: exactly one of the four keys."""
+
+    credential: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")] | None = None
+    """A systemd credential (`LoadCredential=`), read from `$CREDENTIALS_DIRECTORY`."""
+    file: Path | None = None
+    """A file that only drd can read; a trailing line end is dropped."""
+    env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    """A variable of the daemon's own environment."""
+    command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """A program and its arguments; its standard output is the secret."""
+
+    @model_validator(mode="after")
+    def _names_exactly_one_place(self) -> SecretReference:
+        named = [key for key in ("credential", "file", "env", "command") if getattr(self, key) is not None]
+        if len(named) != 1:
+            raise ValueError("name exactly one of credential, file, env or command")
+        return self
+
+    def summary(self) -> str:
+        """Where the secret is read, for messages: never the secret itself."""
+        if self.credential is not None:
+            return f"credential {self.credential}"
+        if self.file is not None:
+            return f"file {self.file}"
+        if self.env is not None:
+            return f"environment variable {self.env}"
+        return f"command {self.command[0] if self.command else ''}"

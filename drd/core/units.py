@@ -1,0 +1,128 @@
+"""Quantities as people write them: durations, sizes, rates, distances and shares always carry a unit.
+
+A bare number is an error that names the likely unit: `every: 15` could be seconds or minutes, and a backup that runs at
+the wrong one is found out on the day it is needed.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31_536_000.0}
+_BYTES = {
+    "B": 1,
+    "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
+}  # fmt: skip
+_METRES = {"m": 1.0, "km": 1000.0, "mi": 1609.344}
+_QUANTITY = re.compile(r"\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[A-Za-z%/]*)\s*")
+
+
+def parse_duration(text: object) -> timedelta:
+    """`30s`, `15m`, `1h 30m`, `250ms`, `14d` → a duration. Raises ValueError that says what to write."""
+    if isinstance(text, timedelta):
+        return text
+    parts = _split(text, "a duration", "30s, 15m, 2h or 7d", "s", _SECONDS)
+    return timedelta(seconds=sum(number * _SECONDS[unit] for number, unit in parts))
+
+
+def parse_size(text: object) -> int:
+    """`64 MiB` → bytes. Raises ValueError that says what to write."""
+    if isinstance(text, int) and not isinstance(text, bool) and text == 0:
+        return 0
+    [(number, unit)] = _split(text, "a size", "64 MiB or 2 GB", "MiB", _BYTES, many=False)
+    return round(number * _BYTES[unit])
+
+
+def parse_rate(text: object) -> int:
+    """`50 MiB/s` → bytes a second. Raises ValueError that says what to write."""
+    rates = {f"{unit}/s": factor for unit, factor in _BYTES.items()}
+    [(number, unit)] = _split(text, "a rate", "50 MiB/s", "MiB/s", rates, many=False)
+    return round(number * rates[unit])
+
+
+def parse_distance(text: object) -> float:
+    """`500 km` → metres. Raises ValueError that says what to write."""
+    if isinstance(text, float):
+        return text
+    [(number, unit)] = _split(text, "a distance", "500 km", "km", _METRES, many=False)
+    return number * _METRES[unit]
+
+
+def parse_share(text: object) -> float:
+    """`30 %` → 0.3. Raises ValueError that says what to write."""
+    if isinstance(text, float) and 0 <= text <= 1:
+        return text
+    [(number, _)] = _split(text, "a share", "30 %", "%", {"%": 0.01}, many=False)
+    if number > 100:
+        raise ValueError("a share is between 0 % and 100 %")
+    return number / 100
+
+
+def format_duration(value: timedelta) -> str:
+    """The shortest exact way to write a duration, as `1h 30m`; sub-second parts in ms."""
+    milliseconds = round(value.total_seconds() * 1000)
+    if milliseconds == 0:
+        return "0s"
+    words: list[str] = []
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, milliseconds = divmod(milliseconds, size)
+        if count:
+            words.append(f"{count}{unit}")
+    return " ".join(words)
+
+
+def format_size(value: float) -> str:
+    """A size for people, in binary units with three figures, as `1.25 GiB`."""
+    amount = float(value)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(amount) < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.3g} {unit}"
+        amount /= 1024
+    return f"{amount:.3g} TiB"
+
+
+def _split(
+    text: object, what: str, example: str, likely: str, units: dict[str, float] | dict[str, int], many: bool = True
+) -> list[tuple[float, str]]:
+    if isinstance(text, bool) or not isinstance(text, str | int | float):
+        raise ValueError(f"{what} is written like {example}")
+    if not isinstance(text, str):
+        raise ValueError(f"{what} needs a unit: write {text}{'' if len(likely) == 1 else ' '}{likely}")
+    found: list[tuple[float, str]] = []
+    position = 0
+    while position < len(text) and (match := _QUANTITY.match(text, position)):
+        number, unit = match["number"], match["unit"]
+        if not unit:
+            raise ValueError(f"{what} needs a unit: write {text.strip()}{'' if len(likely) == 1 else ' '}{likely}")
+        if unit not in units:
+            raise ValueError(f"{unit!r} is no unit of {what.split(' ', 1)[1]}; write one of {', '.join(units)}")
+        found.append((float(number), unit))
+        position = match.end()
+    if not found or position < len(text) or (len(found) > 1 and not many):
+        raise ValueError(f"{what} is written like {example}")
+    return found
+
+
+def _schema(pattern: str, example: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, when_used="json"),
+    _schema(r"^(\d+(\.\d+)?\s*(ms|s|m|h|d|w|y)\s*)+$", "15m"),
+]
+Size = Annotated[int, BeforeValidator(parse_size), _schema(r"^\d+(\.\d+)?\s*([kMGT]?B|[KMGT]iB)$", "64 MiB")]
+"""Bytes."""
+Rate = Annotated[int, BeforeValidator(parse_rate), _schema(r"^\d+(\.\d+)?\s*([kMGT]?B|[KMGT]iB)/s$", "50 MiB/s")]
+"""Bytes a second."""
+Distance = Annotated[float, BeforeValidator(parse_distance), _schema(r"^\d+(\.\d+)?\s*(m|km|mi)$", "500 km")]
+"""Metres."""
+Share = Annotated[float, BeforeValidator(parse_share), _schema(r"^\d+(\.\d+)?\s*%$", "30 %")]
+"""0 to 1."""

@@ -1,0 +1,160 @@
+"""What can be asked of drd, by its command line, over its control socket, or in-process without a daemon."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from drd.core.policy import Mode, Outcome
+
+
+class Message(BaseModel):
+    """A value that crosses the control socket as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StoreStatus(Message):
+    """One store, as `drd status` shows it."""
+
+    name: str
+    kind: str
+    site: str
+    distance_km: float
+    state: Literal["ok", "away", "never used", "damaged", "held"]
+    note: str = ""
+    free_bytes: int | None = None
+    last_checked: datetime | None = None
+    mirror_of: str | None = None
+
+
+class CopyStatus(Message):
+    """The newest good recovery point of a policy in one store."""
+
+    store: str
+    moment: datetime | None
+    proven_at: datetime | None = None
+    points: int = 0
+
+
+class PolicyStatus(Message):
+    """One policy, as `drd status` shows it."""
+
+    name: str
+    description: str = ""
+    state: Literal["ok", "running", "late", "failed", "incomplete", "never run", "paused", "held"]
+    note: str = ""
+    hint: str = ""
+    rpo: timedelta | None = None
+    copies: tuple[CopyStatus, ...] = ()
+    next_run: datetime | None = None
+    next_mode: Mode | None = None
+    running: str | None = None
+    last_outcome: Outcome | None = None
+    last_finished: datetime | None = None
+
+
+class Status(Message):
+    """Everything at a glance."""
+
+    daemon: str
+    version: str
+    running: bool
+    site: str
+    since: datetime | None
+    policies: tuple[PolicyStatus, ...]
+    stores: tuple[StoreStatus, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class PointStatus(Message):
+    """One recovery point."""
+
+    run: str
+    mode: Mode
+    moment: datetime
+    outcome: Outcome
+    total_bytes: int
+    total_files: int
+    stores: tuple[str, ...]
+    proven_in: tuple[str, ...] = ()
+    why_kept: dict[str, tuple[str, ...]] = {}
+    """Store → restic's reasons; only with `why`."""
+
+
+class Step(Message):
+    """One line of what long work reports while it goes on."""
+
+    kind: Literal["started", "progress", "fact", "finished"]
+    run: str = ""
+    text: str = ""
+    phase: str = ""
+    done_bytes: int = 0
+    total_bytes: int = 0
+    done_files: int = 0
+    total_files: int = 0
+    outcome: Outcome | None = None
+    message: str = ""
+    hint: str = ""
+    exit_code: int = 0
+    result: dict[str, Any] = {}
+
+
+class ForgetLine(Message):
+    """What retention would do with one snapshot, or why it may not."""
+
+    policy: str
+    store: str
+    snapshot_id: str
+    moment: datetime
+    action: Literal["keep", "forget", "guarded"]
+    reasons: tuple[str, ...] = ()
+
+
+class Control(Protocol):
+    """The questions and orders that drd takes. Orders that take long answer with a stream of steps."""
+
+    async def status(self) -> Status:
+        """Everything at a glance."""
+        ...
+
+    def backup(self, policy: str, full: bool, by: str) -> AsyncIterator[Step]:
+        """Run a policy now, or join the run that is under way."""
+        ...
+
+    async def points(self, policy: str, why: bool) -> tuple[PointStatus, ...]:
+        """The recovery points of a policy, newest first."""
+        ...
+
+    def restore(
+        self, policy: str, at: datetime | None, target: str, include: tuple[str, ...], store: str | None, by: str
+    ) -> AsyncIterator[Step]:
+        """Bring a policy's data back; `at` None means the newest good point; `target` `beside` means next to the source."""
+        ...
+
+    async def forget_plan(self, policy: str) -> tuple[ForgetLine, ...]:
+        """What retention would do now in each store, with reasons."""
+        ...
+
+    def forget(self, policy: str, by: str) -> AsyncIterator[Step]:
+        """Apply retention now."""
+        ...
+
+    async def explain(self, policy: str) -> tuple[str, ...]:
+        """What drd would do with a policy now and why, as lines for people."""
+        ...
+
+    async def pause(self, policy: str, what: str, until: datetime, reason: str, by: str) -> None:
+        """Stop work for a time."""
+        ...
+
+    async def resume(self, policy: str, by: str) -> None:
+        """End a pause before its time."""
+        ...
+
+    async def reload(self) -> tuple[str, ...]:
+        """Read the configuration again; returns what changed, raises `UsageError` with all errors when it is wrong."""
+        ...

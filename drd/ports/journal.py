@@ -1,0 +1,99 @@
+"""The record of all facts, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RunRecord, StoreRecord
+from drd.core.events import Body, Event
+
+Observer = Callable[[Event], None]
+"""Called on the event loop after an event is durable; it must not block and must not raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of the chain."""
+
+    sequence: int
+    digest: str
+    segment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What verifying the chain found. `sequence` and `problem` name the first event that does not fit."""
+
+    sound: bool
+    events: int
+    sequence: int | None = None
+    problem: str = ""
+
+
+class Journal(Protocol):
+    """Append-only, hash-chained, durable when `append` returns."""
+
+    async def append(self, *bodies: Body, run: str | None = None) -> tuple[Event, ...]:
+        """Write facts in one transaction, with their projections, and tell the observers.
+
+        Raises `StateFull` when even without the ballast there is no room.
+        """
+        ...
+
+    def observe(self, observer: Observer) -> None:
+        """Have `observer` called for each event from now on."""
+        ...
+
+    async def head(self) -> Head:
+        """The last event's place and digest."""
+        ...
+
+
+class JournalReader(Protocol):
+    """Reading the chain; safe beside a writer."""
+
+    def events(self, after: int = 0, newest: int | None = None, run: str | None = None, kind: str | None = None) -> Iterator[Event]:
+        """Events in order, from every segment; with `newest`, only the last so many that fit. Blocking: use a thread."""
+        ...
+
+    def verify(self) -> Verdict:
+        """Walk the whole chain through all segments. Blocking: use a thread."""
+        ...
+
+
+class Catalogue(Protocol):
+    """Projections of the journal, always as new as its last event."""
+
+    async def policies(self) -> dict[str, PolicyRecord]:
+        """Every policy that is protected now, by name."""
+        ...
+
+    async def stores(self) -> dict[str, StoreRecord]:
+        """Every store that was ever used, by name."""
+        ...
+
+    async def points(self, policy: str) -> tuple[RecoveryPoint, ...]:
+        """The recovery points of a policy, oldest first."""
+        ...
+
+    async def newest_points(self) -> dict[tuple[str, str], RecoveryPoint]:
+        """(policy, store) → the newest good point with an undamaged copy there: what metrics and status need."""
+        ...
+
+    async def uncopied(self, policy: str, store: str) -> tuple[RecoveryPoint, ...]:
+        """Good or incomplete points that have a copy somewhere but none in `store`, oldest first."""
+        ...
+
+    async def unfinished(self) -> tuple[RunRecord, ...]:
+        """Runs that began and whose end nobody recorded."""
+        ...
+
+    async def runs(self, policy: str | None = None, newest: int = 20) -> tuple[RunRecord, ...]:
+        """The newest runs, newest first."""
+        ...
+
+    async def pauses(self) -> tuple[Pause, ...]:
+        """Pauses that were not ended; whether they are over is a question of time."""
+        ...

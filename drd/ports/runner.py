@@ -1,0 +1,76 @@
+"""Running programs. One await is one child's life, and the child dies with the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal, Protocol
+
+Stream = Literal["stdout", "stderr"]
+OnLine = Callable[[Stream, bytes], None]
+"""Called for each whole line, without its line end, on the event loop; it must not block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program to run.
+
+    `secrets` are handed over as readable file descriptors: each occurrence of `{name}` in `environment` values or in
+    `argv` is replaced by the path (`/dev/fd/N`) under which the child can read that secret, as often as it likes.
+    The child's environment is exactly `environment`: nothing is inherited.
+    """
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    working_directory: Path | None = None
+    user: str | None = None
+    deadline: timedelta = timedelta(minutes=5)
+    """The child is stopped when it has run this long."""
+    stall: timedelta | None = None
+    """The child is stopped when it has written no line for this long."""
+    stop_signals: tuple[tuple[int, timedelta], ...] = ((2, timedelta(seconds=15)), (15, timedelta(seconds=10)))
+    """Signals sent to the child's process group, each with the time it gets before the next; SIGKILL comes last."""
+    standard_input: bytes | None = None
+    """Bytes for the child's standard input; None means `/dev/null`. Never a place for a secret that argv would show."""
+    io_idle: bool = False
+    """Run in the idle class of input and output, and with a low processor priority."""
+    output: Path | None = None
+    """Where standard output goes when it is data instead of lines; `on_line` then sees standard error only."""
+
+
+class Ending(StrEnum):
+    """Why a child's life ended."""
+
+    EXITED = "exited"
+    CANCELLED = "cancelled"
+    DEADLINE = "deadline"
+    STALLED = "stalled"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a child's life ended. `code` is its exit status, or minus the signal that killed it."""
+
+    code: int
+    ending: Ending
+    seconds: float
+    stderr_tail: str = ""
+    """The last few kilobytes of standard error, decoded, never holding one of the command's secrets."""
+    processor_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+
+class Runner(Protocol):
+    """Runs programs."""
+
+    async def run(self, command: Command, on_line: OnLine | None = None) -> Ended:
+        """Run `command` to its end.
+
+        Cancelling the await stops the child by its `stop_signals`, waits until its whole process group is gone, and then
+        raises `CancelledError`. Raises `ProgramMissing` when the program is not there.
+        """
+        ...

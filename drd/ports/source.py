@@ -1,0 +1,31 @@
+"""Things that are protected."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from drd.core.kinds import Spec
+from drd.ports.repository import FilesToSave, StreamToSave
+from drd.ports.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A source that was looked at and may be read now."""
+
+    content: FilesToSave | StreamToSave
+    note: str = ""
+    """What a person should know about this run, as a file system that was left out."""
+
+
+class Source(Spec):
+    """One thing that is protected; a policy with several makes one recovery point of several parts."""
+
+    @abstractmethod
+    def opened(self, world: World) -> AbstractAsyncContextManager[Prepared]:
+        """Make the source ready to be read, and put things right afterwards.
+
+        Entering raises `SourceRefused` when it is missing, empty, unreadable or not mounted.
+        """

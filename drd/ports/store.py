@@ -1,0 +1,136 @@
+"""Places that hold restic repositories."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from drd.core.kinds import Spec
+from drd.core.secrets import SecretReference
+from drd.ports.repository import OnProgress
+from drd.ports.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a repository lives, as restic reaches it.
+
+    `{name}` in an environment value is replaced by the path of a descriptor from which the secret `name` can be read.
+    """
+
+    url: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    options: tuple[str, ...] = ()
+    """restic's `-o` options."""
+    url_is_secret: bool = False
+    """Whether the URL holds a password, so that it is handed over by descriptor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """How the carrier reaches a repository's files, as a plain document that is handed to a child over a descriptor.
+
+    `scheme` is local, s3, sftp or rest; `settings` may hold secrets and is never shown.
+    """
+
+    scheme: str
+    settings: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a store looks like from here, before restic is let near it."""
+
+    reachable: bool
+    message: str = ""
+    hint: str = ""
+    free_bytes: int | None = None
+    versioning: bool | None = None
+    object_lock_days: int | None = None
+    """Default retention of the bucket's object lock; None where there is none."""
+
+
+class Store(Spec):
+    """A place for one repository."""
+
+    @abstractmethod
+    async def location(self, world: World) -> Location:
+        """How restic reaches it, with secrets read now."""
+
+    @abstractmethod
+    async def shelf(self, world: World) -> Shelf:
+        """How the carrier reaches its files, with secrets read now."""
+
+    @abstractmethod
+    async def look(self, world: World) -> Look:
+        """Credentials, bucket, free space, versioning and object lock; never raises for what it finds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How hard a store may be worked."""
+
+    upload: int | None = None
+    """Bytes a second."""
+    download: int | None = None
+    at_once: int = 2
+    """Jobs in this store at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredStore:
+    """A store of drd.yaml."""
+
+    name: str
+    place: Store
+    site: str
+    distance_metres: float
+    """Along the great circle from this daemon's site."""
+    password: SecretReference
+    immutable_days: int | None
+    limits: Limits
+    independent: bool
+    cache: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What one round of carrying files did."""
+
+    complete: bool
+    files: int
+    bytes: int
+    seconds: float
+    snapshot_ids: tuple[str, ...]
+    """Snapshots that stand whole at the other end: every listed file is there with its size and was hashed."""
+    refused: tuple[str, ...] = ()
+    """Files whose content does not match their name; one of them withholds every index and snapshot."""
+    message: str = ""
+    processor_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+
+class Carrier(Protocol):
+    """Carries a repository's files from one store to another as they are."""
+
+    async def carry(
+        self, origin: Shelf, target: Shelf, upload: int | None, on_progress: OnProgress
+    ) -> Carried:
+        """Bring every file of `origin` that `target` lacks, verified by its name; nothing is ever deleted there.
+
+        Lists snapshots, then index, then data; sends config, data, index, snapshots. `upload` is in bytes a second.
+        Raises `StoreAway` when either end does not answer and `PermanentError` when `target` is another repository.
+        """
+        ...
+
+    async def key_files(self, shelf: Shelf) -> tuple[str, ...]:
+        """The names of the keys that the repository has; empty where there is none."""
+        ...
+
+    async def adopt(self, origin: Shelf, target: Shelf, origin_password: bytes, target_password: bytes) -> None:
+        """Make `target` a mirror of `origin`: the same config, and a key of its own for `target_password`."""
+        ...

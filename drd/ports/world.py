@@ -1,0 +1,21 @@
+"""What a kind gets to work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from drd.ports.clock import Clock
+from drd.ports.runner import Runner
+from drd.ports.secrets import Secrets
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The outside, as sources, stores, probes, actions and notifiers may use it."""
+
+    clock: Clock
+    runner: Runner
+    secrets: Secrets
+    base: Path | None = None
+    """What relative paths of sources start from: `data:` in drd.yaml."""
