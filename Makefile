@@ -1,0 +1,60 @@
+# What people and CI type. `make` alone says what there is. Everything a target needs, it installs first.
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+VENV     := .venv/bin
+PYTEST   := $(VENV)/pytest
+PARTS     = $(shell scripts/parts where)
+# Every commit draws another share of the fault tests; the seed stands in pytest's header, so a run can be repeated.
+SEED     ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo 1)
+SHARE    ?= 0.2
+
+.PHONY: help run test check unit faults endurance bench format lock setup parts clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: setup ## The demonstration: a platform that changes, an off-site store, and drd in the foreground
+	@scripts/parts newest
+	@PATH="$(PARTS)/restic-newest:$(CURDIR)/$(VENV):$$PATH" $(VENV)/drd demo run
+
+test: setup parts static ## Everything CI runs: the static checks, all tests and a seeded share of the fault tests
+	$(PYTEST) -m "not endurance" --fault-share $(SHARE) --fault-seed $(SEED)
+
+check: setup parts static unit ## The quick half: formatting, lint, types, layers and the unit tests
+
+.PHONY: static
+static:
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check --quiet .
+	$(VENV)/mypy
+	$(VENV)/lint-imports
+
+unit:
+	$(PYTEST) -q -m "not slow and not system and not faults and not endurance"
+
+faults: setup parts ## All fault tests: what happens when a part is killed, damaged or cut off
+	@scripts/some-tests -m "faults and not endurance" --fault-seed $(SEED)
+
+endurance: setup parts ## The long runs (many minutes)
+	@scripts/some-tests -m endurance --timeout 7200
+
+bench: setup parts ## Every measurement in bench/
+	@scripts/bench
+
+format: setup ## Puts imports and layout in order
+	$(VENV)/ruff check --fix --quiet . || true
+	$(VENV)/ruff format .
+
+lock: setup ## Resolves requirements.lock anew, with hashes and without any index's name
+	@scripts/lock
+
+setup:
+	@scripts/environment
+
+parts: ## The restic binaries that the tests run on, from Debian, without root
+	@scripts/parts
+
+clean: ## Removes all that these commands made; what apt installed stays
+	@scripts/clean

@@ -1,0 +1,92 @@
+"""The real parts that tests run on: restic in its oldest and newest supported version, and rclone as a server.
+
+A part that is missing fails its test and says what to type; it is never skipped.
+"""
+
+import functools
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import settings
+
+from tests.servers import RcloneRest, RcloneS3, Server
+
+pytest_plugins = ["tests.fault_share"]
+
+AnyServer = TypeVar("AnyServer", bound=Server)
+
+REPOSITORY = Path(__file__).parent.parent
+
+# Two shared cores make any one example slow now and then, so hypothesis' own deadline says nothing here.
+settings.register_profile("house", deadline=None, print_blob=True)
+settings.load_profile("house")
+
+
+@pytest.fixture(scope="session")
+def restic_binaries() -> dict[str, Path]:
+    """The restic programs by age: `oldest` and `newest`."""
+    return {age: _restic(age) for age in ("oldest", "newest")}
+
+
+@pytest.fixture(scope="session", params=["oldest", "newest"])
+def restic_binary(request: pytest.FixtureRequest, restic_binaries: dict[str, Path]) -> Path:
+    """Each supported extreme of restic in turn; a test that takes it runs twice."""
+    return restic_binaries[request.param]
+
+
+@pytest.fixture(scope="session")
+def newest_restic(restic_binaries: dict[str, Path]) -> Path:
+    """The newest restic, where the version does not matter."""
+    return restic_binaries["newest"]
+
+
+@pytest.fixture(scope="session")
+def rclone_binary() -> Path:
+    """The real rclone, which a package of the environment carries."""
+    rclone = Path(sys.prefix) / "bin" / "rclone"
+    if not rclone.exists():
+        pytest.fail(f"{rclone} is missing; type: make setup", pytrace=False)
+    return rclone
+
+
+@pytest.fixture
+def rclone_s3(rclone_binary: Path, tmp_path: Path) -> Iterator[RcloneS3]:
+    """An S3 server over an empty folder; a bucket is a folder in `.folder`."""
+    yield from _serving(RcloneS3(rclone_binary, tmp_path / "rclone-s3"))
+
+
+@pytest.fixture
+def rclone_rest(rclone_binary: Path, tmp_path: Path) -> Iterator[RcloneRest]:
+    """A server of restic's own REST protocol over an empty folder."""
+    yield from _serving(RcloneRest(rclone_binary, tmp_path / "rclone-rest", append_only=False))
+
+
+@pytest.fixture
+def rclone_rest_append_only(rclone_binary: Path, tmp_path: Path) -> Iterator[RcloneRest]:
+    """The same, refusing to delete or overwrite anything but locks."""
+    yield from _serving(RcloneRest(rclone_binary, tmp_path / "rclone-rest-append-only", append_only=True))
+
+
+def _restic(age: str) -> Path:
+    restic = _parts_folder() / f"restic-{age}" / "restic"
+    if not restic.exists():
+        pytest.fail(f"{restic} is missing; type: make parts", pytrace=False)
+    return restic
+
+
+@functools.cache
+def _parts_folder() -> Path:
+    where = subprocess.run([REPOSITORY / "scripts" / "parts", "where"], check=True, capture_output=True, text=True)
+    return Path(where.stdout.strip())
+
+
+def _serving(server: AnyServer) -> Iterator[AnyServer]:
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,57 @@
+"""The real parts are there and are what they claim: two extremes of restic, and rclone as a store's server."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.servers import RcloneRest, RcloneS3
+
+
+def test_the_oldest_restic_is_older_than_the_newest(restic_binaries: dict[str, Path]) -> None:
+    assert version(restic_binaries["oldest"]) < version(restic_binaries["newest"])
+
+
+@pytest.mark.slow
+def test_restic_finds_its_snapshot_again_on_an_s3_server(
+    restic_binary: Path, rclone_s3: RcloneS3, tmp_path: Path
+) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": rclone_s3.access_key, "AWS_SECRET_ACCESS_KEY": rclone_s3.secret_key}
+
+    assert kept_file(restic_binary, rclone_s3.make_bucket("offsite"), keys, tmp_path) == "kept"
+
+
+@pytest.mark.slow
+def test_restic_finds_its_snapshot_again_on_an_append_only_server(
+    restic_binary: Path, rclone_rest_append_only: RcloneRest, tmp_path: Path
+) -> None:
+    assert kept_file(restic_binary, rclone_rest_append_only.repository("orders"), {}, tmp_path) == "kept"
+
+
+def test_a_server_that_was_away_comes_back_on_its_port(rclone_rest: RcloneRest) -> None:
+    before = rclone_rest.url
+    rclone_rest.stop()
+    rclone_rest.start()
+
+    assert rclone_rest.url == before
+
+
+def version(restic: Path) -> tuple[int, ...]:
+    words = subprocess.run([restic, "version"], capture_output=True, text=True, check=True).stdout.split()
+    return tuple(int(part) for part in words[1].split("."))
+
+
+def kept_file(restic: Path, repository: str, keys: dict[str, str], folder: Path) -> str:
+    """Back one file up to a new repository, and read it from there again."""
+    (folder / "orders.txt").write_text("kept")
+    environment = {"RESTIC_REPOSITORY": repository, "RESTIC_PASSWORD": "test-password", "HOME": str(folder), **keys}
+
+    def run(*arguments: str) -> str:
+        command = [str(restic), "--no-cache", *arguments]
+        return subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+
+    run("init")
+    run("backup", "--host", "test", "orders.txt")
+    return run("dump", "latest", "/orders.txt")

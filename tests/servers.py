@@ -1,0 +1,85 @@
+"""rclone as the servers that tests talk to: S3, and restic's REST protocol. Real processes on a free loopback port."""
+
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+START_SECONDS = 30
+STOP_SECONDS = 10
+
+
+class Server:
+    """One rclone process; `stop` and `start` may alternate, and the port stays what it was."""
+
+    def __init__(self, rclone: Path, folder: Path, protocol: str, options: tuple[str, ...] = ()) -> None:
+        self.folder = folder
+        self.port = 0
+        self._command = [str(rclone), "serve", protocol, str(folder), "--config", "/dev/null", *options]
+        self._environment: dict[str, str] = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+        self._log = folder.with_name(f"{folder.name}.log")
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start and wait until it listens; raises AssertionError with its log when it does not within the deadline."""
+        assert self._process is None, "it runs already"
+        with self._log.open("wb") as log:
+            # setpriv lets the server die with the test process, however that ends.
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *self._command, "--addr", f"127.0.0.1:{self.port}"],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self.port = self._announced_port()
+
+    def stop(self) -> None:
+        """Kill it, as a machine that loses its power would; does nothing when it is stopped."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(STOP_SECONDS)
+            self._process = None
+
+    def _announced_port(self) -> int:
+        assert self._process is not None
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            if announced := re.search(r"\[http://127\.0\.0\.1:(\d+)/\]", self._log.read_text()):
+                return int(announced[1])
+            time.sleep(0.02)
+        self.stop()
+        raise AssertionError(f"rclone does not listen:\n{self._log.read_text()}")
+
+
+class RcloneS3(Server):
+    """`rclone serve s3`: path-style buckets, one pair of keys, region of any name."""
+
+    def __init__(self, rclone: Path, folder: Path) -> None:
+        super().__init__(rclone, folder, "s3")
+        self.access_key = "test-access-key"
+        self.secret_key = "test-secret-key"
+        self._environment["RCLONE_AUTH_KEY"] = f'"{self.access_key},{self.secret_key}"'
+
+    def make_bucket(self, name: str) -> str:
+        """Make a bucket and return the place where restic finds a repository in it."""
+        (self.folder / name).mkdir()
+        return f"s3:{self.url}/{name}"
+
+
+class RcloneRest(Server):
+    """`rclone serve restic`, with or without the right to delete."""
+
+    def __init__(self, rclone: Path, folder: Path, *, append_only: bool) -> None:
+        super().__init__(rclone, folder, "restic", ("--append-only",) if append_only else ())
+        self.append_only = append_only
+
+    def repository(self, name: str) -> str:
+        """The place of a repository on this server, as restic writes it."""
+        return f"rest:{self.url}/{name}/"
