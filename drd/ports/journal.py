@@ -70,6 +70,14 @@ class Catalogue(Protocol):
         """Every policy that is protected now, by name."""
         ...
 
+    async def policy(self, name: str) -> PolicyRecord | None:
+        """One policy's record, or None when it is not protected: one quick look, made at every wake-up."""
+        ...
+
+    async def holdings(self, store: str) -> dict[str, str]:
+        """Snapshot id → policy of all that the journal believes to be in `store`: what reconciling compares."""
+        ...
+
     async def stores(self) -> dict[str, StoreRecord]:
         """Every store that was ever used, by name."""
         ...

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from drd.core.policy import Keep
+
+if TYPE_CHECKING:
+    from drd.ports.store import ConfiguredStore  # store.py needs OnProgress from here
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,3 +241,11 @@ class Restorer(Protocol):
 
 class Repository(Snapshots, Writer, Upkeep, Restorer, Protocol):
     """One restic repository with all four views."""
+
+
+class Repositories(Protocol):
+    """Opens the repositories of configured stores."""
+
+    async def open(self, store: ConfiguredStore) -> Repository:
+        """A repository with its secrets read now; nothing is asked of the store yet."""
+        ...
