@@ -121,7 +121,9 @@ class Pause:
     by: str
 
 
-def newest_good(points: tuple[RecoveryPoint, ...], at: datetime | None = None, store: str | None = None) -> RecoveryPoint | None:
+def newest_good(
+    points: tuple[RecoveryPoint, ...], at: datetime | None = None, store: str | None = None
+) -> RecoveryPoint | None:
     """The newest good point not after `at` (and with a copy in `store`), or None."""
     fitting = [
         point

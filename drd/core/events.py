@@ -418,5 +418,3 @@ class BugFound(Body):
 def kinds() -> dict[str, type[Body]]:
     """Every kind of event by its stored name."""
     return {body.KIND: body for body in Body.__subclasses__()}
-
-

@@ -132,7 +132,10 @@ class Control(Protocol):
     def restore(
         self, policy: str, at: datetime | None, target: str, include: tuple[str, ...], store: str | None, by: str
     ) -> AsyncIterator[Step]:
-        """Bring a policy's data back; `at` None means the newest good point; `target` `beside` means next to the source."""
+        """Bring a policy's data back.
+
+        `at` None means the newest good point; `target` `beside` means next to the source.
+        """
         ...
 
     async def forget_plan(self, policy: str) -> tuple[ForgetLine, ...]:

@@ -54,8 +54,13 @@ class Journal(Protocol):
 class JournalReader(Protocol):
     """Reading the chain; safe beside a writer."""
 
-    def events(self, after: int = 0, newest: int | None = None, run: str | None = None, kind: str | None = None) -> Iterator[Event]:
-        """Events in order, from every segment; with `newest`, only the last so many that fit. Blocking: use a thread."""
+    def events(
+        self, after: int = 0, newest: int | None = None, run: str | None = None, kind: str | None = None
+    ) -> Iterator[Event]:
+        """Events in order, from every segment; with `newest`, only the last so many that fit.
+
+        Blocking: use a thread.
+        """
         ...
 
     def verify(self) -> Verdict:

@@ -230,7 +230,9 @@ class Upkeep(Protocol):
 class Restorer(Protocol):
     """Getting data back."""
 
-    async def restore(self, snapshot_id: str, target: Path, include: tuple[str, ...], on_progress: OnProgress) -> Restored:
+    async def restore(
+        self, snapshot_id: str, target: Path, include: tuple[str, ...], on_progress: OnProgress
+    ) -> Restored:
         """Write a snapshot (or the paths in `include`) below the empty folder `target` and verify what landed."""
         ...
 

@@ -70,7 +70,7 @@ class Runner(Protocol):
     async def run(self, command: Command, on_line: OnLine | None = None) -> Ended:
         """Run `command` to its end.
 
-        Cancelling the await stops the child by its `stop_signals`, waits until its whole process group is gone, and then
-        raises `CancelledError`. Raises `ProgramMissing` when the program is not there.
+        Cancelling the await stops the child by its `stop_signals`, waits until its whole process group is gone, and
+        then raises `CancelledError`. Raises `ProgramMissing` when the program is not there.
         """
         ...
