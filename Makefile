@@ -10,7 +10,7 @@ PARTS     = $(shell scripts/parts where)
 SEED     ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo 1)
 SHARE    ?= 0.2
 
-.PHONY: help run test check unit faults endurance bench format lock setup parts clean
+.PHONY: help run test check static unit faults endurance bench format lock setup parts programs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,12 +19,11 @@ run: setup ## The demonstration: a platform that changes, an off-site store, and
 	@scripts/parts newest
 	@PATH="$(PARTS)/restic-newest:$(CURDIR)/$(VENV):$$PATH" $(VENV)/drd demo run
 
-test: setup parts static ## Everything CI runs: the static checks, all tests and a seeded share of the fault tests
+test: setup parts programs static ## Everything CI runs: the static checks, all tests and a seeded share of the fault tests
 	$(PYTEST) -m "not endurance" --fault-share $(SHARE) --fault-seed $(SEED)
 
-check: setup parts static unit ## The quick half: formatting, lint, types, layers and the unit tests
+check: setup parts programs static unit ## The quick half: formatting, lint, types, layers and the unit tests
 
-.PHONY: static
 static:
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check --quiet .
@@ -34,10 +33,10 @@ static:
 unit:
 	$(PYTEST) -q -m "not slow and not system and not faults and not endurance"
 
-faults: setup parts ## All fault tests: what happens when a part is killed, damaged or cut off
+faults: setup parts programs ## All fault tests: what happens when a part is killed, damaged or cut off
 	@scripts/some-tests -m "faults and not endurance" --fault-seed $(SEED)
 
-endurance: setup parts ## The long runs (many minutes)
+endurance: setup parts programs ## The long runs (many minutes)
 	@scripts/some-tests -m endurance --timeout 7200
 
 bench: setup parts ## Every measurement in bench/
@@ -55,6 +54,10 @@ setup:
 
 parts: ## The restic binaries that the tests run on, from Debian, without root
 	@scripts/parts
+
+# Programs of Debian's that tests start and that a minimal machine may lack.
+programs:
+	@scripts/apt-install ssh=openssh-client systemd-analyze=systemd
 
 clean: ## Removes all that these commands made; what apt installed stays
 	@scripts/clean

@@ -13,7 +13,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import settings
 
-from tests.servers import RcloneRest, RcloneS3, Server
+from tests.servers import RcloneRest, RcloneS3, RcloneSftp, Server
 
 pytest_plugins = ["tests.fault_share"]
 
@@ -69,6 +69,12 @@ def rclone_rest(rclone_binary: Path, tmp_path: Path) -> Iterator[RcloneRest]:
 def rclone_rest_append_only(rclone_binary: Path, tmp_path: Path) -> Iterator[RcloneRest]:
     """The same, refusing to delete or overwrite anything but locks."""
     yield from _serving(RcloneRest(rclone_binary, tmp_path / "rclone-rest-append-only", append_only=True))
+
+
+@pytest.fixture
+def rclone_sftp(rclone_binary: Path, tmp_path: Path) -> Iterator[RcloneSftp]:
+    """An SFTP server over an empty folder, with `.user`, `.key`, `.known_hosts` and `.port`."""
+    yield from _serving(RcloneSftp(rclone_binary, tmp_path / "rclone-sftp"))
 
 
 def _restic(age: str) -> Path:

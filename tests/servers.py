@@ -1,4 +1,7 @@
-"""rclone as the servers that tests talk to: S3, and restic's REST protocol. Real processes on a free loopback port."""
+"""rclone as the servers that tests talk to: S3, restic's REST protocol and SFTP.
+
+Each is a real process on a loopback port that the system chose.
+"""
 
 import os
 import re
@@ -16,11 +19,11 @@ class Server:
     def __init__(self, rclone: Path, folder: Path, protocol: str, options: tuple[str, ...] = ()) -> None:
         self.folder = folder
         self.port = 0
+        folder.mkdir()
         self._command = [str(rclone), "serve", protocol, str(folder), "--config", "/dev/null", *options]
         self._environment: dict[str, str] = {"PATH": os.environ["PATH"], "HOME": str(folder)}
         self._log = folder.with_name(f"{folder.name}.log")
         self._process: subprocess.Popen[bytes] | None = None
-        folder.mkdir()
 
     @property
     def url(self) -> str:
@@ -51,7 +54,7 @@ class Server:
         assert self._process is not None
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
-            if announced := re.search(r"\[http://127\.0\.0\.1:(\d+)/\]", self._log.read_text()):
+            if announced := re.search(r"(?:http://|listening on )127\.0\.0\.1:(\d+)", self._log.read_text()):
                 return int(announced[1])
             time.sleep(0.02)
         self.stop()
@@ -83,3 +86,32 @@ class RcloneRest(Server):
     def repository(self, name: str) -> str:
         """The place of a repository on this server, as restic writes it."""
         return f"rest:{self.url}/{name}/"
+
+
+class RcloneSftp(Server):
+    """`rclone serve sftp`: one user who shows a key, and a host key that clients know beforehand.
+
+    It ends a session without an exit status, unlike OpenSSH: ssh then exits 255, which restic 0.14 takes for a failure
+    of `init`. Later versions do not mind.
+    """
+
+    def __init__(self, rclone: Path, folder: Path) -> None:
+        keys = folder.with_name(f"{folder.name}-keys")
+        keys.mkdir(mode=0o700)
+        self.user = "drd"
+        self.key = _new_key(keys / "user")
+        self.known_hosts = keys / "known_hosts"
+        self._host_key = _new_key(keys / "host")
+        options = ("--user", self.user, "--key", str(self._host_key), "--authorized-keys", f"{self.key}.pub")
+        super().__init__(rclone, folder, "sftp", options)
+
+    def start(self) -> None:
+        super().start()
+        host_key = Path(f"{self._host_key}.pub").read_text()
+        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {host_key}")
+
+
+def _new_key(path: Path) -> Path:
+    # An ssh client refuses to start for a user whose key it finds readable by others; ssh-keygen writes it 0600.
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)], check=True)
+    return path
