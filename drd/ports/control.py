@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from drd.core.errors import DrdError
 from drd.core.policy import Mode, Outcome
 
 
@@ -114,6 +115,28 @@ class ForgetLine(Message):
     reasons: tuple[str, ...] = ()
 
 
+class Problem(Message):
+    """A `DrdError` on its way over the control socket."""
+
+    kind: str
+    """The error's class in `drd.core.errors`."""
+    message: str
+    hint: str = ""
+    exit_code: int = 1
+
+    @classmethod
+    def from_error(cls, error: DrdError) -> Problem:
+        """The error as a message."""
+        return cls(kind=type(error).__name__, message=error.message, hint=error.hint, exit_code=error.exit_code)
+
+    def to_error(self) -> DrdError:
+        """The same error again: its class, or the nearest that ends the command line with the same code."""
+        family = _family(DrdError)
+        named = [known for known in family if known.__name__ == self.kind]
+        alike = [known for known in family if known.exit_code == self.exit_code]
+        return (*named, *alike, DrdError)[0](self.message, self.hint)
+
+
 class Control(Protocol):
     """The questions and orders that drd takes. Orders that take long answer with a stream of steps."""
 
@@ -158,6 +181,26 @@ class Control(Protocol):
         """End a pause before its time."""
         ...
 
+    def check(self, store: str, by: str) -> AsyncIterator[Step]:
+        """Check the structure of a store's repository now."""
+        ...
+
+    async def release(self, store: str, by: str) -> str:
+        """End the hold on a store's retention; returns the reason that it had. Raises `UsageError` when there is none."""
+        ...
+
+    async def accept(self, store: str, by: str) -> str:
+        """Take what a store holds now for what it shall hold, after a person lost the old repository; returns its id."""
+        ...
+
     async def reload(self) -> tuple[str, ...]:
         """Read the configuration again; returns what changed, raises `UsageError` with all errors when it is wrong."""
         ...
+
+
+def _family(error: type[DrdError]) -> list[type[DrdError]]:
+    """The error and all that were made from it in `drd.core`, nearest first; others may take other arguments."""
+    kin = [error] if error.__module__ == DrdError.__module__ else []
+    for child in error.__subclasses__():
+        kin.extend(_family(child))
+    return kin

@@ -1,0 +1,133 @@
+"""What retention may really remove.
+
+restic computes which snapshots its `--keep-*` rules keep; it does not know which of them are good, nor what stands in
+other stores. The guards here only ever take snapshots *off* the list of those to be forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from drd.core.catalogue import RecoveryPoint, Standing, newest_good
+
+MOST_AT_ONCE = 0.5
+"""Share of a policy's snapshots in a store that retention may remove in one go without a person."""
+FEW = 8
+"""Below this many snapshots the share is not looked at: removing one of two would always be half."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One snapshot of a policy in a store, as restic's dry run judged it."""
+
+    snapshot_id: str
+    moment: datetime
+    reasons: tuple[str, ...]
+    """Why restic would keep it; empty when it would remove it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What happens to one snapshot, and why."""
+
+    snapshot_id: str
+    moment: datetime
+    is_forgotten: bool
+    reasons: tuple[str, ...]
+    is_guarded: bool = False
+    """Whether restic would have removed it and a guard keeps it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What happens to all of a policy's snapshots in a store. `held` says why nothing at all may be removed."""
+
+    verdicts: tuple[Verdict, ...]
+    held: str = ""
+
+    @property
+    def forgotten(self) -> tuple[str, ...]:
+        """The ids to forget: none while retention is held."""
+        return () if self.held else tuple(v.snapshot_id for v in self.verdicts if v.is_forgotten)
+
+
+def decide(
+    candidates: Sequence[Candidate],
+    points: tuple[RecoveryPoint, ...],
+    store: str,
+    required_copies: int,
+    hold: str | None = None,
+    by_a_person: bool = False,
+) -> Retention:
+    """Judge restic's plan for one policy in one store.
+
+    `points` are all recovery points of the policy, with their copies in every store. `by_a_person` lifts the limit on
+    how much goes at once, and nothing else.
+    """
+    kept_by_guard = _guards(candidates, points, store, required_copies)
+    verdicts = tuple(_verdict(candidate, kept_by_guard.get(candidate.snapshot_id)) for candidate in candidates)
+    removed = sum(verdict.is_forgotten for verdict in verdicts)
+    held = ""
+    if removed and hold:
+        held = hold
+    elif len(candidates) >= FEW and removed > MOST_AT_ONCE * len(candidates) and not by_a_person:
+        held = f"it would remove {removed} of {len(candidates)} snapshots at once"
+    return Retention(verdicts, held)
+
+
+def _verdict(candidate: Candidate, guard: str | None) -> Verdict:
+    if candidate.reasons:
+        return Verdict(candidate.snapshot_id, candidate.moment, False, candidate.reasons)
+    if guard is not None:
+        return Verdict(candidate.snapshot_id, candidate.moment, False, (guard,), is_guarded=True)
+    return Verdict(candidate.snapshot_id, candidate.moment, True, ())
+
+
+def _guards(
+    candidates: Sequence[Candidate], points: tuple[RecoveryPoint, ...], store: str, required_copies: int
+) -> Mapping[str, str]:
+    """Snapshot id → the guard that keeps it, for those restic would remove."""
+    by_snapshot = {copy.snapshot_id: point for point in points for copy in point.copies if copy.store == store}
+    guards: dict[str, str] = {}
+    newest = newest_good(points, store=store)
+    proven = newest_good(tuple(p for p in points if _is_proven(p, store)), store=store)
+    stand_ins = _stand_ins(candidates, by_snapshot)
+    enough = _newest_with_copies(points, required_copies)
+    for candidate in candidates:
+        point = by_snapshot.get(candidate.snapshot_id)
+        if candidate.reasons:
+            continue
+        if point is None:
+            guards[candidate.snapshot_id] = "the journal does not know it yet"
+        elif point is newest:
+            guards[candidate.snapshot_id] = "newest good recovery point"
+        elif point is proven:
+            guards[candidate.snapshot_id] = "newest proven recovery point"
+        elif candidate.snapshot_id in stand_ins:
+            guards[candidate.snapshot_id] = "stands in for a newer one that is not good"
+        elif point.is_good and (enough is None or enough <= point.moment):
+            guards[candidate.snapshot_id] = f"no newer recovery point has {required_copies} copies"
+    return guards
+
+
+def _is_proven(point: RecoveryPoint, store: str) -> bool:
+    return any(copy.store == store and copy.standing is Standing.PROVEN for copy in point.copies)
+
+
+def _stand_ins(candidates: Sequence[Candidate], by_snapshot: Mapping[str, RecoveryPoint]) -> frozenset[str]:
+    """For each kept snapshot that is not good, the newest good one before it: restic kept the wrong one of its bucket."""
+    found: set[str] = set()
+    last_good: str | None = None
+    for candidate in sorted(candidates, key=lambda each: each.moment):
+        point = by_snapshot.get(candidate.snapshot_id)
+        if point is not None and point.is_good:
+            last_good = candidate.snapshot_id
+        elif candidate.reasons and last_good is not None:
+            found.add(last_good)
+    return frozenset(found)
+
+
+def _newest_with_copies(points: tuple[RecoveryPoint, ...], required_copies: int) -> datetime | None:
+    return max((p.moment for p in points if p.is_good and len(p.stores) >= required_copies), default=None)

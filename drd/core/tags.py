@@ -1,0 +1,66 @@
+"""The tags of a snapshot, from which the catalogue can be rebuilt when nothing but a store is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from drd.core.policy import Mode, Outcome
+
+MINE = "drd"
+"""Every snapshot that drd makes carries this tag."""
+
+
+def policy_tags(policy: str) -> tuple[str, ...]:
+    """The tags that all snapshots of a policy carry, and no other."""
+    return (MINE, f"policy={policy}")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the tags of a snapshot say about it."""
+
+    policy: str
+    run: str
+    part: str
+    mode: Mode
+    outcome: Outcome
+    moment: datetime
+    daemon: str
+
+    def tags(self) -> tuple[str, ...]:
+        """The tags under which the snapshot is made. The outcome is not known then: only a bad one is added later."""
+        moment = self.moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return (
+            *policy_tags(self.policy),
+            f"run={self.run}",
+            f"part={self.part}",
+            f"kind={self.mode}",
+            f"at={moment}",
+            f"daemon={self.daemon}",
+        )
+
+
+def outcome_tag(outcome: Outcome) -> str:
+    """The tag that a snapshot gets when it is not good."""
+    return f"outcome={outcome}"
+
+
+def read_tags(tags: Sequence[str]) -> Origin | None:
+    """What the tags say, or None when this is not a snapshot of a policy's run."""
+    values = dict(tag.split("=", 1) for tag in tags if "=" in tag)
+    if MINE not in tags:
+        return None
+    try:
+        return Origin(
+            policy=values["policy"],
+            run=values["run"],
+            part=values["part"],
+            mode=Mode(values["kind"]),
+            outcome=Outcome(values.get("outcome", Outcome.SUCCEEDED)),
+            moment=datetime.fromisoformat(values["at"]),
+            daemon=values.get("daemon", ""),
+        )
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,207 @@
+"""Filling further stores from the first, without reading any source again.
+
+One worker a pair of stores. What is missing follows from the catalogue, so a store that was away for a week is caught up
+the same way as one that is a minute behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from drd.core.catalogue import RecoveryPoint
+from drd.core.errors import DrdError, StoreAway
+from drd.core.events import Body, CopyCreated, JobFailed, MirrorFinished
+from drd.engines.progress import ProgressBoard
+from drd.engines.stores import Stores, origin_of
+from drd.engines.turns import JobClass, Turns
+from drd.ports.configuration import Configuration
+from drd.ports.journal import Catalogue, Journal
+from drd.ports.repository import Progress
+from drd.ports.store import Carried, Carrier
+from drd.ports.world import World
+
+RETRY_SECONDS = (15.0, 60.0, 300.0, 900.0)
+"""Waits after a failed round; the last one repeats."""
+
+
+class Copy:
+    """Keeps every further store as full as the policies want it."""
+
+    def __init__(
+        self,
+        configuration: Callable[[], Configuration],
+        stores: Stores,
+        carrier: Carrier,
+        turns: Turns,
+        journal: Journal,
+        catalogue: Catalogue,
+        world: World,
+        board: ProgressBoard,
+    ) -> None:
+        self._configuration = configuration
+        self._stores = stores
+        self._carrier = carrier
+        self._turns = turns
+        self._journal = journal
+        self._catalogue = catalogue
+        self._world = world
+        self._board = board
+        self._wanted: dict[str, asyncio.Event] = {}
+        self._failed_in_a_row: dict[str, int] = {}
+        self._told: dict[str, str] = {}
+
+    def want(self, store: str) -> None:
+        """Ask for a round into `store` soon; asking twice is asking once."""
+        self._wanted.setdefault(store, asyncio.Event()).set()
+
+    def want_behind(self, policy: str) -> None:
+        """Ask for rounds into every further store of a policy."""
+        protected = self._configuration().policies.get(policy)
+        if protected is not None and len(protected.policy.backup.to) > 1:
+            for store in protected.policy.backup.to:
+                self.want(store)
+
+    async def serve(self, store: str) -> None:
+        """Fill `store` whenever that is wanted, until cancelled; a failed round is tried again, less and less often."""
+        wanted = self._wanted.setdefault(store, asyncio.Event())
+        while True:
+            await wanted.wait()
+            wanted.clear()
+            if await self.fill(store):
+                self._failed_in_a_row[store] = 0
+                continue
+            failures = self._failed_in_a_row[store] = self._failed_in_a_row.get(store, 0) + 1
+            await self._world.clock.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1])
+            wanted.set()
+
+    async def fill(self, store: str) -> bool:
+        """One round: bring what `store` lacks. False when it has to be tried again; the reason is journaled once."""
+        configuration = self._configuration()
+        if store not in configuration.stores:
+            return True
+        missing = await self._missing(configuration, store)
+        if not missing:
+            return True
+        try:
+            origin = origin_of(configuration, store)
+            for source in dict.fromkeys(source for points in missing.values() for source in _sources(points, origin)):
+                await self._bring(store, source, missing, mirror=source == origin)
+            self._told.pop(store, None)
+        except StoreAway as error:
+            await self._stores.went_away(store, error.message)
+            return False
+        except DrdError as error:
+            if self._told.get(store) != error.message:
+                self._told[store] = error.message
+                await self._journal.append(JobFailed(store, "copy", error.message, error.hint))
+            return False
+        return not await self._missing(configuration, store)
+
+    async def _missing(self, configuration: Configuration, store: str) -> dict[str, tuple[RecoveryPoint, ...]]:
+        """Policy → its points that have a copy elsewhere but none in `store`, for the policies that want one there."""
+        missing: dict[str, tuple[RecoveryPoint, ...]] = {}
+        for name, protected in configuration.policies.items():
+            if store in protected.policy.backup.to and len(protected.policy.backup.to) > 1:
+                points = await self._catalogue.uncopied(name, store)
+                if points:
+                    missing[name] = points
+        return missing
+
+    async def _bring(
+        self, store: str, source: str, missing: dict[str, tuple[RecoveryPoint, ...]], mirror: bool
+    ) -> None:
+        target = self._stores.configured(store)
+        origin = self._stores.configured(source)
+        await self._stores.open(store)
+        turns = {store: target.limits.at_once, source: origin.limits.at_once}
+        lane = f"copy:{store}"
+        with self._board.lane(lane):
+            async with self._turns.take_all(turns, JobClass.COPY):
+                if mirror and not target.independent:
+                    await self._mirror(store, source, missing, lane)
+                else:
+                    await self._copy(store, source, missing, lane)
+
+    async def _mirror(self, store: str, source: str, missing: dict[str, tuple[RecoveryPoint, ...]], lane: str) -> None:
+        target = self._stores.configured(store)
+        carried = await self._carrier.carry(
+            await self._stores.configured(source).place.shelf(self._world),
+            await target.place.shelf(self._world),
+            target.limits.upload,
+            self._poster(lane),
+        )
+        whole = frozenset(carried.snapshot_ids)
+        await self._journal_copies(
+            missing, store, source, lambda snapshot_id: snapshot_id if snapshot_id in whole else None, carried
+        )
+        if not carried.complete:
+            raise DrdError(
+                f"store {store} was not filled: {carried.message or 'a damaged file was refused'}",
+                f"type: drd check {source}",
+            )
+
+    async def _copy(self, store: str, source: str, missing: dict[str, tuple[RecoveryPoint, ...]], lane: str) -> None:
+        wanted = tuple(
+            copy.snapshot_id
+            for points in missing.values()
+            for point in points
+            for copy in point.copies
+            if copy.store == source
+        )
+        target = await self._stores.open(store)
+        origin = await self._stores.open(source)
+        await target.copy_from(origin, wanted, self._poster(lane))
+        arrived = {snapshot.original or snapshot.id: snapshot.id for snapshot in await target.snapshots(("drd",))}
+        originals = {snapshot.id: snapshot.original or snapshot.id for snapshot in await origin.snapshots(("drd",))}
+        await self._journal_copies(
+            missing, store, source, lambda each: arrived.get(each) or arrived.get(originals.get(each, each)), None
+        )
+
+    async def _journal_copies(
+        self,
+        missing: dict[str, tuple[RecoveryPoint, ...]],
+        store: str,
+        source: str,
+        arrived_as: Callable[[str], str | None],
+        carried: Carried | None,
+    ) -> None:
+        if carried is not None and (carried.files or not carried.complete):
+            await self._journal.append(
+                MirrorFinished(
+                    store,
+                    source,
+                    carried.complete,
+                    carried.files,
+                    carried.bytes,
+                    carried.seconds,
+                    len(carried.refused),
+                    carried.message,
+                )  # fmt: skip
+            )
+        for policy, points in missing.items():
+            for point in points:
+                bodies: list[Body] = [
+                    CopyCreated(policy, copy.part, store, new_id, source, point.moment)
+                    for copy in point.copies
+                    if copy.store == source and (new_id := arrived_as(copy.snapshot_id)) is not None
+                ]
+                if bodies:
+                    await self._journal.append(*bodies, run=point.run)
+
+    def _poster(self, lane: str) -> Callable[[Progress], None]:
+        def post(progress: Progress) -> None:
+            self._board.post(lane, progress)
+
+        return post
+
+
+def _sources(points: tuple[RecoveryPoint, ...], preferred: str | None) -> tuple[str, ...]:
+    """The stores from which these points can be had: the preferred one wherever it has them."""
+    chosen: dict[str, None] = {}
+    for point in points:
+        if preferred is not None and preferred in point.stores:
+            chosen[preferred] = None
+        elif point.stores:
+            chosen[point.stores[0]] = None
+    return tuple(chosen)

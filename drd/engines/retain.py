@@ -1,0 +1,95 @@
+"""Retention: forget by id what restic's own dry run would remove and no guard keeps, then look again; prune apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from drd.core.errors import PermanentError
+from drd.core.events import RetentionHeld, SnapshotsForgotten, StorePruned
+from drd.core.retention import Candidate, Retention, decide
+from drd.core.tags import policy_tags
+from drd.engines.stores import Stores
+from drd.engines.turns import JobClass, Turns
+from drd.ports.clock import Clock
+from drd.ports.configuration import Configuration
+from drd.ports.journal import Catalogue, Journal
+from drd.ports.repository import Repository
+
+MOST_REPACKED_BYTES = 4 * 2**30
+"""How much one prune may rewrite: it needs the repository alone, and backups wait for it."""
+
+
+class Retain:
+    """Applies the policies' `keep` to the stores."""
+
+    def __init__(
+        self,
+        configuration: Callable[[], Configuration],
+        stores: Stores,
+        turns: Turns,
+        journal: Journal,
+        catalogue: Catalogue,
+        clock: Clock,
+    ) -> None:
+        self._configuration = configuration
+        self._stores = stores
+        self._turns = turns
+        self._journal = journal
+        self._catalogue = catalogue
+        self._clock = clock
+        self._told: dict[tuple[str, str], str] = {}
+
+    async def plan(self, policy: str, store: str) -> Retention:
+        """What would happen to a policy's snapshots in a store now; changes nothing."""
+        repository = await self._stores.open(store)
+        async with self._turns.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once):
+            return await self._judge(policy, store, repository, by_a_person=False)
+
+    async def forget(self, policy: str, store: str, by: str, by_a_person: bool = False) -> tuple[str, ...]:
+        """Forget what may go and return the ids that are really gone. A guard that holds everything is journaled once."""
+        repository = await self._stores.open(store)
+        async with self._turns.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once):
+            retention = await self._judge(policy, store, repository, by_a_person)
+            if retention.held:
+                if self._told.get((policy, store)) != retention.held:
+                    self._told[policy, store] = retention.held
+                    await self._journal.append(RetentionHeld(policy, store, retention.held))
+                return ()
+            self._told.pop((policy, store), None)
+            if not retention.forgotten:
+                return ()
+            gone = await repository.forget(retention.forgotten)
+            if gone:
+                await self._journal.append(SnapshotsForgotten(policy, store, gone, by))
+        left = set(retention.forgotten) - set(gone)
+        if left:
+            raise PermanentError(
+                f"store {store} still lists {len(left)} snapshots that were to be forgotten",
+                "it is append-only: prune there with a credential that may delete",
+            )
+        return gone
+
+    async def prune(self, store: str) -> None:
+        """Remove unreferenced data from a store, so much at a time."""
+        repository = await self._stores.open(store)
+        async with self._turns.take(store, JobClass.PRUNE, self._stores.configured(store).limits.at_once):
+            started = self._clock.monotonic()
+            await repository.prune(MOST_REPACKED_BYTES)
+            await self._journal.append(StorePruned(store, self._clock.monotonic() - started))
+
+    async def _judge(self, policy: str, store: str, repository: Repository, by_a_person: bool) -> Retention:
+        protected = self._configuration().policies.get(policy)
+        if protected is None:
+            raise PermanentError(f"there is no policy {policy}", "type: drd status")
+        plan = protected.policy.backup
+        proposed = await repository.plan_forget(plan.keep, policy_tags(policy))
+        points = await self._catalogue.points(policy)
+        moments = {copy.snapshot_id: point.moment for point in points for copy in point.copies}
+        candidates = tuple(
+            Candidate(each.id, moments.get(each.id, each.time), proposed.reasons.get(each.id, reasons))
+            for snapshots, reasons in ((proposed.keep, ("kept by restic",)), (proposed.remove, ()))
+            for each in snapshots
+        )
+        record = (await self._catalogue.stores()).get(store)
+        hold = record.hold if record else None
+        return decide(candidates, points, store, plan.require.copies, hold, by_a_person)

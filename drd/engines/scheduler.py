@@ -1,0 +1,192 @@
+"""Looking, at the right moments, which policies are due, and submitting them. It never runs anything itself.
+
+A timer's wake-up, the end of a run, a step of the clock and a reload all mean the same: look again. What is due follows
+from the catalogue of runs (`core.schedule.consider`), so a wake-up that is early, late or doubled does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+from drd.core.events import ClockStepped
+from drd.core.plan import History, Plan
+from drd.core.schedule import Due, Verdict, consider
+from drd.engines.backup import Request, RunResult
+from drd.engines.dispatch import Dispatch
+from drd.ports.clock import Clock
+from drd.ports.configuration import Configuration, Protected
+from drd.ports.host import Host
+from drd.ports.journal import Catalogue, Journal
+from drd.ports.timer import Timer
+
+TICK_SECONDS = 1.0
+STEP_SECONDS = 0.5
+"""Wall and monotonic time may disagree by this much between two ticks before it counts as a step."""
+GUARD_WAIT_SECONDS = 30.0
+"""How long a run that the machine is too busy for waits until the next look."""
+GUARD_PATIENCE = timedelta(hours=1)
+"""A run is held back by a busy machine for at most this long, and never beyond its RPO."""
+
+
+class Scheduler:
+    """The loop between the plans and the dispatch."""
+
+    def __init__(
+        self,
+        configuration: Callable[[], Configuration],
+        journal: Journal,
+        catalogue: Catalogue,
+        timer: Timer,
+        host: Host,
+        clock: Clock,
+        on_tick: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._configuration = configuration
+        self._journal = journal
+        self._catalogue = catalogue
+        self._timer = timer
+        self._host = host
+        self._clock = clock
+        self._on_tick = on_tick
+        self._dispatch: Dispatch | None = None
+        self._plans: dict[str, Plan] = {}
+        self._histories: dict[str, History] = {}
+        self._pending: dict[str, None] = {}
+        self._woken = asyncio.Event()
+        self._late: dict[str, float] = {}
+
+    async def load(self, dispatch: Dispatch) -> None:
+        """Take over the configuration in force: plans from it, histories from the catalogue; then look at everything."""
+        self._dispatch = dispatch
+        configuration = self._configuration()
+        records = await self._catalogue.policies()
+        pauses = {
+            pause.policy: pause.until for pause in await self._catalogue.pauses() if pause.what in ("backup", "all")
+        }
+        running = {ticket.request.policy for ticket in dispatch.running()}
+        now = self._clock.now()
+        for gone in set(self._plans) - set(configuration.policies):
+            del self._plans[gone], self._histories[gone]
+            self._timer.disarm(gone)
+        for name, protected in configuration.policies.items():
+            record = records.get(name)
+            self._plans[name] = _plan(configuration, protected, record.created if record else now)
+            if name not in self._histories:
+                self._histories[name] = (
+                    History.of(record, is_running=name in running) if record is not None else History()
+                )
+            self.pause(name, pauses.get(name))
+
+    def pause(self, policy: str, until: datetime | None) -> None:
+        """Let nothing of a policy be due before `until`; None ends that."""
+        history = self._histories.get(policy)
+        if history is not None:
+            self._histories[policy] = History(history.full, history.incremental, history.running, until)
+            self.wake(policy)
+
+    def wake(self, policy: str) -> None:
+        """Look at a policy soon."""
+        self._pending[policy] = None
+        self._woken.set()
+
+    def run_started(self, request: Request, at: datetime) -> None:
+        """A run was started, by this scheduler or by a person."""
+        history = self._histories.get(request.policy)
+        if history is not None:
+            self._histories[request.policy] = history.started(request.mode, at)
+
+    def run_ended(self, request: Request, result: RunResult, at: datetime) -> None:
+        """A run ended: what is due next depends on how."""
+        history = self._histories.get(request.policy)
+        if history is not None and history.running is not None:
+            self._histories[request.policy] = history.finished(result.outcome, at)
+            self.wake(request.policy)
+
+    def verdict(self, policy: str) -> Verdict | None:
+        """What a policy is due for or waits for now."""
+        plan = self._plans.get(policy)
+        return consider(plan, self._histories[policy], self._clock.now()) if plan else None
+
+    async def serve(self) -> None:
+        """Look and tick until cancelled."""
+        self._timer.start()
+        wall, monotonic = self._clock.now(), self._clock.monotonic()
+        try:
+            while True:
+                await self._wait()
+                now, ticks = self._clock.now(), self._clock.monotonic()
+                step = (now - wall).total_seconds() - (ticks - monotonic)
+                wall, monotonic = now, ticks
+                if abs(step) > STEP_SECONDS:
+                    await self._clock_stepped(step)
+                await self._look_at_pending()
+                await self._on_tick()
+        finally:
+            self._timer.stop()
+
+    async def _wait(self) -> None:
+        """Until the next tick, or until there is something to look at."""
+        if not self._pending:
+            self._woken.clear()
+        waiting = asyncio.ensure_future(self._woken.wait())
+        ticking = asyncio.ensure_future(self._clock.sleep(TICK_SECONDS))
+        try:
+            await asyncio.wait({waiting, ticking}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+            ticking.cancel()
+
+    async def _clock_stepped(self, seconds: float) -> None:
+        if seconds < 0:
+            back = timedelta(seconds=-seconds)
+            self._histories = {name: history.after_step_back(back) for name, history in self._histories.items()}
+        await self._journal.append(ClockStepped(seconds))
+        for name in self._plans:
+            self.wake(name)
+
+    async def _look_at_pending(self) -> None:
+        pending, self._pending = self._pending, {}
+        for count, policy in enumerate(pending):
+            if policy in self._plans:
+                await self._look(policy)
+            if count % 50 == 49:
+                await asyncio.sleep(0)
+
+    async def _look(self, policy: str) -> None:
+        assert self._dispatch is not None, "load() comes first"
+        now = self._clock.now()
+        verdict = consider(self._plans[policy], self._histories[policy], now)
+        if verdict.due is None:
+            self._rearm(policy, verdict.wake)
+        elif self._dispatch.is_quarantined(policy):
+            self._timer.disarm(policy)
+        elif await self._is_too_busy(policy, verdict.due, now):
+            self._rearm(policy, now + timedelta(seconds=GUARD_WAIT_SECONDS))
+        else:
+            self._late[policy] = (now - verdict.due.start_at).total_seconds()
+            self._dispatch.submit(Request(policy, verdict.due.mode, verdict.due.cause, verdict.due.slot))
+
+    def _rearm(self, policy: str, wake: datetime | None) -> None:
+        if wake is None:
+            self._timer.disarm(policy)
+        else:
+            self._timer.arm(policy, wake, self.wake)
+
+    async def _is_too_busy(self, policy: str, due: Due, now: datetime) -> bool:
+        window = self._configuration().policies[policy].policy.backup.window
+        if window.cpu is None and window.memory is None:
+            return False
+        rpo = self._plans[policy].rpo
+        newest = self._histories[policy].newest
+        if now - due.start_at > GUARD_PATIENCE or (rpo is not None and newest is not None and now - newest > rpo / 2):
+            return False
+        load = await self._host.load()
+        is_busy = window.cpu is not None and load.processor_busy > window.cpu
+        is_short = window.memory is not None and load.memory_free < window.memory
+        return is_busy or is_short
+
+
+def _plan(configuration: Configuration, protected: Protected, created: datetime) -> Plan:
+    return Plan.of(protected.policy, configuration.zone, created)

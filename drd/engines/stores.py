@@ -1,0 +1,167 @@
+"""Opening stores for work: looking at them first, making them on first use, noticing when they go and come back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from drd.core.errors import PermanentError, RepositoryMissing, StoreAway
+from drd.core.events import HoldPlaced, StoreCameBack, StoreCreated, StoreWentAway
+from drd.ports.clock import Clock
+from drd.ports.configuration import Configuration
+from drd.ports.journal import Catalogue, Journal
+from drd.ports.repository import Repositories, Repository
+from drd.ports.secrets import Secrets
+from drd.ports.store import Carrier, ConfiguredStore, Look
+from drd.ports.world import World
+
+LOOK_LASTS_SECONDS = 600.0
+"""How long a good look at a remote store is believed; a failure of the work itself ends it at once."""
+
+
+class Stores:
+    """The stores of the configuration, ready to be worked in."""
+
+    def __init__(
+        self,
+        configuration: Callable[[], Configuration],
+        repositories: Repositories,
+        carrier: Carrier,
+        journal: Journal,
+        catalogue: Catalogue,
+        world: World,
+    ) -> None:
+        self._configuration = configuration
+        self._repositories = repositories
+        self._carrier = carrier
+        self._journal = journal
+        self._catalogue = catalogue
+        self._secrets: Secrets = world.secrets
+        self._clock: Clock = world.clock
+        self._world = world
+        self._identities: dict[str, str] = {}
+        self._away: dict[str, str] = {}
+        self._looked: dict[str, float] = {}
+        self._looks: dict[str, Look] = {}
+        self._making: dict[str, asyncio.Lock] = {}
+
+    async def load(self) -> None:
+        """Take over what the journal knows: which repository each store held, and which stores were away."""
+        for name, record in (await self._catalogue.stores()).items():
+            if record.repository_id:
+                self._identities[name] = record.repository_id
+            if record.away_since:
+                self._away[name] = "away since before this start"
+
+    def configured(self, name: str) -> ConfiguredStore:
+        """A store of the configuration in force. Raises `PermanentError` when it is not there any more."""
+        stores = self._configuration().stores
+        if name not in stores:
+            raise PermanentError(f"there is no store {name} in the configuration", f"add stores: {name}: to drd.yaml")
+        return stores[name]
+
+    def origin_of(self, name: str) -> str | None:
+        """The store that this one is filled from, or None when sources are read straight into it."""
+        return origin_of(self._configuration(), name)
+
+    def look_of(self, name: str) -> Look | None:
+        """The last look at a store."""
+        return self._looks.get(name)
+
+    def why_away(self, name: str) -> str | None:
+        """Why a store is away, or None when it is not."""
+        return self._away.get(name)
+
+    async def open(self, name: str) -> Repository:
+        """A repository that is reachable and exists. Raises `StoreAway` or a `PermanentError`."""
+        store = self.configured(name)
+        await self.look(name)
+        repository = await self._repositories.open(store)
+        if name not in self._identities:
+            async with self._making.setdefault(name, asyncio.Lock()):
+                if name not in self._identities:
+                    self._identities[name] = await self._find_or_make(store, repository)
+        return repository
+
+    async def look(self, name: str, afresh: bool = False) -> Look:
+        """Look at a store unless that was done a moment ago. Raises `StoreAway`, and journals going and coming back."""
+        seen = self._looked.get(name)
+        if not afresh and seen is not None and self._clock.monotonic() - seen < LOOK_LASTS_SECONDS:
+            return self._looks[name]
+        look = await self.configured(name).place.look(self._world)
+        self._looks[name] = look
+        if not look.reachable:
+            await self.went_away(name, look.message)
+            raise StoreAway(f"store {name} is away: {look.message}", look.hint)
+        self._looked[name] = self._clock.monotonic()
+        if self._away.pop(name, None) is not None:
+            await self._journal.append(StoreCameBack(name))
+        return look
+
+    async def went_away(self, name: str, message: str) -> None:
+        """Note that a store does not answer: journaled once, until it comes back."""
+        self._looked.pop(name, None)
+        if name not in self._away:
+            self._away[name] = message
+            await self._journal.append(StoreWentAway(name, message))
+
+    async def confirm_identity(self, name: str, repository: Repository) -> None:
+        """Hold a store against what the journal knows of it: another or an emptied repository must not pass unseen."""
+        known = self._identities.get(name)
+        try:
+            found = await repository.identity()
+        except RepositoryMissing as missing:
+            raise await self._not_the_same(name, known, "holds no repository now") from missing
+        if known is not None and found != known:
+            raise await self._not_the_same(name, known, f"holds repository {found[:8]} now")
+
+    async def accept(self, name: str) -> str:
+        """Take what a store holds now for what it shall hold: a person's word that the old repository is gone."""
+        store = self.configured(name)
+        await self.look(name, afresh=True)
+        self._identities.pop(name, None)
+        self._identities[name] = await self._find_or_make(store, await self._repositories.open(store))
+        return self._identities[name]
+
+    async def _not_the_same(self, name: str, known: str | None, what: str) -> PermanentError:
+        reason = f"store {name} held repository {(known or '')[:8]} and {what}"
+        record = (await self._catalogue.stores()).get(name)
+        if record is None or record.hold is None:
+            await self._journal.append(HoldPlaced(name, reason))
+        return PermanentError(
+            reason, f"mount or reconnect the right place; if the old one is gone for good, type: drd accept {name}"
+        )
+
+    async def _find_or_make(self, store: ConfiguredStore, repository: Repository) -> str:
+        try:
+            identity = await repository.identity()
+            mirror_of = None
+        except RepositoryMissing:
+            identity, mirror_of = await self._make(store, repository)
+        await self._journal.append(StoreCreated(store.name, identity, mirror_of))
+        return identity
+
+    async def _make(self, store: ConfiguredStore, repository: Repository) -> tuple[str, str | None]:
+        origin_name = self.origin_of(store.name)
+        if origin_name is None:
+            return await repository.create(), None
+        origin = self.configured(origin_name)
+        origin_repository = await self.open(origin_name)
+        if store.independent:
+            return await repository.create(like=origin_repository), None
+        await self._carrier.adopt(
+            await origin.place.shelf(self._world),
+            await store.place.shelf(self._world),
+            await self._secrets.read(origin.password),
+            await self._secrets.read(store.password),
+        )
+        return await repository.identity(), origin_name
+
+
+def origin_of(configuration: Configuration, name: str) -> str | None:
+    """The first store of the policies that list `name` further on; None when every one lists it first, or none does."""
+    for protected in configuration.policies.values():
+        to = protected.policy.backup.to
+        if name in to[1:]:
+            return to[0]
+    return None
