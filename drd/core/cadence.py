@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from drd.core.cron import last_at_or_before, next_after
 from drd.core.crontab import DAY, Cron
 from drd.core.forbidden import MINUTES_A_DAY, ForbiddenTime, longest_stretch, week_of
-from drd.core.local_time import offset_at
+from drd.core.local_time import label_at, offset_at
 from drd.core.plan import Plan, Recurrence
 
 _CENTURY: Final = (date(2080, 1, 1), date(2120, 1, 1))
 """Forty years in which every date meets every weekday, with the eight years around 2100 that have no 29 February."""
 _SECOND: Final = timedelta(seconds=1)
+_MINUTE: Final = timedelta(minutes=1)
 _NONE: Final = timedelta()
 _MIDNIGHT: Final = datetime.min.time()
 
@@ -50,7 +53,7 @@ def _gap(plan: Plan, recurrence: Recurrence) -> timedelta:
         can_wait = bool(plan.forbidden)
     if not can_wait:
         return gap
-    longest = gap + longest_stretch(plan.forbidden) + _largest_step_back(plan.zone, year)
+    longest = gap + longest_stretch(plan.forbidden) + _shown_twice(plan.forbidden, plan.zone, year)
     # A run does not wait for the end of the forbidden time where the RPO would break.
     return longest if plan.rpo is None else max(gap, min(longest, plan.rpo))
 
@@ -58,14 +61,14 @@ def _gap(plan: Plan, recurrence: Recurrence) -> timedelta:
 def _longest_label_gap(cron: Cron) -> timedelta:
     """The longest time between labels that follow each other, on a clock that is never changed."""
     of_day = [hour * 60 + minute for hour in cron.hours for minute in cron.minutes]
-    within = max((later - earlier for earlier, later in zip(of_day, of_day[1:], strict=False)), default=0)
-    across = _longest_days(cron) * MINUTES_A_DAY + of_day[0] - of_day[-1]
+    within = max((later - earlier for earlier, later in pairwise(of_day)), default=0)
+    across = _longest_days(replace(cron, text="", minutes=(0,), hours=(0,))) * MINUTES_A_DAY + of_day[0] - of_day[-1]
     return timedelta(minutes=max(within, across))
 
 
 @lru_cache(maxsize=1024)
 def _longest_days(cron: Cron) -> int:
-    """The most days between days that follow each other in the line."""
+    """The most days between days that follow each other in the line; without its times, lines share the answer."""
     begin, end = _CENTURY
     if len(cron.months) == 12 and len(cron.days) == 31 and not cron.is_either_day:
         end = begin + 28 * DAY  # only weekdays count
@@ -94,9 +97,17 @@ def _may_be_forbidden(cron: Cron, spread: timedelta, forbidden: tuple[ForbiddenT
     return any(1 in (week + week)[begin : begin + reach] for begin in begins)
 
 
-def _largest_step_back(zone: ZoneInfo, year: int) -> timedelta:
-    steps = (offset_at(change - _SECOND, zone) - offset_at(change, zone) for change in _changes(zone, year))
-    return max(steps, default=_NONE)
+def _shown_twice(forbidden: tuple[ForbiddenTime, ...], zone: ZoneInfo, year: int) -> timedelta:
+    """How much longer a forbidden time can get because the clock is set back in it."""
+    week = week_of(forbidden)
+    longest = _NONE
+    for change in _changes(zone, year):
+        step_back = offset_at(change - _SECOND, zone) - offset_at(change, zone)
+        label = label_at(change, zone)
+        begin = label.weekday() * MINUTES_A_DAY + label.hour * 60 + label.minute
+        if 1 in (week + week)[begin : begin + max(step_back // _MINUTE, 0)]:
+            longest = max(longest, step_back)
+    return longest
 
 
 @lru_cache(maxsize=256)
