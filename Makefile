@@ -28,7 +28,7 @@ static:
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check --quiet .
 	$(VENV)/mypy
-	$(VENV)/lint-imports
+	$(VENV)/lint-imports --no-logo
 
 unit:
 	$(PYTEST) -q -m "not slow and not system and not faults and not endurance"

@@ -13,7 +13,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import settings
 
-from tests.servers import RcloneRest, RcloneS3, RcloneSftp, Server
+from tests.servers import MotoS3, RcloneRest, RcloneS3, RcloneSftp, Server
 
 pytest_plugins = ["tests.fault_share"]
 
@@ -75,6 +75,12 @@ def rclone_rest_append_only(rclone_binary: Path, tmp_path: Path) -> Iterator[Rcl
 def rclone_sftp(rclone_binary: Path, tmp_path: Path) -> Iterator[RcloneSftp]:
     """An SFTP server over an empty folder, with `.user`, `.key`, `.known_hosts` and `.port`."""
     yield from _serving(RcloneSftp(rclone_binary, tmp_path / "rclone-sftp"))
+
+
+@pytest.fixture
+def moto_s3(tmp_path: Path) -> Iterator[MotoS3]:
+    """An S3 server that knows versioning and object lock, which rclone's does not; it holds nothing yet."""
+    yield from _serving(MotoS3(tmp_path / "moto-s3"))
 
 
 def _restic(age: str) -> Path:

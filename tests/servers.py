@@ -1,4 +1,4 @@
-"""rclone as the servers that tests talk to: S3, restic's REST protocol and SFTP.
+"""The servers that tests talk to: rclone's for S3, REST and SFTP, and moto's for what S3 can do besides.
 
 Each is a real process on a loopback port that the system chose.
 """
@@ -6,6 +6,7 @@ Each is a real process on a loopback port that the system chose.
 import os
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,13 +15,13 @@ STOP_SECONDS = 10
 
 
 class Server:
-    """One rclone process; `stop` and `start` may alternate, and the port stays what it was."""
+    """One process; `stop` and `start` may alternate, and the port stays what it was."""
 
-    def __init__(self, rclone: Path, folder: Path, protocol: str, options: tuple[str, ...] = ()) -> None:
+    def __init__(self, command: list[str], folder: Path) -> None:
         self.folder = folder
         self.port = 0
         folder.mkdir()
-        self._command = [str(rclone), "serve", protocol, str(folder), "--config", "/dev/null", *options]
+        self._command = command
         self._environment: dict[str, str] = {"PATH": os.environ["PATH"], "HOME": str(folder)}
         self._log = folder.with_name(f"{folder.name}.log")
         self._process: subprocess.Popen[bytes] | None = None
@@ -35,7 +36,7 @@ class Server:
         with self._log.open("wb") as log:
             # setpriv lets the server die with the test process, however that ends.
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *self._command, "--addr", f"127.0.0.1:{self.port}"],
+                ["setpriv", "--pdeathsig", "KILL", *self._command, *self._address()],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -50,6 +51,9 @@ class Server:
             self._process.wait(STOP_SECONDS)
             self._process = None
 
+    def _address(self) -> list[str]:
+        return ["--addr", f"127.0.0.1:{self.port}"]
+
     def _announced_port(self) -> int:
         assert self._process is not None
         deadline = time.monotonic() + START_SECONDS
@@ -58,14 +62,14 @@ class Server:
                 return int(announced[1])
             time.sleep(0.02)
         self.stop()
-        raise AssertionError(f"rclone does not listen:\n{self._log.read_text()}")
+        raise AssertionError(f"It does not listen:\n{self._log.read_text()}")
 
 
 class RcloneS3(Server):
     """`rclone serve s3`: path-style buckets, one pair of keys, region of any name."""
 
     def __init__(self, rclone: Path, folder: Path) -> None:
-        super().__init__(rclone, folder, "s3")
+        super().__init__(_rclone_serve(rclone, "s3", folder), folder)
         self.access_key = "test-access-key"
         self.secret_key = "test-secret-key"
         self._environment["RCLONE_AUTH_KEY"] = f'"{self.access_key},{self.secret_key}"'
@@ -80,7 +84,8 @@ class RcloneRest(Server):
     """`rclone serve restic`, with or without the right to delete."""
 
     def __init__(self, rclone: Path, folder: Path, *, append_only: bool) -> None:
-        super().__init__(rclone, folder, "restic", ("--append-only",) if append_only else ())
+        options = ["--append-only"] if append_only else []
+        super().__init__(_rclone_serve(rclone, "restic", folder, *options), folder)
         self.append_only = append_only
 
     def repository(self, name: str) -> str:
@@ -102,13 +107,30 @@ class RcloneSftp(Server):
         self.key = _new_key(keys / "user")
         self.known_hosts = keys / "known_hosts"
         self._host_key = _new_key(keys / "host")
-        options = ("--user", self.user, "--key", str(self._host_key), "--authorized-keys", f"{self.key}.pub")
-        super().__init__(rclone, folder, "sftp", options)
+        options = ["--user", self.user, "--key", str(self._host_key), "--authorized-keys", f"{self.key}.pub"]
+        super().__init__(_rclone_serve(rclone, "sftp", folder, *options), folder)
 
     def start(self) -> None:
         super().start()
         host_key = Path(f"{self._host_key}.pub").read_text()
         self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {host_key}")
+
+
+class MotoS3(Server):
+    """moto's S3, which has versioning and object lock but takes any secret; what it holds is gone when it stops."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__([sys.executable, "-m", "moto.server"], folder)
+        self.access_key = "test-access-key"
+        self.secret_key = "test-secret-key"
+
+    def _address(self) -> list[str]:
+        return ["--host", "127.0.0.1", "--port", str(self.port)]
+
+
+def _rclone_serve(rclone: Path, protocol: str, folder: Path, *options: str) -> list[str]:
+    # No configuration file: what the machine's user has set up for himself must not change a test.
+    return [str(rclone), "serve", protocol, str(folder), "--config", "/dev/null", *options]
 
 
 def _new_key(path: Path) -> Path:

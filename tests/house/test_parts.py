@@ -4,9 +4,10 @@ import os
 import subprocess
 from pathlib import Path
 
+import boto3
 import pytest
 
-from tests.servers import RcloneRest, RcloneS3, RcloneSftp
+from tests.servers import MotoS3, RcloneRest, RcloneS3, RcloneSftp
 
 
 def test_the_oldest_restic_is_older_than_the_newest(restic_binaries: dict[str, Path]) -> None:
@@ -45,6 +46,21 @@ def test_a_server_that_was_away_comes_back_on_its_port(rclone_rest: RcloneRest) 
     rclone_rest.start()
 
     assert rclone_rest.url == before
+
+
+def test_the_s3_server_for_object_lock_keeps_the_lock(moto_s3: MotoS3) -> None:
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=moto_s3.url,
+        region_name="us-east-1",
+        aws_access_key_id=moto_s3.access_key,
+        aws_secret_access_key=moto_s3.secret_key,
+    )
+    s3.create_bucket(Bucket="offsite", ObjectLockEnabledForBucket=True)
+    lock = s3.get_object_lock_configuration(Bucket="offsite")
+    s3.close()
+
+    assert lock["ObjectLockConfiguration"]["ObjectLockEnabled"] == "Enabled"
 
 
 def version(restic: Path) -> tuple[int, ...]:
