@@ -75,6 +75,26 @@ class Restore:
         self._world = world
         self._host = host
         self._board = board
+        self._under_way: set[asyncio.Task[Landed]] = set()
+
+    def start(self, run: str, wish: Wish) -> asyncio.Task[Landed]:
+        """Begin a restore in a task that this engine owns: whoever asked may go away."""
+        task = asyncio.create_task(self.restore(run, wish), name=f"restore {wish.policy}")
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
+    async def finished(self, patience_seconds: float) -> None:
+        """Return when no restore is under way any more, or the patience is over."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=patience_seconds)
+
+    async def cancel(self) -> None:
+        """Stop every restore and wait until its end is journaled and what it wrote is gone."""
+        tasks = tuple(self._under_way)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def choose(self, wish: Wish) -> RecoveryPoint:
         """The point that is meant: the newest good one not after the moment. Raises `UsageError` that names the range."""

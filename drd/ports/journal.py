@@ -42,8 +42,8 @@ class Journal(Protocol):
         """
         ...
 
-    def observe(self, observer: Observer) -> None:
-        """Have `observer` called for each event from now on."""
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Have `observer` called for each event from now on; calling what is returned ends that."""
         ...
 
     async def head(self) -> Head:

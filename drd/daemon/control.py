@@ -1,0 +1,366 @@
+"""The questions and orders that drd takes, answered by its engines: in the daemon, or in a command without one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime
+
+from drd import __version__
+from drd.core.catalogue import RecoveryPoint, Standing
+from drd.core.errors import DrdError, UsageError
+from drd.core.events import CopyCreated, Event, HoldReleased, JobFailed, Paused, Resumed, RunFinished, SnapshotCreated
+from drd.core.events import StoreWentAway as WentAway
+from drd.core.policy import Cause, Mode, Outcome
+from drd.core.schedule import Reason
+from drd.core.units import format_duration, format_size
+from drd.daemon.house import House
+from drd.daemon.status import status
+from drd.engines.backup import Request
+from drd.engines.restore import Wish
+from drd.ports.configuration import Protected
+from drd.ports.control import ForgetLine, PointStatus, Status, Step
+from drd.ports.repository import Progress
+
+COPY_PATIENCE_SECONDS = 24 * 3600.0
+"""How long `drd backup` follows the filling of further stores before it leaves them to the daemon."""
+
+
+class HouseControl:
+    """`Control` over the engines of this process."""
+
+    def __init__(self, house: House, since: datetime | None, reload: Callable[[], Awaitable[tuple[str, ...]]]) -> None:
+        self._house = house
+        self._since = since
+        self._reload = reload
+
+    async def status(self) -> Status:
+        """Everything at a glance."""
+        return await status(self._house, __version__, self._since)
+
+    async def backup(self, policy: str, full: bool, by: str) -> AsyncIterator[Step]:
+        """Run a policy now, or join the run that is under way, and follow it into every store."""
+        protected = self._protected(policy)
+        facts: asyncio.Queue[Event] = asyncio.Queue()
+        mode = Mode.FULL if full or protected.policy.backup.incremental is None else Mode.INCREMENTAL
+        record = await self._house.catalogue.policy(policy)
+        if record is None or Mode.FULL not in record.last_success_start:
+            mode = Mode.FULL
+        stop_observing = self._house.journal.observe(facts.put_nowait)
+        try:
+            async for step in self._run_and_follow(policy, mode, protected, facts):
+                yield step
+        finally:
+            stop_observing()
+
+    async def _run_and_follow(
+        self, policy: str, mode: Mode, protected: Protected, facts: asyncio.Queue[Event]
+    ) -> AsyncIterator[Step]:
+        ticket = self._house.dispatch.submit(Request(policy, mode, Cause.MANUAL))
+        if ticket is not None and mode is Mode.FULL and ticket.request.mode is not Mode.FULL:
+            yield Step(kind="fact", text="an incremental run is under way; the full starts after it")
+            await asyncio.wait({ticket.task})
+            ticket = self._house.dispatch.submit(Request(policy, mode, Cause.MANUAL))
+        if ticket is None:
+            yield Step(kind="finished", outcome=Outcome.SKIPPED, message="drd is leaving", exit_code=75)
+            return
+        run = ticket.run
+        yield Step(kind="started", run=run, text=f"{ticket.request.mode} backup of {policy}")
+        async for step in self._follow(run, ticket.task, run):
+            yield step
+        result = ticket.task.result() if not ticket.task.cancelled() else None
+        if result is None or result.outcome is not Outcome.SUCCEEDED:
+            yield Step(
+                kind="finished",
+                run=run,
+                outcome=result.outcome if result else Outcome.CANCELLED,
+                message=result.message if result else "the run was cancelled",
+                hint=result.hint if result else "",
+                exit_code=1,
+            )
+            return
+        async for step in self._follow_copies(run, protected, facts):
+            yield step
+
+    async def points(self, policy: str, why: bool) -> tuple[PointStatus, ...]:
+        """The recovery points of a policy, newest first."""
+        protected = self._protected(policy)
+        points = await self._house.catalogue.points(policy)
+        reasons: dict[tuple[str, str], tuple[str, ...]] = {}
+        if why:
+            for store in protected.policy.backup.to:
+                retention = await self._house.retain.plan(policy, store)
+                reasons.update({(store, each.snapshot_id): each.reasons for each in retention.verdicts})
+        return tuple(_point(point, reasons) for point in sorted(points, key=lambda each: each.moment, reverse=True))
+
+    async def restore(
+        self, policy: str, at: datetime | None, target: str, include: tuple[str, ...], store: str | None, by: str
+    ) -> AsyncIterator[Step]:
+        """Bring a policy's data back."""
+        house = self._house
+        if policy in house.in_force().policies and not await house.catalogue.points(policy):
+            await self._learn(policy)
+        wish = Wish(policy, at, target, include, store, by)
+        point = await house.restore.choose(wish)
+        run = house.dispatch.new_id()
+        yield Step(
+            kind="started",
+            run=run,
+            text=f"restore of {policy} as of {point.moment:%F %T} UTC",
+            total_bytes=0 if include else point.total_bytes,
+        )
+        task = house.restore.start(run, wish)
+        async for step in self._follow(run, task, run):
+            yield step
+        try:
+            landed = task.result()
+        except DrdError as error:
+            yield Step(
+                kind="finished",
+                run=run,
+                outcome=Outcome.FAILED,
+                message=error.message,
+                hint=error.hint,
+                exit_code=error.exit_code,
+            )
+            return
+        rto = self._rto(policy)
+        is_late = rto is not None and landed.seconds > rto
+        yield Step(
+            kind="finished",
+            run=run,
+            outcome=Outcome.SUCCEEDED,
+            text=f"{landed.files} files, {format_size(landed.bytes)} from store {landed.store}, every file verified",
+            exit_code=3 if is_late else 0,
+            message=f"it took longer than the RTO of {rto:.0f} s" if is_late else "",
+            result={
+                "places": list(landed.places),
+                "store": landed.store,
+                "moment": landed.point.moment.isoformat(),
+                "files": landed.files,
+                "bytes": landed.bytes,
+                "seconds": round(landed.seconds, 3),
+            },
+        )
+
+    async def forget_plan(self, policy: str) -> tuple[ForgetLine, ...]:
+        """What retention would do now in each store, with reasons."""
+        lines: list[ForgetLine] = []
+        for store in self._protected(policy).policy.backup.to:
+            retention = await self._house.retain.plan(policy, store)
+            for verdict in sorted(retention.verdicts, key=lambda each: each.moment, reverse=True):
+                is_guarded = verdict.is_guarded or (verdict.is_forgotten and bool(retention.held))
+                lines.append(
+                    ForgetLine(
+                        policy=policy,
+                        store=store,
+                        snapshot_id=verdict.snapshot_id,
+                        moment=verdict.moment,
+                        action="guarded" if is_guarded else "forget" if verdict.is_forgotten else "keep",
+                        reasons=verdict.reasons or ((retention.held,) if retention.held else ()),
+                    )
+                )
+        return tuple(lines)
+
+    async def forget(self, policy: str, by: str) -> AsyncIterator[Step]:
+        """Apply retention now."""
+        gone = 0
+        for store in self._protected(policy).policy.backup.to:
+            yield Step(kind="started", text=f"retention of {policy} in {store}")
+            forgotten = await self._house.retain.forget(policy, store, by, by_a_person=True)
+            gone += len(forgotten)
+            yield Step(kind="fact", text=f"{len(forgotten)} snapshots forgotten in {store}")
+        yield Step(
+            kind="finished", outcome=Outcome.SUCCEEDED, text=f"{gone} snapshots forgotten", result={"forgotten": gone}
+        )
+
+    async def explain(self, policy: str) -> tuple[str, ...]:
+        """What drd would do with a policy now and why, as lines for people."""
+        protected = self._protected(policy)
+        plan = protected.policy.backup
+        lines = [f"sources: {'; '.join(source.summary() for source in protected.sources.values())}"]
+        for name in plan.to:
+            store = self._house.stores.configured(name)
+            origin = self._house.stores.origin_of(name)
+            how = "read from the source"
+            if origin is not None:
+                how = f"copied from {origin}" if store.independent else f"mirrored from {origin}"
+            km = store.distance_metres / 1000
+            lines.append(f"store {name}: {how}; at {store.site}, {km:.0f} km away; {store.place.summary()}")
+        lines.append(self._next(policy))
+        for store_name in plan.to:
+            why = self._house.stores.why_away(store_name)
+            if why is not None:
+                lines.append(f"store {store_name} is away ({why}): it is caught up when it answers again")
+            missing = await self._house.catalogue.uncopied(policy, store_name)
+            if missing and len(plan.to) > 1:
+                lines.append(
+                    f"store {store_name} lacks {len(missing)} recovery points, the oldest of {_moment(missing[0])}"
+                )
+        records = await self._house.catalogue.stores()
+        lines += [
+            f"nothing is forgotten in {name}: {records[name].hold}"
+            for name in plan.to
+            if name in records and records[name].hold
+        ]
+        return tuple(lines)
+
+    async def pause(self, policy: str, what: str, until: datetime, reason: str, by: str) -> None:
+        """Stop work for a time."""
+        self._protected(policy)
+        if until <= self._house.clock.now():
+            raise UsageError("a pause ends in the future", "write --for 2h")
+        await self._house.journal.append(Paused(policy, what, until, reason, by))
+        if what in ("backup", "all"):
+            self._house.scheduler.pause(policy, until)
+
+    async def resume(self, policy: str, by: str) -> None:
+        """End a pause before its time."""
+        self._protected(policy)
+        await self._house.journal.append(Resumed(policy, "all", by))
+        self._house.scheduler.pause(policy, None)
+
+    async def check(self, store: str, by: str) -> AsyncIterator[Step]:
+        """Check the structure of a store's repository now."""
+        yield Step(kind="started", text=f"check of {store}")
+        report = await self._house.proof.check(store)
+        yield Step(
+            kind="finished",
+            outcome=Outcome.SUCCEEDED if report.sound else Outcome.FAILED,
+            message="" if report.sound else (report.errors[0] if report.errors else "the repository is damaged"),
+            text="the repository's structure is sound" if report.sound else "",
+            exit_code=0 if report.sound else 1,
+            result={"sound": report.sound, "errors": list(report.errors[:20]), "seconds": round(report.seconds, 3)},
+        )
+
+    async def release(self, store: str, by: str) -> str:
+        """End the hold on a store's retention."""
+        record = (await self._house.catalogue.stores()).get(store)
+        if record is None or record.hold is None:
+            raise UsageError(f"nothing holds retention in store {store}", "type: drd status")
+        await self._house.journal.append(HoldReleased(store, by))
+        return record.hold
+
+    async def accept(self, store: str, by: str) -> str:
+        """Take what a store holds now for what it shall hold."""
+        identity = await self._house.stores.accept(store)
+        record = (await self._house.catalogue.stores()).get(store)
+        if record is not None and record.hold is not None:
+            await self._house.journal.append(HoldReleased(store, by))
+        await self._house.reconcile.reconcile(store)
+        return identity
+
+    async def reload(self) -> tuple[str, ...]:
+        """Read the configuration again."""
+        return await self._reload()
+
+    def _protected(self, policy: str) -> Protected:
+        policies = self._house.in_force().policies
+        if policy not in policies:
+            known = ", ".join(sorted(policies)) or "none"
+            raise UsageError(f"there is no policy {policy}", f"the policies are: {known}")
+        return policies[policy]
+
+    async def _learn(self, policy: str) -> None:
+        """Ask the stores when the journal knows nothing: on a new machine the repository is all there is."""
+        for store in self._protected(policy).policy.backup.to:
+            with suppress(DrdError):  # whichever store answers is enough; choosing a point says so when none did
+                await self._house.reconcile.reconcile(store)
+
+    async def _follow(self, run: str, task: asyncio.Task[object], lane: str) -> AsyncIterator[Step]:
+        """Progress of a task until it is done. The task is not ours to cancel: it goes on when nobody watches."""
+        samples = self._house.board.follow(lane)
+        following: asyncio.Task[Progress] | None = None
+        try:
+            while not task.done():
+                following = following or asyncio.ensure_future(anext(samples))
+                await asyncio.wait({task, following}, return_when=asyncio.FIRST_COMPLETED, timeout=5)
+                if following.done():
+                    yield _progress(run, following.result())
+                    following = None
+        finally:
+            if following is not None:
+                following.cancel()
+
+    async def _follow_copies(self, run: str, protected: Protected, facts: asyncio.Queue[Event]) -> AsyncIterator[Step]:
+        """Facts about the further stores of a run until each has its copy or is known to be away."""
+        waiting = set(protected.policy.backup.to)
+        late: dict[str, str] = {}
+        added = 0
+        deadline = self._house.clock.monotonic() + COPY_PATIENCE_SECONDS
+        waiting -= {
+            store for store in waiting if self._house.stores.why_away(store) and not late.update({store: "away"})
+        }
+        while waiting and self._house.clock.monotonic() < deadline:
+            event = await asyncio.wait_for(facts.get(), timeout=COPY_PATIENCE_SECONDS)
+            body = event.body
+            if isinstance(body, SnapshotCreated | CopyCreated) and event.run == run:
+                waiting.discard(body.store)
+                added += body.added_bytes if isinstance(body, SnapshotCreated) else 0
+                yield Step(kind="fact", run=run, text=f"snapshot {body.snapshot_id[:8]} in {body.store}")
+            elif isinstance(body, WentAway | JobFailed) and body.store in waiting:
+                waiting.discard(body.store)
+                late[body.store] = body.message
+            elif isinstance(body, RunFinished) and event.run == run and len(protected.policy.backup.to) == 1:
+                waiting.clear()
+        yield Step(
+            kind="finished",
+            run=run,
+            outcome=Outcome.SUCCEEDED,
+            text=f"saved, {format_size(added)} new",
+            message="; ".join(f"store {store} gets its copy later: {why}" for store, why in sorted(late.items())),
+            exit_code=3 if late else 0,
+            result={"late": sorted(late), "added_bytes": added},
+        )
+
+    def _rto(self, policy: str) -> float | None:
+        rto = self._protected(policy).policy.objectives.full_restore
+        return rto.total_seconds() if rto else None
+
+    def _next(self, policy: str) -> str:
+        if self._house.dispatch.is_running(policy):
+            return "a run is under way now"
+        verdict = self._house.scheduler.verdict(policy)
+        if verdict is None:
+            return "no schedule is in force: the daemon does not run here"
+        if verdict.due is not None:
+            return f"a {verdict.due.mode} run is due now ({verdict.due.cause})"
+        if verdict.reason is Reason.UNSCHEDULED or verdict.wake is None:
+            return f"the next run waits for {verdict.reason}"
+        left = format_duration(verdict.wake - self._house.clock.now()).split(" ")
+        return f"the next look is in {' '.join(left[:2])}, at {verdict.wake:%F %T} UTC: it waits for {verdict.reason}"
+
+
+def _moment(point: RecoveryPoint) -> str:
+    return f"{point.moment:%F %T} UTC"
+
+
+def _progress(run: str, sample: Progress) -> Step:
+    return Step(
+        kind="progress",
+        run=run,
+        phase=sample.phase,
+        done_bytes=sample.done_bytes,
+        total_bytes=sample.total_bytes,
+        done_files=sample.done_files,
+        total_files=sample.total_files,
+    )
+
+
+def _point(point: RecoveryPoint, reasons: dict[tuple[str, str], tuple[str, ...]]) -> PointStatus:
+    return PointStatus(
+        run=point.run,
+        mode=point.mode,
+        moment=point.moment,
+        outcome=point.outcome,
+        total_bytes=point.total_bytes,
+        total_files=point.total_files,
+        stores=point.stores,
+        proven_in=tuple(copy.store for copy in point.copies if copy.standing is Standing.PROVEN),
+        why_kept={
+            copy.store: reasons[copy.store, copy.snapshot_id]
+            for copy in point.copies
+            if (copy.store, copy.snapshot_id) in reasons
+        },
+    )

@@ -1,0 +1,60 @@
+"""Everything that the composition root has built, under the names by which the daemon uses it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from drd.engines.backup import Backup
+from drd.engines.copy import Copy
+from drd.engines.dispatch import Dispatch
+from drd.engines.progress import ProgressBoard
+from drd.engines.proof import Proof
+from drd.engines.reconcile import Reconcile
+from drd.engines.restore import Restore
+from drd.engines.retain import Retain
+from drd.engines.scheduler import Scheduler
+from drd.engines.stores import Stores
+from drd.engines.turns import Turns
+from drd.engines.upkeep import Upkeep
+from drd.ports.clock import Clock
+from drd.ports.configuration import Configuration
+from drd.ports.journal import Catalogue, Journal
+
+
+class InForce:
+    """The configuration that is in force. A reload replaces it whole; a run keeps the policy it began with."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+
+    def __call__(self) -> Configuration:
+        return self._configuration
+
+    def replace(self, configuration: Configuration) -> None:
+        """Let another configuration be in force from now on."""
+        self._configuration = configuration
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """One drd: its record, its engines, and who it is."""
+
+    daemon: str
+    restic: str
+    """Version of the restic in use."""
+    in_force: InForce
+    clock: Clock
+    journal: Journal
+    catalogue: Catalogue
+    board: ProgressBoard
+    turns: Turns
+    stores: Stores
+    backup: Backup
+    copy: Copy
+    retain: Retain
+    proof: Proof
+    reconcile: Reconcile
+    restore: Restore
+    dispatch: Dispatch
+    scheduler: Scheduler
+    upkeep: Upkeep

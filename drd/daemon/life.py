@@ -1,0 +1,250 @@
+"""The life of the process: start, serve, reload, drain, leave; each a written sequence."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from drd import __version__
+from drd.core.errors import StateFull, UsageError
+from drd.core.events import Body, ConfigurationLoaded, ConfigurationRefused, DaemonStarted, DaemonStopped
+from drd.core.events import PolicyAdded, PolicyRemoved
+from drd.daemon.house import House
+from drd.ports.configuration import Configuration
+from drd.ports.supervisor import Supervisor
+
+MARK_SECONDS = 10.0
+"""How often the journal notes that the daemon is alive: what is unknown after a crash is bounded by it."""
+DRAIN_SECONDS = 60.0
+"""How long runs under way may go on after SIGTERM before they are cancelled; a backup resumes where it was cut."""
+RESTORE_DRAIN_SECONDS = 3600.0
+"""How long a stopping daemon waits for a restore: somebody needs that data more than they need the stop."""
+
+
+class Served(Protocol):
+    """The HTTP side of the daemon."""
+
+    async def serve(self) -> None:
+        """Answer until stopped."""
+        ...
+
+    async def ready(self) -> None:
+        """Return when the sockets are bound. Raises `Busy` when an address is taken."""
+        ...
+
+    async def stop(self) -> None:
+        """Answer nothing new, finish what is being answered."""
+        ...
+
+
+class Tended(Protocol):
+    """What the daemon's tick does for its journal."""
+
+    async def mark(self) -> None:
+        """Note the moment."""
+        ...
+
+    async def tend_ballast(self) -> None:
+        """Bring the ballast back when there is room again."""
+        ...
+
+
+@dataclass(slots=True)
+class Pulse:
+    """Signs of life, for `/livez`, metrics and the supervisor."""
+
+    last_tick: datetime | None = None
+    last_reload_succeeded: bool = True
+    last_reload: datetime | None = None
+
+
+class Daemon:
+    """Runs a house until it is told to stop."""
+
+    def __init__(
+        self,
+        house: House,
+        tended: Tended,
+        supervisor: Supervisor,
+        read: Callable[[], Awaitable[Configuration]],
+        pulse: Pulse,
+    ) -> None:
+        self._house = house
+        self._tended = tended
+        self._supervisor = supervisor
+        self._read = read
+        self._pulse = pulse
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._reload_wanted = asyncio.Event()
+        self._last_mark = 0.0
+        self._workers: dict[str, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._say: Callable[[str], None] = lambda text: None
+
+    async def run(self, served: Served, say: Callable[[str], None]) -> None:
+        """Start, serve until SIGTERM or SIGINT, drain and leave. `say` gets one line for each stage."""
+        self._say = say
+        async with AsyncExitStack() as stack:
+            self._take_signals(stack)
+            await self._start()
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                api = group.create_task(served.serve(), name="api")
+                await served.ready()
+                loops = [
+                    group.create_task(self._house.scheduler.serve(), name="scheduler"),
+                    group.create_task(self._serve_reloads(), name="reload"),
+                ]
+                self._staff()
+                self._supervisor.ready(self._line())
+                say(f"ready: {self._line()}")
+                await self._stop.wait()
+                await self._leave(loops, served, api)
+        await self._house.journal.append(DaemonStopped("asked to stop"))
+        say("stopped")
+
+    def stop(self) -> None:
+        """Leave; asked a second time, without waiting for runs under way."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    async def tick(self) -> None:
+        """Called from the scheduler's own loop, so that a stuck scheduler is a daemon without a pulse."""
+        self._pulse.last_tick = self._house.clock.now()
+        self._supervisor.ping()
+        if self._house.clock.monotonic() - self._last_mark >= MARK_SECONDS:
+            self._last_mark = self._house.clock.monotonic()
+            with suppress(StateFull):  # the mark only bounds what is unknown; facts report the full disk themselves
+                await self._tended.mark()
+                await self._tended.tend_ballast()
+
+    async def reload(self) -> tuple[str, ...]:
+        """Read everything again; errors change nothing, are journaled, and are raised for whoever asked."""
+        self._supervisor.reloading()
+        try:
+            configuration = await self._read()
+        except UsageError as error:
+            self._pulse.last_reload_succeeded = False
+            await self._house.journal.append(_refusal(error))
+            self._supervisor.ready(f"{self._line()}; the last reload was refused")
+            raise
+        before = self._house.in_force()
+        self._house.in_force.replace(configuration)
+        await self._take_up(configuration)
+        await self._house.scheduler.load(self._house.dispatch)
+        self._staff()
+        self._pulse.last_reload_succeeded = True
+        self._pulse.last_reload = self._house.clock.now()
+        self._supervisor.ready(self._line())
+        return _changes(before, configuration)
+
+    async def _start(self) -> None:
+        house = self._house
+        await house.journal.append(DaemonStarted(__version__, house.restic))
+        await self._take_up(house.in_force())
+        for record in await house.dispatch.end_interrupted_runs():
+            self._say(f"the run of {record.policy} that began at {record.started:%F %T} UTC was interrupted")
+        await house.stores.load()
+        await house.scheduler.load(house.dispatch)
+        for store in house.in_force().stores:
+            house.copy.want(store)
+
+    async def _take_up(self, configuration: Configuration) -> None:
+        """Journal the configuration in force, and which policies are new or gone."""
+        known = set(await self._house.catalogue.policies())
+        wanted = set(configuration.policies)
+        bodies: list[Body] = [PolicyAdded(name) for name in sorted(wanted - known)]
+        bodies += [PolicyRemoved(name) for name in sorted(known - wanted)]
+        loaded = ConfigurationLoaded(
+            configuration.digest, len(configuration.policies), len(configuration.runbooks), len(configuration.stores)
+        )
+        await self._house.journal.append(loaded, *bodies)
+
+    def _staff(self) -> None:
+        """One worker of each kind a store; those of stores that are gone end."""
+        wanted = set(self._house.in_force().stores)
+        for store in wanted - set(self._workers):
+            if self._group is not None:
+                self._workers[store] = self._group.create_task(self._tend(store), name=f"store {store}")
+        for store in set(self._workers) - wanted:
+            self._workers.pop(store).cancel()
+
+    async def _tend(self, store: str) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._house.copy.serve(store), name=f"copy {store}")
+            group.create_task(self._house.upkeep.serve(store), name=f"upkeep {store}")
+
+    async def _serve_reloads(self) -> None:
+        while True:
+            await self._reload_wanted.wait()
+            self._reload_wanted.clear()
+            try:
+                changes = await self.reload()
+                self._say("reloaded: " + ("; ".join(changes) or "nothing changed"))
+            except UsageError as error:
+                self._say(f"reload refused, nothing changed:\n{error}")
+
+    async def _leave(self, loops: list[asyncio.Task[None]], served: Served, api: asyncio.Task[None]) -> None:
+        """No new work; runs get their grace; restores are waited for; then the loops, then the API."""
+        self._supervisor.stopping()
+        self._say("stopping: runs under way may finish; ask again to cut them short")
+        for task in loops:
+            task.cancel()
+        draining = asyncio.create_task(self._house.dispatch.drain(DRAIN_SECONDS))
+        restores = asyncio.create_task(self._house.restore.finished(RESTORE_DRAIN_SECONDS))
+        hurrying = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({restores, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (draining, restores):
+            task.cancel()
+        await self._house.dispatch.drain(0)
+        await self._house.restore.cancel()
+        hurrying.cancel()
+        for worker in self._workers.values():
+            worker.cancel()
+        await served.stop()
+        await api
+
+    def _take_signals(self, stack: AsyncExitStack) -> None:
+        loop = asyncio.get_running_loop()
+        for number, act in (
+            (signal.SIGTERM, self.stop),
+            (signal.SIGINT, self.stop),
+            (signal.SIGHUP, self._reload_wanted.set),
+        ):
+            loop.add_signal_handler(number, act)
+            stack.callback(loop.remove_signal_handler, number)
+
+    def _line(self) -> str:
+        configuration = self._house.in_force()
+        return f"{len(configuration.policies)} policies, {len(configuration.stores)} stores"
+
+
+def _refusal(error: UsageError) -> ConfigurationRefused:
+    problems = getattr(error, "problems", ())
+    return ConfigurationRefused(max(1, len(problems)), str(problems[0] if problems else error.message)[:500])
+
+
+def _changes(before: Configuration, after: Configuration) -> tuple[str, ...]:
+    changes = [f"policy {name} added" for name in sorted(set(after.policies) - set(before.policies))]
+    changes += [f"policy {name} removed" for name in sorted(set(before.policies) - set(after.policies))]
+    changes += [
+        f"policy {name} changed"
+        for name in sorted(set(after.policies) & set(before.policies))
+        if after.policies[name].digest != before.policies[name].digest
+    ]
+    changes += [f"store {name} added" for name in sorted(set(after.stores) - set(before.stores))]
+    changes += [f"store {name} removed" for name in sorted(set(before.stores) - set(after.stores))]
+    changes += [
+        f"store {name} changed"
+        for name in sorted(set(after.stores) & set(before.stores))
+        if after.stores[name] != before.stores[name]
+    ]
+    return tuple(changes)

@@ -1,0 +1,102 @@
+"""What `drd status` shows, put together from the catalogue."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from drd.core.catalogue import PolicyRecord, RecoveryPoint, StoreRecord
+from drd.core.standing import assess
+from drd.daemon.house import House
+from drd.ports.configuration import Configuration, Protected
+from drd.ports.control import CopyStatus, PolicyStatus, Status, StoreStatus
+from drd.ports.store import ConfiguredStore
+
+
+async def status(house: House, version: str, since: datetime | None) -> Status:
+    """Everything at a glance."""
+    configuration = house.in_force()
+    records = await house.catalogue.policies()
+    newest = await house.catalogue.newest_points()
+    stores = await house.catalogue.stores()
+    now = house.clock.now()
+    paused = {pause.policy: pause.until for pause in await house.catalogue.pauses() if pause.until > now}
+    return Status(
+        daemon=house.daemon,
+        version=version,
+        running=since is not None,
+        site=configuration.site,
+        since=since,
+        policies=tuple(
+            _policy(house, configuration, protected, records.get(name), newest, paused.get(name), now)
+            for name, protected in sorted(configuration.policies.items())
+        ),
+        stores=tuple(
+            _store(house, configuration, store, stores.get(name)) for name, store in configuration.stores.items()
+        ),
+        warnings=configuration.warnings,
+    )
+
+
+def _policy(
+    house: House,
+    configuration: Configuration,
+    protected: Protected,
+    record: PolicyRecord | None,
+    newest: dict[tuple[str, str], RecoveryPoint],
+    paused_until: datetime | None,
+    now: datetime,
+) -> PolicyStatus:
+    policy = protected.policy
+    here = {store: newest[policy.name, store] for store in policy.backup.to if (policy.name, store) in newest}
+    offsite = frozenset(name for name in policy.backup.to if configuration.stores[name].site != configuration.site)
+    is_running = house.dispatch.is_running(policy.name)
+    assessment = assess(policy, record, here, offsite, paused_until, is_running, now)
+    verdict = house.scheduler.verdict(policy.name)
+    due = verdict.due if verdict else None
+    running = next((ticket.run for ticket in house.dispatch.running() if ticket.request.policy == policy.name), None)
+    last = record.last_run if record else None
+    return PolicyStatus(
+        name=policy.name,
+        description=policy.description,
+        state=assessment.state,
+        note=assessment.note,
+        hint=assessment.hint,
+        rpo=policy.objectives.rpo,
+        copies=tuple(_copy(store, here.get(store)) for store in policy.backup.to),
+        next_run=now if due else (verdict.wake if verdict else None),
+        next_mode=due.mode if due else None,
+        running=running,
+        last_outcome=last.outcome if last else None,
+        last_finished=last.finished if last else None,
+    )
+
+
+def _copy(store: str, point: RecoveryPoint | None) -> CopyStatus:
+    copy = point.copy_in(store) if point else None
+    return CopyStatus(store=store, moment=point.moment if point else None, proven_at=copy.proven_at if copy else None)
+
+
+def _store(
+    house: House, configuration: Configuration, store: ConfiguredStore, record: StoreRecord | None
+) -> StoreStatus:
+    look = house.stores.look_of(store.name)
+    away = house.stores.why_away(store.name)
+    status = StoreStatus(
+        name=store.name,
+        kind=store.place.kind,
+        site=store.site,
+        distance_km=store.distance_metres / 1000,
+        state="ok",
+        free_bytes=look.free_bytes if look else None,
+        last_checked=record.last_checked if record else None,
+        mirror_of=None if store.independent else house.stores.origin_of(store.name),
+    )
+    if away is not None:
+        return status.model_copy(update={"state": "away", "note": look.message if look and look.message else away})
+    if record is None or record.repository_id is None:
+        return status.model_copy(update={"state": "never used"})
+    if record.check_sound is False:
+        return status.model_copy(update={"state": "damaged", "note": "its last check found damage"})
+    if record.hold is not None:
+        return status.model_copy(update={"state": "held", "note": f"nothing is forgotten there: {record.hold}"})
+    return status
