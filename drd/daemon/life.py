@@ -12,9 +12,9 @@ from typing import Protocol
 
 from drd import __version__
 from drd.core.errors import StateFull, UsageError
-from drd.core.events import Body, ConfigurationLoaded, ConfigurationRefused, DaemonStarted, DaemonStopped
-from drd.core.events import PolicyAdded, PolicyRemoved
+from drd.core.events import ConfigurationRefused, DaemonStarted, DaemonStopped
 from drd.daemon.house import House
+from drd.daemon.moving_in import move_in, take_up
 from drd.ports.configuration import Configuration
 from drd.ports.supervisor import Supervisor
 
@@ -137,7 +137,7 @@ class Daemon:
             raise
         before = self._house.in_force()
         self._house.in_force.replace(configuration)
-        await self._take_up(configuration)
+        await take_up(self._house, configuration)
         await self._house.scheduler.load(self._house.dispatch)
         self._staff()
         self._pulse.last_reload_succeeded = True
@@ -148,24 +148,10 @@ class Daemon:
     async def _start(self) -> None:
         house = self._house
         await house.journal.append(DaemonStarted(__version__, house.restic))
-        await self._take_up(house.in_force())
-        for record in await house.dispatch.end_interrupted_runs():
+        for record in await move_in(house):
             self._say(f"the run of {record.policy} that began at {record.started:%F %T} UTC was interrupted")
-        await house.stores.load()
-        await house.scheduler.load(house.dispatch)
         for store in house.in_force().stores:
             house.copy.want(store)
-
-    async def _take_up(self, configuration: Configuration) -> None:
-        """Journal the configuration in force, and which policies are new or gone."""
-        known = set(await self._house.catalogue.policies())
-        wanted = set(configuration.policies)
-        bodies: list[Body] = [PolicyAdded(name) for name in sorted(wanted - known)]
-        bodies += [PolicyRemoved(name) for name in sorted(known - wanted)]
-        loaded = ConfigurationLoaded(
-            configuration.digest, len(configuration.policies), len(configuration.runbooks), len(configuration.stores)
-        )
-        await self._house.journal.append(loaded, *bodies)
 
     def _staff(self) -> None:
         """One worker of each kind a store; those of stores that are gone end."""
