@@ -1,0 +1,172 @@
+"""The routes of `Control` on the control socket."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, TypeVar, cast
+
+from pydantic import Field, TypeAdapter, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from drd.api.answers import Answers, refuse
+from drd.core.errors import DrdError, UsageError
+from drd.ports.control import Control, Message
+
+Words = Annotated[str, Field(max_length=1000)]
+Asked = TypeVar("Asked", bound=Message)
+
+
+class BackupOrder(Message):
+    """Body of POST /policies/{policy}/backup."""
+
+    full: bool = False
+    by: Words
+
+
+class RestoreOrder(Message):
+    """Body of POST /policies/{policy}/restore."""
+
+    at: datetime | None = None
+    target: Words
+    include: tuple[Words, ...] = ()
+    store: Words | None = None
+    by: Words
+
+
+class PauseOrder(Message):
+    """Body of POST /policies/{policy}/pause."""
+
+    what: Words
+    until: datetime
+    reason: Words
+    by: Words
+
+
+class Order(Message):
+    """Body of every other POST: who gave the order."""
+
+    by: Words
+
+
+class ControlRoutes:
+    """One route a method of `Control`; bodies and answers are JSON."""
+
+    def __init__(self, control: Control, answers: Answers) -> None:
+        self._control = control
+        self._answers = answers
+
+    def routes(self) -> list[Route]:
+        """All routes."""
+        return [
+            Route("/status", self._status, methods=["GET"]),
+            Route("/reload", self._reload, methods=["POST"]),
+            Route("/policies/{policy:path}/points", self._points, methods=["GET"]),
+            Route("/policies/{policy:path}/forget", self._forget_plan, methods=["GET"]),
+            Route("/policies/{policy:path}/explain", self._explain, methods=["GET"]),
+            Route("/policies/{policy:path}/backup", self._backup, methods=["POST"]),
+            Route("/policies/{policy:path}/restore", self._restore, methods=["POST"]),
+            Route("/policies/{policy:path}/forget", self._forget, methods=["POST"]),
+            Route("/policies/{policy:path}/pause", self._pause, methods=["POST"]),
+            Route("/policies/{policy:path}/resume", self._resume, methods=["POST"]),
+            Route("/stores/{store:path}/check", self._check, methods=["POST"]),
+            Route("/stores/{store:path}/release", self._release, methods=["POST"]),
+            Route("/stores/{store:path}/accept", self._accept, methods=["POST"]),
+        ]
+
+    async def _status(self, _request: Request) -> Response:
+        return await self._answers.single("status", self._control.status())
+
+    async def _reload(self, _request: Request) -> Response:
+        return await self._answers.single("reload", self._control.reload())
+
+    async def _points(self, request: Request) -> Response:
+        policy = policy_of(request)
+        why = request.query_params.get("why") == "true"
+        return await self._answers.single(f"points of {policy}", self._control.points(policy, why))
+
+    async def _forget_plan(self, request: Request) -> Response:
+        policy = policy_of(request)
+        return await self._answers.single(f"plan to forget of {policy}", self._control.forget_plan(policy))
+
+    async def _explain(self, request: Request) -> Response:
+        policy = policy_of(request)
+        return await self._answers.single(f"explain {policy}", self._control.explain(policy))
+
+    async def _backup(self, request: Request) -> Response:
+        order = await body_of(request, BackupOrder)
+        policy = policy_of(request)
+        return await self._answers.steps(f"backup of {policy}", self._control.backup(policy, order.full, order.by))
+
+    async def _restore(self, request: Request) -> Response:
+        order = await body_of(request, RestoreOrder)
+        policy = policy_of(request)
+        steps = self._control.restore(policy, order.at, order.target, order.include, order.store, order.by)
+        return await self._answers.steps(f"restore of {policy}", steps)
+
+    async def _forget(self, request: Request) -> Response:
+        order = await body_of(request, Order)
+        policy = policy_of(request)
+        return await self._answers.steps(f"forget of {policy}", self._control.forget(policy, order.by))
+
+    async def _pause(self, request: Request) -> Response:
+        order = await body_of(request, PauseOrder)
+        policy = policy_of(request)
+        pause = self._control.pause(policy, order.what, order.until, order.reason, order.by)
+        return await self._answers.single(f"pause of {policy}", pause)
+
+    async def _resume(self, request: Request) -> Response:
+        order = await body_of(request, Order)
+        policy = policy_of(request)
+        return await self._answers.single(f"resume of {policy}", self._control.resume(policy, order.by))
+
+    async def _check(self, request: Request) -> Response:
+        order = await body_of(request, Order)
+        store = store_of(request)
+        return await self._answers.steps(f"check of {store}", self._control.check(store, order.by))
+
+    async def _release(self, request: Request) -> Response:
+        order = await body_of(request, Order)
+        store = store_of(request)
+        return await self._answers.single(f"release of {store}", self._control.release(store, order.by))
+
+    async def _accept(self, request: Request) -> Response:
+        order = await body_of(request, Order)
+        store = store_of(request)
+        return await self._answers.single(f"acceptance of {store}", self._control.accept(store, order.by))
+
+
+def policy_of(request: Request) -> str:
+    """The policy that a route names."""
+    return str(request.path_params["policy"])
+
+
+def store_of(request: Request) -> str:
+    """The store that a route names."""
+    return str(request.path_params["store"])
+
+
+async def body_of(request: Request, kind: type[Asked]) -> Asked:
+    """The request's body; raises `UsageError` that says what is wrong with it."""
+    try:
+        return TypeAdapter(kind).validate_json(await request.body())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"the request is not understood: {place}: {first['msg']}", "is drd of one version?") from error
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    # Starlette calls it for nothing else; its own types do not say so.
+    return refuse(cast(DrdError, error))
+
+
+async def _not_found(request: Request, _error: Exception) -> Response:
+    error = UsageError(f"this daemon does not know {request.url.path}", "restart the daemon after an upgrade")
+    return refuse(error, HTTPStatus.NOT_FOUND)
+
+
+ERROR_HANDLERS = {DrdError: _refused, HTTPStatus.NOT_FOUND.value: _not_found}
+"""For Starlette: how errors outside of the answers themselves are told."""

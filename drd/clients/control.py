@@ -1,0 +1,235 @@
+"""The daemon's `Control` from another process: HTTP/1.1 over its unix socket, spoken by h11.
+
+Answers come as lines of JSON with empty lines as heartbeats while the daemon works (`drd.api.answers` sends them).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import h11
+from pydantic import TypeAdapter
+
+from drd.core.errors import DrdError, TransientError
+from drd.ports.control import ForgetLine, PointStatus, Problem, Status, Step
+
+CONNECT_DEADLINE = timedelta(seconds=5)
+SILENCE = timedelta(seconds=20)
+"""The daemon sends a heartbeat every five seconds; after this long without one it is taken for stuck."""
+LONGEST_LINE_BYTES = 64 * 1024 * 1024
+
+Answer = TypeVar("Answer")
+
+
+class DaemonAway(TransientError):
+    """No daemon answers on the control socket."""
+
+
+class RemoteControl:
+    """The control of the daemon that listens on a socket. Holds no connection between questions."""
+
+    is_remote = True
+
+    def __init__(
+        self, socket: Path, *, connect_deadline: timedelta = CONNECT_DEADLINE, silence: timedelta = SILENCE
+    ) -> None:
+        self._socket = socket
+        self._connect_deadline = connect_deadline
+        self._silence = silence
+
+    async def status(self) -> Status:
+        """Everything at a glance."""
+        return await self._single(TypeAdapter(Status), "GET", "/status")
+
+    def backup(self, policy: str, full: bool, by: str) -> AsyncIterator[Step]:
+        """Run a policy now, or join the run that is under way."""
+        return self._steps(f"{_path(policy)}/backup", {"full": full, "by": by})
+
+    async def points(self, policy: str, why: bool) -> tuple[PointStatus, ...]:
+        """The recovery points of a policy, newest first."""
+        query = "?why=true" if why else ""
+        return await self._single(TypeAdapter(tuple[PointStatus, ...]), "GET", f"{_path(policy)}/points{query}")
+
+    def restore(
+        self, policy: str, at: datetime | None, target: str, include: tuple[str, ...], store: str | None, by: str
+    ) -> AsyncIterator[Step]:
+        """Bring a policy's data back."""
+        order = {
+            "at": at.isoformat() if at else None,
+            "target": target,
+            "include": list(include),
+            "store": store,
+            "by": by,
+        }
+        return self._steps(f"{_path(policy)}/restore", order)
+
+    async def forget_plan(self, policy: str) -> tuple[ForgetLine, ...]:
+        """What retention would do now in each store, with reasons."""
+        return await self._single(TypeAdapter(tuple[ForgetLine, ...]), "GET", f"{_path(policy)}/forget")
+
+    def forget(self, policy: str, by: str) -> AsyncIterator[Step]:
+        """Apply retention now."""
+        return self._steps(f"{_path(policy)}/forget", {"by": by})
+
+    async def explain(self, policy: str) -> tuple[str, ...]:
+        """What drd would do with a policy now and why, as lines for people."""
+        return await self._single(TypeAdapter(tuple[str, ...]), "GET", f"{_path(policy)}/explain")
+
+    async def pause(self, policy: str, what: str, until: datetime, reason: str, by: str) -> None:
+        """Stop work for a time."""
+        order = {"what": what, "until": until.isoformat(), "reason": reason, "by": by}
+        await self._single(TypeAdapter(None), "POST", f"{_path(policy)}/pause", order)
+
+    async def resume(self, policy: str, by: str) -> None:
+        """End a pause before its time."""
+        await self._single(TypeAdapter(None), "POST", f"{_path(policy)}/resume", {"by": by})
+
+    def check(self, store: str, by: str) -> AsyncIterator[Step]:
+        """Check the structure of a store's repository now."""
+        return self._steps(f"{_store(store)}/check", {"by": by})
+
+    async def release(self, store: str, by: str) -> str:
+        """End the hold on a store's retention; returns the reason that it had."""
+        return await self._single(TypeAdapter(str), "POST", f"{_store(store)}/release", {"by": by})
+
+    async def accept(self, store: str, by: str) -> str:
+        """Take what a store holds now for what it shall hold; returns the repository's id."""
+        return await self._single(TypeAdapter(str), "POST", f"{_store(store)}/accept", {"by": by})
+
+    async def reload(self) -> tuple[str, ...]:
+        """Read the configuration again."""
+        return await self._single(TypeAdapter(tuple[str, ...]), "POST", "/reload", {})
+
+    async def is_there(self) -> bool:
+        """Whether a daemon answers on the socket."""
+        try:
+            async with _Connection(self._socket, self._connect_deadline, self._silence):
+                return True
+        except DaemonAway:
+            return False
+
+    async def _single(
+        self, adapter: TypeAdapter[Answer], method: str, target: str, order: Mapping[str, Any] | None = None
+    ) -> Answer:
+        async with aclosing(self._documents(method, target, order)) as documents:
+            async for document in documents:
+                return adapter.validate_json(document)
+        raise _left()
+
+    async def _steps(self, target: str, order: Mapping[str, Any]) -> AsyncIterator[Step]:
+        finished = False
+        async with aclosing(self._documents("POST", target, order)) as documents:
+            async for document in documents:
+                step = Step.model_validate_json(document)
+                finished = finished or step.kind == "finished"
+                yield step
+        if not finished:
+            raise _left()
+
+    async def _documents(
+        self, method: str, target: str, order: Mapping[str, Any] | None
+    ) -> AsyncGenerator[bytes, None]:
+        async with _Connection(self._socket, self._connect_deadline, self._silence) as connection:
+            await connection.ask(method, target, b"" if order is None else json.dumps(order).encode())
+            async for line in connection.lines():
+                _raise_problem(line)
+                yield line
+
+
+class _Connection(AbstractAsyncContextManager["_Connection"]):
+    """One question and its answer."""
+
+    def __init__(self, socket: Path, connect_deadline: timedelta, silence: timedelta) -> None:
+        self._socket = socket
+        self._connect_deadline = connect_deadline
+        self._silence = silence
+        self._http = h11.Connection(our_role=h11.CLIENT)
+
+    async def __aenter__(self) -> _Connection:
+        try:
+            async with asyncio.timeout(self._connect_deadline.total_seconds()):
+                self._reader, self._writer = await asyncio.open_unix_connection(os.fspath(self._socket))
+        except PermissionError as error:
+            raise DrdError(
+                f"you may not use {self._socket}", "type: sudo -u drd drd …, as the daemon's own user"
+            ) from error
+        except (OSError, TimeoutError) as error:
+            raise DaemonAway(f"no daemon answers on {self._socket}", "start it: drd run") from error
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._writer.close()
+
+    async def ask(self, method: str, target: str, body: bytes) -> None:
+        """Send the request."""
+        headers = [("host", "drd"), ("connection", "close"), ("content-length", str(len(body)))]
+        parts = [h11.Request(method=method, target=target, headers=headers), h11.Data(data=body), h11.EndOfMessage()]
+        try:
+            self._writer.writelines(self._http.send(part) or b"" for part in parts)
+            await self._writer.drain()
+        except ConnectionError as error:
+            raise _left() from error
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """The lines of the answer without the heartbeats."""
+        waiting = b""
+        async for data in self._data():
+            *lines, waiting = (waiting + data).split(b"\n")
+            for line in lines:
+                if line:
+                    yield line
+            if len(waiting) > LONGEST_LINE_BYTES:
+                raise DrdError("the daemon's answer has no end", "restart the daemon: systemctl restart drd")
+
+    async def _data(self) -> AsyncIterator[bytes]:
+        while True:
+            event = self._http.next_event()
+            if event is h11.NEED_DATA:
+                self._http.receive_data(await self._more())
+            elif isinstance(event, h11.Data):
+                yield bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
+                return
+
+    async def _more(self) -> bytes:
+        try:
+            async with asyncio.timeout(self._silence.total_seconds()):
+                data = await self._reader.read(65536)
+        except TimeoutError as error:
+            raise TransientError(
+                f"the daemon has said nothing for {self._silence.total_seconds():.0f} s",
+                "look at it: systemctl status drd",
+            ) from error
+        except ConnectionError as error:
+            raise _left() from error
+        if not data:
+            raise _left()
+        return data
+
+
+def _path(policy: str) -> str:
+    return f"/policies/{quote(policy, safe='')}"
+
+
+def _store(store: str) -> str:
+    return f"/stores/{quote(store, safe='')}"
+
+
+def _raise_problem(line: bytes) -> None:
+    if line.startswith(b'{"problem"'):
+        raise Problem.model_validate(json.loads(line)["problem"]).to_error()
+
+
+def _left() -> TransientError:
+    return TransientError("the daemon stopped before it had answered", "drd status tells what became of it")
