@@ -23,17 +23,13 @@ class SystemdSupervisor:
         address = environment.get("NOTIFY_SOCKET", "")
         # A leading @ means Linux's abstract namespace, which the kernel spells with a zero byte.
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
-        self._socket: socket.socket | None = None
-        if address.startswith(("/", "@")):
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-            self._socket.setblocking(False)
         self.watchdog_interval = watchdog_interval(environment, os.getpid())
         self._last_ping = float("-inf")
 
     @property
     def is_listening(self) -> bool:
         """Whether systemd wants to be told."""
-        return self._socket is not None
+        return bool(self._address)
 
     def ready(self, status: str) -> None:
         """The daemon does its work from now on."""
@@ -56,7 +52,7 @@ class SystemdSupervisor:
         self._tell(f"EXTEND_TIMEOUT_USEC={int(by.total_seconds() * 1_000_000)}")
 
     def ping(self) -> None:
-        """The scheduler's loop is alive. Sent on at most twice in a watchdog interval's half."""
+        """The scheduler's loop is alive. Sent on at most four times in a watchdog interval."""
         if self.watchdog_interval is None:
             return
         now = time.monotonic()
@@ -65,9 +61,11 @@ class SystemdSupervisor:
             self._tell("WATCHDOG=1")
 
     def _tell(self, *lines: str) -> None:
-        if self._socket is not None:
-            with suppress(OSError):
-                self._socket.sendto("\n".join(lines).encode(), self._address)
+        if not self._address:
+            return
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
+            notifier.setblocking(False)
+            notifier.sendto("\n".join(lines).encode(), self._address)
 
 
 def watchdog_interval(environment: Mapping[str, str], process: int) -> timedelta | None:
