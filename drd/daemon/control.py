@@ -30,6 +30,8 @@ COPY_PATIENCE_SECONDS = 24 * 3600.0
 class HouseControl:
     """`Control` over the engines of this process."""
 
+    is_remote = False
+
     def __init__(self, house: House, since: datetime | None, reload: Callable[[], Awaitable[tuple[str, ...]]]) -> None:
         self._house = house
         self._since = since

@@ -1,0 +1,125 @@
+"""The composition root: every part is made here, once, and handed what it needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from drd.app.repositories import ResticRepositories
+from drd.clients.carrier import ProcessCarrier
+from drd.clients.clock import SystemClock
+from drd.clients.host import SystemHost
+from drd.clients.journal import SqliteJournal, StateLock
+from drd.clients.process import ChildRunner
+from drd.clients.restic import find_restic
+from drd.clients.secrets import SystemSecrets
+from drd.clients.timer import ApschedulerTimer
+from drd.daemon.house import House, InForce
+from drd.engines.backup import Backup, Request, RunResult
+from drd.engines.copy import Copy
+from drd.engines.dispatch import Dispatch
+from drd.engines.progress import ProgressBoard
+from drd.engines.proof import Proof
+from drd.engines.reconcile import Reconcile
+from drd.engines.restore import Restore
+from drd.engines.retain import Retain
+from drd.engines.scheduler import Scheduler
+from drd.engines.stores import Stores
+from drd.engines.turns import Turns
+from drd.engines.upkeep import Upkeep
+from drd.ports.configuration import Configuration
+from drd.ports.world import World
+
+
+@dataclass(slots=True)
+class TickHook:
+    """What the scheduler's loop calls at each tick; the daemon that it belongs to is built later."""
+
+    call: Callable[[], Awaitable[None]] | None = None
+
+    async def __call__(self) -> None:
+        if self.call is not None:
+            await self.call()
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A house and the parts of it that only the root may touch by their own names."""
+
+    house: House
+    journal: SqliteJournal
+    world: World
+    tick: TickHook
+
+
+def make_world(configuration: Configuration) -> World:
+    """The outside, for kinds that are used without a house, as `validate` does."""
+    runner = ChildRunner()
+    return World(SystemClock(), runner, SystemSecrets(runner, dict(os.environ)), configuration.data)
+
+
+@asynccontextmanager
+async def build(configuration: Configuration) -> AsyncIterator[Built]:
+    """A house over the state folder, which it holds alone. Raises `Busy` when another process has it."""
+    world = make_world(configuration)
+    clock = world.clock
+    in_force = InForce(configuration)
+    with StateLock(configuration.state):
+        restic = await find_restic(configuration.restic, world.runner)
+        journal = await SqliteJournal.open(configuration.state, clock)
+        try:
+            turns, board, tick = Turns(clock), ProgressBoard(), TickHook()
+            host, timer = SystemHost(), ApschedulerTimer()
+            carrier = ProcessCarrier(world.runner, restic.path, configuration.state / "scratch")
+            repositories = ResticRepositories(restic, world)
+            stores = Stores(in_force, repositories, carrier, journal, journal, world)
+            backup = Backup(stores, turns, journal, journal, world, board, journal.daemon_id)
+            copy = Copy(in_force, stores, carrier, turns, journal, journal, world, board)
+            retain = Retain(in_force, stores, turns, journal, journal, clock)
+            proof = Proof(stores, turns, journal)
+            reconcile = Reconcile(stores, turns, journal, journal, clock, journal.daemon_id)
+            restore = Restore(stores, turns, journal, journal, world, host, board)
+            scheduler = Scheduler(in_force, journal, journal, timer, host, clock, tick)
+            dispatch = Dispatch(in_force, backup, journal, journal, clock, _Told(scheduler, copy))
+            upkeep = Upkeep(in_force, stores, copy, reconcile, proof, retain, journal, journal, clock)
+            house = House(
+                daemon=journal.daemon_id,
+                restic=restic.version_text,
+                in_force=in_force,
+                clock=clock,
+                journal=journal,
+                catalogue=journal,
+                board=board,
+                turns=turns,
+                stores=stores,
+                backup=backup,
+                copy=copy,
+                retain=retain,
+                proof=proof,
+                reconcile=reconcile,
+                restore=restore,
+                dispatch=dispatch,
+                scheduler=scheduler,
+                upkeep=upkeep,
+            )
+            yield Built(house, journal, world, tick)
+        finally:
+            await journal.close()
+
+
+class _Told:
+    """Passes on that runs begin and end: to the scheduler, and to what fills further stores."""
+
+    def __init__(self, scheduler: Scheduler, copy: Copy) -> None:
+        self._scheduler = scheduler
+        self._copy = copy
+
+    def run_started(self, request: Request, at: datetime) -> None:
+        self._scheduler.run_started(request, at)
+
+    def run_ended(self, request: Request, result: RunResult, at: datetime) -> None:
+        self._scheduler.run_ended(request, result, at)
+        self._copy.want_behind(request.policy)

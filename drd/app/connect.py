@@ -1,0 +1,45 @@
+"""Reaching drd: the daemon over its control socket when one lives, else the same engines in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from drd.app.build import build
+from drd.clients.control import RemoteControl
+from drd.core.errors import UsageError
+from drd.daemon.control import HouseControl
+from drd.daemon.moving_in import move_in
+from drd.ports.configuration import Configuration
+
+SOCKET = "control.sock"
+
+
+@asynccontextmanager
+async def control(configuration: Configuration, *, alone: bool) -> AsyncIterator[RemoteControl | HouseControl]:
+    """The daemon's control, or with `alone` this process's own when there is no daemon; `is_remote` tells which.
+
+    Raises `UsageError` when there is no daemon and `alone` is false, and `Busy` when another command works alone.
+    """
+    socket = configuration.state / SOCKET
+    remote = RemoteControl(socket)
+    if await remote.is_there():
+        yield remote
+        return
+    if not alone:
+        raise UsageError("no daemon answers here", "type: drd run")
+    async with build(configuration) as built, asyncio.TaskGroup() as group:
+        await move_in(built.house)
+        workers = [group.create_task(built.house.copy.serve(store)) for store in configuration.stores]
+        try:
+            yield HouseControl(built.house, None, _nothing_to_reload)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await built.house.dispatch.drain(0)
+            await built.house.restore.cancel()
+
+
+async def _nothing_to_reload() -> tuple[str, ...]:
+    raise UsageError("no daemon runs here, so there is nothing to reload", "type: drd run")

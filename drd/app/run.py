@@ -1,0 +1,64 @@
+"""The daemon's process: everything built, everything served, one exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from drd import __version__
+from drd.api import ApiServer
+from drd.app.build import Built, build
+from drd.app.connect import SOCKET
+from drd.app.measure import Measure
+from drd.app.read import read_configuration
+from drd.clients.listeners import holder_of_port
+from drd.clients.systemd import SystemdSupervisor
+from drd.core.events import BugFound
+from drd.daemon.control import HouseControl
+from drd.daemon.life import Daemon, Pulse
+from drd.ports.configuration import Configuration
+
+PULSE_SECONDS = 30.0
+"""`/livez` says that the daemon is stuck when the scheduler's loop has not come round for so long."""
+
+
+async def run(path: Path | None, environment: Mapping[str, str], say: Callable[[str], None]) -> int:
+    """Live until SIGTERM or SIGINT. Raises `ConfigurationErrors`, `Busy` or another `DrdError` when it cannot start."""
+
+    async def read() -> Configuration:
+        return await asyncio.to_thread(read_configuration, path, environment)
+
+    configuration = await read()
+    async with build(configuration) as built:
+        pulse = Pulse()
+        daemon = Daemon(built.house, built.journal, SystemdSupervisor(environment), read, pulse)
+        built.tick.call = daemon.tick
+        control = HouseControl(built.house, built.house.clock.now(), daemon.reload)
+        server = ApiServer(
+            control,
+            Measure(built, pulse, __version__),
+            lambda: _alive(built, pulse),
+            configuration.state / SOCKET,
+            configuration.listen,
+            on_bug=lambda unit, bug: _bug(built, unit, bug),
+            who_listens=holder_of_port,
+        )
+        say(f"drd {__version__} at {configuration.site}, restic {built.house.restic}, state {configuration.state}")
+        for warning in configuration.warnings:
+            say(f"warning: {warning}")
+        await daemon.run(server, say)
+    return 0
+
+
+def _alive(built: Built, pulse: Pulse) -> tuple[bool, str]:
+    if pulse.last_tick is None:
+        return False, "starting"
+    age = (built.house.clock.now() - pulse.last_tick).total_seconds()
+    return age < PULSE_SECONDS, f"the scheduler came round {max(0.0, age):.0f} s ago"
+
+
+async def _bug(built: Built, unit: str, bug: BaseException) -> None:
+    text = "".join(traceback.format_exception(bug, limit=-12))
+    await built.journal.append(BugFound(unit, type(bug).__name__, text, quarantined=False))
