@@ -1,0 +1,251 @@
+"""One round of carrying a repository's files to a mirror of it.
+
+**Why no lock is needed at the origin.** restic writes packs, then the index that names them, then the snapshot that
+needs them, and removes in the opposite order: `forget` removes snapshots; `prune`, alone in the repository, writes new
+indexes, removes the old ones and only then removes packs. So:
+
+* Snapshots are listed first, then index, then data: what a listed snapshot needs was indexed before, and what a listed
+  index names was stored before.
+* While a prune replaces indexes, a listing can miss an old one that has just gone and a new one that came behind the
+  cursor. It is repeated until two in a row agree; the second would have met the new one.
+* After the data has been sent the index is listed again. If each index file of the first listing is still there, no
+  pack that one of them names can have been removed meanwhile, so all of them were listed and sent. If one has gone,
+  the round starts over; packs that were sent for nothing do no harm.
+* A snapshot is read at the origin last of all. One that can still be read was there during the whole round, so every
+  prune of that time kept its packs. One that has gone was forgotten: it is left out and not claimed.
+
+At the target the order of sending is data, index, snapshots, each made durable before the next begins: a round that is
+killed anywhere leaves a mirror that checks clean. Work in the target itself (its own prune) must not run at the same
+time: the caller's queue sees to that, and the last listing shows what is missing.
+
+**Damage.** A file whose content does not hash to its name is read once more, since a wire may err, and then refused.
+A refused pack or index withholds every index and snapshot not yet sent, for nobody can tell which of them need it. A
+refused snapshot withholds only itself: nothing else depends on it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+from drd.clients.carrier.content import BLOCK_BYTES, NamedContent, Refused
+from drd.clients.carrier.files import CONFIG_NAME, FileKind, RepositoryFiles, Vanished, path_of
+from drd.clients.carrier.job import Saying
+from drd.clients.carrier.pace import Pace
+from drd.clients.carrier.report import Report
+from drd.core.errors import PermanentError, RepositoryMissing, StoreAway, TransientError
+
+ROUNDS = 3
+AGREEING_LISTINGS = 6
+"""How often the index is listed at most until two listings in a row agree."""
+ATTEMPTS = 3
+RETRY_SECONDS = 1.0
+CONFIG_LIMIT_BYTES = 64 * 1024
+
+
+class _Changed(Exception):
+    """The origin lost files that were listed: a prune is at work."""
+
+
+@dataclass(slots=True)
+class Round:
+    """One round's ends and means, and what it found."""
+
+    origin: RepositoryFiles
+    target: RepositoryFiles
+    pace: Pace
+    report: Report
+    threads: int
+    refused: dict[str, str] = field(default_factory=dict)
+    """Path in the repository → why it does not go."""
+    absent: int = 0
+    """Files that are not at the target after all."""
+    _pause: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> bool:
+        """Carry everything; whether all of it stands at the target.
+
+        Raises `TransientError` when the origin keeps changing, `RepositoryMissing` when either end holds no repository
+        and `PermanentError` when they are different repositories.
+        """
+        require_same_repository(self.origin, self.target)
+        for _ in range(ROUNDS):
+            self.refused.clear()
+            try:
+                return self._round()
+            except _Changed:
+                self.report.phase("starting over")
+        raise TransientError(
+            f"files of {self.origin.place} keep vanishing while they are carried: a prune is at work there",
+            "it is tried again; let prune and carrying not run at the same time",
+        )
+
+    def _round(self) -> bool:
+        self.report.phase("listing")
+        snapshots = self.origin.list(FileKind.SNAPSHOT)
+        index = self._settled_index()
+        data = self.origin.list(FileKind.DATA)
+        listed = {FileKind.DATA: data, FileKind.INDEX: index, FileKind.SNAPSHOT: snapshots}
+        standing = {kind: self.target.list(kind) for kind in listed}
+        missing = {kind: self._missing(kind, listed[kind], standing[kind]) for kind in listed}
+        self.report.expect(
+            sum(len(names) for names in missing.values()),
+            sum(listed[kind][name] for kind, names in missing.items() for name in names),
+        )
+        if any(missing.values()):
+            self._send_in_order(missing, listed)
+            self.report.phase("verifying")
+            standing = {kind: self.target.list(kind) for kind in listed}
+        return self._claim(listed, standing)
+
+    def _send_in_order(
+        self, missing: Mapping[FileKind, tuple[str, ...]], listed: Mapping[FileKind, Mapping[str, int]]
+    ) -> None:
+        if self._send(FileKind.DATA, missing[FileKind.DATA], listed[FileKind.DATA]):
+            raise _Changed
+        if self.refused or not (missing[FileKind.INDEX] or missing[FileKind.SNAPSHOT]):
+            return
+        if listed[FileKind.INDEX].keys() - self.origin.list(FileKind.INDEX).keys():
+            raise _Changed
+        if self._send(FileKind.INDEX, missing[FileKind.INDEX], listed[FileKind.INDEX]):
+            raise _Changed
+        if not self.refused:
+            self._send(FileKind.SNAPSHOT, missing[FileKind.SNAPSHOT], listed[FileKind.SNAPSHOT])
+
+    def _settled_index(self) -> Mapping[str, int]:
+        before = self.origin.list(FileKind.INDEX)
+        for _ in range(AGREEING_LISTINGS):
+            after = self.origin.list(FileKind.INDEX)
+            if after == before:
+                return after
+            before = after
+        raise TransientError(f"the index of {self.origin.place} changes all the time", "it is tried again")
+
+    def _missing(self, kind: FileKind, listed: Mapping[str, int], standing: Mapping[str, int]) -> tuple[str, ...]:
+        for name in listed.keys() & standing.keys():
+            if listed[name] != standing[name]:
+                reason = f"{listed[name]} bytes at the origin, {standing[name]} at the mirror"
+                self._refuse(path_of(kind, name), reason)
+        return tuple(sorted(listed.keys() - standing.keys()))
+
+    def _claim(
+        self, listed: Mapping[FileKind, Mapping[str, int]], standing: Mapping[FileKind, Mapping[str, int]]
+    ) -> bool:
+        """Say which snapshots stand whole, and whether all that was listed does, but for what was forgotten since."""
+        absent = {kind: listed[kind].items() - standing[kind].items() for kind in (FileKind.DATA, FileKind.INDEX)}
+        self.absent = sum(len(files) for files in absent.values())
+        if self.absent or self._refused_below_snapshots():
+            return False
+        whole = listed[FileKind.SNAPSHOT].items() & standing[FileKind.SNAPSHOT].items()
+        self.report.names(Saying.STANDING, sorted(name for name, _ in whole))
+        return not self.refused
+
+    def _refused_below_snapshots(self) -> bool:
+        return any(not path.startswith(f"{FileKind.SNAPSHOT.value}/") for path in self.refused)
+
+    def _refuse(self, path: str, reason: str) -> None:
+        self.refused[path] = reason
+        self.report.refuse(path, reason)
+
+    def _send(self, kind: FileKind, names: tuple[str, ...], sizes: Mapping[str, int]) -> tuple[str, ...]:
+        """Send files side by side and make them durable; returns those that have vanished from the origin."""
+        self.report.phase(f"sending {kind.value}")
+        vanished: list[str] = []
+        waiting: dict[Future[None], str] = {}
+        rest = iter(names)
+        with ThreadPoolExecutor(self.threads) as pool:
+            try:
+                while True:
+                    while len(waiting) < self.threads and (name := next(rest, None)):
+                        waiting[pool.submit(self._send_one, kind, name, sizes[name])] = name
+                    if not waiting:
+                        break
+                    for done in wait(waiting, return_when=FIRST_COMPLETED).done:
+                        self._settle_one(kind, waiting.pop(done), done, vanished)
+            except BaseException:
+                self._pause.set()  # nobody waits out a retry that no longer matters
+                raise
+        self.target.settle()
+        return tuple(vanished)
+
+    def _settle_one(self, kind: FileKind, name: str, done: Future[None], vanished: list[str]) -> None:
+        try:
+            done.result()
+        except Vanished:
+            vanished.append(name)
+        except Refused as refusal:
+            self._refuse(path_of(kind, name), str(refusal))
+
+    def _send_one(self, kind: FileKind, name: str, size: int) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                send(self.origin, self.target, kind, name, size, self.pace, self.report)
+            except Refused:
+                if attempt > 1:
+                    raise
+            except TransientError:
+                if attempt == ATTEMPTS or self._pause.wait(RETRY_SECONDS * attempt):
+                    raise
+            else:
+                self.report.sent(size)
+                return
+
+
+def send(
+    origin: RepositoryFiles,
+    target: RepositoryFiles,
+    kind: FileKind,
+    name: str,
+    size: int,
+    pace: Pace,
+    report: Report,
+) -> None:
+    """Bring one file over. Raises `Refused` when it is not what it is called and `Vanished` when it has gone."""
+    passed = 0
+
+    def on_block(count: int) -> None:
+        nonlocal passed
+        passed += count
+        report.passed(count)
+
+    with origin.open(kind, name) as source:
+        content = NamedContent(source, name if kind is not FileKind.CONFIG else None, size, pace, on_block)
+        try:
+            target.put(kind, name, content)
+        except Exception as error:
+            report.passed(-passed)
+            if content.failure is not None:
+                raise content.failure from error
+            if isinstance(error, Vanished):
+                raise StoreAway(f"a folder of {target.place} vanished while files were written there") from error
+            raise
+
+
+def read_config(repository: RepositoryFiles) -> bytes | None:
+    """The config file, or None where there is none."""
+    try:
+        with repository.open(FileKind.CONFIG, CONFIG_NAME) as source:
+            content = b""
+            while block := source.read(BLOCK_BYTES):
+                content += block
+                if len(content) > CONFIG_LIMIT_BYTES:
+                    raise PermanentError(f"the config of {repository.place} is no restic config: it is too long")
+            return content
+    except Vanished:
+        return None
+
+
+def require_same_repository(origin: RepositoryFiles, target: RepositoryFiles) -> None:
+    """Raise unless both ends hold the same repository."""
+    configs = {}
+    for end in (origin, target):
+        configs[end.place] = read_config(end)
+        if configs[end.place] is None:
+            raise RepositoryMissing(f"{end.place} holds no restic repository")
+    if len(set(configs.values())) > 1:
+        raise PermanentError(
+            f"{target.place} holds another repository than {origin.place}",
+            "give the store an empty place, or write `independent: true` to copy by restic instead",
+        )

@@ -1,0 +1,211 @@
+"""The daemon's half of the carrier: starts the child, hears what it says and raises what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from drd.clients.carrier.job import Family, Job, Place, Saying, Verb
+from drd.core.errors import DrdError, PermanentError, RepositoryMissing, StoreAway, TransientError, WrongPassword
+from drd.ports.repository import OnProgress, Progress
+from drd.ports.runner import Command, Ended, Ending, Runner, Stream
+from drd.ports.store import Carried, Look, Shelf
+
+CARRY_DEADLINE = timedelta(days=2)
+SHORT_DEADLINE = timedelta(minutes=5)
+LOOK_DEADLINE = timedelta(seconds=45)
+STALL = timedelta(minutes=10)
+STOP_SIGNALS = ((15, timedelta(seconds=5)),)
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+REFUSED_SHOWN = 3
+
+_RAISED: dict[Family, type[DrdError]] = {
+    Family.AWAY: StoreAway,
+    Family.TRANSIENT: TransientError,
+    Family.MISSING: RepositoryMissing,
+    Family.PERMANENT: PermanentError,
+}
+
+
+class ProcessCarrier:
+    """Implements `drd.ports.store.Carrier` by a child process a piece of work."""
+
+    def __init__(self, runner: Runner, restic_program: str | Path, scratch: Path) -> None:
+        """`scratch` is a folder for short-lived private files: keys on their way to a mirror."""
+        self._runner = runner
+        self._restic = str(restic_program)
+        self._scratch = scratch
+
+    async def carry(self, origin: Shelf, target: Shelf, upload: int | None, on_progress: OnProgress) -> Carried:
+        """Bring every file that `target` lacks; see `drd.ports.store.Carrier`."""
+        job = Job(Verb.CARRY, target=_place(target), origin=_place(origin), upload=upload)
+        heard, ended = await _do(self._runner, job, CARRY_DEADLINE, on_progress)
+        return Carried(
+            complete=heard.complete,
+            files=heard.files,
+            bytes=heard.size,
+            seconds=ended.seconds,
+            snapshot_ids=tuple(heard.standing),
+            refused=tuple(sorted(heard.refused)),
+            message=_what_is_wrong(heard),
+            processor_seconds=ended.processor_seconds,
+            peak_memory_bytes=ended.peak_memory_bytes,
+        )
+
+    async def key_files(self, shelf: Shelf) -> tuple[str, ...]:
+        """The names of the repository's keys; empty where there is no repository."""
+        heard, _ = await _do(self._runner, Job(Verb.KEYS, target=_place(shelf)), SHORT_DEADLINE)
+        return tuple(heard.keys)
+
+    async def adopt(self, origin: Shelf, target: Shelf, origin_password: bytes, target_password: bytes) -> None:
+        """Make `target` a mirror of `origin` with a key of its own; doing it again does nothing.
+
+        The key is made by restic in a private copy of config and keys, so that `origin` is only read. Raises
+        `WrongPassword` when `origin_password` does not open the origin and `PermanentError` when `target` holds
+        something else.
+        """
+        private = Path(await asyncio.to_thread(_private_folder, self._scratch))
+        try:
+            copy = Place("local", {"path": str(private / "repository")})
+            fetching = Job(Verb.FETCH, target=copy, origin=_place(origin))
+            await _do(self._runner, fetching, SHORT_DEADLINE)
+            foreign, _ = await _do(self._runner, Job(Verb.KEYS, target=copy), SHORT_DEADLINE)
+            await self._add_key(private, origin_password, target_password)
+            founding = Job(Verb.FOUND, target=_place(target), origin=copy, names=tuple(foreign.keys))
+            await _do(self._runner, founding, SHORT_DEADLINE)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, private)
+
+    async def _add_key(self, private: Path, origin_password: bytes, target_password: bytes) -> None:
+        command = Command(
+            argv=(
+                self._restic,
+                *("--repo", str(private / "repository"), "--no-cache"),
+                *("--password-file", "{origin_password}"),
+                *("key", "add", "--new-password-file", "{target_password}"),
+            ),
+            environment={"PATH": PATH, "HOME": str(private), "TMPDIR": str(private)},
+            secrets={"origin_password": origin_password, "target_password": target_password},
+            deadline=SHORT_DEADLINE,
+        )
+        ended = await self._runner.run(command)
+        if ended.code != 0:
+            if "wrong password" in ended.stderr_tail:
+                raise WrongPassword("the first store's password does not open it", "correct what `password:` refers to")
+            raise PermanentError(f"restic could not make a key for the mirror: {_last_line(ended)}")
+
+
+async def examine(runner: Runner, shelf: Shelf) -> Look:
+    """Look at a store in the child; never raises for what is found."""
+    try:
+        heard, _ = await _do(runner, Job(Verb.LOOK, target=_place(shelf)), LOOK_DEADLINE)
+    except DrdError as error:
+        return Look(reachable=False, message=error.message, hint=error.hint)
+    return Look(**heard.look)
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What the child has said so far."""
+
+    on_progress: OnProgress | None
+    done: bool = False
+    complete: bool = False
+    files: int = 0
+    size: int = 0
+    absent: int = 0
+    refused: dict[str, str] = field(default_factory=dict)
+    standing: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    look: dict[str, Any] = field(default_factory=dict)
+    error: DrdError | None = None
+
+    def line(self, stream: Stream, line: bytes) -> None:
+        """One line of the child's."""
+        if stream != "stdout":
+            return
+        fields: dict[str, Any] = json.loads(line)
+        says: dict[Saying, Callable[[dict[str, Any]], None]] = {
+            Saying.PROGRESS: self._hear_progress,
+            Saying.REFUSED: lambda said: self.refused.update({said["path"]: said["reason"]}),
+            Saying.STANDING: lambda said: self.standing.extend(said["names"]),
+            Saying.KEYS: lambda said: self.keys.extend(said["names"]),
+            Saying.LOOK: self.look.update,
+            Saying.DONE: self._hear_done,
+            Saying.ERROR: self._hear_error,
+        }
+        says[Saying(fields.pop("say"))](fields)
+
+    def _hear_progress(self, said: dict[str, Any]) -> None:
+        if self.on_progress is not None:
+            self.on_progress(Progress(errors=len(self.refused), **said))
+
+    def _hear_done(self, said: dict[str, Any]) -> None:
+        self.done = True
+        self.files, self.size = said["files"], said["bytes"]
+        self.complete, self.absent = said["complete"], said["absent"]
+
+    def _hear_error(self, said: dict[str, Any]) -> None:
+        self.error = _RAISED[Family(said["family"])](said["message"], said["hint"])
+
+
+async def _do(
+    runner: Runner, job: Job, deadline: timedelta, on_progress: OnProgress | None = None
+) -> tuple[_Heard, Ended]:
+    heard = _Heard(on_progress)
+    command = Command(
+        argv=(sys.executable, "-P", "-m", "drd.clients.carrier", "{job}"),
+        # Nothing of the user's own settings may reach boto3 or ssh: what counts stands in drd.yaml.
+        environment={
+            "PATH": PATH,
+            "LANG": "C.UTF-8",
+            "AWS_CONFIG_FILE": "/dev/null",
+            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        },
+        secrets={"job": job.to_bytes()},
+        deadline=deadline,
+        stall=STALL,
+        stop_signals=STOP_SIGNALS,
+    )
+    ended = await runner.run(command, heard.line)
+    if heard.error is not None:
+        raise heard.error
+    if ended.ending is not Ending.EXITED:
+        what = f"carrying was stopped after {ended.seconds:.0f} s: {ended.ending.value}"
+        raise TransientError(what, "it is tried again")
+    if not heard.done:
+        raise TransientError(f"the carrier ended with status {ended.code}: {_last_line(ended)}", "it is tried again")
+    return heard, ended
+
+
+def _private_folder(scratch: Path) -> str:
+    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return tempfile.mkdtemp(prefix="adopt-", dir=scratch)
+
+
+def _place(shelf: Shelf) -> Place:
+    return Place(shelf.scheme, dict(shelf.settings))
+
+
+def _what_is_wrong(heard: _Heard) -> str:
+    if heard.refused:
+        shown = "; ".join(f"{path}: {reason}" for path, reason in sorted(heard.refused.items())[:REFUSED_SHOWN])
+        more = len(heard.refused) - REFUSED_SHOWN
+        return f"{shown}; and {more} more" if more > 0 else shown
+    if heard.absent:
+        return f"{heard.absent} files that were sent are not there: something else removes files from the mirror"
+    return ""
+
+
+def _last_line(ended: Ended) -> str:
+    lines = ended.stderr_tail.strip().splitlines()
+    return lines[-1] if lines else "it said nothing"

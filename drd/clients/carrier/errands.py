@@ -1,0 +1,118 @@
+"""The child's verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+
+from drd.clients.carrier.carrying import Round, require_same_repository, send
+from drd.clients.carrier.files import CONFIG_NAME, FileKind, RepositoryFiles
+from drd.clients.carrier.job import Job, Place, Saying, Verb
+from drd.clients.carrier.pace import Pace
+from drd.clients.carrier.report import Report
+from drd.clients.carrier.sight import Sight
+from drd.core.errors import PermanentError, RepositoryMissing
+
+THREADS: Mapping[str, int] = {"local": 2, "s3": 4, "rest": 4, "sftp": 2}
+"""Files that travel side by side, by the target's scheme."""
+
+
+def do(job: Job, report: Report) -> None:
+    """Do one job. Raises a `DrdError` that says why it cannot be done."""
+    match job.verb:
+        case Verb.LOOK:
+            report.say(Saying.LOOK, **asdict(look(job.target)))
+        case Verb.KEYS:
+            with _opened(job.target) as target:
+                report.names(Saying.KEYS, sorted(target.list(FileKind.KEY)))
+        case Verb.CARRY:
+            with _opened(_origin(job)) as origin, _opened(job.target) as target:
+                work = Round(origin, target, Pace(job.upload), report, THREADS[job.target.scheme])
+                report.finish(complete=work.run(), absent=work.absent)
+        case Verb.FETCH:
+            with _opened(_origin(job)) as origin, _opened(job.target) as target:
+                fetch(origin, target, report)
+        case Verb.FOUND:
+            with _opened(_origin(job)) as origin, _opened(job.target) as target:
+                found(origin, target, frozenset(job.names), report)
+
+
+def fetch(origin: RepositoryFiles, target: RepositoryFiles, report: Report) -> None:
+    """Bring config and keys, all that `restic key add` needs, into an empty private place."""
+    if not origin.list(FileKind.CONFIG):
+        raise RepositoryMissing(f"{origin.place} holds no restic repository")
+    target.prepare()
+    for kind in (FileKind.CONFIG, FileKind.KEY):
+        for name, size in origin.list(kind).items():
+            send(origin, target, kind, name, size, Pace(None), report)
+
+
+def found(origin: RepositoryFiles, target: RepositoryFiles, foreign_keys: frozenset[str], report: Report) -> None:
+    """Make `target` the same repository as `origin`, with all of its keys but `foreign_keys`.
+
+    The config goes before the key, so that a place with a key is always whole, and a place with the config alone, which
+    a kill leaves behind, is recognised and completed. The opposite order could leave a key of one repository in
+    another, which restic would open and then fail to read. Raises `PermanentError` when the place is not empty.
+    """
+    if not target.list(FileKind.CONFIG):
+        for kind in (FileKind.KEY, FileKind.SNAPSHOT, FileKind.INDEX):
+            if target.list(kind):
+                raise PermanentError(
+                    f"{target.place} is not empty: it holds {kind.value} but no config", "name an empty place"
+                )
+        target.prepare()
+        [size] = origin.list(FileKind.CONFIG).values()
+        send(origin, target, FileKind.CONFIG, CONFIG_NAME, size, Pace(None), report)
+        target.settle()
+    require_same_repository(origin, target)
+    if not target.list(FileKind.KEY):
+        for name, size in origin.list(FileKind.KEY).items():
+            if name not in foreign_keys:
+                send(origin, target, FileKind.KEY, name, size, Pace(None), report)
+        target.settle()
+
+
+def look(place: Place) -> Sight:
+    """What a store looks like from here, whatever that is."""
+    match place.scheme:
+        case "local":
+            from drd.clients.carrier.local import look_at
+
+            return look_at(place.settings)
+        case "s3":
+            from drd.clients.carrier.s3 import look_at as look_at_bucket
+
+            return look_at_bucket(place.settings)
+        case _:
+            raise PermanentError(f"{place.scheme} is no kind of store")
+
+
+@contextmanager
+def _opened(place: Place) -> Iterator[RepositoryFiles]:
+    files = _files(place)
+    try:
+        yield files
+    finally:
+        files.close()
+
+
+def _files(place: Place) -> RepositoryFiles:
+    # Each kind is imported only when it is used: boto3 alone takes longer than a whole round with nothing new.
+    match place.scheme:
+        case "local":
+            from drd.clients.carrier.local import LocalFiles
+
+            return LocalFiles(place.settings)
+        case "s3":
+            from drd.clients.carrier.s3 import S3Files
+
+            return S3Files(place.settings)
+        case _:
+            raise PermanentError(f"{place.scheme} is no kind of store")
+
+
+def _origin(job: Job) -> Place:
+    if job.origin is None:
+        raise PermanentError(f"{job.verb} needs an origin")
+    return job.origin

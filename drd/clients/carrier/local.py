@@ -1,0 +1,179 @@
+"""A repository in a folder of this machine."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from drd.clients.carrier.content import NamedContent
+from drd.clients.carrier.files import CONFIG_NAME, FOLDERS, NAME, FileKind, Vanished, path_of
+from drd.clients.carrier.mounts import unmounted_disk
+from drd.clients.carrier.sight import Sight
+from drd.core.errors import DrdError, PermanentError, StoreAway, TransientError
+
+INCOMING = ".drd-incoming"
+"""Where files grow before they get their name: restic never looks there, and what a killed carrier left is swept."""
+
+
+class LocalFiles:
+    """A folder in restic's layout. Raises `StoreAway` when its disk is not mounted."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self.place = settings["path"]
+        self._root = Path(settings["path"])
+        self._changed: set[Path] = set()
+        self._lock = threading.Lock()
+        self._swept = False
+        if disk := unmounted_disk(self._root):
+            raise StoreAway(f"the backup disk {disk} is not mounted", f"mount {disk}")
+
+    def list(self, kind: FileKind) -> Mapping[str, int]:
+        """Name → size."""
+        with _translated(self.place):
+            if kind is FileKind.CONFIG:
+                config = self._root / CONFIG_NAME
+                return {CONFIG_NAME: config.stat().st_size} if config.exists() else {}
+            return dict(self._entries(self._root / kind.value, folders=kind is FileKind.DATA))
+
+    @contextmanager
+    def open(self, kind: FileKind, name: str) -> Iterator[BinaryIO]:
+        """Read a file."""
+        with _translated(self.place), (self._root / path_of(kind, name)).open("rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            yield file
+
+    def put(self, kind: FileKind, name: str, content: NamedContent) -> None:
+        """Write beside, flush, rename."""
+        final = self._root / path_of(kind, name)
+        with _translated(self.place):
+            growing = self._incoming() / f"{name}-{secrets.token_hex(4)}"
+            try:
+                _write(growing, content)
+                self._rename(growing, final)
+            finally:
+                growing.unlink(missing_ok=True)
+        with self._lock:
+            self._changed.add(final.parent)
+
+    def settle(self) -> None:
+        """Flush the folders in which files got their names."""
+        with self._lock:
+            changed, self._changed = self._changed, set()
+        with _translated(self.place):
+            for folder in sorted(changed):
+                _flush_folder(folder)
+
+    def prepare(self) -> None:
+        """Make the folders, readable by nobody else."""
+        with _translated(self.place):
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in FOLDERS:
+                (self._root / folder).mkdir(mode=0o700, exist_ok=True)
+            _flush_folder(self._root)
+
+    def close(self) -> None:
+        """Sweep what is left of the place where files grow."""
+        incoming = self._root / INCOMING
+        if self._swept:
+            try:
+                incoming.rmdir()
+            except OSError as error:
+                if error.errno not in {errno.ENOENT, errno.ENOTEMPTY}:
+                    raise _as_drd(error, self.place) from error
+
+    def _entries(self, folder: Path, *, folders: bool) -> Iterator[tuple[str, int]]:
+        try:
+            with os.scandir(folder) as entries:
+                found = list(entries)
+        except FileNotFoundError:
+            return
+        for entry in found:
+            if folders and len(entry.name) == 2 and entry.is_dir():
+                yield from self._entries(folder / entry.name, folders=False)
+            elif NAME.fullmatch(entry.name):
+                try:
+                    yield entry.name, entry.stat().st_size
+                except FileNotFoundError:
+                    continue  # gone since the folder was read, as if it had gone before
+
+    def _incoming(self) -> Path:
+        folder = self._root / INCOMING
+        with self._lock:
+            if not self._swept:
+                folder.mkdir(mode=0o700, exist_ok=True)
+                for left in folder.iterdir():
+                    left.unlink(missing_ok=True)
+                self._swept = True
+        return folder
+
+    def _rename(self, growing: Path, final: Path) -> None:
+        try:
+            growing.rename(final)
+        except FileNotFoundError:
+            final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _flush_folder(final.parent.parent)
+            growing.rename(final)
+
+
+def look_at(settings: Mapping[str, str]) -> Sight:
+    """Whether the folder, or the one it will be made in, is there and may be written."""
+    path = Path(settings["path"])
+    try:
+        LocalFiles(settings)
+        with _translated(str(path)):
+            nearest = next(folder for folder in (path, *path.parents) if folder.exists())
+            figures = os.statvfs(nearest)
+    except DrdError as error:
+        return Sight(reachable=False, message=error.message, hint=error.hint)
+    if not nearest.is_dir():
+        return Sight(reachable=False, message=f"{nearest} is not a folder", hint=f"ls -ld {nearest}")
+    if nearest not in {path, path.parent}:
+        return Sight(reachable=False, message=f"{path.parent} does not exist", hint=f"mkdir -p {path.parent}")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return Sight(reachable=False, message=f"{nearest} may not be written by this user", hint=f"ls -ld {nearest}")
+    return Sight(reachable=True, free_bytes=figures.f_bavail * figures.f_frsize)
+
+
+def _write(path: Path, content: NamedContent) -> None:
+    # restic makes its files read-only for their owner and nobody else; so does this.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
+    with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 (a descriptor, not a path)
+        while block := content.read():
+            view = memoryview(block)
+            while view:
+                view = view[file.write(view) :]
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _translated(place: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _as_drd(error, place) from error
+
+
+def _as_drd(error: OSError, place: str) -> Exception:
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    if isinstance(error, FileNotFoundError):
+        return Vanished(str(error.filename))
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return TransientError(f"the disk of {place} is full", f"df -h {place}")
+    if error.errno in {errno.EIO, errno.ENOTCONN, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT, errno.EHOSTDOWN}:
+        return StoreAway(f"the disk of {place} does not answer: {reason}", "dmesg | tail")
+    failure: DrdError = PermanentError(f"{error.filename or place}: {reason}", f"ls -ld {place}")
+    return failure
