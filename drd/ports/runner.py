@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 Stream = Literal["stdout", "stderr"]
-OnLine = Callable[[Stream, bytes], None]
-"""Called for each whole line, without its line end, on the event loop; it must not block."""
+OnLine = Callable[[Stream, bytes], bool | None]
+"""Called for each whole line, without its line end, on the event loop; it must not block.
+
+Returning False says that nothing has moved although a line was written: it does not put off the `stall`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Command:
     deadline: timedelta = timedelta(minutes=5)
     """The child is stopped when it has run this long."""
     stall: timedelta | None = None
-    """The child is stopped when it has written no line for this long."""
+    """The child is stopped when it has written no line that tells of movement for this long."""
     stop_signals: tuple[tuple[int, timedelta], ...] = ((2, timedelta(seconds=15)), (15, timedelta(seconds=10)))
     """Signals sent to the child's process group, each with the time it gets before the next; SIGKILL comes last."""
     standard_input: bytes | None = None
@@ -62,6 +65,7 @@ class Ended:
     """The last few kilobytes of standard error, decoded, never holding one of the command's secrets."""
     processor_seconds: float = 0.0
     peak_memory_bytes: int = 0
+    """Never less than what drd itself used when it started the child: the kernel counts from before the exec."""
 
 
 class Runner(Protocol):
@@ -72,5 +76,15 @@ class Runner(Protocol):
 
         Cancelling the await stops the child by its `stop_signals`, waits until its whole process group is gone, and
         then raises `CancelledError`. Raises `ProgramMissing` when the program is not there.
+        """
+        ...
+
+    async def pipe(self, producer: Command, consumer: Command, on_line: OnLine | None = None) -> tuple[Ended, Ended]:
+        """Run two programs, the second reading what the first writes, and return both endings in that order.
+
+        The consumer sees the end of its input only after the producer has exited with 0: when the producer ends in any
+        other way, the consumer is stopped by its signals while its input is still open, so it can take no torn stream
+        for a whole one. When the consumer ends first, the producer is stopped. `on_line` sees the consumer's lines; the
+        producer's standard error is in its `stderr_tail`. Cancelling and errors are as with `run`, for both.
         """
         ...

@@ -1,0 +1,5 @@
+"""Running programs: the one place that starts children."""
+
+from drd.clients.process.runner import ChildRunner
+
+__all__ = ["ChildRunner"]
