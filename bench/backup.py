@@ -1,0 +1,186 @@
+"""`drd backup` beside plain restic of the same version, on one tree, in interleaved pairs.
+
+Each pair backs the same tree up into fresh repositories: a full, then an incremental after 1 % of the tree changed. drd's
+time is the daemon's own, from the start of the run to the recorded snapshot, and what the command line adds is reported
+apart. A second store is then filled too; `bench/mirror.py` holds that against `restic copy` and a second backup.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+
+from bench.figures import paired_ratio, spread
+from bench.tree import Shape, change_tree, make_tree
+
+START_SECONDS = 60.0
+
+
+@dataclass
+class Times:
+    """Seconds of wall time of each kind of run."""
+
+    full: list[float] = field(default_factory=list)
+    incremental: list[float] = field(default_factory=list)
+    command_incremental: list[float] = field(default_factory=list)
+    both_stores_full: list[float] = field(default_factory=list)
+    both_stores_incremental: list[float] = field(default_factory=list)
+    peak_bytes: list[float] = field(default_factory=list)
+
+
+def main() -> None:
+    """Run the pairs and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the 2 GB tree")
+    options = parser.parse_args()
+    shape = Shape().scaled(options.scale)
+    restic, one, two = Times(), Times(), Times()
+    with tempfile.TemporaryDirectory(prefix="drd-bench-") as folder:
+        work = Path(folder)
+        size = make_tree(work / "tree", shape)
+        print(f"tree: {size / 1e9:.2f} GB, {shape.small_files + shape.large_files} files; {options.pairs} pairs")
+        _read_once(work / "tree")
+        for pair in range(options.pairs):
+            order = [lambda: _restic(work, restic, shape, pair), lambda: _drd(work, one, shape, pair, 1)]
+            for run in order if pair % 2 == 0 else reversed(order):
+                run()
+            _drd(work, two, shape, pair, 2)
+    _report(restic, one, two)
+
+
+def _report(restic: Times, one: Times, two: Times) -> None:
+    print(f"restic full         {spread(restic.full)} s")
+    print(f"drd full            {spread(one.full)} s   ratio {paired_ratio(one.full, restic.full)}")
+    print(f"restic incremental  {spread(restic.incremental)} s")
+    print(f"drd incremental     {spread(one.incremental)} s   ratio {paired_ratio(one.incremental, restic.incremental)}")
+    print(f"drd command line, incremental {spread(one.command_incremental)} s")
+    both = two.both_stores_full
+    print(f"two stores, full        {spread(both)} s   ratio to one {paired_ratio(both, one.full)}")
+    both = two.both_stores_incremental
+    print(f"two stores, incremental {spread(both)} s   ratio to one {paired_ratio(both, one.incremental)}")
+    peaks = [each / 2**20 for each in one.peak_bytes + two.peak_bytes]
+    print(f"daemon's own peak memory {spread(peaks, 0)} MiB")
+
+
+def _restic(work: Path, times: Times, shape: Shape, pair: int) -> None:
+    repository, environment = work / "plain", {**os.environ, "RESTIC_PASSWORD": "measured"}
+    environment["RESTIC_CACHE_DIR"] = str(work / "plain-cache")
+    base = ["restic", "-r", str(repository), "--json", "--quiet"]
+    subprocess.run([*base, "init"], env=environment, check=True, capture_output=True)
+    for kind, extra in (("full", ["--force"]), ("incremental", [])):
+        if kind == "incremental":
+            change_tree(work / "tree", shape, 0.01, seed=1000 + pair)
+        started = time.perf_counter()
+        subprocess.run([*base, "backup", *extra, str(work / "tree")], env=environment, check=True, capture_output=True)
+        getattr(times, kind).append(time.perf_counter() - started)
+    shutil.rmtree(repository)
+    shutil.rmtree(work / "plain-cache")
+
+
+def _drd(work: Path, times: Times, shape: Shape, pair: int, stores: int) -> None:
+    folder = work / "drd"
+    _furnish(folder, work / "tree", stores)
+    with _daemon(folder) as daemon:
+        for kind in ("full", "incremental"):
+            if kind == "incremental":
+                change_tree(work / "tree", shape, 0.01, seed=2000 + pair)
+            started = time.perf_counter()
+            _cli(folder, "backup", "tree", *(["--full"] if kind == "full" else []))
+            if kind == "incremental":
+                times.command_incremental.append(time.perf_counter() - started)
+            first, last = _recorded(folder)
+            getattr(times, kind).append(first)
+            if stores > 1:
+                getattr(times, f"both_stores_{kind}").append(last)
+        times.peak_bytes.append(_peak(daemon.pid))
+    shutil.rmtree(folder)
+
+
+def _furnish(folder: Path, tree: Path, stores: int) -> None:
+    (folder / "policies").mkdir(parents=True)
+    (folder / "runbooks").mkdir()
+    (folder / "password").write_text("measured\n")
+    (folder / "password").chmod(0o600)
+    names = ["first", "second"][:stores]
+    entries = "".join(
+        f"  {name}: {{local: {folder}/{name}, site: here, password: {{file: {folder}/password}}}}\n" for name in names
+    )
+    (folder / "drd.yaml").write_text(
+        f"site: here\nsites: {{here: {{latitude: 30.25, longitude: 120.17}}}}\nstate: {folder}/state\nstores:\n{entries}"
+    )
+    # No slot comes while this runs, except the first full.
+    (folder / "policies/tree.yaml").write_text(
+        f"policy: tree\nbackup:\n  source: {{files: {{paths: [{tree}]}}}}\n  full: {{every: 300d}}\n"
+        f"  incremental: {{every: 299d}}\n  to: [{', '.join(names)}]\n  keep: {{daily: 7}}\n"
+    )
+
+
+@contextmanager
+def _daemon(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    # A policy that never ran is due at once: the first full starts by itself, and the command joins it.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "drd.cli", "--config", str(folder / "drd.yaml"), "run"],
+        stdout=(folder / "log").open("wb"), stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not (folder / "state/control.sock").exists():
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise SystemExit((folder / "log").read_text())
+            time.sleep(0.05)  # noqa: TID251 - a poll with a deadline
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(90)
+
+
+def _cli(folder: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "drd.cli", "--config", str(folder / "drd.yaml"), "--json", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def _recorded(folder: Path) -> tuple[float, float]:
+    """Seconds from the newest run's start to its first snapshot's record, and to the last copy's."""
+    events = json.loads(_cli(folder, "journal", "show", "--newest", "40"))
+    runs = [event for event in events if event["kind"] == "run-started"]
+    run, begun = runs[-1]["run"], datetime.fromisoformat(runs[-1]["at"])
+    moments = [
+        datetime.fromisoformat(event["at"])
+        for event in events
+        if event["run"] == run and event["kind"] in ("snapshot-created", "copy-created")
+    ]
+    return (moments[0] - begun).total_seconds(), (moments[-1] - begun).total_seconds()
+
+
+def _peak(pid: int) -> float:
+    """Peak resident memory of the daemon itself, in bytes (VmHWM)."""
+    for line in Path(f"/proc/{psutil.Process(pid).pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return float(line.split()[1]) * 1024
+    raise SystemExit("the kernel does not tell peak memory")
+
+
+def _read_once(tree: Path) -> None:
+    """Warm the page cache, so that the first pair is like the others."""
+    for path in tree.rglob("*"):
+        if path.is_file():
+            path.read_bytes()
+
+
+if __name__ == "__main__":
+    main()
