@@ -174,6 +174,8 @@ class CopyCreated(Body):
     snapshot_id: str
     origin_store: str
     moment: datetime
+    point_run: str = ""
+    """Run whose recovery point it belongs to; empty when it is the run in which the copy was made."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,148 @@
+"""The projections as the values of `drd.core.catalogue`; blocking, so in the journal's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from drd.clients.journal.shelves import SqlShelves
+from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RunRecord, StoreRecord
+from drd.core.encoding import moment, restore
+from drd.core.policy import Outcome
+from drd.core.projections import Key, PointRow, PolicyRow, RunRow, StoreRow
+
+_RUN_BOOKKEEPING = ("sequence", "slot")
+
+
+class Views:
+    """Reads the rows, and remembers what is asked for all the time until an event changes it."""
+
+    def __init__(self, shelves: SqlShelves) -> None:
+        self._shelves = shelves
+        self._policies: dict[str, PolicyRecord] | None = None
+        self._newest: dict[str, dict[str, RecoveryPoint]] = {}
+        """Policy → store → its newest good point there."""
+
+    def refresh(self, changed: Mapping[str, set[Key]]) -> None:
+        """Forget what an append has changed: table → keys."""
+        for key in changed["points"]:
+            self._newest.pop(str(key[0]), None)
+        if self._policies is not None:
+            for name in (str(key[0]) for key in changed["policies"]):
+                row = self._shelves.policies.get((name,))
+                if row is not None and row["protected"]:
+                    self._policies[name] = _policy(name, row)
+                else:
+                    self._policies.pop(name, None)
+
+    def forget(self) -> None:
+        """Read everything again when it is next asked for."""
+        self._policies = None
+        self._newest.clear()
+
+    def policies(self) -> dict[str, PolicyRecord]:
+        """Every protected policy, by name."""
+        if self._policies is None:
+            found = self._shelves.policies.select("ORDER BY policy")
+            self._policies = {str(key[0]): _policy(str(key[0]), row) for key, row in found if row["protected"]}
+        return dict(self._policies)
+
+    def policy(self, name: str) -> PolicyRecord | None:
+        """One protected policy."""
+        return self._policies.get(name) if self._policies is not None else self.policies().get(name)
+
+    def stores(self) -> dict[str, StoreRecord]:
+        """Every store, by name."""
+        return {str(key[0]): _store(str(key[0]), row) for key, row in self._shelves.stores.select("ORDER BY store")}
+
+    def holdings(self, store: str) -> dict[str, str]:
+        """Snapshot id → policy in one store."""
+        return {str(key[1]): row["policy"] for key, row in self._shelves.places.select("WHERE store = ?", (store,))}
+
+    def points(self, policy: str) -> tuple[RecoveryPoint, ...]:
+        """A policy's points, oldest first."""
+        found = self._shelves.points.select("WHERE policy = ?", (policy,))
+        return tuple(_point(key, row) for key, row in sorted(found, key=lambda item: (item[1]["moment"], item[0])))
+
+    def uncopied(self, policy: str, store: str) -> tuple[RecoveryPoint, ...]:
+        """Good or incomplete points that have a copy, but none in `store`, oldest first."""
+        useful = (Outcome.SUCCEEDED, Outcome.INCOMPLETE)
+        return tuple(
+            point
+            for point in self.points(policy)
+            if point.outcome in useful and point.stores and point.copy_in(store) is None
+        )
+
+    def policies_with_points(self) -> list[str]:
+        """Names of the policies that have points, also of those that are protected no more."""
+        return self._shelves.points.distinct("policy")
+
+    def newest(self, policies: Iterable[str]) -> dict[tuple[str, str], RecoveryPoint]:
+        """(policy, store) → newest good point there, for these policies."""
+        result = {}
+        for policy in policies:
+            known = self._newest.get(policy)
+            if known is None:
+                known = self._newest[policy] = _newest_by_store(self.points(policy))
+            result.update({(policy, store): point for store, point in known.items()})
+        return result
+
+    def unfinished(self) -> tuple[RunRecord, ...]:
+        """Runs without an end, oldest first."""
+        found = [row for _, row in self._shelves.open_runs.select()]
+        return tuple(_run(row) for row in sorted(found, key=lambda row: row["sequence"]))
+
+    def runs(self, policy: str | None, newest: int) -> tuple[RunRecord, ...]:
+        """The newest runs, newest first."""
+        where = "" if policy is None else "WHERE policy = ? "
+        parameters = (newest,) if policy is None else (policy, newest)
+        found = self._shelves.runs.select(f"{where}ORDER BY sequence DESC LIMIT ?", parameters)
+        return tuple(_run(row) for _, row in found)
+
+    def pauses(self) -> tuple[Pause, ...]:
+        """Pauses that nobody ended."""
+        found = self._shelves.pauses.select("ORDER BY policy, what")
+        return tuple(restore(Pause, {"policy": key[0], "what": key[1], **row}) for key, row in found)
+
+
+def _newest_by_store(points: tuple[RecoveryPoint, ...]) -> dict[str, RecoveryPoint]:
+    newest: dict[str, RecoveryPoint] = {}
+    for point in points:
+        if point.is_good:
+            newest.update(dict.fromkeys(point.stores, point))
+    return newest
+
+
+def _policy(name: str, row: PolicyRow) -> PolicyRecord:
+    fields = {key: value for key, value in row.items() if key not in ("protected", "last_run")}
+    last_run = row["last_run"]
+    return replace(
+        restore(PolicyRecord, {"policy": name, "last_run": None, **fields}),
+        last_run=None if last_run is None else _run(last_run),
+    )
+
+
+def _run(row: RunRow) -> RunRecord:
+    return restore(RunRecord, {key: value for key, value in row.items() if key not in _RUN_BOOKKEEPING})
+
+
+def _point(key: Key, row: PointRow) -> RecoveryPoint:
+    return restore(RecoveryPoint, {"policy": key[0], "run": key[1], **row})
+
+
+def _store(name: str, row: StoreRow) -> StoreRecord:
+    return StoreRecord(
+        store=name,
+        repository_id=row["repository_id"],
+        away_since=_moment(row["away_since"]),
+        last_checked=_moment(row["last_checked"]),
+        check_sound=None if row["last_checked"] is None else not row["unsound"],
+        last_pruned=_moment(row["last_pruned"]),
+        last_reconciled=_moment(row["last_reconciled"]),
+        hold=row["hold"],
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else moment(text)

@@ -1,0 +1,486 @@
+"""What follows from the events: one pure fold, used when an event is written and when everything is built anew.
+
+The state stands on shelves of plain rows (JSON values, moments as canonical texts that sort as moments do), so that a
+million events fold in seconds and a row is stored exactly as it is. `drd.core.catalogue` has the values that people and
+engines see. A change of meaning in here is a new `VERSION`: the projections are then built anew at the next start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypedDict, TypeVar
+
+from drd.core.encoding import Fact
+
+VERSION = 1
+"""Meaning of the rows. Another one on the disk is thrown away and built anew from the events."""
+
+RUNS_KEPT = 500
+"""Newest runs of each policy that stay in the catalogue; the events know all."""
+
+Key = tuple[str | int, ...]
+Row = TypeVar("Row")
+
+_BADNESS = ("succeeded", "incomplete", "cancelled", "skipped", "failed")
+
+
+class RunRow(TypedDict):
+    """A run, with the sequence number of its start."""
+
+    run: str
+    policy: str
+    mode: str
+    cause: str
+    started: str
+    finished: str | None
+    outcome: str | None
+    message: str
+    hint: str
+    added_bytes: int
+    total_bytes: int
+    sequence: int
+    slot: int
+
+
+class PolicyRow(TypedDict):
+    """A policy; `protected` is false before it was added and after it was removed."""
+
+    protected: bool
+    created: str
+    last_start: dict[str, str]
+    last_success_start: dict[str, str]
+    last_success_finished: str | None
+    last_run: RunRow | None
+    failures_in_a_row: int
+    runs: int
+    failures: int
+    last_total_bytes: int | None
+
+
+class CopyRow(TypedDict):
+    """One snapshot in one store."""
+
+    store: str
+    part: str
+    snapshot_id: str
+    standing: str
+    proven_at: str | None
+
+
+class PointRow(TypedDict):
+    """A recovery point; it exists as long as it has a copy."""
+
+    mode: str
+    moment: str
+    outcome: str
+    total_bytes: int
+    total_files: int
+    copies: list[CopyRow]
+
+
+class PlaceRow(TypedDict):
+    """Which point a snapshot belongs to."""
+
+    policy: str
+    run: str
+
+
+class StoreRow(TypedDict):
+    """A store; `unsound` are the subsets whose last check found damage."""
+
+    repository_id: str | None
+    away_since: str | None
+    last_checked: str | None
+    unsound: list[str]
+    last_pruned: str | None
+    last_reconciled: str | None
+    hold: str | None
+
+
+class PauseRow(TypedDict):
+    """A pause that nobody ended."""
+
+    until: str
+    reason: str
+    by: str
+
+
+class Shelf(Protocol[Row]):
+    """Rows by key. A row that was changed is put back."""
+
+    def get(self, key: Key) -> Row | None:
+        """The row, or None."""
+        ...
+
+    def put(self, key: Key, row: Row) -> None:
+        """Add or replace."""
+        ...
+
+    def drop(self, key: Key) -> None:
+        """Remove, if it is there."""
+        ...
+
+
+class Shelves(Protocol):
+    """The whole state, with what each shelf's keys are."""
+
+    @property
+    def policies(self) -> Shelf[PolicyRow]:
+        """By (policy)."""
+        ...
+
+    @property
+    def runs(self) -> Shelf[RunRow]:
+        """By (policy, slot): a ring, so that the newest `RUNS_KEPT` runs of a policy stay."""
+        ...
+
+    @property
+    def open_runs(self) -> Shelf[RunRow]:
+        """By (run)."""
+        ...
+
+    @property
+    def points(self) -> Shelf[PointRow]:
+        """By (policy, run)."""
+        ...
+
+    @property
+    def places(self) -> Shelf[PlaceRow]:
+        """By (store, snapshot id)."""
+        ...
+
+    @property
+    def stores(self) -> Shelf[StoreRow]:
+        """By (store)."""
+        ...
+
+    @property
+    def pauses(self) -> Shelf[PauseRow]:
+        """By (policy, what)."""
+        ...
+
+
+class MemoryShelf(Generic[Row]):
+    """Rows in memory: for tests and small tools."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Key, Row] = {}
+
+    def get(self, key: Key) -> Row | None:
+        """The row, or None."""
+        return self.rows.get(key)
+
+    def put(self, key: Key, row: Row) -> None:
+        """Add or replace."""
+        self.rows[key] = row
+
+    def drop(self, key: Key) -> None:
+        """Remove, if it is there."""
+        self.rows.pop(key, None)
+
+
+def fold(shelves: Shelves, fact: Fact) -> None:
+    """Let one event take effect. Kinds that change nothing here are passed over."""
+    effect = _EFFECTS.get(fact.kind)
+    if effect is not None:
+        effect(shelves, fact, fact.body)
+
+
+Effect = Callable[[Shelves, Fact, dict[str, Any]], None]
+
+
+def _policy_added(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+    row = _policy(shelves, body["policy"], fact.at)
+    if not row["protected"]:
+        row["protected"], row["created"] = True, fact.at
+    shelves.policies.put((body["policy"],), row)
+
+
+def _policy_removed(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+    row = shelves.policies.get((body["policy"],))
+    if row is not None:
+        row["protected"] = False
+        shelves.policies.put((body["policy"],), row)
+
+
+def _run_started(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+    name = body["policy"]
+    policy = _policy(shelves, name, fact.at)
+    run = _new_run(fact, name, body["mode"], body["cause"], policy["runs"] % RUNS_KEPT)
+    policy["runs"] += 1
+    policy["last_start"][body["mode"]] = fact.at
+    policy["last_run"] = run
+    shelves.policies.put((name,), policy)
+    shelves.open_runs.put((run["run"],), run)
+    shelves.runs.put((name, run["slot"]), run)
+
+
+def _run_finished(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+    name, outcome = body["policy"], body["outcome"]
+    policy = _policy(shelves, name, fact.at)
+    started = shelves.open_runs.get((fact.run or "",))
+    if started is None:
+        started = _new_run(fact, name, body["mode"], "schedule", policy["runs"] % RUNS_KEPT)
+        policy["runs"] += 1
+        policy["last_run"] = None
+    else:
+        shelves.open_runs.drop((started["run"],))
+    run: RunRow = {
+        **started,
+        "finished": fact.at,
+        "outcome": outcome,
+        "message": body["message"],
+        "hint": body["hint"],
+        "added_bytes": body["added_bytes"],
+        "total_bytes": body["total_bytes"],
+    }
+    in_ring = shelves.runs.get((name, run["slot"]))
+    if in_ring is None or in_ring["sequence"] <= run["sequence"]:
+        shelves.runs.put((name, run["slot"]), run)
+    if policy["last_run"] is None or policy["last_run"]["run"] == run["run"]:
+        policy["last_run"] = run
+    _count(policy, run)
+    shelves.policies.put((name,), policy)
+    point = shelves.points.get((name, run["run"]))
+    if point is not None and point["outcome"] != outcome:
+        point["outcome"] = outcome
+        shelves.points.put((name, run["run"]), point)
+
+
+def _count(policy: PolicyRow, run: RunRow) -> None:
+    if run["outcome"] == "succeeded":
+        policy["last_success_start"][run["mode"]] = run["started"]
+        policy["last_success_finished"] = run["finished"]
+        policy["last_total_bytes"] = run["total_bytes"]
+        policy["failures_in_a_row"] = 0
+    elif run["outcome"] in ("failed", "incomplete"):
+        policy["failures"] += 1
+        policy["failures_in_a_row"] += 1
+
+
+def _snapshot_created(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+    key = (body["policy"], fact.run or "")
+    point = shelves.points.get(key)
+    if point is None:
+        point = _new_point(body["mode"], body["moment"], body["outcome"])
+    if all(copy["part"] != body["part"] for copy in point["copies"]):
+        point["total_bytes"] += body["total_bytes"]
+        point["total_files"] += body["total_files"]
+        point["moment"] = min(point["moment"], body["moment"])
+        point["outcome"] = max(point["outcome"], body["outcome"], key=_BADNESS.index)
+    _place(shelves, key, point, body)
+
+
+def _copy_created(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+    key = (body["policy"], body.get("point_run") or fact.run or "")
+    point = shelves.points.get(key)
+    if point is None:
+        origin = shelves.places.get((body["origin_store"], body["snapshot_id"]))
+        if origin is not None:
+            key = (origin["policy"], origin["run"])
+            point = shelves.points.get(key)
+    if point is None:  # its point was forgotten meanwhile, and with it whether it was complete
+        point = _new_point("incremental", body["moment"], "incomplete")
+    _place(shelves, key, point, body)
+
+
+def _snapshot_found(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+    key = (body["policy"], body["run"])
+    point = shelves.points.get(key)
+    if point is None:
+        point = _new_point(body["mode"], body["moment"], body["outcome"])
+    elif all(copy["part"] != body["part"] for copy in point["copies"]):
+        point["moment"] = min(point["moment"], body["moment"])
+        point["outcome"] = max(point["outcome"], body["outcome"], key=_BADNESS.index)
+    _place(shelves, key, point, body)
+
+
+def _snapshot_missing(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+    _lose(shelves, body["store"], body["snapshot_id"])
+
+
+def _snapshots_forgotten(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+    for snapshot_id in body["snapshot_ids"]:
+        _lose(shelves, body["store"], snapshot_id)
+
+
+def _restore_finished(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+    if not body["whole"] or body["outcome"] != "succeeded":
+        return
+    key = (body["policy"], body["point_run"])
+    point = shelves.points.get(key)
+    if point is None:
+        return
+    wanted = body.get("snapshot_id", "")
+    there = [copy for copy in point["copies"] if copy["store"] == body["store"]]
+    restored = [copy for copy in there if copy["snapshot_id"] == wanted] if wanted else there
+    if len(restored) == 1:  # of several parts none is named: a guess would call one proven that nobody read
+        restored[0]["standing"], restored[0]["proven_at"] = "proven", fact.at
+        shelves.points.put(key, point)
+
+
+def _store_created(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+    store = _store(shelves, body["store"])
+    store["repository_id"] = body["repository_id"]
+    shelves.stores.put((body["store"],), store)
+
+
+def _store_went_away(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+    store = _store(shelves, body["store"])
+    store["away_since"] = store["away_since"] or fact.at
+    shelves.stores.put((body["store"],), store)
+
+
+def _store_came_back(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+    store = _store(shelves, body["store"])
+    store["away_since"] = None
+    shelves.stores.put((body["store"],), store)
+
+
+def _store_reconciled(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+    store = _store(shelves, body["store"])
+    store["last_reconciled"] = fact.at
+    shelves.stores.put((body["store"],), store)
+
+
+def _store_checked(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+    """Damage found in one subset is not healed by a sound look at another: only the same, or all of it, clears it."""
+    store = _store(shelves, body["store"])
+    store["last_checked"] = fact.at
+    subset = body["subset"]
+    others = [] if body["sound"] and subset == "100%" else [each for each in store["unsound"] if each != subset]
+    store["unsound"] = others if body["sound"] else sorted([*others, subset])
+    shelves.stores.put((body["store"],), store)
+
+
+def _store_pruned(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+    store = _store(shelves, body["store"])
+    store["last_pruned"] = fact.at
+    shelves.stores.put((body["store"],), store)
+
+
+def _hold_placed(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+    store = _store(shelves, body["store"])
+    store["hold"] = body["reason"]
+    shelves.stores.put((body["store"],), store)
+
+
+def _hold_released(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+    store = _store(shelves, body["store"])
+    store["hold"] = None
+    shelves.stores.put((body["store"],), store)
+
+
+def _paused(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+    pause: PauseRow = {"until": body["until"], "reason": body["reason"], "by": body["by"]}
+    shelves.pauses.put((body["policy"], body["what"]), pause)
+
+
+def _resumed(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+    shelves.pauses.drop((body["policy"], body["what"]))
+
+
+def _policy(shelves: Shelves, name: str, at: str) -> PolicyRow:
+    return shelves.policies.get((name,)) or {
+        "protected": False,
+        "created": at,
+        "last_start": {},
+        "last_success_start": {},
+        "last_success_finished": None,
+        "last_run": None,
+        "failures_in_a_row": 0,
+        "runs": 0,
+        "failures": 0,
+        "last_total_bytes": None,
+    }
+
+
+def _new_run(fact: Fact, policy: str, mode: str, cause: str, slot: int) -> RunRow:
+    return {
+        "run": fact.run or "",
+        "policy": policy,
+        "mode": mode,
+        "cause": cause,
+        "started": fact.at,
+        "finished": None,
+        "outcome": None,
+        "message": "",
+        "hint": "",
+        "added_bytes": 0,
+        "total_bytes": 0,
+        "sequence": fact.sequence,
+        "slot": slot,
+    }
+
+
+def _new_point(mode: str, moment: str, outcome: str) -> PointRow:
+    return {"mode": mode, "moment": moment, "outcome": outcome, "total_bytes": 0, "total_files": 0, "copies": []}
+
+
+def _store(shelves: Shelves, name: str) -> StoreRow:
+    return shelves.stores.get((name,)) or {
+        "repository_id": None,
+        "away_since": None,
+        "last_checked": None,
+        "unsound": [],
+        "last_pruned": None,
+        "last_reconciled": None,
+        "hold": None,
+    }
+
+
+def _place(shelves: Shelves, key: tuple[str, str], point: PointRow, body: dict[str, Any]) -> None:
+    store, snapshot_id = body["store"], body["snapshot_id"]
+    if all(copy["store"] != store or copy["snapshot_id"] != snapshot_id for copy in point["copies"]):
+        copy: CopyRow = {
+            "store": store,
+            "part": body["part"],
+            "snapshot_id": snapshot_id,
+            "standing": "claimed",
+            "proven_at": None,
+        }
+        point["copies"].append(copy)
+    shelves.points.put(key, point)
+    shelves.places.put((store, snapshot_id), {"policy": key[0], "run": key[1]})
+    if shelves.stores.get((store,)) is None:
+        shelves.stores.put((store,), _store(shelves, store))
+
+
+def _lose(shelves: Shelves, store: str, snapshot_id: str) -> None:
+    place = shelves.places.get((store, snapshot_id))
+    if place is None:
+        return
+    shelves.places.drop((store, snapshot_id))
+    key = (place["policy"], place["run"])
+    point = shelves.points.get(key)
+    if point is None:
+        return
+    point["copies"] = [c for c in point["copies"] if c["store"] != store or c["snapshot_id"] != snapshot_id]
+    if point["copies"]:
+        shelves.points.put(key, point)
+    else:
+        shelves.points.drop(key)
+
+
+_EFFECTS: dict[str, Effect] = {
+    "policy-added": _policy_added,
+    "policy-removed": _policy_removed,
+    "run-started": _run_started,
+    "run-finished": _run_finished,
+    "snapshot-created": _snapshot_created,
+    "copy-created": _copy_created,
+    "snapshot-found": _snapshot_found,
+    "snapshot-missing": _snapshot_missing,
+    "snapshots-forgotten": _snapshots_forgotten,
+    "restore-finished": _restore_finished,
+    "store-created": _store_created,
+    "store-went-away": _store_went_away,
+    "store-came-back": _store_came_back,
+    "store-reconciled": _store_reconciled,
+    "store-checked": _store_checked,
+    "store-pruned": _store_pruned,
+    "hold-placed": _hold_placed,
+    "hold-released": _hold_released,
+    "paused": _paused,
+    "resumed": _resumed,
+}
