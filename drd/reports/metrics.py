@@ -1,0 +1,245 @@
+"""What Prometheus is told: a pure function of the configuration and the catalogue.
+
+Every series of a policy is there as soon as the policy is, and goes with it. No run, host or error text is a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, StoreRecord
+from drd.core.policy import DisasterClass, Mode, Policy
+from drd.ports.configuration import Configuration
+from drd.reports.exposition import Family, Sample, expose, seconds
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsInput:
+    """Everything that one scrape shows, as it is at one moment."""
+
+    version: str
+    restic: str
+    """Version of the restic program."""
+    configuration: Configuration
+    is_last_reload_good: bool
+    policies: Mapping[str, PolicyRecord]
+    stores: Mapping[str, StoreRecord]
+    newest: Mapping[tuple[str, str], RecoveryPoint]
+    """(policy, store) → the newest good point with an undamaged copy there."""
+    proven: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+    """(policy, store) → the moment of the newest point whose copy there a restore has read."""
+    intervals: Mapping[str, timedelta] = field(default_factory=dict)
+    """Policy → the longest time between two runs that its schedule allows; none for a policy without a schedule."""
+    pauses: tuple[Pause, ...] = ()
+    away: frozenset[str] = frozenset()
+    """Stores that do not answer."""
+    free_bytes: Mapping[str, int] = field(default_factory=dict)
+    """Room in the stores where it can be known."""
+    is_chain_valid: bool = True
+    """What the last verification of the journal found; true until one has been."""
+    last_tick: datetime | None = None
+    """When the scheduler's loop last came round."""
+
+
+def render(snapshot: MetricsInput) -> bytes:
+    """The whole scrape, in the text exposition format."""
+    return expose([*_of_the_daemon(snapshot), *_of_policies(snapshot), *_of_copies(snapshot), *_of_stores(snapshot)])
+
+
+def _of_the_daemon(snapshot: MetricsInput) -> Iterator[Family]:
+    about = (("version", snapshot.version), ("restic", snapshot.restic), ("site", snapshot.configuration.site))
+    yield Family("drd_build_info", "gauge", "Always 1; what runs is in the labels.", ((about, 1.0),))
+    yield _single(
+        "drd_config_last_reload_successful",
+        "1 if the last reading of the configuration found no mistake.",
+        float(snapshot.is_last_reload_good),
+    )
+    yield _single(
+        "drd_journal_chain_valid",
+        "1 if the last verification of the journal's hash chain found it whole.",
+        float(snapshot.is_chain_valid),
+    )
+    yield _single(
+        "drd_scheduler_last_tick_timestamp_seconds",
+        "When the scheduler's loop last came round.",
+        seconds(snapshot.last_tick),
+    )
+
+
+def _of_policies(snapshot: MetricsInput) -> Iterator[Family]:
+    yield _gauge(
+        "drd_backup_interval_seconds",
+        "The longest time between two runs that the schedule allows.",
+        [((("policy", name),), interval.total_seconds()) for name, interval in _intervals(snapshot)],
+    )
+    yield _gauge(
+        "drd_paused_until_timestamp_seconds",
+        "When a pause ends by itself; 0 without a pause.",
+        _paused(snapshot),
+    )
+    records = [(name, snapshot.policies.get(name)) for name in snapshot.configuration.policies]
+    last_runs = [(name, record.last_run if record else None) for name, record in records]
+    yield Family(
+        "drd_backup_runs_total",
+        "counter",
+        "Runs that ended, whatever became of them.",
+        tuple(((("policy", name),), float(record.runs if record else 0)) for name, record in records),
+    )
+    yield Family(
+        "drd_backup_failures_total",
+        "counter",
+        "Runs that ended without a good recovery point.",
+        tuple(((("policy", name),), float(record.failures if record else 0)) for name, record in records),
+    )
+    yield _gauge(
+        "drd_backup_last_start_timestamp_seconds",
+        "When the newest run of a mode started.",
+        [
+            ((("policy", name), ("mode", mode.value)), seconds(record.last_start.get(mode) if record else None))
+            for name, record in records
+            for mode in _modes(snapshot.configuration.policies[name].policy)
+        ],
+    )
+    yield _gauge(
+        "drd_backup_last_completion_timestamp_seconds",
+        "When the newest run ended, whatever became of it.",
+        [((("policy", name),), seconds(run.finished if run else None)) for name, run in last_runs],
+    )
+    yield _gauge(
+        "drd_backup_last_success_timestamp_seconds",
+        "When the newest run that succeeded ended.",
+        [((("policy", name),), seconds(record.last_success_finished if record else None)) for name, record in records],
+    )
+    yield _gauge(
+        "drd_backup_last_duration_seconds",
+        "How long the newest run took.",
+        [
+            ((("policy", name),), (run.finished - run.started).total_seconds() if run and run.finished else 0.0)
+            for name, run in last_runs
+        ],
+    )
+    yield _gauge(
+        "drd_backup_last_added_bytes",
+        "New data that the newest run wrote into its first store.",
+        [((("policy", name),), float(run.added_bytes if run else 0)) for name, run in last_runs],
+    )
+    yield _gauge(
+        "drd_copies",
+        "Stores that hold the newest good recovery point.",
+        [((("policy", name),), float(_copies(snapshot, name))) for name in snapshot.configuration.policies],
+    )
+
+
+def _of_copies(snapshot: MetricsInput) -> Iterator[Family]:
+    pairs = [
+        (name, store, (("policy", name), ("store", store)))
+        for name, protected in snapshot.configuration.policies.items()
+        for store in protected.policy.backup.to
+    ]
+    created = {name: seconds(record.created) for name, record in snapshot.policies.items()}
+    yield _gauge(
+        "drd_policy_created_timestamp_seconds",
+        "Since when a policy is protected; stands in for a recovery point that is not there yet.",
+        [(labels, created.get(name, 0.0)) for name, _, labels in pairs],
+    )
+    yield _gauge(
+        "drd_rpo_objective_seconds",
+        "How old the newest recovery point in a store may be; off-site, what is promised for the loss of a site.",
+        [
+            (labels, objective.total_seconds())
+            for name, store, labels in pairs
+            if (objective := _objective(snapshot.configuration, name, store)) is not None
+        ],
+    )
+    yield _gauge(
+        "drd_recovery_point_timestamp_seconds",
+        "The moment of the newest good recovery point in a store; 0 without one.",
+        [
+            (labels, seconds(point.moment if (point := snapshot.newest.get((name, store))) else None))
+            for name, store, labels in pairs
+        ],
+    )
+    yield _gauge(
+        "drd_recovery_point_proven_timestamp_seconds",
+        "The moment of the newest recovery point in a store that a restore has read; 0 without one.",
+        [(labels, seconds(snapshot.proven.get((name, store)))) for name, store, labels in pairs],
+    )
+
+
+def _of_stores(snapshot: MetricsInput) -> Iterator[Family]:
+    stores = [(name, store, (("store", name),)) for name, store in snapshot.configuration.stores.items()]
+    yield _gauge(
+        "drd_store_up",
+        "1 if the store answers.",
+        [(labels, float(name not in snapshot.away)) for name, _, labels in stores],
+    )
+    yield _gauge(
+        "drd_store_free_bytes",
+        "Room in the store, where it can be known.",
+        [(labels, float(snapshot.free_bytes[name])) for name, _, labels in stores if name in snapshot.free_bytes],
+    )
+    yield _gauge(
+        "drd_store_distance_meters",
+        "How far away the store is, along the great circle.",
+        [(labels, store.distance_metres) for _, store, labels in stores],
+    )
+    records = [(labels, snapshot.stores.get(name)) for name, _, labels in stores]
+    yield _gauge(
+        "drd_store_last_check_timestamp_seconds",
+        "When the repository was last checked; 0 if never.",
+        [(labels, seconds(record.last_checked if record else None)) for labels, record in records],
+    )
+    yield _gauge(
+        "drd_store_damaged",
+        "1 if the last check of the repository found damage.",
+        [(labels, float(record is not None and record.check_sound is False)) for labels, record in records],
+    )
+    yield _gauge(
+        "drd_store_held",
+        "1 if nothing is forgotten there until a person has looked.",
+        [(labels, float(record is not None and record.hold is not None)) for labels, record in records],
+    )
+
+
+def _single(name: str, explanation: str, value: float) -> Family:
+    return Family(name, "gauge", explanation, (((), value),))
+
+
+def _gauge(name: str, explanation: str, samples: list[Sample]) -> Family:
+    return Family(name, "gauge", explanation, tuple(samples))
+
+
+def _intervals(snapshot: MetricsInput) -> list[tuple[str, timedelta]]:
+    return [(name, snapshot.intervals[name]) for name in snapshot.configuration.policies if name in snapshot.intervals]
+
+
+def _paused(snapshot: MetricsInput) -> list[Sample]:
+    until = {(name, "backup"): 0.0 for name in snapshot.configuration.policies}
+    for pause in snapshot.pauses:
+        if pause.policy in snapshot.configuration.policies:
+            key = (pause.policy, pause.what)
+            until[key] = max(until.get(key, 0.0), seconds(pause.until))
+    return [((("policy", name), ("what", what)), moment) for (name, what), moment in until.items()]
+
+
+def _modes(policy: Policy) -> tuple[Mode, ...]:
+    planned = ((Mode.FULL, policy.backup.full), (Mode.INCREMENTAL, policy.backup.incremental))
+    return tuple(mode for mode, timing in planned if timing is not None) or (Mode.FULL,)
+
+
+def _copies(snapshot: MetricsInput, policy: str) -> int:
+    stores = snapshot.configuration.policies[policy].policy.backup.to
+    points = [point for store in stores if (point := snapshot.newest.get((policy, store))) is not None]
+    newest = max(points, key=lambda point: point.moment, default=None)
+    return len(newest.stores) if newest else 0
+
+
+def _objective(configuration: Configuration, name: str, store: str) -> timedelta | None:
+    policy = configuration.policies[name].policy
+    if configuration.stores[store].site != configuration.site:
+        disaster = policy.disasters.get(DisasterClass.SITE)
+        if disaster is not None and disaster.rpo is not None:
+            return disaster.rpo
+    return policy.objectives.rpo
