@@ -11,7 +11,8 @@ from typing import Annotated
 from pydantic import Field
 
 from drd.core.kinds import Model
-from drd.core.units import Distance, Duration, Share
+from drd.core.lists import OneOrMany
+from drd.core.units import Count, Distance, Duration, Flag, Share
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 """Lower-case letters, digits and hyphens: names stand in metrics, tags and file names."""
@@ -82,12 +83,12 @@ class Timing(Model):
 class Keep(Model):
     """How many recovery points are kept, as restic's `--keep-*`; the newest good one is kept whatever this says."""
 
-    last: Annotated[int, Field(ge=0)] = 0
-    hourly: Annotated[int, Field(ge=0)] = 0
-    daily: Annotated[int, Field(ge=0)] = 0
-    weekly: Annotated[int, Field(ge=0)] = 0
-    monthly: Annotated[int, Field(ge=0)] = 0
-    yearly: Annotated[int, Field(ge=0)] = 0
+    last: Count = 0
+    hourly: Count = 0
+    daily: Count = 0
+    weekly: Count = 0
+    monthly: Count = 0
+    yearly: Count = 0
     within: Duration | None = None
     """Everything younger than this is kept."""
 
@@ -95,12 +96,12 @@ class Keep(Model):
 class Require(Model):
     """What the copies of a recovery point must amount to; checked when the file is read, and all the time."""
 
-    copies: Annotated[int, Field(ge=1)] = 1
-    offsite: Annotated[int, Field(ge=0)] = 0
+    copies: Annotated[Count, Field(ge=1)] = 1
+    offsite: Count = 0
     """How many of them at another site than this daemon's."""
     distance: Distance | None = None
     """How far away an off-site copy must be at least, along the great circle."""
-    immutable: Annotated[int, Field(ge=0)] = 0
+    immutable: Count = 0
     """How many of them in stores that nobody can delete from before their time."""
 
 
@@ -109,14 +110,14 @@ class Guard(Model):
 
     shrink: Share = Field(default="50 %", validate_default=True)
     """A run that saves this much less than the last good one fails loudly."""
-    allow_empty: bool = False
+    allow_empty: Flag = False
     """Whether a source without a single file is a success."""
 
 
 class Window(Model):
     """When and how gently a backup may run."""
 
-    not_: Annotated[str | tuple[str, ...], Field(alias="not")] = ()
+    not_: Annotated[OneOrMany[str], Field(alias="not")] = ()
     """Local times in which nothing starts, as `09:00-11:00` or `Sun 03:00-04:00`."""
     cpu: Share | None = None
     """Nothing starts while the machine's processors are busier than this, and restic gets no more than this of them."""
@@ -131,7 +132,7 @@ class BackupPlan(Model):
 
     full: Timing | None = None
     incremental: Timing | None = None
-    catch_up: bool = True
+    catch_up: Flag = True
     """A run that was missed while the machine was off is made up for, once."""
     to: Annotated[tuple[Name, ...], Field(min_length=1)]
     """Stores, in order: the source is read once, into the first that is reachable."""

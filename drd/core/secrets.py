@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from drd.core.kinds import Model
+
+HOW_TO_REFER: Final = "write {credential: NAME}, {file: PATH}, {env: NAME} or {command: [PROGRAM, …]}"
 
 
 class SecretReference(Model):
@@ -22,11 +25,28 @@ class SecretReference(Model):
     command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """A program and its arguments; its standard output is the secret."""
 
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _never_repeats_a_secret(cls, value: object) -> object:
+        """Refuse what may be a secret in clear with a sentence that does not hold it."""
+        if isinstance(value, SecretReference):
+            return value
+        if not isinstance(value, dict):
+            raise ValueError(f"a secret never stands in the file: {HOW_TO_REFER}")
+        strange = [
+            key for key in value if key not in cls.model_fields and not get_close_matches(str(key), cls.model_fields)
+        ]
+        if strange:
+            raise ValueError(f"a secret is named by one of credential, file, env or command: {HOW_TO_REFER}")
+        return value
+
     @model_validator(mode="after")
     def _names_exactly_one_place(self) -> SecretReference:
         named = [key for key in ("credential", "file", "env", "command") if getattr(self, key) is not None]
         if len(named) != 1:
-            raise ValueError("name exactly one of credential, file, env or command")
+            raise ValueError(f"name exactly one of credential, file, env or command: {HOW_TO_REFER}")
         return self
 
     def summary(self) -> str:

@@ -7,10 +7,11 @@ the wrong one is found out on the day it is needed.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, Strict, WithJsonSchema
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31_536_000.0}
 _BYTES = {
@@ -19,7 +20,17 @@ _BYTES = {
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
 _METRES = {"m": 1.0, "km": 1000.0, "mi": 1609.344}
-_QUANTITY = re.compile(r"\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[A-Za-z%/]*)\s*")
+_QUANTITY = re.compile(r"\s*(?P<number>\d{1,15}(?:\.\d{1,9})?)\s*(?P<unit>[A-Za-zµ%/]*)\s*", re.ASCII)
+_LONGEST = timedelta(days=36_525)
+_LARGEST = 2.0**63
+_MEANT = {
+    "sec": "s", "secs": "s", "second": "s", "seconds": "s", "min": "m", "mins": "m", "minute": "m", "minutes": "m",
+    "hr": "h", "hrs": "h", "hour": "h", "hours": "h", "day": "d", "days": "d", "week": "w", "weeks": "w",
+    "year": "y", "years": "y", "msec": "ms", "k": "KiB", "g": "GiB", "t": "TiB", "bytes": "B", "metres": "m",
+    "meters": "m", "kilometres": "km", "kilometers": "km", "kms": "km", "miles": "mi", "percent": "%",
+    "mbps": "MB/s", "mibps": "MiB/s",
+}  # fmt: skip
+"""Units as people also write them, in lower case, and ours."""
 
 
 def parse_duration(text: object) -> timedelta:
@@ -27,7 +38,10 @@ def parse_duration(text: object) -> timedelta:
     if isinstance(text, timedelta):
         return text
     parts = _split(text, "a duration", "30s, 15m, 2h or 7d", "s", _SECONDS)
-    return timedelta(seconds=sum(number * _SECONDS[unit] for number, unit in parts))
+    seconds = sum(number * _SECONDS[unit] for number, unit in parts)
+    if seconds > _LONGEST.total_seconds():
+        raise ValueError("a duration is at most a hundred years: write 36525d or less")
+    return timedelta(seconds=seconds)
 
 
 def parse_size(text: object) -> int:
@@ -35,31 +49,27 @@ def parse_size(text: object) -> int:
     if isinstance(text, int) and not isinstance(text, bool) and text == 0:
         return 0
     [(number, unit)] = _split(text, "a size", "64 MiB or 2 GB", "MiB", _BYTES, many=False)
-    return round(number * _BYTES[unit])
+    return _whole(number * _BYTES[unit], "a size")
 
 
 def parse_rate(text: object) -> int:
     """`50 MiB/s` → bytes a second. Raises ValueError that says what to write."""
     rates = {f"{unit}/s": factor for unit, factor in _BYTES.items()}
     [(number, unit)] = _split(text, "a rate", "50 MiB/s", "MiB/s", rates, many=False)
-    return round(number * rates[unit])
+    return _whole(number * rates[unit], "a rate")
 
 
 def parse_distance(text: object) -> float:
     """`500 km` → metres. Raises ValueError that says what to write."""
-    if isinstance(text, float):
-        return text
     [(number, unit)] = _split(text, "a distance", "500 km", "km", _METRES, many=False)
     return number * _METRES[unit]
 
 
 def parse_share(text: object) -> float:
     """`30 %` → 0.3. Raises ValueError that says what to write."""
-    if isinstance(text, float) and 0 <= text <= 1:
-        return text
     [(number, _)] = _split(text, "a share", "30 %", "%", {"%": 0.01}, many=False)
     if number > 100:
-        raise ValueError("a share is between 0 % and 100 %")
+        raise ValueError("a share is at most 100 %: write 30 %")
     return number / 100
 
 
@@ -87,25 +97,43 @@ def format_size(value: float) -> str:
 
 
 def _split(
-    text: object, what: str, example: str, likely: str, units: dict[str, float] | dict[str, int], many: bool = True
+    text: object, what: str, example: str, likely: str, units: Mapping[str, float], many: bool = True
 ) -> list[tuple[float, str]]:
     if isinstance(text, bool) or not isinstance(text, str | int | float):
         raise ValueError(f"{what} is written like {example}")
     if not isinstance(text, str):
-        raise ValueError(f"{what} needs a unit: write {text}{'' if len(likely) == 1 else ' '}{likely}")
+        raise ValueError(_without_unit(str(text), what, likely))
     found: list[tuple[float, str]] = []
     position = 0
     while position < len(text) and (match := _QUANTITY.match(text, position)):
         number, unit = match["number"], match["unit"]
         if not unit:
-            raise ValueError(f"{what} needs a unit: write {text.strip()}{'' if len(likely) == 1 else ' '}{likely}")
+            raise ValueError(_without_unit(text, what, likely))
         if unit not in units:
-            raise ValueError(f"{unit!r} is no unit of {what.split(' ', 1)[1]}; write one of {', '.join(units)}")
+            raise ValueError(_wrong_unit(number, unit, what, units))
         found.append((float(number), unit))
         position = match.end()
     if not found or position < len(text) or (len(found) > 1 and not many):
         raise ValueError(f"{what} is written like {example}")
     return found
+
+
+def _without_unit(number: str, what: str, likely: str) -> str:
+    return f"{what} needs a unit: write {number.strip()}{'' if len(likely) == 1 and likely != '%' else ' '}{likely}"
+
+
+def _wrong_unit(number: str, unit: str, what: str, units: Mapping[str, float]) -> str:
+    folded = {known.casefold(): known for known in units}
+    meant = folded.get(unit.casefold()) or _MEANT.get(unit.casefold())
+    if meant is None or meant not in units:
+        return f"{unit} is no unit of {what}: write one of {', '.join(units)}"
+    return f"{unit} is no unit of {what}: write {number}{'' if len(meant) == 1 and meant != '%' else ' '}{meant}"
+
+
+def _whole(value: float, what: str) -> int:
+    if value >= _LARGEST:
+        raise ValueError(f"{what} is less than 8 EiB: write a smaller one")
+    return round(value)
 
 
 def _schema(pattern: str, example: str) -> WithJsonSchema:
@@ -126,3 +154,7 @@ Distance = Annotated[float, BeforeValidator(parse_distance), _schema(r"^\d+(\.\d
 """Metres."""
 Share = Annotated[float, BeforeValidator(parse_share), _schema(r"^\d+(\.\d+)?\s*%$", "30 %")]
 """0 to 1."""
+Count = Annotated[int, Strict(), Field(ge=0)]
+"""A whole number, 0 or more; neither `true` nor `"3"` is one."""
+Flag = Annotated[bool, Strict()]
+"""`true` or `false`; `yes` and `on` are words."""

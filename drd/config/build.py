@@ -1,0 +1,86 @@
+"""The configuration in force, from files in which no mistake was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path as FilePath
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from drd.config.policies import part_names
+from drd.config.settings import Settings
+from drd.core.geography import great_circle_metres
+from drd.core.policy import BackupPlan, Policy
+from drd.core.runbook import Runbook
+from drd.ports.configuration import Configuration, Protected
+from drd.ports.store import ConfiguredStore, Limits
+
+_DAY = timedelta(days=1)
+
+
+def configuration_of(
+    file: FilePath,
+    settings: Settings,
+    policies: Iterable[Protected],
+    runbooks: Iterable[Runbook],
+    digest: str,
+    warnings: tuple[str, ...],
+) -> Configuration:
+    """Everything that was read, as the rest of drd knows it."""
+    folder = file.absolute().parent
+    return Configuration(
+        site=settings.site,
+        zone=ZoneInfo(settings.timezone),
+        state=settings.state,
+        data=None if settings.data is None else folder / settings.data,
+        restic=settings.restic,
+        listen=settings.http.listen,
+        stores=_stores(settings),
+        policies={protected.policy.name: protected for protected in policies},
+        runbooks={runbook.name: runbook for runbook in runbooks},
+        people={key: person.name for key, person in settings.people.items()},
+        digest=digest,
+        warnings=warnings,
+        tokens=settings.http.tokens,
+    )
+
+
+def protected_of(read: Any, digest: str, file: FilePath) -> Protected:
+    """A policy with its sources, from a file that was read by `policy_model`."""
+    parts = read.backup.source
+    plan = BackupPlan.model_construct(**{name: getattr(read.backup, name) for name in BackupPlan.model_fields})
+    own: dict[str, Any] = {name: getattr(read, name) for name in Policy.model_fields}
+    return Protected(
+        policy=Policy.model_construct(**(own | {"backup": plan})),
+        sources={name: part.kind for name, part in zip(part_names(parts), parts, strict=True)},
+        digest=digest,
+        file=file,
+    )
+
+
+def distances(settings: Settings) -> Mapping[str, float]:
+    """How far each site is from this daemon's, in metres."""
+    here = settings.sites[settings.site]
+    return {
+        name: great_circle_metres(here.latitude, here.longitude, site.latitude, site.longitude)
+        for name, site in settings.sites.items()
+    }
+
+
+def _stores(settings: Any) -> Mapping[str, ConfiguredStore]:
+    distance = distances(settings)
+    return {
+        name: ConfiguredStore(
+            name=name,
+            place=store.kind,
+            site=store.site,
+            distance_metres=distance[store.site],
+            password=store.password,
+            immutable_days=None if store.immutable is None else store.immutable // _DAY,
+            limits=Limits(store.limits.upload, store.limits.download, store.limits.at_once),
+            independent=store.independent,
+            cache=settings.state / "cache" / name,
+        )
+        for name, store in settings.stores.items()
+    }

@@ -1,0 +1,46 @@
+"""The schema of a policy file: the core's values, and `source`, whose kinds are found at start."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field, create_model
+
+from drd.config.kinds import Kinds
+from drd.config.verbs import OneVerb, with_verbs
+from drd.core.lists import OneOrMany
+from drd.core.policy import BackupPlan, Name, Policy
+
+ONLY_PART = "main"
+"""What the part of a single source is called."""
+
+
+class PartRules(OneVerb):
+    """One source of a policy; several make one recovery point of several parts."""
+
+    part: Name | None = None
+    """What it is called among several; the kind's name unless written."""
+
+
+class PolicyRules(Policy):
+    """A policy file."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"service", "clients", "health", "prove", "drills", "maintenance"})
+
+
+def policy_model(kinds: Kinds) -> type[Policy]:
+    """The schema of a policy file with the kinds of source that were found."""
+    part = with_verbs(PartRules, "kind of source", kinds.sources, "Source")
+    source = (
+        OneOrMany[part],  # type: ignore[valid-type]
+        Field(min_length=1, description="What is protected: one source, or a list of them."),
+    )
+    plan = create_model("BackupPlan", __base__=BackupPlan, __doc__=BackupPlan.__doc__, source=source)
+    return create_model("Policy", __base__=PolicyRules, __doc__=Policy.__doc__, backup=(plan, Field()))
+
+
+def part_names(parts: tuple[PartRules, ...]) -> tuple[str, ...]:
+    """What the parts of a recovery point are called, in the order of the file."""
+    if len(parts) == 1:
+        return (parts[0].part or ONLY_PART,)
+    return tuple(part.part or part.verb for part in parts)

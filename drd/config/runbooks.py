@@ -1,0 +1,60 @@
+"""The schema of a runbook file: the core's rules, and the actions, whose kinds are found at start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, create_model
+
+from drd.config.kinds import Kinds
+from drd.config.verbs import OneVerb, with_verbs
+from drd.core.kinds import Model
+from drd.core.runbook import Runbook, RunbookRules, Stage, StageRules, Step, StepRules
+
+
+class ActionRules(OneVerb):
+    """One action."""
+
+
+class StepFileRules(OneVerb, StepRules):
+    """A line of a runbook: a title in words, one action, and how it is run."""
+
+
+def runbook_model(kinds: Kinds) -> type[RunbookRules]:
+    """The schema of a runbook file with the kinds of action that were found."""
+    action = with_verbs(ActionRules, "action", kinds.actions, "Action")
+    optional: Any = action | None
+    step_file = create_model(
+        "StepFileRules",
+        __base__=StepFileRules,
+        __doc__=StepFileRules.__doc__,
+        undo=(optional, Field(default=None, description="The action that takes this one back.")),
+        done_when=(optional, Field(default=None, description="Its success shows that this step is done already.")),
+    )
+    step = with_verbs(step_file, "action", kinds.actions, "Step")
+    steps: Any = (tuple[step, ...], Field(min_length=1, description="What is done, in order."))
+    stage = create_model("Stage", __base__=StageRules, __doc__=StageRules.__doc__, steps=steps)
+    stages: Any = (
+        tuple[stage, ...],  # type: ignore[valid-type]
+        Field(min_length=1, description="detect, respond, recover, switch and reconstitute, in this order."),
+    )
+    return create_model("Runbook", __base__=RunbookRules, __doc__=RunbookRules.__doc__, stages=stages)
+
+
+def runbook_of(read: Any, digest: str) -> Runbook:
+    """The core's runbook from a file that was read by `runbook_model`."""
+    stages = tuple(_stage(stage) for stage in read.stages)
+    return Runbook(**_own(read, RunbookRules), stages=stages, digest=digest)
+
+
+def _stage(read: Any) -> Stage:
+    return Stage(**_own(read, StageRules), steps=tuple(_step(step) for step in read.steps))
+
+
+def _step(read: Any) -> Step:
+    others = {name: found.kind for name in ("undo", "done_when") if (found := getattr(read, name)) is not None}
+    return Step(**_own(read, StepRules), action=read.kind, **others)
+
+
+def _own(read: Any, rules: type[Model]) -> dict[str, Any]:
+    return {name: getattr(read, name) for name in rules.model_fields}

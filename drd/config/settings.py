@@ -1,0 +1,228 @@
+"""drd.yaml and the environment. The environment wins over the file, the file over the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path as FilePath
+from typing import Annotated, Any, ClassVar, Final
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, create_model
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from drd.config.kinds import Kinds
+from drd.config.verbs import OneVerb, with_verbs
+from drd.config.yaml import Path, Value, scalar
+from drd.core.kinds import Model
+from drd.core.policy import Name
+from drd.core.secrets import SecretReference
+from drd.core.units import Count, Duration, Flag, Rate
+
+PREFIX: Final = "DRD_"
+NESTING: Final = "__"
+OTHER_VARIABLES: Final = frozenset({"DRD_CONFIG"})
+"""Variables of the command line that are no settings."""
+
+
+def parse_listen(text: object) -> tuple[str, int]:
+    """`127.0.0.1:9476` or `[::1]:9476` → address and port. Raises ValueError that says what to write."""
+    if isinstance(text, tuple):
+        return text
+    host, colon, port = str(text).rpartition(":")
+    if not colon or not port.isascii() or not port.isdecimal() or int(port) > 65535:
+        raise ValueError("an address is written like 127.0.0.1:9476")
+    host = host.removeprefix("[").removesuffix("]")
+    if host == "localhost":
+        return host, int(port)
+    try:
+        ip_address(host)
+    except ValueError:
+        raise ValueError("an address is written with numbers, as 127.0.0.1:9476 or [::1]:9476") from None
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    return host == "localhost" or ip_address(host).is_loopback
+
+
+Listen = Annotated[
+    tuple[str, int], BeforeValidator(parse_listen), WithJsonSchema({"type": "string", "examples": ["127.0.0.1:9476"]})
+]
+
+
+class Site(Model):
+    """A place on the map, in decimal degrees."""
+
+    latitude: Annotated[float, Field(ge=-90, le=90)]
+    longitude: Annotated[float, Field(ge=-180, le=180)]
+
+
+class StoreLimits(Model):
+    """How hard a store may be worked."""
+
+    upload: Rate | None = None
+    download: Rate | None = None
+    at_once: Annotated[Count, Field(ge=1, le=32)] = 2
+    """Jobs in this store at the same time."""
+
+
+class StoreRules(OneVerb):
+    """A place for a restic repository: one of the kinds of store, and what is asked of it."""
+
+    site: Name
+    """A name under `sites:`."""
+    password: SecretReference
+    """The repository's password."""
+    immutable: Duration | None = None
+    """How long nobody can delete from it: checked against the bucket's object lock, never believed."""
+    limits: StoreLimits = StoreLimits()
+    independent: Flag = False
+    """Copied to with `restic copy` under a master key of its own, instead of as a mirror of the first store."""
+
+
+class Person(Model):
+    """Somebody who owns a policy or a stage of a runbook."""
+
+    name: Annotated[str, Field(min_length=1)]
+    notify: tuple[SecretReference, ...] = ()
+    """Addresses to tell them things at; each holds a token, so each is a reference."""
+    deputy: Name | None = None
+    """Who is told when this person does not answer."""
+
+
+class Http(Model):
+    """What drd serves over TCP: /metrics and /livez."""
+
+    listen: Listen | None = Field(default="127.0.0.1:9476", validate_default=True)
+    """An address and a port; null serves nothing."""
+    tokens: SecretReference | None = None
+    """Tokens that callers show; needed where other machines can reach the address."""
+
+
+class NodePostgres(Model):
+    """The PostgreSQL of a node."""
+
+    dsn: SecretReference
+    data_directory: FilePath | None = None
+    unit: str | None = None
+    """Its systemd unit, as postgresql@15-main."""
+
+
+class NodeSsh(Model):
+    """How drd reaches a node's shell; no agent runs there."""
+
+    user: str
+    key: SecretReference
+    known_hosts: FilePath | None = None
+
+
+class NodePower(Model):
+    """How a node is switched off from outside: the surest fence."""
+
+    command: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Node(Model):
+    """A machine that serves. In this version nodes are declared and checked; runbooks refer to them."""
+
+    host: Annotated[str, Field(min_length=1)]
+    site: Name
+    priority: Count = 0
+    """Which standby is preferred among equals: the greater."""
+    postgres: NodePostgres | None = None
+    ssh: NodeSsh | None = None
+    power: NodePower | None = None
+
+
+class Settings(BaseSettings):
+    """The keys of drd.yaml; `settings_model` adds `stores`, whose kinds are found at start."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True, env_prefix=PREFIX
+    )
+    LATER: ClassVar[frozenset[str]] = frozenset({"cluster"})
+
+    site: Name
+    """Where this daemon runs: a name under `sites:`."""
+    timezone: str = "UTC"
+    """For cron lines and windows, as Asia/Shanghai."""
+    state: FilePath = FilePath("/var/lib/drd")
+    """Journal, spool and caches."""
+    data: FilePath | None = None
+    """What relative paths of sources start from; itself relative to this file."""
+    policies: FilePath = FilePath("policies")
+    """The folder of policies, relative to this file."""
+    runbooks: FilePath = FilePath("runbooks")
+    """The folder of runbooks, relative to this file."""
+    restic: Annotated[str, Field(min_length=1)] = "restic"
+    """The restic program: a path, or a name that is looked for in PATH."""
+    sites: dict[Name, Site]
+    """Where things are, so that distances can be checked."""
+    people: dict[Name, Person] = {}
+    http: Http = Http()
+    nodes: dict[Name, Node] = {}
+
+
+def settings_model(kinds: Kinds) -> type[Settings]:
+    """The schema of drd.yaml with the kinds of store that were found."""
+    store = with_verbs(StoreRules, "kind of store", kinds.stores, "Store")
+    stores = (dict[Name, store], Field(min_length=1, description="Places for restic repositories."))  # type: ignore[valid-type]
+    return create_model("Settings", __base__=Settings, __doc__=Settings.__doc__, stores=stores)
+
+
+def settings_from(model: type[Settings], file: Mapping[str, Value], environment: Mapping[str, str]) -> Settings:
+    """The settings in force. Raises pydantic's ValidationError, whose locations are paths in the file."""
+
+    class Layered(model):  # type: ignore[misc,valid-type]
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_others: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            """The environment before the file; no other place is looked at."""
+            return Environment(settings_cls, environment), init_settings
+
+    made: Settings = Layered(**file)
+    return made
+
+
+class Environment(PydanticBaseSettingsSource):
+    """`DRD_SITE`, `DRD_HTTP__LISTEN` …: a value is read as a YAML scalar, a double underscore leads into a map.
+
+    An unknown name is kept, so that it becomes an error like an unknown key.
+    """
+
+    def __init__(self, model: type[BaseSettings], environment: Mapping[str, str]) -> None:
+        super().__init__(model)
+        self.environment = environment
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Unused: `__call__` answers for all fields at once, unknown ones included."""
+        raise NotImplementedError
+
+    def __call__(self) -> dict[str, Any]:
+        """The settings that the environment makes."""
+        found: dict[str, Any] = {}
+        for path, name in sorted(variables(self.environment).items()):
+            below = found
+            for step in path[:-1]:
+                deeper = below.setdefault(str(step), {})
+                below = deeper if isinstance(deeper, dict) else {}
+            below[str(path[-1])] = scalar(self.environment[name])
+        return found
+
+
+def variables(environment: Mapping[str, str]) -> dict[Path, str]:
+    """The path of each setting that the environment makes, and the variable's name."""
+    return {
+        tuple(name.removeprefix(PREFIX).lower().split(NESTING)): name
+        for name in environment
+        if name.startswith(PREFIX) and name not in OTHER_VARIABLES
+    }
+
+
+def variable_at(path: Path, environment: Mapping[str, str]) -> str | None:
+    """The variable that put the value at `path` there, None if the file did."""
+    known = variables(environment)
+    return next((known[path[:length]] for length in range(len(path), 0, -1) if path[:length] in known), None)

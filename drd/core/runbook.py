@@ -1,0 +1,194 @@
+"""What a runbook says: the stages of a recovery, their owners, deadlines and steps.
+
+The rules of a step, a stage and a runbook are also the YAML schema of a runbook file. The kinds of action are not known
+to the core: the configuration adds a key a kind, and hands the step on with its action.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+from pydantic import Field, InstanceOf, model_validator
+
+from drd.core.kinds import Model, Spec
+from drd.core.policy import DisasterClass, Name
+from drd.core.units import Count, Duration, Flag, Size
+
+Sentence = Annotated[str, Field(min_length=1, max_length=300)]
+"""A line of words for people."""
+
+VARIABLES: Final = {
+    "policy": "the policy whose service is recovered",
+    "run": "the id of this run of the runbook",
+    "incident": "the id of the incident, or of the drill",
+    "disaster": "the class of the disaster",
+    "primary": "the node that was the primary when the run began",
+    "old_primary": "the same node, once another has been promoted",
+    "new_primary": "the node that was promoted",
+    "best_standby": "the standby that has the most data",
+    "point": "the moment to which the service is put back",
+    "place": "the folder or machine that a restore writes to",
+}
+"""What `${name}` may name in a runbook, and what stands there when a step runs."""
+
+
+class StageName(StrEnum):
+    """The five stages of a recovery, in their order."""
+
+    DETECT = "detect"
+    RESPOND = "respond"
+    RECOVER = "recover"
+    SWITCH = "switch"
+    RECONSTITUTE = "reconstitute"
+
+
+class RunbookMode(StrEnum):
+    """Who starts a runbook: drd by itself, drd after a person's approval, or a person."""
+
+    AUTOMATIC = "automatic"
+    APPROVE = "approve"
+    MANUAL = "manual"
+
+
+class OnFailure(StrEnum):
+    """What becomes of a run when a step fails."""
+
+    STOP = "stop"
+    CONTINUE = "continue"
+    ASK = "ask"
+    UNDO = "undo"
+
+
+class NodeState(StrEnum):
+    """What the health of a node amounts to."""
+
+    UP = "up"
+    DOWN = "down"
+    UNKNOWN = "unknown"
+
+
+class HealthTrigger(Model):
+    """A node's health changes."""
+
+    node: str
+    """A node's name or a role: primary, standby."""
+    is_: Annotated[NodeState, Field(alias="is")]
+
+
+class AlertTrigger(Model):
+    """An alert of Alertmanager arrives."""
+
+    alertname: Sentence
+    labels: dict[str, str] = {}
+    """Labels that the alert must carry as well."""
+
+
+class Trigger(Model):
+    """What starts a runbook by itself, or asks for it: exactly one of the keys."""
+
+    health: HealthTrigger | None = None
+    alertmanager: AlertTrigger | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_exactly_one(cls, value: object) -> object:
+        if isinstance(value, dict) and value.keys() <= cls.model_fields.keys() and len(value) != 1:
+            raise ValueError("name one trigger here: health or alertmanager")
+        return value
+
+
+class Guards(Model):
+    """What holds an automatic start back."""
+
+    hold_down: Duration | None = None
+    """No second run starts by itself within this time."""
+    per_day: Annotated[Count, Field(ge=1)] | None = None
+    """At most this many runs start by themselves in 24 hours."""
+    max_lag: Size | None = None
+    """Bytes that the standby may lack of what the primary wrote last."""
+
+
+class StepRules(Model):
+    """One line of a runbook: its title, and how its action is run."""
+
+    step: Sentence
+    """The title: what is done, in words."""
+    timeout: Duration | None = None
+    """The action is stopped, and has failed, when it has taken this long."""
+    retry: Count = 0
+    """How often the action is tried again when it fails."""
+    on_failure: OnFailure = OnFailure.STOP
+    needs: tuple[Sentence, ...] = ()
+    """Titles of steps of the same stage or an earlier one that must have succeeded."""
+    parallel: Flag = False
+    """Whether it may run beside the steps of its stage that it does not need."""
+    by_hand: str | None = None
+    """What a person types where the action fails or drd is away."""
+    irreversible: Flag = False
+    """Whether nothing brings back what was before."""
+
+
+class StageRules(Model):
+    """One phase of a recovery: whose it is, and by when it is over."""
+
+    stage: StageName
+    owner: Name
+    """A name under `people:`."""
+    deadline: Duration
+    """Counted from the outage's start; the owner's deputy is told when it is missed."""
+
+
+class RunbookRules(Model):
+    """A recovery procedure for one policy and one class of disaster."""
+
+    runbook: Name
+    description: str = ""
+    policy: Name
+    disaster: DisasterClass
+    activate_when: Sentence
+    """In words: what must be true for this runbook to be the right one."""
+    deactivate_when: Sentence
+    """In words: when the recovery is over."""
+    mode: RunbookMode = RunbookMode.MANUAL
+    guards: Guards = Guards()
+    triggers: tuple[Trigger, ...] = ()
+
+
+class Step(StepRules):
+    """A step with its action."""
+
+    action: InstanceOf[Spec]
+    undo: InstanceOf[Spec] | None = None
+    """The action that takes this one back."""
+    done_when: InstanceOf[Spec] | None = None
+    """The action whose success shows that this one is done already."""
+
+    @property
+    def title(self) -> str:
+        """What is done, in words."""
+        return self.step
+
+
+class Stage(StageRules):
+    """A stage with its steps."""
+
+    steps: tuple[Step, ...]
+
+
+class Runbook(RunbookRules):
+    """A recovery procedure as it is shown and, in a later version, run."""
+
+    stages: tuple[Stage, ...]
+    """In order; a stage that the file leaves out is not among them."""
+    digest: str
+    """SHA-256 of the runbook as it was read, its bases merged in: a run keeps the one that it began with."""
+
+    @property
+    def name(self) -> str:
+        """What the runbook is called."""
+        return self.runbook
+
+    def stage(self, name: StageName) -> Stage | None:
+        """The stage of that name, None where the file leaves it out."""
+        return next((stage for stage in self.stages if stage.stage is name), None)

@@ -1,0 +1,85 @@
+"""Small kinds of the tests' own: the configuration is given its kinds, so it is tested without the real ones."""
+
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import Field, model_validator
+
+from drd.core.secrets import SecretReference
+from drd.ports.source import Prepared, Source
+from drd.ports.store import Location, Look, Shelf, Store
+from drd.ports.world import World
+
+
+class Files(Source):
+    """Files of this host."""
+
+    kind: ClassVar[str] = "files"
+    paths: Annotated[tuple[str, ...], Field(min_length=1)]
+    exclude: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        return f"files {', '.join(self.paths)}"
+
+    def opened(self, world: World) -> AbstractAsyncContextManager[Prepared]:
+        raise NotImplementedError
+
+
+class Command(Source):
+    """A program's standard output."""
+
+    kind: ClassVar[str] = "command"
+    run: Annotated[tuple[str, ...], Field(min_length=1)]
+    name: str = "output"
+
+    def summary(self) -> str:
+        return f"output of {self.run[0]}"
+
+    def opened(self, world: World) -> AbstractAsyncContextManager[Prepared]:
+        raise NotImplementedError
+
+
+class Somewhere(Store):
+    """What the tests' stores have in common: they are never reached."""
+
+    async def location(self, world: World) -> Location:
+        raise NotImplementedError
+
+    async def shelf(self, world: World) -> Shelf:
+        raise NotImplementedError
+
+    async def look(self, world: World) -> Look:
+        raise NotImplementedError
+
+
+class Local(Somewhere):
+    """A folder of this host."""
+
+    kind: ClassVar[str] = "local"
+    path: Path
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_a_bare_path(cls, value: object) -> object:
+        return {"path": value} if isinstance(value, str) else value
+
+    def summary(self) -> str:
+        return f"folder {self.path}"
+
+
+class S3(Somewhere):
+    """A bucket."""
+
+    kind: ClassVar[str] = "s3"
+    endpoint: str
+    bucket: str
+    region: str | None = None
+    credentials: SecretReference
+
+    def summary(self) -> str:
+        return f"bucket {self.bucket} at {self.endpoint}"
+
+
+SOURCES = {"files": Files, "command": Command}
+STORES = {"local": Local, "s3": S3}
