@@ -67,7 +67,6 @@ class Plan:
     def of(cls, policy: Policy, zone: ZoneInfo, created: datetime, *, keeps_rpo: bool = True) -> Self:
         """The plan of a policy as it was read. `keeps_rpo`: its backups, and not its WAL, have to keep the RPO."""
         backup = policy.backup
-        texts = (backup.window.not_,) if isinstance(backup.window.not_, str) else backup.window.not_
         return cls(
             policy=policy.name,
             zone=zone,
@@ -75,7 +74,7 @@ class Plan:
             full=None if backup.full is None else Recurrence.of(backup.full),
             incremental=None if backup.incremental is None else Recurrence.of(backup.incremental),
             catch_up=backup.catch_up,
-            forbidden=tuple(ForbiddenTime.parse(text) for text in texts),
+            forbidden=tuple(ForbiddenTime.parse(text) for text in backup.window.not_),
             rpo=policy.objectives.rpo if keeps_rpo else None,
         )
 
@@ -102,6 +101,10 @@ class Start:
     def after_step_back(self, by: timedelta) -> Start:
         """The same start once the clock has been set back by `by`."""
         return replace(self, set_back=self.set_back + by)
+
+    def not_after(self, later: Start) -> Start:
+        """The same start, known to come before `later`: if its reading does not, the clock was set back unseen."""
+        return self.after_step_back(max(self.real - later.real, _NONE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,8 @@ class History:
             modes[last.mode] = replace(
                 modes[last.mode], failures=record.failures_in_a_row, failed_at=last.finished or last.started
             )
+        if last is not None and last.outcome is Outcome.SUCCEEDED:
+            modes = {mode: _not_after(history, Start(last.started)) for mode, history in modes.items()}
         running = (last.mode, Start(last.started)) if is_running and last is not None else None
         return cls(modes[Mode.FULL], modes[Mode.INCREMENTAL], running, not_before)
 
@@ -157,14 +162,13 @@ class History:
         if self.running is None:
             raise ValueError("a run ended that never started")
         mode, start = self.running
+        modes = {Mode.FULL: self.full, Mode.INCREMENTAL: self.incremental}
         if outcome is Outcome.SUCCEEDED:
-            ended = ModeHistory(last_success=start)
+            modes = {other: _not_after(history, start) for other, history in modes.items()}
+            modes[mode] = ModeHistory(last_success=start)
         else:
-            before = self.of_mode(mode)
-            ended = replace(before, failures=before.failures + 1, failed_at=at)
-        if mode is Mode.FULL:
-            return replace(self, full=ended, running=None)
-        return replace(self, incremental=ended, running=None)
+            modes[mode] = replace(modes[mode], failures=modes[mode].failures + 1, failed_at=at)
+        return replace(self, full=modes[Mode.FULL], incremental=modes[Mode.INCREMENTAL], running=None)
 
     def after_step_back(self, by: timedelta) -> History:
         """The same history once the clock has been set back by `by`, so that intervals keep counting real time."""
@@ -178,6 +182,10 @@ class History:
 
 def _start(at: datetime | None) -> Start | None:
     return None if at is None else Start(at)
+
+
+def _not_after(history: ModeHistory, later: Start) -> ModeHistory:
+    return replace(history, last_success=history.last_success and history.last_success.not_after(later))
 
 
 def _stepped(history: ModeHistory, by: timedelta) -> ModeHistory:

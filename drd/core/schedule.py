@@ -186,7 +186,7 @@ def _cron_slot(plan: Plan, cron: Cron, spread: timedelta, starts: tuple[Start, .
     following = next_after(cron, now, plan.zone)
     interval = following - at
     is_satisfied = any(_satisfies(start, at, interval, cron, now) for start in starts)
-    runs_at_once = not is_satisfied and not all(_is_believed(start, cron, now) for start in starts)
+    runs_at_once = bool(starts) and not any(_is_believed(start, cron, now) for start in starts)
     if not spread:
         return _Slot(at, at, following, interval, is_satisfied, runs_at_once)
     # The spread never reaches the next slot, so that slots start in their order.
@@ -197,9 +197,10 @@ def _cron_slot(plan: Plan, cron: Cron, spread: timedelta, starts: tuple[Start, .
 
 
 def _interval_slot(every: timedelta, starts: tuple[Start, ...], now: datetime) -> _Slot:
-    if not all(_is_believed(start, None, now) for start in starts):
+    believed = [start.real for start in starts if _is_believed(start, None, now)]
+    if not believed:
         return _Slot(now, now, now + every, every, runs_at_once=True)
-    last = max(start.real for start in starts)
+    last = max(believed)
     passed = max((now - last) // every, 0)
     at = last + passed * every
     return _Slot(at, at, at + every, every, is_satisfied=passed == 0)
