@@ -1,0 +1,75 @@
+"""Recovery points, and what retention would do with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import groupby
+from zoneinfo import ZoneInfo
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from drd.ports.control import ForgetLine, PointStatus
+from drd.reports.moments import age, local, number, size
+from drd.reports.tables import Row, heading, state, table
+
+SHOWN_OF_AN_ID = 8
+"""Characters of a snapshot's id, as restic itself shows it."""
+
+
+def points_table(points: Sequence[PointStatus], now: datetime, zone: ZoneInfo, why: bool) -> Table:
+    """One line a point, newest first: its moment as `--at` takes it, how well it is known, and where it lies."""
+    rows: list[Row] = []
+    for point in points:
+        rows.append(
+            [
+                local(point.moment, zone),
+                age(point.moment, now),
+                point.mode.value,
+                state(point.outcome.value),
+                size(point.total_bytes),
+                number(point.total_files),
+                ", ".join(_place(point, store) for store in point.stores) or "nowhere",
+            ]
+        )
+        if why:
+            rows += [["", "", "", "", "", "", f"{store}: {'; '.join(kept)}"] for store, kept in point.why_kept.items()]
+    where = "where, and why it is kept" if why else "where"
+    return table(["moment", "age", "mode", "outcome", "size", "files", where], rows, ("size", "files"))
+
+
+def forget_plan(lines: Sequence[ForgetLine], now: datetime, zone: ZoneInfo) -> RenderableType:
+    """What retention would do, a table a store, with its reasons and a sum below."""
+    parts: list[RenderableType] = []
+    for store, group in groupby(lines, key=lambda line: line.store):
+        here = list(group)
+        rows: list[Row] = [
+            [
+                state(line.action),
+                local(line.moment, zone),
+                age(line.moment, now),
+                line.snapshot_id[:SHOWN_OF_AN_ID],
+                "; ".join(line.reasons),
+            ]
+            for line in here
+        ]
+        counts = ", ".join(f"{count} {word}" for word, count in _counts(here))
+        parts += [heading(f"store {store}: {counts}"), Padding(_plan_table(rows), (0, 0, 1, 2))]
+    return Group(*parts) if parts else Text("There is nothing in any store yet.")
+
+
+def _plan_table(rows: list[Row]) -> Table:
+    return table(["", "moment", "age", "snapshot", "reasons"], rows)
+
+
+def _counts(lines: Sequence[ForgetLine]) -> list[tuple[str, int]]:
+    words = {"keep": "kept", "forget": "to forget", "guarded": "held back by a guard"}
+    counts = [(word, sum(line.action == action for line in lines)) for action, word in words.items()]
+    return [(word, count) for word, count in counts if count]
+
+
+def _place(point: PointStatus, store: str) -> str:
+    return f"{store} (proven)" if store in point.proven_in else store

@@ -1,0 +1,125 @@
+"""The page that `drd status` prints: the daemon, the policies, the stores, and what needs a person."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from drd.ports.control import CopyStatus, PolicyStatus, Status, StoreStatus
+from drd.reports.moments import age, local_short, size, span
+from drd.reports.tables import Row, heading, state, table
+
+COLUMNS_FOR_STORES = 3
+"""With more stores than this, the copies share one column."""
+NEEDS_A_PERSON = ("failed", "late", "incomplete", "held")
+
+
+def status_page(status: Status, host: str, now: datetime, zone: ZoneInfo) -> RenderableType:
+    """Everything, most important first and last: the daemon on the first line, what to type on the last."""
+    parts: list[RenderableType] = [_first_line(status, host, now, zone), Text("")]
+    parts.append(_policies(status, now) if status.policies else Text("No policy is configured yet."))
+    if status.stores:
+        parts += [Text(""), _stores(status, now)]
+    return Group(*parts, Text(""), _needs(status))
+
+
+def _first_line(status: Status, host: str, now: datetime, zone: ZoneInfo) -> Text:
+    line = Text.assemble(("drd", "bold"), f" {status.version} on ", (host, "bold"), f" · site {status.site} · ")
+    if not status.running or status.since is None:
+        return line.append("no daemon is running", style="bold red")
+    since = local_short(status.since, now, zone)
+    return line.append(f"running since {since} ({span(now - status.since)})")
+
+
+def _policies(status: Status, now: datetime) -> Table:
+    stores = list(dict.fromkeys(copy.store for policy in status.policies for copy in policy.copies))
+    has_column_each = len(stores) <= COLUMNS_FOR_STORES
+    headings = [f"newest in {store}" for store in stores] if has_column_each else ["newest point in each store"]
+    rows: list[Row] = []
+    for policy in status.policies:
+        copies = {copy.store: copy for copy in policy.copies}
+        newest = (
+            [_newest(copies.get(store), now) for store in stores]
+            if has_column_each
+            else ["\n".join(f"{copy.store}: {_newest(copy, now)}" for copy in policy.copies)]
+        )
+        rows.append([policy.name, state(policy.state), *newest, _next(policy, now)])
+    return table(["policy", "state", *headings, "next run"], rows)
+
+
+def _newest(copy: CopyStatus | None, now: datetime) -> str:
+    if copy is None:
+        return "-"
+    if copy.moment is None:
+        return "none yet"
+    return age(copy.moment, now) + (", proven" if copy.proven_at else "")
+
+
+def _next(policy: PolicyStatus, now: datetime) -> str:
+    if policy.state == "running":
+        return "now"
+    if policy.next_run is None:
+        return "-"
+    when = "due now" if policy.next_run <= now else age(policy.next_run, now)
+    return f"{when}, {policy.next_mode}" if policy.next_mode else when
+
+
+def _stores(status: Status, now: datetime) -> Table:
+    rows: list[Row] = [
+        [
+            store.name,
+            state(store.state),
+            f"mirror of {store.mirror_of}, {store.kind}" if store.mirror_of else store.kind,
+            store.site,
+            f"{store.distance_km:,.0f} km".replace(",", " ") if store.distance_km else "here",
+            "-" if store.free_bytes is None else size(store.free_bytes),
+            age(store.last_checked, now),
+        ]
+        for store in status.stores
+    ]
+    return table(["store", "state", "kind", "site", "distance", "free", "checked"], rows, right=("distance", "free"))
+
+
+def _needs(status: Status) -> RenderableType:
+    lines: list[tuple[str, str]] = [(f"warning: {warning}", "") for warning in status.warnings]
+    lines += [_need_of_policy(policy) for policy in status.policies if _is_for_a_person(policy)]
+    lines += [_need_of_store(store) for store in status.stores if store.state in ("away", "damaged", "held")]
+    if not status.running:
+        lines.append(("no daemon is running, so nothing is backed up by itself", "type: drd run"))
+    if not lines:
+        calm = "Nothing needs you." + (" Points of a policy: drd points POLICY" if status.policies else "")
+        return Text(calm)
+    parts: list[RenderableType] = [heading("needs you")]
+    for what, hint in lines:
+        parts.append(Padding(Text(what), (0, 0, 0, 2)))
+        if hint:
+            parts.append(Padding(Text(hint, style="cyan"), (0, 0, 0, 4)))
+    return Group(*parts)
+
+
+def _is_for_a_person(policy: PolicyStatus) -> bool:
+    return policy.state in NEEDS_A_PERSON or bool(policy.hint)
+
+
+def _need_of_policy(policy: PolicyStatus) -> tuple[str, str]:
+    what = f"{policy.name} {_verb(policy.state)}"
+    return (f"{what}: {policy.note}" if policy.note else what, policy.hint or f"type: drd explain {policy.name}")
+
+
+def _verb(word: str) -> str:
+    return word if word in ("failed", "never run") else f"is {word}"
+
+
+def _need_of_store(store: StoreStatus) -> tuple[str, str]:
+    what = f"store {store.name} is {store.state}" + (f": {store.note}" if store.note else "")
+    hints = {
+        "away": "work for it is caught up when it answers again",
+        "damaged": f"type: drd check {store.name}",
+        "held": f"type, when you know why: drd release {store.name}",
+    }
+    return what, hints[store.state]
