@@ -1,1 +1,65 @@
-"""The composition root: finds the kinds, builds every part, and alone knows them all."""
+"""Composition root: knows every room, and is known only by what people type.
+
+The names here are what the command line uses. Importing this module is cheap; each function imports its room when called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from drd.app.validate import Finding
+    from drd.clients.control import RemoteControl
+    from drd.daemon.control import HouseControl
+    from drd.ports.configuration import Configuration
+    from drd.ports.journal import JournalReader
+
+
+def read_configuration(path: Path | None, environment: Mapping[str, str]) -> Configuration:
+    """Read drd.yaml, policies and runbooks. Raises `ConfigurationErrors` with every problem of every file."""
+    from drd.app import read
+
+    return read.read_configuration(path, environment)
+
+
+@asynccontextmanager
+async def control(configuration: Configuration, *, alone: bool) -> AsyncIterator[RemoteControl | HouseControl]:
+    """The daemon's control, or with `alone` this process's own when there is no daemon; `is_remote` tells which."""
+    from drd.app import connect
+
+    async with connect.control(configuration, alone=alone) as reached:
+        yield reached
+
+
+async def run(path: Path | None, environment: Mapping[str, str], say: Callable[[str], None]) -> int:
+    """The daemon's life, until SIGTERM or SIGINT; returns the exit code."""
+    from drd.app import process
+
+    return await process.run(path, environment, say)
+
+
+async def reach(configuration: Configuration) -> tuple[Finding, ...]:
+    """Whether what the configuration names answers."""
+    from drd.app import validate
+
+    return await validate.reach(configuration)
+
+
+@contextmanager
+def journal_reader(configuration: Configuration) -> Iterator[JournalReader]:
+    """The journal's chain, read beside whoever writes it."""
+    from drd.app import records
+
+    with records.journal_reader(configuration) as reader:
+        yield reader
+
+
+def json_schema(what: str) -> dict[str, Any]:
+    """The JSON Schema of `policy`, `runbook` or `settings`."""
+    from drd.app.kinds import find_kinds
+    from drd.config.schema import json_schema as schema_of
+
+    return schema_of(what, find_kinds())

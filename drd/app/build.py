@@ -18,6 +18,7 @@ from drd.clients.restic import find_restic
 from drd.clients.secrets import SystemSecrets
 from drd.clients.timer import ApschedulerTimer
 from drd.daemon.house import House, InForce
+from drd.engines.anchor import Anchor
 from drd.engines.backup import Backup, Request, RunResult
 from drd.engines.copy import Copy
 from drd.engines.dispatch import Dispatch
@@ -67,7 +68,7 @@ async def build(configuration: Configuration) -> AsyncIterator[Built]:
     world = make_world(configuration)
     clock = world.clock
     in_force = InForce(configuration)
-    with StateLock(configuration.state):
+    with StateLock(configuration.state, clock):
         restic = await find_restic(configuration.restic, world.runner)
         journal = await SqliteJournal.open(configuration.state, clock)
         try:
@@ -76,17 +77,17 @@ async def build(configuration: Configuration) -> AsyncIterator[Built]:
             carrier = ProcessCarrier(world.runner, restic.path, configuration.state / "scratch")
             repositories = ResticRepositories(restic, world)
             stores = Stores(in_force, repositories, carrier, journal, journal, world)
-            backup = Backup(stores, turns, journal, journal, world, board, journal.daemon_id)
+            backup = Backup(stores, turns, journal, journal, world, board, journal.daemon)
             copy = Copy(in_force, stores, carrier, turns, journal, journal, world, board)
             retain = Retain(in_force, stores, turns, journal, journal, clock)
             proof = Proof(stores, turns, journal)
-            reconcile = Reconcile(stores, turns, journal, journal, clock, journal.daemon_id)
+            reconcile = Reconcile(stores, turns, journal, journal, clock, journal.daemon)
             restore = Restore(stores, turns, journal, journal, world, host, board)
             scheduler = Scheduler(in_force, journal, journal, timer, host, clock, tick)
             dispatch = Dispatch(in_force, backup, journal, journal, clock, _Told(scheduler, copy))
             upkeep = Upkeep(in_force, stores, copy, reconcile, proof, retain, journal, journal, clock)
             house = House(
-                daemon=journal.daemon_id,
+                daemon=journal.daemon,
                 restic=restic.version_text,
                 in_force=in_force,
                 clock=clock,
@@ -104,6 +105,7 @@ async def build(configuration: Configuration) -> AsyncIterator[Built]:
                 dispatch=dispatch,
                 scheduler=scheduler,
                 upkeep=upkeep,
+                anchor=Anchor(in_force, stores, turns, journal, journal, journal, clock, journal.daemon),
             )
             yield Built(house, journal, world, tick)
         finally:

@@ -64,3 +64,25 @@ def read_tags(tags: Sequence[str]) -> Origin | None:
         )
     except (KeyError, ValueError):
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorTags:
+    """What the tags of an anchor say: the head that a journal had."""
+
+    daemon: str
+    sequence: int
+    head: str
+
+
+def anchor_tags(daemon: str, sequence: int, head: str) -> tuple[str, ...]:
+    """The tags of a snapshot that anchors a journal's head."""
+    return (MINE, "kind=anchor", f"daemon={daemon}", f"sequence={sequence}", f"head={head}")
+
+
+def read_anchor(tags: Sequence[str]) -> AnchorTags | None:
+    """The head that an anchor carries, or None when this is none."""
+    values = dict(tag.split("=", 1) for tag in tags if "=" in tag)
+    if MINE not in tags or values.get("kind") != "anchor" or not values.get("sequence", "").isdigit():
+        return None
+    return AnchorTags(values.get("daemon", ""), int(values["sequence"]), values.get("head", ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from drd.engines.anchor import Anchor
 from drd.engines.backup import Backup
 from drd.engines.copy import Copy
 from drd.engines.dispatch import Dispatch
@@ -58,3 +59,4 @@ class House:
     dispatch: Dispatch
     scheduler: Scheduler
     upkeep: Upkeep
+    anchor: Anchor

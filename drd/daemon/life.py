@@ -49,8 +49,8 @@ class Tended(Protocol):
         """Note the moment."""
         ...
 
-    async def tend_ballast(self) -> None:
-        """Bring the ballast back when there is room again."""
+    async def tend_ballast(self) -> bool:
+        """Bring the ballast back when there is room again; True when this call did."""
         ...
 
 
@@ -100,6 +100,7 @@ class Daemon:
                 loops = [
                     group.create_task(self._house.scheduler.serve(), name="scheduler"),
                     group.create_task(self._serve_reloads(), name="reload"),
+                    group.create_task(self._house.anchor.serve(), name="anchor"),
                 ]
                 self._staff()
                 self._supervisor.ready(self._line())

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from drd.app import run as run_daemon
+from drd.app.process import run as run_daemon
 from drd.core.errors import UsageError
 from drd.demo.offsite import offsite_server
 from drd.demo.platform import Platform

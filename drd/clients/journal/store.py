@@ -105,9 +105,13 @@ class SqliteJournal:
             self._writing = loop.create_task(self._write_all(), name="journal")
         return await future
 
-    def observe(self, observer: Observer) -> None:
-        """Have `observer` called for each event from now on; all have seen an event before its `append` returns."""
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Have `observer` called for each event from now on; all have seen an event before its `append` returns.
+
+        Calling what is returned ends that.
+        """
         self._observers.append(observer)
+        return partial(self._observers.remove, observer)
 
     async def head(self) -> Head:
         """The last event's place and digest."""
@@ -264,7 +268,7 @@ class SqliteJournal:
             return False
         loop = asyncio.get_running_loop()
         for event in written.events:
-            for observer in self._observers:
+            for observer in tuple(self._observers):
                 loop.call_soon(observer, event)
         return True
 

@@ -1,0 +1,66 @@
+"""Collecting what one scrape shows."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+
+from drd.app.build import Built
+from drd.core.cadence import longest_gap
+from drd.core.plan import Plan
+from drd.daemon.life import Pulse
+from drd.ports.configuration import Configuration
+from drd.reports.metrics import MetricsInput, render
+
+
+class Measure:
+    """Looks at the house when Prometheus asks; the text is rendered in a thread, away from the daemon's loop."""
+
+    def __init__(self, built: Built, pulse: Pulse, version: str) -> None:
+        self._built = built
+        self._pulse = pulse
+        self._version = version
+        self._intervals: dict[str, timedelta] = {}
+        self._intervals_of = ""
+
+    async def __call__(self) -> bytes:
+        """The text exposition of this moment."""
+        house = self._built.house
+        configuration = house.in_force()
+        newest = await house.catalogue.newest_points()
+        looks = {name: house.stores.look_of(name) for name in configuration.stores}
+        seen = MetricsInput(
+            version=self._version,
+            restic=house.restic,
+            configuration=configuration,
+            is_last_reload_good=self._pulse.last_reload_succeeded,
+            policies=await house.catalogue.policies(),
+            stores=await house.catalogue.stores(),
+            newest=newest,
+            proven={
+                key: point.moment
+                for key, point in newest.items()
+                if (copy := point.copy_in(key[1])) is not None and copy.proven_at is not None
+            },
+            intervals=await self._intervals_in(configuration, house.clock.now()),
+            pauses=await house.catalogue.pauses(),
+            away=frozenset(name for name in configuration.stores if house.stores.why_away(name) is not None),
+            free_bytes={name: look.free_bytes for name, look in looks.items() if look and look.free_bytes is not None},
+            last_tick=self._pulse.last_tick,
+        )
+        return await asyncio.to_thread(render, seen)
+
+    async def _intervals_in(self, configuration: Configuration, now: datetime) -> dict[str, timedelta]:
+        """The longest gap of each schedule; a matter of the configuration alone, so computed once for each."""
+        if self._intervals_of != configuration.digest:
+            self._intervals = await asyncio.to_thread(_gaps, configuration, now)
+            self._intervals_of = configuration.digest
+        return self._intervals
+
+
+def _gaps(configuration: Configuration, now: datetime) -> dict[str, timedelta]:
+    gaps = {
+        name: longest_gap(Plan.of(protected.policy, configuration.zone, now))
+        for name, protected in configuration.policies.items()
+    }
+    return {name: gap for name, gap in gaps.items() if gap is not None}

@@ -1,0 +1,97 @@
+"""Anchoring the journal outside this machine: it is sealed monthly, and the chain's head is written into every store.
+
+Whoever rewrites the journal would have to rewrite the anchors too, and those lie encrypted in repositories elsewhere. An
+anchor is a tiny snapshot whose tags carry the head, so that listing is enough to read it; mirrors get theirs by mirroring.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from drd.core.errors import DrdError
+from drd.core.events import HeadAnchored
+from drd.core.tags import anchor_tags, read_anchor
+from drd.engines.stores import Stores
+from drd.engines.turns import JobClass, Turns
+from drd.ports.clock import Clock
+from drd.ports.configuration import Configuration
+from drd.ports.journal import Catalogue, Journal
+
+ANCHOR_EVERY = timedelta(days=7)
+LOOK_SECONDS = 300.0
+
+
+class Sealed(Protocol):
+    """A journal that is cut into sealed segments."""
+
+    async def seal_if_due(self) -> str | None:
+        """Seal when the month has changed; the sealed segment's name, or None."""
+        ...
+
+
+class Anchor:
+    """Seals and anchors when it is time."""
+
+    def __init__(
+        self,
+        configuration: Callable[[], Configuration],
+        stores: Stores,
+        turns: Turns,
+        journal: Journal,
+        sealed: Sealed,
+        catalogue: Catalogue,
+        clock: Clock,
+        daemon: str,
+    ) -> None:
+        self._configuration = configuration
+        self._stores = stores
+        self._turns = turns
+        self._journal = journal
+        self._sealed = sealed
+        self._catalogue = catalogue
+        self._clock = clock
+        self._daemon = daemon
+        self._anchored: dict[str, datetime] = {}
+
+    async def serve(self) -> None:
+        """Look every few minutes, until cancelled. A store that is away gets its anchor at a later look."""
+        while True:
+            await self._clock.sleep(LOOK_SECONDS)
+            if await self._sealed.seal_if_due() is not None:
+                self._anchored.clear()
+            for store in self._configuration().stores:
+                last = self._anchored.get(store)
+                if last is None or self._clock.now() - last >= ANCHOR_EVERY:
+                    await self._try(store)
+
+    async def anchor(self, store: str) -> None:
+        """Write the head of this moment into a store. Mirrors are left out: they get it from their origin."""
+        if self._stores.origin_of(store) is not None and not self._stores.configured(store).independent:
+            return
+        record = (await self._catalogue.stores()).get(store)
+        if record is None or record.repository_id is None:
+            return
+        repository = await self._stores.open(store)
+        head = await self._journal.head()
+        document = {"daemon": self._daemon, "sequence": head.sequence, "head": head.digest, "segment": head.segment}
+        tags = anchor_tags(self._daemon, head.sequence, head.digest)
+        async with self._turns.take(store, JobClass.COPY, self._stores.configured(store).limits.at_once):
+            content = json.dumps(document, indent=1).encode()
+            snapshot_id = await repository.save_bytes(content, "journal-head.json", "drd", tags)
+        await self._journal.append(HeadAnchored(store, snapshot_id, head.sequence, head.digest))
+
+    async def anchors(self, store: str) -> dict[int, str]:
+        """Sequence → head, as this daemon wrote them into a store."""
+        repository = await self._stores.open(store)
+        listed = [read_anchor(snapshot.tags) for snapshot in await repository.snapshots(("drd", "kind=anchor"))]
+        return {anchor.sequence: anchor.head for anchor in listed if anchor is not None and anchor.daemon == self._daemon}
+
+    async def _try(self, store: str) -> None:
+        try:
+            await self.anchor(store)
+        except DrdError:
+            return  # the engines that need this store more often have journaled why
+        self._anchored[store] = self._clock.now()
