@@ -11,12 +11,12 @@ from datetime import datetime
 from drd.app.repositories import ResticRepositories
 from drd.clients.carrier import ProcessCarrier
 from drd.clients.clock import SystemClock
-from drd.clients.host import SystemHost
+from drd.clients.host import MachineHost
 from drd.clients.journal import SqliteJournal, StateLock
 from drd.clients.process import ChildRunner
 from drd.clients.restic import find_restic
 from drd.clients.secrets import SystemSecrets
-from drd.clients.timer import ApschedulerTimer
+from drd.clients.timer import SchedulerTimer
 from drd.daemon.house import House, InForce
 from drd.engines.anchor import Anchor
 from drd.engines.backup import Backup, Request, RunResult
@@ -73,7 +73,7 @@ async def build(configuration: Configuration) -> AsyncIterator[Built]:
         journal = await SqliteJournal.open(configuration.state, clock)
         try:
             turns, board, tick = Turns(clock), ProgressBoard(), TickHook()
-            host, timer = SystemHost(), ApschedulerTimer()
+            host, timer = MachineHost(), SchedulerTimer()
             carrier = ProcessCarrier(world.runner, restic.path, configuration.state / "scratch")
             repositories = ResticRepositories(restic, world)
             stores = Stores(in_force, repositories, carrier, journal, journal, world)
