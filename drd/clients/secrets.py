@@ -49,7 +49,7 @@ class SystemSecrets:
         if name not in self._credentials:
             raise PermanentError(
                 f"there is no systemd credential {name}",
-                f"add LoadCredential={name}:/etc/drd/{name} to the unit (systemctl edit drd), then systemctl restart drd",
+                f"add LoadCredential={name}:/etc/drd/{name} by systemctl edit drd, then systemctl restart drd",
             )
         return self._credentials[name]
 

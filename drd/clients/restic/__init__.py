@@ -1,0 +1,6 @@
+"""restic, from 0.14 on: the one place that knows its options, messages, exit codes and the moods of its versions."""
+
+from drd.clients.restic.repository import ResticRepository
+from drd.clients.restic.versions import Restic, find_restic
+
+__all__ = ["Restic", "ResticRepository", "find_restic"]

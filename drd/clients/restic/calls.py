@@ -1,0 +1,214 @@
+"""Running restic commands: locks are waited for, failures become errors, and what is stopped leaves no lock."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum, auto
+
+from drd.clients.restic.access import Access, restic_arguments, restic_environment
+from drd.clients.restic.outcomes import failure
+from drd.clients.restic.versions import Restic
+from drd.core.errors import DrdError, RepositoryLocked, StoreAway, TransientError
+from drd.core.units import format_duration
+from drd.ports.clock import Clock
+from drd.ports.runner import Command, Ended, Ending, OnLine, Runner, Stream
+from drd.ports.store import Limits
+
+QUICK = timedelta(minutes=2)
+"""Deadline of calls that move little data."""
+LONG = timedelta(hours=24)
+"""Deadline of calls that may read or write a whole repository."""
+CLEARING = timedelta(seconds=30)
+"""Deadline of removing our own lock after a call was stopped."""
+LOCK_WAIT = timedelta(minutes=5)
+"""How long a call waits for other processes' locks altogether."""
+LOCK_ROUND = timedelta(seconds=30)
+"""After waiting this long for a lock, stale ones are removed and the wait goes on."""
+OLD_LOCK_PAUSE_SECONDS = 5.0
+"""Between two tries where restic cannot wait by itself."""
+
+# SIGINT first: restic 0.14 leaves its lock behind on SIGTERM.
+STOP_SIGNALS = ((signal.SIGINT, timedelta(seconds=15)), (signal.SIGTERM, timedelta(seconds=10)))
+
+
+class Lock(Enum):
+    """What a command does to the repository's locks; from restic's manual and code."""
+
+    NONE = auto()
+    """Reads without a lock, so that it works beside anything."""
+    SHARED = auto()
+    EXCLUSIVE = auto()
+    """forget, prune, check, tag: refused while any other lock is there, also that of a dead process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One restic command."""
+
+    arguments: tuple[str, ...]
+    lock: Lock = Lock.NONE
+    deadline: timedelta = QUICK
+    stall: timedelta | None = None
+    accepted: frozenset[int] = frozenset({0})
+    """Exit codes that are no failure of the call."""
+    standard_input: bytes | None = None
+    producer: Command | None = None
+    """A program whose output restic reads."""
+    other: Access | None = None
+    """The repository to copy from."""
+    io_idle: bool = False
+    processor_share: float = 1.0
+
+
+@dataclass(slots=True)
+class Output:
+    """A call's lines as they come. `on_stdout` takes a line (True or False, as `OnLine`) or leaves it (None)."""
+
+    on_stdout: Callable[[bytes], bool | None] | None = None
+    stdout: list[bytes] = field(default_factory=list)
+    stderr: list[bytes] = field(default_factory=list)
+
+    def take(self, stream: Stream, line: bytes) -> bool | None:
+        """Receive a line."""
+        if stream == "stderr":
+            self.stderr.append(line[:MOST_LINE_BYTES])
+            del self.stderr[:-MOST_LINES]
+            return True
+        has_moved = self.on_stdout(line) if self.on_stdout is not None else None
+        if has_moved is None:
+            self.stdout.append(line)
+        return has_moved
+
+    @property
+    def text(self) -> str:
+        """Standard error, then standard output."""
+        return b"\n".join([*self.stderr, *self.stdout]).decode(errors="replace")
+
+
+MOST_LINES = 2000
+MOST_LINE_BYTES = 4096
+"""Bounds of what is kept of standard error: a disk that fails writes without end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call came to."""
+
+    ended: Ended
+    output: Output
+    produced: Ended | None = None
+
+
+class Calls:
+    """Runs restic on one repository."""
+
+    def __init__(
+        self, restic: Restic, access: Access, runner: Runner, clock: Clock, limits: Limits, lock_wait: timedelta
+    ) -> None:
+        self.restic = restic
+        self.access = access
+        self.clock = clock
+        self._runner = runner
+        self._limits = limits
+        self._lock_wait = lock_wait
+
+    async def ask(self, call: Call, output: Output | None = None) -> Answer:
+        """Run `call` and return its answer; an exit code that it does not accept is raised as what it means.
+
+        Exclusive work removes stale locks first. A locked repository is waited for, and stale locks removed meanwhile.
+        """
+        give_up = self.clock.monotonic() + self._lock_wait.total_seconds()
+        if call.lock is Lock.EXCLUSIVE:
+            await self.unlock()
+        while True:
+            attempt = output if output is not None else Output()
+            try:
+                return await self._attempt(call, attempt)
+            except RepositoryLocked:
+                if self.clock.monotonic() >= give_up:
+                    raise
+            attempt.stdout.clear()
+            attempt.stderr.clear()
+            await self.unlock()
+            if not self.restic.waits_for_locks:
+                await self.clock.sleep(min(OLD_LOCK_PAUSE_SECONDS, self._lock_wait.total_seconds()))
+
+    async def unlock(self, deadline: timedelta = QUICK) -> None:
+        """Remove stale locks: of dead processes on this host, or older than half an hour. Never `--remove-all`."""
+        await self._attempt(Call(("unlock",), deadline=deadline), Output())
+
+    async def _attempt(self, call: Call, output: Output) -> Answer:
+        command = self._command(call)
+        try:
+            answer = await self._run(call, command, output.take, output)
+        except asyncio.CancelledError:
+            await self._clear_own_lock(call)
+            raise
+        await self._raise_unless_over_by_itself(call, answer)
+        if answer.ended.code not in call.accepted and not _failed_producer(answer):
+            raise failure(answer.ended.code, answer.ended.stderr_tail, self.access.place)
+        return answer
+
+    async def _run(self, call: Call, command: Command, on_line: OnLine, output: Output) -> Answer:
+        if call.producer is None:
+            return Answer(await self._runner.run(command, on_line), output)
+        produced, ended = await self._runner.pipe(call.producer, command, on_line)
+        return Answer(ended, output, produced)
+
+    async def _raise_unless_over_by_itself(self, call: Call, answer: Answer) -> None:
+        ended = answer.ended
+        if ended.ending is Ending.EXITED:
+            return
+        await self._clear_own_lock(call)
+        if ended.ending is Ending.CANCELLED:  # because its producer failed, which the caller words
+            return
+        limit = call.deadline if ended.ending is Ending.DEADLINE else call.stall or call.deadline
+        words = "was not done within" if ended.ending is Ending.DEADLINE else "moved nothing for"
+        message = f"restic {call.arguments[0]} at {self.access.place} {words} {format_duration(limit)} and was stopped"
+        kind = StoreAway if call.deadline <= QUICK else TransientError
+        raise kind(message, "drd tries again by itself; when it stays so, look at the store and the network to it")
+
+    async def _clear_own_lock(self, call: Call) -> None:
+        """Remove the lock that a stopped restic may have left; its process is dead, so it counts as stale.
+
+        Only a convenience: exclusive work clears stale locks itself, so a store that is away is not an error here.
+        """
+        if call.lock is Lock.NONE:
+            return
+        clearing = asyncio.ensure_future(self.unlock(CLEARING))
+        while not clearing.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({clearing})
+        with suppress(DrdError):
+            clearing.result()
+
+    def _command(self, call: Call) -> Command:
+        words = [*restic_arguments(self.restic, self.access, call.other, self._limits)]
+        if call.lock is Lock.NONE and call.arguments[0] not in {"unlock", "init"}:
+            words.append("--no-lock")
+        elif call.lock is not Lock.NONE and self.restic.waits_for_locks:
+            words += ["--retry-lock", f"{min(LOCK_ROUND, self._lock_wait).total_seconds():.0f}s"]
+        secrets = self.access.secrets()
+        if call.other is not None:
+            secrets |= call.other.secrets("from-")
+        return Command(
+            (*words, *call.arguments),
+            restic_environment(self.access, call.other, call.processor_share),
+            secrets,
+            working_directory=self.access.cache,
+            deadline=call.deadline,
+            stall=call.stall,
+            stop_signals=STOP_SIGNALS,
+            standard_input=call.standard_input,
+            io_idle=call.io_idle,
+        )
+
+
+def _failed_producer(answer: Answer) -> bool:
+    produced = answer.produced
+    return produced is not None and answer.ended.ending is Ending.CANCELLED

@@ -1,0 +1,38 @@
+"""One restic repository with all four views of the port."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from drd.clients.restic.access import Access
+from drd.clients.restic.calls import LOCK_WAIT, Calls
+from drd.clients.restic.restoring import Restoring
+from drd.clients.restic.upkeep import Keeping
+from drd.clients.restic.versions import Restic
+from drd.clients.restic.writing import Writing
+from drd.ports.clock import Clock
+from drd.ports.runner import Runner
+from drd.ports.store import Limits, Location
+
+
+class ResticRepository(Writing, Keeping, Restoring):
+    """A repository at `location`. `cache` is this store's own folder, which must be there; it is also restic's home.
+
+    Nothing is asked of the store until a method is called, and each call pays about half a second for the password's
+    key derivation.
+    """
+
+    def __init__(
+        self,
+        restic: Restic,
+        location: Location,
+        password: bytes,
+        cache: Path,
+        runner: Runner,
+        clock: Clock,
+        limits: Limits,
+        lock_wait: timedelta = LOCK_WAIT,
+    ) -> None:
+        access = Access(location, password, cache)
+        super().__init__(Calls(restic, access, runner, clock, limits, lock_wait))
