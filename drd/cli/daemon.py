@@ -1,0 +1,47 @@
+"""`drd run` and `drd demo run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from drd.cli.command import Command, Group, pass_session
+from drd.cli.session import Session
+
+
+@click.command(cls=Command)
+@pass_session
+def run(session: Session) -> int:
+    """Run the daemon in the foreground, until SIGTERM or Ctrl-C.
+
+    SIGHUP makes it read its configuration again. systemd/drd.service starts it on a server.
+    """
+    import asyncio
+
+    return asyncio.run(session.application().run(session.config, session.environment, session.say))
+
+
+@click.group(cls=Group)
+def demo() -> None:
+    """Try drd out, with nothing to configure."""
+
+
+@demo.command("run")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True, help="Keeps all its data."
+)
+@click.option("--policies", type=click.Path(path_type=Path), default=Path("policies"), show_default=True)
+@click.option("--runbooks", type=click.Path(path_type=Path), default=Path("runbooks"), show_default=True)
+@pass_session
+def demo_run(session: Session, folder: Path, policies: Path, runbooks: Path) -> int:
+    """Start a small platform, an off-site server and the daemon, until Ctrl-C."""
+    import asyncio
+
+    from drd.demo import run_demo
+
+    return asyncio.run(run_demo(folder, policies, runbooks, session.environment, session.say))
+
+
+SECTION = "The daemon"
+COMMANDS = (run, demo)

@@ -1,0 +1,118 @@
+"""`drd points`, `drd restore` and `drd forget`: what there is to go back to, going back, and giving points up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from drd.cli.command import Command, pass_session
+from drd.cli.confirming import confirm_by_name
+from drd.cli.following import follow
+from drd.cli.session import Session
+
+BESIDE = "beside"
+
+
+@click.command(cls=Command)
+@click.argument("policy")
+@click.option("--why", is_flag=True, help="Also why retention keeps each of them; asks the stores.")
+@pass_session
+def points(session: Session, policy: str, why: bool) -> None:
+    """List the recovery points of POLICY, newest first.
+
+    A copy is proven when a restore has read it, and only claimed before.
+    """
+    configuration = session.configuration()
+    found = session.ask(configuration, lambda control: control.points(policy, why))
+    if session.as_json:
+        session.emit([point.model_dump(mode="json") for point in found])
+        return
+    if not found:
+        session.show(f"{policy} has no recovery point yet.")
+        session.next(f"drd backup {policy}")
+        return
+    from drd.reports.moments import local
+    from drd.reports.points import points_table
+
+    session.show(points_table(found, session.now(), configuration.zone, why))
+    session.say(f"times are those of {configuration.zone.key}", style="dim")
+    session.next(f'drd restore {policy} --at "{local(found[0].moment, configuration.zone)}" --to /an/empty/folder')
+
+
+@click.command(cls=Command)
+@click.argument("policy")
+@click.option(
+    "--at", default="latest", show_default=True, metavar="TIME", help="Go back to the newest good point not after TIME."
+)
+@click.option(
+    "--to", "target", required=True, metavar="PLACE", help="An empty folder, or `beside`: next to the source."
+)
+@click.option(
+    "--include", "--path", "include", multiple=True, metavar="PATH", help="Only this path or pattern; may be repeated."
+)
+@click.option(
+    "--from", "store", metavar="STORE", help="Read from this store.  [default: the nearest that has the point]"
+)
+@pass_session
+def restore(session: Session, policy: str, at: str, target: str, include: tuple[str, ...], store: str | None) -> int:
+    """Bring the data of POLICY back, to an empty place.
+
+    TIME is written like "2026-03-02 14:30" in the configured time zone, or with its offset, as
+    2026-03-02T14:30:17+08:00. Every file is read back and compared as it lands. Nothing is ever overwritten.
+    """
+    from drd.cli.moments import parse_moment
+
+    configuration = session.configuration()
+    moment = parse_moment(at, configuration.zone, session.now())
+    # The daemon has another working directory.
+    place = target if target == BESIDE else str(Path(target).absolute())
+    session.on_interrupt = "you left; with a daemon the restore goes on: drd status"
+    code = session.ask(
+        configuration,
+        lambda control: follow(session, control.restore(policy, moment, place, include, store, session.user)),
+    )
+    if code in (0, 3):
+        session.next(f"look at {place}" if target != BESIDE else "look beside the source", f"drd points {policy}")
+    else:
+        session.next(f"drd points {policy}")
+    return code
+
+
+@click.command(cls=Command)
+@click.argument("policy")
+@click.option("--plan", is_flag=True, help="Only show what would be forgotten, and why.")
+@click.option("--confirm", metavar="POLICY", help="The policy's name again, instead of typing it when asked.")
+@pass_session
+def forget(session: Session, policy: str, plan: bool, confirm: str | None) -> int:
+    """Give up what the retention of POLICY does not keep.
+
+    The newest good point stays whatever retention says, and so does what `require.copies` needs.
+    """
+    configuration = session.configuration()
+    lines = session.ask(configuration, lambda control: control.forget_plan(policy))
+    count = sum(line.action == "forget" for line in lines)
+    if session.as_json and plan:
+        session.emit([line.model_dump(mode="json") for line in lines])
+        return 0
+    if not session.as_json:
+        from drd.reports.points import forget_plan
+
+        session.show(forget_plan(lines, session.now(), configuration.zone))
+    if plan:
+        session.next(f"drd forget {policy}") if count else session.next(f"drd points {policy}")
+        return 0
+    if not count:
+        session.say("there is nothing to forget")
+        if session.as_json:
+            session.emit({"outcome": "skipped", "exit_code": 0, "result": {"forgotten": 0}})
+        return 0
+    many = "1 snapshot" if count == 1 else f"{count} snapshots"
+    confirm_by_name(policy, confirm, f"{many} of {policy} will be forgotten for good")
+    code = session.ask(configuration, lambda control: follow(session, control.forget(policy, session.user)))
+    session.next(f"drd points {policy}")
+    return code
+
+
+SECTION = "Going back"
+COMMANDS = (points, restore, forget)
