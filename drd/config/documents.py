@@ -148,6 +148,15 @@ class Library:
         return Document(file, text, value)
 
 
+def overlaid(base: dict[str, Value], over: dict[str, Value]) -> dict[str, Value]:
+    """`over` laid onto `base`: maps merge, everything else replaces, null as well."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        result[key] = overlaid(below, value) if isinstance(value, dict) and isinstance(below, dict) else value
+    return result
+
+
 def merged(base: dict[str, Value], over: dict[str, Value]) -> dict[str, Value]:
     """`over` laid onto `base`: maps merge, everything else replaces, and null removes."""
     if not base:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from drd.config.documents import Entry, Library, Report
-from drd.config.problems import Problem
 from drd.config.sentences import explained
-from drd.config.settings import Settings, settings_from, variable_at
+from drd.config.settings import Settings, SettingsEntry, settings_from
 from drd.config.yaml import Value
 
 MOST_MISTAKES: Final = 50
@@ -23,17 +21,12 @@ _ENDINGS: Final = (".yaml", ".yml")
 Made = TypeVar("Made", bound=BaseModel)
 
 
-def read_settings(
-    entry: Entry, model: type[Settings], environment: Mapping[str, str], report: Report
-) -> Settings | None:
-    """drd.yaml and the environment; a mistake in a variable is told by the variable's name."""
+def read_settings(entry: SettingsEntry, model: type[Settings], report: Report) -> Settings | None:
+    """drd.yaml and the environment."""
     try:
-        return settings_from(model, entry.value, environment)
+        return settings_from(model, entry.file_value, entry.environment)
     except ValidationError as error:
-        for detail in error.errors(include_url=False)[:MOST_MISTAKES]:
-            path, spot, sentence = explained(detail, model)
-            variable = variable_at(path, environment)
-            report(Problem(variable, 0, 0, sentence) if variable else entry.problem(path, sentence, spot))
+        _explain(error, entry, model, report)
     return None
 
 
@@ -42,17 +35,18 @@ def read_entry(entry: Entry, model: type[Made], report: Report) -> Made | None:
     try:
         return model.model_validate(entry.value)
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        for detail in details[:MOST_MISTAKES]:
-            path, spot, sentence = explained(detail, model)
-            report(entry.problem(path, sentence, spot))
-        if len(details) > MOST_MISTAKES:
-            report(
-                entry.problem(
-                    (), f"there are {len(details) - MOST_MISTAKES} more mistakes like these: correct these first"
-                )
-            )
+        _explain(error, entry, model, report)
     return None
+
+
+def _explain(error: ValidationError, entry: Entry, model: type[BaseModel], report: Report) -> None:
+    details = error.errors(include_url=False)
+    for detail in details[:MOST_MISTAKES]:
+        path, spot, sentence = explained(detail, model)
+        report(entry.problem(path, sentence, spot))
+    if len(details) > MOST_MISTAKES:
+        more = len(details) - MOST_MISTAKES
+        report(entry.problem((), f"the file has {more} more mistakes: correct the others first"))
 
 
 def files_in(folder: FilePath) -> tuple[FilePath, ...]:
@@ -61,10 +55,14 @@ def files_in(folder: FilePath) -> tuple[FilePath, ...]:
     return tuple(sorted(found))
 
 
-def read_folder(folder: FilePath, name_key: str, library: Library) -> tuple[Entry, ...]:
-    """The files of a folder, without those that only serve others as a base. Raises OSError."""
-    entries = [entry for file in files_in(folder) if (entry := library.entry(file)) is not None]
-    return tuple(entry for entry in entries if not _is_base_only(entry, name_key, library))
+def read_folder(folder: FilePath, name_key: str, library: Library) -> tuple[tuple[Entry, ...], bool]:
+    """The files of a folder, without those that only serve others as a base, and whether all could be read.
+
+    Raises OSError.
+    """
+    entries = [library.entry(file) for file in files_in(folder)]
+    readable = tuple(entry for entry in entries if entry is not None)
+    return tuple(entry for entry in readable if not _is_base_only(entry, name_key, library)), None not in entries
 
 
 def digest_of(*values: Value) -> str:

@@ -11,6 +11,9 @@ from drd.config.verbs import OneVerb, with_verbs
 from drd.core.kinds import Model
 from drd.core.runbook import Runbook, RunbookRules, Stage, StageRules, Step, StepRules
 
+_STEPS: Any = Field(min_length=1, description="What is done, in order.")
+_STAGES: Any = Field(min_length=1, description="detect, respond, recover, switch and reconstitute, in this order.")
+
 
 class ActionRules(OneVerb):
     """One action."""
@@ -32,13 +35,10 @@ def runbook_model(kinds: Kinds) -> type[RunbookRules]:
         done_when=(optional, Field(default=None, description="Its success shows that this step is done already.")),
     )
     step = with_verbs(step_file, "action", kinds.actions, "Step")
-    steps: Any = (tuple[step, ...], Field(min_length=1, description="What is done, in order."))
-    stage = create_model("Stage", __base__=StageRules, __doc__=StageRules.__doc__, steps=steps)
-    stages: Any = (
-        tuple[stage, ...],  # type: ignore[valid-type]
-        Field(min_length=1, description="detect, respond, recover, switch and reconstitute, in this order."),
-    )
-    return create_model("Runbook", __base__=RunbookRules, __doc__=RunbookRules.__doc__, stages=stages)
+    steps: Any = tuple[step, ...]  # type: ignore[valid-type]
+    stage = create_model("Stage", __base__=StageRules, __doc__=StageRules.__doc__, steps=(steps, _STEPS))
+    stages: Any = tuple[stage, ...]
+    return create_model("Runbook", __base__=RunbookRules, __doc__=RunbookRules.__doc__, stages=(stages, _STAGES))
 
 
 def runbook_of(read: Any, digest: str) -> Runbook:

@@ -16,6 +16,10 @@ _KEY: Final = "[key]"
 _NUMBER: Final = "write a whole number, as 3"
 _PATTERNS: Final = {
     r"^[a-z0-9][a-z0-9-]{0,62}$": "write a name of at most 63 lower-case letters, digits and hyphens, as `orders-1`",
+    r"^([a-z0-9][a-z0-9-]{0,62}|[a-z]+_[a-z]+|\$\{\w+\})$": (
+        "write a node's name, as `orders-1`, or a role: primary, standby, best_standby, old_primary or new_primary"
+    ),
+    "^https?://.+": "write an address, as https://status.example.net/hook",
     r"^[A-Za-z0-9_.-]+$": "write the name of a systemd credential, as `restic-local`",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "write the name of an environment variable, as `S3_KEY`",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path as FilePath
 from typing import Annotated, Any, ClassVar, Final
@@ -11,9 +12,11 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, create_model
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from drd.config.documents import Entry, overlaid
 from drd.config.kinds import Kinds
+from drd.config.problems import Problem
 from drd.config.verbs import OneVerb, with_verbs
-from drd.config.yaml import Path, Value, scalar
+from drd.config.yaml import Path, Spot, Value, scalar
 from drd.core.kinds import Model
 from drd.core.policy import Name
 from drd.core.secrets import SecretReference
@@ -23,6 +26,9 @@ PREFIX: Final = "DRD_"
 NESTING: Final = "__"
 OTHER_VARIABLES: Final = frozenset({"DRD_CONFIG"})
 """Variables of the command line that are no settings."""
+
+
+_STORES: Any = Field(min_length=1, description="Places for restic repositories.")
 
 
 def parse_listen(text: object) -> tuple[str, int]:
@@ -168,8 +174,8 @@ class Settings(BaseSettings):
 def settings_model(kinds: Kinds) -> type[Settings]:
     """The schema of drd.yaml with the kinds of store that were found."""
     store = with_verbs(StoreRules, "kind of store", kinds.stores, "Store")
-    stores = (dict[Name, store], Field(min_length=1, description="Places for restic repositories."))  # type: ignore[valid-type]
-    return create_model("Settings", __base__=Settings, __doc__=Settings.__doc__, stores=stores)
+    stores: Any = dict[Name, store]  # type: ignore[valid-type]
+    return create_model("Settings", __base__=Settings, __doc__=Settings.__doc__, stores=(stores, _STORES))
 
 
 def settings_from(model: type[Settings], file: Mapping[str, Value], environment: Mapping[str, str]) -> Settings:
@@ -203,14 +209,37 @@ class Environment(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         """The settings that the environment makes."""
-        found: dict[str, Any] = {}
-        for path, name in sorted(variables(self.environment).items()):
-            below = found
-            for step in path[:-1]:
-                deeper = below.setdefault(str(step), {})
-                below = deeper if isinstance(deeper, dict) else {}
-            below[str(path[-1])] = scalar(self.environment[name])
-        return found
+        return environment_values(self.environment)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsEntry(Entry):
+    """drd.yaml with the environment laid over it."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    file_value: dict[str, Value] = field(default_factory=dict)
+
+    def problem(self, path: Path, message: str, spot: Spot = Spot.VALUE) -> Problem:
+        """A problem at `path`: of the variable that set it, else of the file."""
+        variable = variable_at(path, self.environment)
+        return Problem(variable, 0, 0, message) if variable else Entry.problem(self, path, message, spot)
+
+
+def with_environment(entry: Entry, environment: Mapping[str, str]) -> SettingsEntry:
+    """What the file and the environment say together."""
+    return SettingsEntry(entry.chain, overlaid(entry.value, environment_values(environment)), environment, entry.value)
+
+
+def environment_values(environment: Mapping[str, str]) -> dict[str, Value]:
+    """The settings that the environment makes, as a file would say them."""
+    found: dict[str, Value] = {}
+    for path, name in sorted(variables(environment).items()):
+        below = found
+        for step in path[:-1]:
+            deeper = below.setdefault(str(step), {})
+            below = deeper if isinstance(deeper, dict) else {}
+        below[str(path[-1])] = scalar(environment[name])
+    return found
 
 
 def variables(environment: Mapping[str, str]) -> dict[Path, str]:

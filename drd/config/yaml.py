@@ -1,8 +1,8 @@
 """YAML 1.2 as plain values, and the place of every value in the text.
 
 PyYAML's parser (libyaml) reads the syntax; the meaning of scalars is drd's own, by the core schema of YAML 1.2.2
-(§10.3): `017` is 17, `on`, `yes` and `1:30` are words. `.inf` and `.nan` stay words too, since no setting is either. Tags are
-refused, a key that stands twice is an error, and what aliases expand to is capped.
+(section 10.3): `017` is 17, `on`, `yes` and `1:30` are words. `.inf` and `.nan` stay words too, since no setting is
+either. Tags are refused, a key that stands twice is an error, and what aliases expand to is capped.
 
 Values carry no positions. Where one is asked for, the text is composed again: errors are rare, and the positions of a
 thousand files would take a hundred megabytes.
@@ -219,7 +219,7 @@ def _refuse_depth(text: str) -> None:
     for event in yaml.parse(text, Loader=_Composer):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
-            raise Unreadable(_mistake(text, event.start_mark.index, _TOO_DEEP))
+            raise Unreadable(_mistake(text, _index(event.start_mark), _TOO_DEEP))
 
 
 def _translated(text: str, error: yaml.MarkedYAMLError) -> Mistake:
@@ -236,8 +236,9 @@ def _translated(text: str, error: yaml.MarkedYAMLError) -> Mistake:
     return _mistake(text, index, _SENTENCES.get(problem, f"this is not YAML: {problem}"))
 
 
-def _index(mark: yaml.Mark | None) -> int:
-    return 0 if mark is None else int(mark.index)
+def _index(mark: object) -> int:
+    """Where in the text a mark stands; the parser in C has a class of its own for it."""
+    return int(getattr(mark, "index", 0))
 
 
 def _mistake(text: str, index: int, message: str) -> Mistake:

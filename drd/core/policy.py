@@ -6,16 +6,24 @@ The `source:` of a policy names kinds, which the core does not know: the configu
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from drd.core.kinds import Model
 from drd.core.lists import OneOrMany
-from drd.core.units import Count, Distance, Duration, Flag, Share
+from drd.core.units import Count, Distance, Duration, Flag, PositiveDuration, Share, parse_duration
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 """Lower-case letters, digits and hyphens: names stand in metrics, tags and file names."""
+
+
+def _readable_downtime(text: str) -> str:
+    allowed, per, period = text.partition(" per ")
+    if not per or period.strip() not in ("year", "month", "week", "day"):
+        raise ValueError("it is written like 4h per year, or per month, week or day")
+    parse_duration(allowed)
+    return text
 
 
 class Mode(StrEnum):
@@ -59,13 +67,13 @@ class DisasterClass(StrEnum):
 class Objectives(Model):
     """What was promised to the users of the service."""
 
-    rto: Duration | None = None
+    rto: PositiveDuration | None = None
     """From an outage's first symptom until the service answers its users again."""
-    rpo: Duration | None = None
+    rpo: PositiveDuration | None = None
     """Newest data that may be lost."""
-    full_restore: Duration | None = None
+    full_restore: PositiveDuration | None = None
     """Everything back on empty machines."""
-    downtime: str | None = None
+    downtime: Annotated[str, AfterValidator(_readable_downtime)] | None = None
     """Interruption that is allowed, as `4h per year`."""
 
 
@@ -74,7 +82,7 @@ class Timing(Model):
 
     cron: str | None = None
     """crontab(5), in the configuration's time zone."""
-    every: Duration | None = None
+    every: PositiveDuration | None = None
     """Elapsed time since the last start."""
     spread: Duration = Field(default="0s", validate_default=True)
     """Runs start up to this much later, always the same for a policy and slot, so that not all start at once."""
@@ -83,13 +91,16 @@ class Timing(Model):
 class Keep(Model):
     """How many recovery points are kept, as restic's `--keep-*`; the newest good one is kept whatever this says."""
 
+    LATER: ClassVar[frozenset[str]] = frozenset({"any_moment"})
+    """Keys that a later version reads."""
+
     last: Count = 0
     hourly: Count = 0
     daily: Count = 0
     weekly: Count = 0
     monthly: Count = 0
     yearly: Count = 0
-    within: Duration | None = None
+    within: PositiveDuration | None = None
     """Everything younger than this is kept."""
 
 
@@ -140,9 +151,9 @@ class BackupPlan(Model):
     require: Require = Require()
     guard: Guard = Guard()
     window: Window = Window()
-    deadline: Duration = Field(default="24h", validate_default=True)
+    deadline: PositiveDuration = Field(default="24h", validate_default=True)
     """A run is stopped when it has taken this long."""
-    stall: Duration = Field(default="15m", validate_default=True)
+    stall: PositiveDuration = Field(default="15m", validate_default=True)
     """A run is stopped when nothing has moved for this long."""
 
 
@@ -150,8 +161,8 @@ class Disaster(Model):
     """What is done about one class of disaster, and its own objectives."""
 
     runbook: Name
-    rto: Duration | None = None
-    rpo: Duration | None = None
+    rto: PositiveDuration | None = None
+    rpo: PositiveDuration | None = None
 
 
 class Policy(Model):

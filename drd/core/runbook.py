@@ -13,7 +13,7 @@ from pydantic import Field, InstanceOf, model_validator
 
 from drd.core.kinds import Model, Spec
 from drd.core.policy import DisasterClass, Name
-from drd.core.units import Count, Duration, Flag, Size
+from drd.core.units import Count, Duration, Flag, PositiveDuration, Size
 
 Sentence = Annotated[str, Field(min_length=1, max_length=300)]
 """A line of words for people."""
@@ -31,6 +31,12 @@ VARIABLES: Final = {
     "place": "the folder or machine that a restore writes to",
 }
 """What `${name}` may name in a runbook, and what stands there when a step runs."""
+
+
+NODE_ROLES: Final = frozenset({"primary", "standby", "best_standby", "old_primary", "new_primary"})
+"""What may stand for a node: roles, for a node's own name rots at the first failover."""
+NodeName = Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,62}|[a-z]+_[a-z]+|\$\{\w+\})$")]
+"""A name under `nodes:`, a role, or a variable that stands for one."""
 
 
 class StageName(StrEnum):
@@ -71,8 +77,7 @@ class NodeState(StrEnum):
 class HealthTrigger(Model):
     """A node's health changes."""
 
-    node: str
-    """A node's name or a role: primary, standby."""
+    node: NodeName
     is_: Annotated[NodeState, Field(alias="is")]
 
 
@@ -114,7 +119,7 @@ class StepRules(Model):
 
     step: Sentence
     """The title: what is done, in words."""
-    timeout: Duration | None = None
+    timeout: PositiveDuration | None = None
     """The action is stopped, and has failed, when it has taken this long."""
     retry: Count = 0
     """How often the action is tried again when it fails."""
@@ -135,7 +140,7 @@ class StageRules(Model):
     stage: StageName
     owner: Name
     """A name under `people:`."""
-    deadline: Duration
+    deadline: PositiveDuration
     """Counted from the outage's start; the owner's deputy is told when it is missed."""
 
 

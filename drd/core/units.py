@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, PlainSerializer, Strict, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict, WithJsonSchema
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31_536_000.0}
 _BYTES = {
@@ -136,6 +136,12 @@ def _whole(value: float, what: str) -> int:
     return round(value)
 
 
+def _longer_than_nothing(value: timedelta) -> timedelta:
+    if value <= timedelta():
+        raise ValueError("it is longer than nothing: write a duration like 15m")
+    return value
+
+
 def _schema(pattern: str, example: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
 
@@ -146,6 +152,8 @@ Duration = Annotated[
     PlainSerializer(format_duration, when_used="json"),
     _schema(r"^(\d+(\.\d+)?\s*(ms|s|m|h|d|w|y)\s*)+$", "15m"),
 ]
+PositiveDuration = Annotated[Duration, AfterValidator(_longer_than_nothing)]
+"""A duration that is longer than nothing."""
 Size = Annotated[int, BeforeValidator(parse_size), _schema(r"^\d+(\.\d+)?\s*([kMGT]?B|[KMGT]iB)$", "64 MiB")]
 """Bytes."""
 Rate = Annotated[int, BeforeValidator(parse_rate), _schema(r"^\d+(\.\d+)?\s*([kMGT]?B|[KMGT]iB)/s$", "50 MiB/s")]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from drd.core.kinds import Spec
+from drd.core.runbook import NODE_ROLES
 
 
 class Referent(StrEnum):
@@ -38,3 +39,10 @@ class Action(Spec):
     def references(self) -> tuple[Reference, ...]:
         """The names of other things that this action mentions."""
         return ()
+
+
+def node_references(name: str | None, key: str = "node") -> tuple[Reference, ...]:
+    """The reference to a node of that name under `key`; a role or a variable stands for a node without naming one."""
+    if name is None or name in NODE_ROLES or name.startswith("${"):
+        return ()
+    return (Reference(Referent.NODE, name, (key,)),)

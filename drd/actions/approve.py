@@ -1,0 +1,41 @@
+"""Waiting for a person's approval."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from drd.core.lists import OneOrMany
+from drd.core.policy import Name
+from drd.core.units import PositiveDuration, format_duration
+from drd.ports.action import Action, Reference, Referent
+
+
+class OnTimeout(StrEnum):
+    """What silence means."""
+
+    STOP = "stop"
+    CONTINUE = "continue"
+
+
+class Approve(Action):
+    """Ask people for their approval; what their silence means has to be written down."""
+
+    kind: ClassVar[str] = "approve"
+
+    by: Annotated[OneOrMany[Name], Field(min_length=1)]
+    """Names under `people:`; one of them is enough."""
+    within: PositiveDuration
+    """How long they are waited for."""
+    on_timeout: OnTimeout
+    """What happens when nobody answers."""
+
+    def references(self) -> tuple[Reference, ...]:
+        """The people."""
+        return tuple(Reference(Referent.PERSON, name, ("by", index)) for index, name in enumerate(self.by))
+
+    def summary(self) -> str:
+        """Who is asked, and for how long."""
+        return f"ask {' or '.join(self.by)} for approval; {self.on_timeout} after {format_duration(self.within)}"

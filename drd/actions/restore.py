@@ -1,0 +1,33 @@
+"""Getting a service's data back from a store."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from drd.core.policy import Name
+from drd.ports.action import Action, Reference, Referent
+
+
+class Restore(Action):
+    """Restore a recovery point to a place, every file checked as it lands."""
+
+    kind: ClassVar[str] = "restore"
+
+    policy: Name
+    to: Annotated[str, Field(min_length=1)]
+    """An empty folder, or `${place}` to be asked for it."""
+    at: str = "latest"
+    """The moment to which it is put back: `latest`, a time, or `${point}` to be asked for it."""
+    from_: Annotated[Name | None, Field(alias="from")] = None
+    """The store that is read; left out, the nearest that holds the point."""
+
+    def references(self) -> tuple[Reference, ...]:
+        """The policy and the store."""
+        policy = Reference(Referent.POLICY, self.policy, ("policy",))
+        return (policy, Reference(Referent.STORE, self.from_, ("from",))) if self.from_ else (policy,)
+
+    def summary(self) -> str:
+        """What is put where."""
+        return f"restore {self.policy} at {self.at} to {self.to}" + (f" from {self.from_}" if self.from_ else "")

@@ -1,0 +1,201 @@
+"""Rules across the steps and stages of a runbook, and between it and the other files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from drd.config.declared import Declared, Names, keys, refer, texts, typed, typed_value, unknown, words
+from drd.config.documents import Entry, Report
+from drd.config.suggest import what_to_write
+from drd.config.yaml import Path, Spot, Value
+from drd.core.runbook import NODE_ROLES, VARIABLES, StageName
+from drd.core.units import PositiveDuration, format_duration
+from drd.ports.action import Action, Referent
+
+_VARIABLE: Final = re.compile(r"(?<!\$)\$\{([^}]*)\}?")
+_ORDER: Final = {stage.value: place for place, stage in enumerate(StageName)}
+_PROMOTES: Final = "postgres_promote"
+_FENCES: Final = "fence"
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A step of the file, wherever it stands."""
+
+    path: Path
+    stage: int
+    value: dict[str, Value]
+
+    @property
+    def title(self) -> str | None:
+        title = self.value.get("step")
+        return title if isinstance(title, str) else None
+
+
+def lint_runbook(
+    entry: Entry, declared: Declared, policy: Entry | None, actions: Mapping[str, type[Action]], report: Report
+) -> None:
+    """`policy` is the file of the policy that the runbook recovers, where there is one."""
+    refer(entry, ("policy",), "policy", declared.policies, "", report)
+    _lint_stages(entry, declared, policy, report)
+    steps = tuple(_steps(entry))
+    _lint_titles(entry, steps, report)
+    _lint_needs(entry, steps, report)
+    _lint_fences(entry, steps, report)
+    _lint_variables(entry, report)
+    _lint_actions(entry, steps, declared, actions, report)
+    _lint_start(entry, declared, report)
+
+
+def _steps(entry: Entry) -> Iterator[_Step]:
+    stages = entry.at(("stages",))
+    for number, stage in enumerate(stages if isinstance(stages, list) else ()):
+        steps = stage.get("steps") if isinstance(stage, dict) else None
+        for index, step in enumerate(steps if isinstance(steps, list) else ()):
+            if isinstance(step, dict):
+                yield _Step(("stages", number, "steps", index), number, step)
+
+
+def _lint_stages(entry: Entry, declared: Declared, policy: Entry | None, report: Report) -> None:
+    stages = entry.at(("stages",))
+    latest: tuple[int, str] = (-1, "")
+    longest: timedelta | None = None
+    for number in range(len(stages) if isinstance(stages, list) else 0):
+        path: Path = ("stages", number)
+        refer(entry, (*path, "owner"), "person", declared.people, " under `people:`", report)
+        name = entry.at((*path, "stage"))
+        if isinstance(name, str) and name in _ORDER:
+            latest = _lint_order(entry, (*path, "stage"), name, latest, report)
+        deadline: timedelta | None = typed(entry, (*path, "deadline"), PositiveDuration)
+        if deadline is None:
+            continue
+        if longest is not None and deadline <= longest:
+            sentence = (
+                f"`deadline`: it counts from the outage's start, as the stage before with {format_duration(longest)}: "
+                "write a longer one"
+            )
+            report(entry.problem((*path, "deadline"), sentence))
+        longest = deadline
+        if name != StageName.RECONSTITUTE.value:
+            _lint_rto(entry, (*path, "deadline"), deadline, policy, report)
+
+
+def _lint_order(entry: Entry, path: Path, name: str, latest: tuple[int, str], report: Report) -> tuple[int, str]:
+    place, before = latest
+    if name == before:
+        report(entry.problem(path, f"the stage `{name}` stands here a second time: put its steps into one stage"))
+    elif _ORDER[name] < place:
+        report(entry.problem(path, f"`{name}` comes before `{before}`: order the stages {', '.join(_ORDER)}"))
+    return max(latest, (_ORDER[name], name))
+
+
+def _lint_rto(entry: Entry, path: Path, deadline: timedelta, policy: Entry | None, report: Report) -> None:
+    """The service answers again after `switch`, so up to there no deadline may lie beyond what was promised."""
+    if policy is None:
+        return
+    disaster = entry.at(("disaster",))
+    own = typed(policy, ("disasters", disaster, "rto"), PositiveDuration) if isinstance(disaster, str) else None
+    rto: timedelta | None = own or typed(policy, ("objectives", "rto"), PositiveDuration)
+    if rto is not None and deadline > rto:
+        promise = format_duration(rto)
+        sentence = f"`deadline`: the policy promises the service back within {promise}: write {promise} or less"
+        report(entry.problem(path, sentence))
+
+
+def _lint_titles(entry: Entry, steps: tuple[_Step, ...], report: Report) -> None:
+    seen: set[str] = set()
+    for step in steps:
+        if step.title is not None and step.title in seen:
+            report(entry.problem((*step.path, "step"), "another step has this title: give each its own"))
+        seen.add(step.title or "")
+
+
+def _lint_needs(entry: Entry, steps: tuple[_Step, ...], report: Report) -> None:
+    by_title = {step.title: step for step in steps if step.title is not None}
+    for step in steps:
+        for path, title in words(entry, (*step.path, "needs")):
+            needed = by_title.get(title)
+            if needed is None:
+                sentence = f"there is no step with this title: {what_to_write(title, by_title)}"
+                report(entry.problem(path, f"`needs`: {sentence}"))
+            elif needed.stage > step.stage:
+                sentence = "that step stands in a later stage: name one of this stage or an earlier one"
+                report(entry.problem(path, f"`needs`: {sentence}"))
+            elif step.title is not None and _leads_to(title, step.title, by_title):
+                sentence = "that step needs this one, in a circle: remove one of the needs"
+                report(entry.problem(path, f"`needs`: {sentence}"))
+
+
+def _leads_to(title: str, goal: str, by_title: Mapping[str, _Step]) -> bool:
+    """Whether a step needs another one, itself or through others."""
+    seen: set[str] = set()
+    ahead = [title]
+    while ahead:
+        here = ahead.pop()
+        if here == goal:
+            return True
+        needs = by_title[here].value.get("needs") if here in by_title and here not in seen else None
+        seen.add(here)
+        ahead += [need for need in needs if isinstance(need, str)] if isinstance(needs, list) else []
+    return False
+
+
+def _lint_fences(entry: Entry, steps: tuple[_Step, ...], report: Report) -> None:
+    """No promotion without a fence that must have succeeded: two primaries lose data."""
+    is_fenced = False
+    for step in steps:
+        if _FENCES in step.value:
+            if step.value.get("on_failure") == "continue":
+                sentence = "a fence that failed must not be passed over: write stop or ask"
+                report(entry.problem((*step.path, "on_failure"), sentence))
+            is_fenced = True
+        if _PROMOTES in step.value and not is_fenced:
+            sentence = "nothing fences the old primary before this promotion: add a step with `fence:` before it"
+            report(entry.problem((*step.path, _PROMOTES), sentence, Spot.KEY))
+
+
+def _lint_variables(entry: Entry, report: Report) -> None:
+    for path, text in texts(entry.value):
+        for name in _VARIABLE.findall(text) if "${" in text else ():
+            if name not in VARIABLES:
+                instead = what_to_write(name, VARIABLES)
+                sentence = f"`${{{name}}}` stands for nothing: {instead} (`$${{` is for a shell's own)"
+                report(entry.problem(path, sentence))
+
+
+def _lint_actions(
+    entry: Entry, steps: tuple[_Step, ...], declared: Declared, actions: Mapping[str, type[Action]], report: Report
+) -> None:
+    for step in steps:
+        for path in (step.path, (*step.path, "undo"), (*step.path, "done_when")):
+            for verb in keys(entry, path):
+                action: Action | None = typed_value(entry.at((*path, verb)), actions[verb]) if verb in actions else None
+                for reference in action.references() if action is not None else ():
+                    known, section = _known(reference.kind, declared)
+                    if known is not None and reference.name not in known:
+                        sentence = unknown(reference.kind.value, reference.name, known, section)
+                        report(entry.problem((*path, verb, *reference.path), sentence))
+
+
+def _known(kind: Referent, declared: Declared) -> tuple[Names, str]:
+    return {
+        Referent.NODE: (declared.nodes, " under `nodes:`"),
+        Referent.PERSON: (declared.people, " under `people:`"),
+        Referent.POLICY: (declared.policies, ""),
+        Referent.RUNBOOK: (declared.runbooks, ""),
+        Referent.STORE: (declared.stores, " under `stores:`"),
+    }[kind]
+
+
+def _lint_start(entry: Entry, declared: Declared, report: Report) -> None:
+    triggers = entry.at(("triggers",))
+    if entry.at(("mode",)) == "automatic" and not triggers:
+        sentence = "nothing starts this runbook by itself: add `triggers:`, or write approve or manual"
+        report(entry.problem(("mode",), sentence))
+    known = None if declared.nodes is None else {*declared.nodes, *NODE_ROLES}
+    for index in range(len(triggers) if isinstance(triggers, list) else 0):
+        refer(entry, ("triggers", index, "health", "node"), "node", known, " under `nodes:`", report)

@@ -1,0 +1,99 @@
+"""Rules across the keys of drd.yaml."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel
+
+from drd.config.declared import keys, refer, typed, typed_value
+from drd.config.documents import Entry, Report
+from drd.config.settings import Listen, is_loopback
+from drd.config.suggest import what_to_write
+from drd.config.yaml import Spot
+from drd.core.secrets import SecretReference
+from drd.core.units import Duration
+from drd.ports.store import Store
+
+_DAY: Final = timedelta(days=1)
+_ZONE: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2}")
+
+
+def lint_settings(entry: Entry, kinds: Mapping[str, type[Store]], report: Report) -> None:
+    """Sites, people, addresses and stores of drd.yaml fit together."""
+    _lint_place(entry, report)
+    _lint_people(entry, report)
+    _lint_http(entry, report)
+    sites = keys(entry, ("sites",))
+    for section in ("stores", "nodes"):
+        for name in keys(entry, (section,)):
+            refer(entry, (section, name, "site"), "site", sites, " under `sites:`", report)
+    _lint_stores(entry, kinds, report)
+
+
+def _lint_place(entry: Entry, report: Report) -> None:
+    zone = entry.at(("timezone",))
+    if isinstance(zone, str) and not is_zone(zone):
+        report(entry.problem(("timezone",), f"there is no time zone `{zone}`: {_zone_instead(zone)}"))
+    state = entry.at(("state",))
+    if isinstance(state, str) and not state.startswith("/"):
+        report(entry.problem(("state",), "`state`: write the whole path, as /var/lib/drd"))
+    refer(entry, ("site",), "site", keys(entry, ("sites",)), " under `sites:`", report)
+
+
+def is_zone(name: str) -> bool:
+    """Whether the time zone database knows the name."""
+    if not _ZONE.fullmatch(name):
+        return False
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, LookupError):
+        return False
+    return True
+
+
+def _zone_instead(name: str) -> str:
+    zones = available_timezones()
+    cities = {zone.rpartition("/")[2]: zone for zone in sorted(zones)}
+    return f"did you mean `{cities[name]}`?" if name in cities else what_to_write(name, zones)
+
+
+def _lint_people(entry: Entry, report: Report) -> None:
+    people = keys(entry, ("people",))
+    for name in people:
+        path = ("people", name, "deputy")
+        refer(entry, path, "person", people, " under `people:`", report)
+        if entry.at(path) == name:
+            report(entry.problem(path, f"`{name}` cannot be the deputy of `{name}`: name another person"))
+
+
+def _lint_http(entry: Entry, report: Report) -> None:
+    listen = typed(entry, ("http", "listen"), Listen)
+    if listen is not None and not is_loopback(listen[0]) and entry.at(("http", "tokens")) is None:
+        sentence = "other machines can reach this address: add `tokens:` beside it, or listen on 127.0.0.1"
+        report(entry.problem(("http", "listen"), sentence))
+
+
+def _lint_stores(entry: Entry, kinds: Mapping[str, type[Store]], report: Report) -> None:
+    first: dict[Any, str] = {}
+    for name in keys(entry, ("stores",)):
+        immutable = typed(entry, ("stores", name, "immutable"), Duration)
+        if immutable is not None and (immutable % _DAY or not immutable):
+            report(entry.problem(("stores", name, "immutable"), "`immutable`: write whole days, as 30d"))
+        for verb in keys(entry, ("stores", name)):
+            place = typed_value(entry.at(("stores", name, verb)), kinds[verb]) if verb in kinds else None
+            if place is None:
+                continue
+            other = first.setdefault((verb, _where(place)), name)
+            if other != name:
+                sentence = f"`{other}` is the same repository: give each store a place of its own"
+                report(entry.problem(("stores", name, verb), sentence, Spot.VALUE))
+
+
+def _where(place: BaseModel) -> tuple[tuple[str, Any], ...]:
+    """What tells one repository from another: everything but the secrets."""
+    return tuple((key, value) for key, value in place if not isinstance(value, SecretReference))
