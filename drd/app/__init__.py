@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from drd.app.validate import Finding
     from drd.clients.control import RemoteControl
     from drd.daemon.control import HouseControl
     from drd.ports.configuration import Configuration
@@ -41,11 +40,12 @@ async def run(path: Path | None, environment: Mapping[str, str], say: Callable[[
     return await process.run(path, environment, say)
 
 
-async def reach(configuration: Configuration) -> tuple[Finding, ...]:
-    """Whether what the configuration names answers."""
-    from drd.app import validate
+async def validate(path: Path | None, environment: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What cannot be reached or used from here: (what is wrong, what to type or write)."""
+    from drd.app import reaching
 
-    return await validate.reach(configuration)
+    findings = await reaching.reach(read_configuration(path, environment))
+    return [(f"{finding.what}: {finding.message}", finding.hint) for finding in findings if not finding.is_good]
 
 
 @contextmanager

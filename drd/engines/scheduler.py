@@ -139,9 +139,9 @@ class Scheduler:
             ticking.cancel()
 
     async def _clock_stepped(self, seconds: float) -> None:
-        if seconds < 0:
-            back = timedelta(seconds=-seconds)
-            self._histories = {name: history.after_step_back(back) for name, history in self._histories.items()}
+        if seconds < 0:  # a step forward looks like a sleep of the machine, and there the time did pass
+            step = timedelta(seconds=seconds)
+            self._histories = {name: history.after_step(step) for name, history in self._histories.items()}
         await self._journal.append(ClockStepped(seconds))
         for name in self._plans:
             self.wake(name)
