@@ -40,7 +40,8 @@ stores:
 people:
   sre-on-call: {{name: SRE on call, deputy: sre-lead}}
   sre-lead: {{name: SRE lead}}
-  dba-on-call: {{name: Database administrator on call}}
+  dba-on-call: {{name: Database administrator on call, deputy: sre-lead}}
+  community-on-call: {{name: Community team on call, deputy: sre-on-call}}
 http: {{listen: 127.0.0.1:{listen}}}
 """
 
