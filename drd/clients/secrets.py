@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
+from drd.clients.blocking import within
 from drd.core.errors import PermanentError, TransientError
 from drd.core.secrets import SecretReference
 from drd.ports.runner import Command, Ending, Runner
@@ -92,8 +92,7 @@ def _credentials(folder: str | None) -> dict[str, bytes]:
 
 async def _file(path: Path) -> bytes:
     try:
-        async with asyncio.timeout(READ_SECONDS):
-            return await asyncio.to_thread(_content, path)
+        return await within(READ_SECONDS, lambda: _content(path))
     except TimeoutError as error:
         raise TransientError(
             f"the file {path} could not be read within {READ_SECONDS:.0f} s", f"ls -l {path}"

@@ -101,6 +101,8 @@ class StreamToSave:
     filename: str
     environment: Mapping[str, str]
     user: str | None = None
+    deadline: timedelta | None = None
+    """The program is stopped when it has run this long; None: as long as the run may take."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,11 @@ def unmounted_disk(path: Path, fstab: Path = FSTAB, mounts: Path = MOUNTS) -> Pa
     return next((point for point in lineage if point in meant and point not in mounted), None)
 
 
+def mount_points(mounts: Path = MOUNTS) -> frozenset[Path]:
+    """Everything that is mounted here, bind mounts too."""
+    return _points(mounts, column=4)
+
+
 def _points(table: Path, column: int) -> frozenset[Path]:
     if not table.exists():
         return frozenset()

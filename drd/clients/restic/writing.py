@@ -176,7 +176,7 @@ def _save_call(request: SaveRequest) -> Call:
         content.argv,
         content.environment,
         user=content.user,
-        deadline=request.deadline,
+        deadline=min(request.deadline, content.deadline or request.deadline),
         io_idle=request.io_idle,
     )
     return replace(call, arguments=(*arguments, "--stdin", "--stdin-filename", content.filename), producer=producer)
