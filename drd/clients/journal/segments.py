@@ -73,7 +73,7 @@ def sealed_rows(state: Path, after: int, before: int) -> Iterator[StoredEvent]:
     """The stored events of all sealed segments after one sequence number and before another."""
     segments = sealed_segments(state, before=before)
     ends = [segment.first for segment in segments[1:]] + [before]
-    for segment, end in zip(segments, ends, strict=True):
+    for segment, end in zip(segments, ends, strict=False):  # no segment, no end
         if end - 1 > after:
             with closing(connect_readonly(segment.path, is_sealed=True)) as connection, translated(segment.path):
                 yield from rows(connection, after)

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Generic, TypeVar, cast
 
 from drd.clients.journal.chain import Link
@@ -20,35 +21,47 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class Table:
-    """A shelf's table: key columns, the whole row as JSON, and what of it SQL sorts or selects by."""
+    """A shelf's table: a column a field, lists and objects among them as JSON."""
 
     name: str
     keys: tuple[str, ...]
+    row: type
+    """The TypedDict of its rows."""
+    json: tuple[str, ...] = ()
+    """Fields that are lists or objects."""
     sorted_by: str | None = None
-    """A field of the row with a column and an index of its own."""
+    """A field with an index of its own."""
     is_small: bool = False
-    """Whether all of it stays in memory while the journal is open."""
+    """Whether what was used of it stays in memory while the journal is open."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The row's fields."""
+        return tuple(self.row.__annotations__)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The keys and what of the row is no key."""
+        return (*self.keys, *(field for field in self.fields if field not in self.keys))
 
     @property
     def creation(self) -> tuple[str, ...]:
         """The statements that make it."""
-        extra = f", {self.sorted_by}" if self.sorted_by else ""
-        keys = ", ".join(f"{key} NOT NULL" for key in self.keys)
-        table = (
-            f"CREATE TABLE {self.name} ({keys}{extra}, row TEXT NOT NULL, "
-            f"PRIMARY KEY ({', '.join(self.keys)})) WITHOUT ROWID"
-        )
+        columns = ", ".join(f"{column} NOT NULL" if column in self.keys else column for column in self.columns)
+        table = f"CREATE TABLE {self.name} ({columns}, PRIMARY KEY ({', '.join(self.keys)})) WITHOUT ROWID"
         index = f"CREATE INDEX {self.name}_by_{self.sorted_by} ON {self.name} ({self.sorted_by})"
         return (table, index) if self.sorted_by else (table,)
 
 
-POLICIES = Table("policies", ("policy",), is_small=True)
-RUNS = Table("runs", ("policy", "slot"), sorted_by="sequence")
-OPEN_RUNS = Table("open_runs", ("run",), is_small=True)
-POINTS = Table("points", ("policy", "run"))
-PLACES = Table("places", ("store", "snapshot_id"))
-STORES = Table("stores", ("store",), is_small=True)
-PAUSES = Table("pauses", ("policy", "what"), is_small=True)
+POLICIES = Table(
+    "policies", ("policy",), PolicyRow, json=("last_start", "last_success_start", "last_run"), is_small=True
+)
+RUNS = Table("runs", ("policy", "slot"), RunRow, sorted_by="sequence")
+OPEN_RUNS = Table("open_runs", ("run",), RunRow, is_small=True)
+POINTS = Table("points", ("policy", "run"), PointRow, json=("copies",))
+PLACES = Table("places", ("store", "snapshot_id"), PlaceRow)
+STORES = Table("stores", ("store",), StoreRow, json=("unsound",), is_small=True)
+PAUSES = Table("pauses", ("policy", "what"), PauseRow, is_small=True)
 TABLES = (POLICIES, RUNS, OPEN_RUNS, POINTS, PLACES, STORES, PAUSES)
 
 
@@ -57,43 +70,49 @@ class SqlShelf(Generic[Row]):
 
     def __init__(self, connection: sqlite3.Connection, table: Table) -> None:
         self.table = table
-        self.changed: set[Key] = set()
+        self._changed: set[Key] = set()
         """Keys that were put or dropped since the last `save`."""
         self._connection = connection
         self._rows: dict[Key, Row | None] = {}
         where = " AND ".join(f"{key} = ?" for key in table.keys)
-        columns = [*table.keys, *([table.sorted_by] if table.sorted_by else []), "row"]
-        self._select = f"SELECT row FROM {table.name} WHERE {where}"
-        self._upsert = f"INSERT OR REPLACE INTO {table.name} VALUES ({', '.join('?' for _ in columns)})"
+        self._fields = ", ".join(table.fields)
+        self._rest = itemgetter(*(column for column in table.columns if column not in table.keys))
+        self._json = [table.columns.index(field) for field in table.json]
+        self._get = f"SELECT {self._fields} FROM {table.name} WHERE {where}"
+        self._upsert = f"INSERT OR REPLACE INTO {table.name} VALUES ({', '.join('?' for _ in table.columns)})"
         self._delete = f"DELETE FROM {table.name} WHERE {where}"
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
     def get(self, key: Key) -> Row | None:
         """The row, or None."""
         try:
             return self._rows[key]
         except KeyError:
-            found = self._connection.execute(self._select, key).fetchone()
-            row = cast(Row, json.loads(found[0])) if found else None
-            self._rows[key] = row
+            found = self._connection.execute(self._get, key).fetchone()
+            row = self._rows[key] = self._row(found) if found else None
             return row
 
     def put(self, key: Key, row: Row) -> None:
         """Add or replace."""
         self._rows[key] = row
-        self.changed.add(key)
+        self._changed.add(key)
 
     def drop(self, key: Key) -> None:
         """Remove, if it is there."""
         self._rows[key] = None
-        self.changed.add(key)
+        self._changed.add(key)
 
     def save(self) -> set[Key]:
         """Write what changed, inside the caller's transaction, and tell the keys."""
-        kept = [(key, row) for key in self.changed if (row := self._rows[key]) is not None]
-        gone = [key for key in self.changed if self._rows[key] is None]
-        self._connection.executemany(self._upsert, [self._columns(key, row) for key, row in kept])
-        self._connection.executemany(self._delete, gone)
-        changed, self.changed = self.changed, set()
+        changed, self._changed = self._changed, set()
+        if changed:
+            rows, in_order = self._rows, sorted(changed)  # in the order of the tree: its pages are then touched once
+            self._connection.executemany(
+                self._upsert, [self._values(key, row) for key in in_order if (row := rows[key]) is not None]
+            )
+            self._connection.executemany(self._delete, [key for key in in_order if rows[key] is None])
         if not self.table.is_small:
             self._rows.clear()
         return changed
@@ -101,25 +120,35 @@ class SqlShelf(Generic[Row]):
     def forget(self) -> None:
         """Take back what was not saved."""
         self._rows.clear()
-        self.changed = set()
+        self._changed = set()
 
     def select(self, clause: str = "", parameters: Iterable[Any] = ()) -> list[tuple[Key, Row]]:
         """Saved rows with their keys, for a WHERE or ORDER BY clause."""
         keys = self.table.keys
         found = self._connection.execute(
-            f"SELECT {', '.join(keys)}, row FROM {self.table.name} {clause}", tuple(parameters)
+            f"SELECT {', '.join(keys)}, {self._fields} FROM {self.table.name} {clause}", tuple(parameters)
         )
-        return [(row[:-1], json.loads(row[-1])) for row in found]
+        return [(values[: len(keys)], self._row(values[len(keys) :])) for values in found]
 
     def distinct(self, key: str) -> list[str]:
         """The different values of one key column, sorted."""
-        return [
-            str(row[0]) for row in self._connection.execute(f"SELECT DISTINCT {key} FROM {self.table.name} ORDER BY 1")
-        ]
+        found = self._connection.execute(f"SELECT DISTINCT {key} FROM {self.table.name} ORDER BY 1")
+        return [str(row[0]) for row in found]
 
-    def _columns(self, key: Key, row: Row) -> tuple[Any, ...]:
-        text = canonical(row)
-        return (*key, cast(dict[str, Any], row)[self.table.sorted_by], text) if self.table.sorted_by else (*key, text)
+    def _values(self, key: Key, row: Row) -> Sequence[Any]:
+        rest = self._rest(cast(dict[str, Any], row))
+        if not self._json:
+            return (*key, *rest)
+        values = [*key, *rest]
+        for column in self._json:
+            values[column] = canonical(values[column])
+        return values
+
+    def _row(self, values: Sequence[Any]) -> Row:
+        row = dict(zip(self.table.fields, values, strict=True))
+        for field in self.table.json:
+            row[field] = json.loads(row[field])
+        return cast(Row, row)
 
 
 class SqlShelves:
@@ -145,6 +174,15 @@ class SqlShelves:
             "INSERT OR REPLACE INTO projection VALUES (1, ?, ?, ?)", (projections.VERSION, link.sequence, link.head)
         )
         return changed
+
+    def spill(self) -> None:
+        """Write the runs, inside the caller's transaction: there are many, and what is over is not looked at again."""
+        self.runs.save()
+
+    @property
+    def rows_in_memory(self) -> int:
+        """How many rows stand in memory."""
+        return sum(len(shelf) for shelf in self._all)
 
     def forget(self) -> None:
         """Take back what was not saved."""

@@ -37,7 +37,9 @@ def started(policy: str, mode: Mode = Mode.FULL) -> RunStarted:
     return RunStarted(policy, mode, Cause.SCHEDULE, None)
 
 
-def saved(policy: str, snapshot_id: str, store: str = "local", moment: datetime = NOON, **other: object) -> SnapshotCreated:
+def saved(
+    policy: str, snapshot_id: str, store: str = "local", moment: datetime = NOON, **other: object
+) -> SnapshotCreated:
     fields: dict[str, object] = {
         "part": "files", "mode": Mode.FULL, "outcome": Outcome.SUCCEEDED, "total_bytes": 1000, "total_files": 10,
         "added_bytes": 100, "seconds": 1.5,

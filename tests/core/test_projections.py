@@ -1,0 +1,308 @@
+"""What follows from the events, one rule a test."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from drd.core.encoding import Fact, moment_text, plain
+from drd.core.events import (
+    Body,
+    CopyCreated,
+    HoldPlaced,
+    HoldReleased,
+    Paused,
+    PolicyAdded,
+    PolicyRemoved,
+    RestoreFinished,
+    Resumed,
+    RunFinished,
+    RunStarted,
+    SnapshotCreated,
+    SnapshotFound,
+    SnapshotMissing,
+    SnapshotsForgotten,
+    StoreCameBack,
+    StoreChecked,
+    StoreCreated,
+    StorePruned,
+    StoreReconciled,
+    StoreWentAway,
+)
+from drd.core.policy import Cause, Mode, Outcome
+from drd.core.projections import (
+    RUNS_KEPT,
+    MemoryShelf,
+    PauseRow,
+    PlaceRow,
+    PointRow,
+    PolicyRow,
+    RunRow,
+    StoreRow,
+    fold,
+)
+
+NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
+
+
+@dataclass
+class Told:
+    """Shelves in memory, and a history that is told event by event, one a minute."""
+
+    policies: MemoryShelf[PolicyRow] = field(default_factory=MemoryShelf)
+    runs: MemoryShelf[RunRow] = field(default_factory=MemoryShelf)
+    open_runs: MemoryShelf[RunRow] = field(default_factory=MemoryShelf)
+    points: MemoryShelf[PointRow] = field(default_factory=MemoryShelf)
+    places: MemoryShelf[PlaceRow] = field(default_factory=MemoryShelf)
+    stores: MemoryShelf[StoreRow] = field(default_factory=MemoryShelf)
+    pauses: MemoryShelf[PauseRow] = field(default_factory=MemoryShelf)
+    sequence: int = 0
+
+    def tell(self, *bodies: Body, run: str | None = None) -> str:
+        """Fold the events, and return when the last one happened."""
+        for body in bodies:
+            self.sequence += 1
+            fold(self, Fact(self.sequence, self.now, run, body.KIND, plain(body)))
+        return self.now
+
+    @property
+    def now(self) -> str:
+        return moment_text(NOON + timedelta(minutes=self.sequence))
+
+    def point(self, run: str) -> PointRow:
+        row = self.points.get(("web", run))
+        assert row is not None
+        return row
+
+    def policy(self) -> PolicyRow:
+        row = self.policies.get(("web",))
+        assert row is not None
+        return row
+
+    def store(self, name: str = "local") -> StoreRow:
+        row = self.stores.get((name,))
+        assert row is not None
+        return row
+
+
+def started(mode: Mode = Mode.FULL) -> RunStarted:
+    return RunStarted("web", mode, Cause.SCHEDULE, None)
+
+
+def saved(snapshot_id: str, part: str = "files", outcome: Outcome = Outcome.SUCCEEDED, **other: Any) -> SnapshotCreated:
+    fields: dict[str, Any] = {"store": "local", "moment": NOON, "mode": Mode.FULL} | other
+    return SnapshotCreated(
+        policy="web", part=part, snapshot_id=snapshot_id, outcome=outcome,
+        total_bytes=100, total_files=5, added_bytes=10, seconds=1.0, **fields,
+    )  # fmt: skip
+
+
+def finished(outcome: Outcome = Outcome.SUCCEEDED, mode: Mode = Mode.FULL, total_bytes: int = 100) -> RunFinished:
+    return RunFinished("web", mode, outcome, "said", "type", 1.0, total_bytes, 10)
+
+
+def copied(snapshot_id: str = "b", point_run: str = "") -> CopyCreated:
+    return CopyCreated("web", "files", "offsite", snapshot_id, "local", NOON, point_run)
+
+
+def restored(whole: bool = True, outcome: Outcome = Outcome.SUCCEEDED, snapshot_id: str = "a") -> RestoreFinished:
+    return RestoreFinished("web", "r1", "local", outcome, "", "", 1.0, 100, 5, whole, snapshot_id)
+
+
+def test_a_success_moves_all_that_the_scheduler_decides_by() -> None:
+    told = Told()
+    told.tell(PolicyAdded("web"))
+    begun = told.tell(started(), run="r1")
+    ended = told.tell(finished(total_bytes=777), run="r1")
+    policy = told.policy()
+    assert policy["protected"]
+    assert policy["last_start"] == {"full": begun}
+    assert policy["last_success_start"] == {"full": begun}
+    assert policy["last_success_finished"] == ended
+    assert (policy["runs"], policy["failures"], policy["failures_in_a_row"]) == (1, 0, 0)
+    assert policy["last_total_bytes"] == 777
+    assert policy["last_run"] is not None
+    assert policy["last_run"]["outcome"] == "succeeded"
+
+
+def test_only_the_last_start_moves_when_a_run_fails_or_is_incomplete() -> None:
+    told = Told()
+    for number, outcome in enumerate((Outcome.FAILED, Outcome.INCOMPLETE)):
+        told.tell(started(), finished(outcome), run=f"r{number}")
+    policy = told.policy()
+    assert policy["last_success_start"] == {}
+    assert policy["last_total_bytes"] is None
+    assert (policy["runs"], policy["failures"], policy["failures_in_a_row"]) == (2, 2, 2)
+    told.tell(started(), finished(), run="r3")
+    assert (told.policy()["failures"], told.policy()["failures_in_a_row"]) == (2, 0)
+
+
+def test_a_cancelled_run_is_no_failure() -> None:
+    told = Told()
+    told.tell(started(), finished(Outcome.CANCELLED), run="r1")
+    assert (told.policy()["failures"], told.policy()["failures_in_a_row"]) == (0, 0)
+
+
+def test_the_modes_are_told_apart() -> None:
+    told = Told()
+    full = told.tell(started(), run="r1")
+    told.tell(finished(), run="r1")
+    incremental = told.tell(started(Mode.INCREMENTAL), run="r2")
+    assert told.policy()["last_start"] == {"full": full, "incremental": incremental}
+    assert told.policy()["last_success_start"] == {"full": full}
+
+
+def test_a_run_is_unfinished_until_its_end_is_told() -> None:
+    told = Told()
+    told.tell(started(), run="r1")
+    told.tell(started(), run="r2")
+    told.tell(finished(Outcome.CANCELLED), run="r1")
+    assert list(told.open_runs.rows) == [("r2",)]
+
+
+def test_the_newest_runs_of_a_policy_stay() -> None:
+    told = Told()
+    for number in range(RUNS_KEPT + 3):
+        told.tell(started(), finished(), run=f"r{number}")
+    names = {row["run"] for row in told.runs.rows.values()}
+    assert names == {f"r{number}" for number in range(3, RUNS_KEPT + 3)}
+
+
+def test_a_run_that_outlives_its_place_in_the_ring_does_not_push_a_newer_one_out() -> None:
+    told = Told()
+    told.tell(started(), run="slow")
+    for number in range(RUNS_KEPT):
+        told.tell(started(), finished(), run=f"r{number}")
+    told.tell(finished(), run="slow")
+    assert f"r{RUNS_KEPT - 1}" in {row["run"] for row in told.runs.rows.values()}
+    assert told.open_runs.rows == {}
+
+
+def test_an_end_without_a_beginning_is_a_run_all_the_same() -> None:
+    told = Told()
+    told.tell(finished(Outcome.SKIPPED), run="r1")
+    assert [row["outcome"] for row in told.runs.rows.values()] == ["skipped"]
+    assert told.policy()["last_start"] == {}
+
+
+def test_a_removed_policy_keeps_its_history_and_a_new_beginning_its_own_date() -> None:
+    told = Told()
+    told.tell(PolicyAdded("web"))
+    told.tell(started(), saved("a"), finished(), run="r1")
+    told.tell(PolicyRemoved("web"))
+    assert not told.policy()["protected"]
+    assert told.point("r1")["copies"]
+    added = told.tell(PolicyAdded("web"))
+    assert (told.policy()["protected"], told.policy()["created"], told.policy()["runs"]) == (True, added, 1)
+    told.tell(PolicyAdded("web"))
+    assert told.policy()["created"] == added
+
+
+def test_a_point_has_a_copy_in_every_store_and_goes_with_the_last() -> None:
+    told = Told()
+    told.tell(started(), saved("a"), copied("b"), finished(), run="r1")
+    assert [(copy["store"], copy["snapshot_id"]) for copy in told.point("r1")["copies"]] == [
+        ("local", "a"),
+        ("offsite", "b"),
+    ]
+    told.tell(SnapshotMissing("web", "local", "a"))
+    assert [copy["store"] for copy in told.point("r1")["copies"]] == ["offsite"]
+    told.tell(SnapshotsForgotten("web", "offsite", ("b", "never-known"), "retention"))
+    assert told.points.rows == {}
+    assert told.places.rows == {}
+
+
+def test_the_parts_of_a_point_add_up_and_the_worst_of_them_counts() -> None:
+    told = Told()
+    earlier = NOON - timedelta(minutes=5)
+    told.tell(saved("a", outcome=Outcome.INCOMPLETE), saved("b", part="dump", moment=earlier), run="r1")
+    point = told.point("r1")
+    assert (point["total_bytes"], point["total_files"]) == (200, 10)
+    assert point["outcome"] == "incomplete"
+    assert point["moment"] == moment_text(earlier)
+
+
+def test_the_end_of_a_run_decides_what_its_point_is_worth() -> None:
+    told = Told()
+    told.tell(started(), saved("a"), finished(Outcome.FAILED), run="r1")
+    assert told.point("r1")["outcome"] == "failed"
+
+
+def test_a_copy_that_is_caught_up_later_names_its_point_or_is_known_by_its_snapshot() -> None:
+    told = Told()
+    told.tell(saved("a"), run="r1")
+    told.tell(saved("c"), run="r2")
+    told.tell(copied("b", point_run="r1"), run="r9")
+    told.tell(copied("c"))
+    assert [copy["store"] for copy in told.point("r1")["copies"]] == ["local", "offsite"]
+    assert [copy["store"] for copy in told.point("r2")["copies"]] == ["local", "offsite"]
+
+
+def test_a_copy_of_a_forgotten_point_is_never_called_complete() -> None:
+    told = Told()
+    told.tell(copied("b"), run="r1")
+    assert told.point("r1")["outcome"] == "incomplete"
+
+
+def test_a_snapshot_that_was_found_is_a_point_again() -> None:
+    told = Told()
+    found = SnapshotFound("web", "r1", "files", "offsite", "b", NOON, Mode.FULL, Outcome.SUCCEEDED, "other")
+    told.tell(found, found)
+    assert told.point("r1")["outcome"] == "succeeded"
+    assert len(told.point("r1")["copies"]) == 1
+
+
+def test_only_a_whole_successful_restore_proves_a_copy() -> None:
+    told = Told()
+    told.tell(saved("a"), copied("b"), run="r1")
+    told.tell(restored(whole=False), restored(outcome=Outcome.FAILED), restored(snapshot_id="other"))
+    assert {copy["standing"] for copy in told.point("r1")["copies"]} == {"claimed"}
+    at = told.tell(restored())
+    assert [(c["standing"], c["proven_at"]) for c in told.point("r1")["copies"]] == [("proven", at), ("claimed", None)]
+
+
+def test_a_restore_that_does_not_say_which_of_two_parts_it_read_proves_neither() -> None:
+    told = Told()
+    told.tell(saved("a"), saved("b", part="dump"), run="r1")
+    told.tell(restored(snapshot_id=""))
+    assert {copy["standing"] for copy in told.point("r1")["copies"]} == {"claimed"}
+
+
+def test_a_store_is_away_since_it_was_first_missed_until_it_comes_back() -> None:
+    told = Told()
+    told.tell(StoreCreated("local", "id", None))
+    since = told.tell(StoreWentAway("local", "refused"))
+    told.tell(StoreWentAway("local", "refused"))
+    assert told.store()["away_since"] == since
+    told.tell(StoreCameBack("local"))
+    assert told.store()["away_since"] is None
+    assert told.store()["repository_id"] == "id"
+
+
+def test_damage_stays_until_a_check_that_covers_it_is_sound() -> None:
+    told = Told()
+    told.tell(StoreChecked("local", "2/20", False, 1, "pack", 1.0))
+    told.tell(StoreChecked("local", "", True, 0, "", 1.0))
+    assert told.store()["unsound"] == ["2/20"]
+    told.tell(StoreChecked("local", "2/20", True, 0, "", 1.0))
+    assert told.store()["unsound"] == []
+    told.tell(StoreChecked("local", "", False, 1, "index", 1.0), StoreChecked("local", "100%", True, 0, "", 1.0))
+    assert told.store()["unsound"] == []
+
+
+def test_prune_reconcile_and_hold_are_noted() -> None:
+    told = Told()
+    pruned = told.tell(StorePruned("local", 1.0))
+    reconciled = told.tell(StoreReconciled("local", 3, 0, 0))
+    told.tell(HoldPlaced("local", "another daemon"))
+    assert (told.store()["last_pruned"], told.store()["last_reconciled"]) == (pruned, reconciled)
+    assert told.store()["hold"] == "another daemon"
+    told.tell(HoldReleased("local", "ann"))
+    assert told.store()["hold"] is None
+
+
+def test_a_pause_lasts_until_it_is_ended() -> None:
+    told = Told()
+    told.tell(Paused("web", "backup", NOON, "moving", "ann"))
+    assert told.pauses.get(("web", "backup")) == {"until": moment_text(NOON), "reason": "moving", "by": "ann"}
+    told.tell(Resumed("web", "backup", "ann"))
+    assert told.pauses.rows == {}
