@@ -21,8 +21,13 @@ PATH = {"PATH": "/usr/bin:/bin"}
 SECOND = timedelta(seconds=1)
 
 
+# A shell that gets SIGINT just before it starts a program waits for that program, so it is given little time.
+SOON = ((signal.SIGINT, SECOND / 2), (signal.SIGTERM, SECOND))
+
+
 def shell(script: str, **options: object) -> Command:
-    return Command(("/bin/sh", "-c", script), **{"environment": PATH, **options})  # type: ignore[arg-type]
+    options = {"environment": PATH, "stop_signals": SOON, **options}
+    return Command(("/bin/sh", "-c", script), **options)  # type: ignore[arg-type]
 
 
 def python(script: str, **options: object) -> Command:
