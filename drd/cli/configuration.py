@@ -38,12 +38,18 @@ def validate(session: Session, reach: bool) -> int:
             }
         )
         return 1 if findings else 0
-    counts = (
-        f"{len(configuration.policies)} policies, {len(configuration.stores)} stores, "
-        f"{len(configuration.runbooks)} runbooks"
+    from drd.reports.moments import counted
+
+    counts = ", ".join(
+        (
+            counted(len(configuration.policies), "policy", "policies"),
+            counted(len(configuration.stores), "store", "stores"),
+            counted(len(configuration.runbooks), "runbook", "runbooks"),
+        )
     )
     if findings:
-        session.say(f"the files are valid ({counts}), but {len(findings)} things cannot be used from here")
+        things = counted(len(findings), "thing", "things")
+        session.say(f"the files are valid ({counts}), but {things} cannot be used from here")
         return 1
     session.show(f"valid: {counts}")
     session.next("drd reload", "drd run") if reach else session.next("drd validate --reach")

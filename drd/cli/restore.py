@@ -107,8 +107,11 @@ def forget(session: Session, policy: str, plan: bool, confirm: str | None) -> in
         if session.as_json:
             session.emit({"outcome": "skipped", "exit_code": 0, "result": {"forgotten": 0}})
         return 0
-    many = "1 snapshot" if count == 1 else f"{count} snapshots"
-    confirm_by_name(policy, confirm, f"{many} of {policy} will be forgotten for good")
+    from drd.reports.moments import counted
+
+    confirm_by_name(
+        policy, confirm, f"{counted(count, 'snapshot', 'snapshots')} of {policy} will be forgotten for good"
+    )
     code = session.ask(configuration, lambda control: follow(session, control.forget(policy, session.user)))
     session.next(f"drd points {policy}")
     return code

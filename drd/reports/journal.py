@@ -18,7 +18,8 @@ from drd.reports.moments import local, number, size
 SHOWN_OF_A_RUN = 8
 """The last characters of a run's id: they differ where the first, which are the time, do not."""
 LOUD = {"bug-found", "hold-placed", "snapshot-missing", "configuration-refused", "job-failed", "store-went-away"}
-SAID_ALREADY = ("policy", "store", "message", "hint")
+SAID_ALREADY = ("policy", "store", "message", "hint", "traceback")
+SHOWN_OF_AN_ID = 8
 IDS = ("snapshot_id", "repository_id", "anchored_head", "previous_head", "digest")
 
 
@@ -27,13 +28,12 @@ def event_line(event: Event, zone: ZoneInfo) -> Text:
     said = _values(event)
     words = event.body.KIND.replace("-", " ")
     line = Text.assemble(
-        (local(event.at, zone), "dim"), f" {event.sequence:>7}  ", (f"{words:<21}", _style(event, said)), " "
+        (local(event.at, zone), "dim"), f" {event.sequence:>7}  ", (f"{words:<21}", _style(event, said))
     )
     for key in ("policy", "store"):
         if said.get(key):
             line.append(f" {said[key]}", style="bold" if key == "policy" else "")
-    details = [f"{key.replace('_', ' ')} {shown}" for key, value in said.items() if (shown := _detail(key, value))]
-    if details:
+    if details := [words for key, value in said.items() if (words := _detail(key, value))]:
         line.append(f"  {', '.join(details)}")
     if said.get("message"):
         line.append(f"  {said['message']}", style="red" if said.get("outcome") == "failed" else "")
@@ -81,21 +81,23 @@ def _style(event: Event, said: Mapping[str, Any]) -> str:
 
 
 def _detail(key: str, value: Any) -> str:
-    if key in SAID_ALREADY or value is None or value == "" or key == "traceback":
+    """One value with its name; empty for what is said elsewhere or says nothing."""
+    if key in SAID_ALREADY or value is None or value == "":
         return ""
-    if key.endswith("bytes") and isinstance(value, int):
-        return size(value)
-    if key == "seconds":
-        return f"{value:.1f}"
-    if key in IDS:
-        return str(value)[:8]
-    if isinstance(value, tuple):
-        return number(len(value))
+    name = key.replace("_", " ")
+    if isinstance(value, Enum):
+        return str(value.value)
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, datetime):
-        return value.isoformat(sep=" ", timespec="seconds")
-    return str(_plain(value))
+        return name if value else f"not {name}"
+    if key.endswith("bytes"):
+        return f"{name.removesuffix(' bytes')} {size(value)}" if value else ""
+    if key == "seconds":
+        return f"{value:.1f} s"
+    if key in IDS:
+        return f"{name.removesuffix(' id')} {str(value)[:SHOWN_OF_AN_ID]}"
+    if isinstance(value, tuple):
+        return f"{number(len(value))} {name.removesuffix(' ids').removesuffix('s')}s"
+    return f"{name} {value.isoformat(sep=' ', timespec='seconds') if isinstance(value, datetime) else value}"
 
 
 def _plain(value: Any) -> Any:

@@ -54,6 +54,11 @@ def size(count: float) -> str:
     return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.3g} {unit}"
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """`1 policy`, `3 policies`."""
+    return f"{number(count)} {one if count == 1 else many}"
+
+
 def number(count: int) -> str:
     """A count with its thousands apart."""
     return f"{count:,}".replace(",", " ")
