@@ -1,22 +1,29 @@
 """Every kind of store over a real server or folder."""
 
-from pathlib import Path
+import shutil
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from drd.clients.carrier import ProcessCarrier
+from drd.clients.process import ChildRunner
 from drd.core.secrets import SecretReference
+from drd.ports.store import Store
 from drd.ports.world import World
 from drd.stores.local import LocalStore
+from drd.stores.rest import RestStore
 from drd.stores.s3 import S3Store
-from tests.servers import RcloneS3
-from tests.stores.places import GivenSecrets, Restic, StorePlace, WallClock
-from tests.stores.plain_runner import PlainRunner
+from drd.stores.sftp import SftpStore
+from tests.conftest import _parts_folder
+from tests.servers import RcloneRest, RcloneS3
+from tests.stores.places import GivenSecrets, Restic, ResticOn, StorePlace, WallClock
+from tests.stores.sshd import Sshd
 
 
 @pytest.fixture
-def runner() -> PlainRunner:
-    return PlainRunner()
+def runner() -> ChildRunner:
+    return ChildRunner()
 
 
 @pytest.fixture
@@ -25,12 +32,12 @@ def secrets() -> GivenSecrets:
 
 
 @pytest.fixture
-def world(runner: PlainRunner, secrets: GivenSecrets) -> World:
+def world(runner: ChildRunner, secrets: GivenSecrets) -> World:
     return World(clock=WallClock(), runner=runner, secrets=secrets)
 
 
 @pytest.fixture
-def carrier(runner: PlainRunner, restic_binary: Path, tmp_path: Path) -> ProcessCarrier:
+def carrier(runner: ChildRunner, restic_binary: Path, tmp_path: Path) -> ProcessCarrier:
     return ProcessCarrier(runner, restic_binary, tmp_path / "scratch")
 
 
@@ -66,7 +73,57 @@ def s3_place(world: World, secrets: GivenSecrets, rclone_s3: RcloneS3) -> StoreP
     )
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture
+def rest_place(world: World, secrets: GivenSecrets, rclone_rest: RcloneRest) -> StorePlace:
+    rclone_rest.stop()
+    rclone_rest._environment.update(RCLONE_USER="web-1", RCLONE_PASS="p@ss/word: secret")
+    rclone_rest.start()
+    secrets.table["REST"] = "p@ss/word: secret"
+    return StorePlace(
+        store=RestStore(url=f"{rclone_rest.url}/web-1", user="web-1", password=SecretReference(env="REST")),
+        world=world,
+        take_away=rclone_rest.stop,
+        bring_back=rclone_rest.start,
+        wrong_secret=lambda: secrets.table.update(REST="another secret"),
+    )
+
+
+@pytest.fixture
+def sshd() -> Iterator[Sshd]:
+    parts = _parts_folder() / "openssh"
+    if not (parts / "sshd").exists():
+        pytest.fail(f"{parts / 'sshd'} is missing; type: make parts", pytrace=False)
+    server = Sshd(parts)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def sftp_place(world: World, sshd: Sshd) -> StorePlace:
+    stranger = sshd._new_key("stranger")
+    key = sshd.folder / "key"
+    shutil.copy2(sshd.user_key, key)
+    store = SftpStore(
+        host="127.0.0.1",
+        port=sshd.port,
+        user=sshd.user,
+        path=PurePosixPath(sshd.data / "repository"),
+        key=SecretReference(file=key),
+        known_hosts=sshd.known_hosts,
+    )
+    return StorePlace(
+        store=store,
+        world=world,
+        take_away=sshd.stop,
+        bring_back=sshd.start,
+        wrong_secret=lambda: key.write_bytes(stranger.read_bytes()),
+    )
+
+
+@pytest.fixture(params=["local", "s3", "rest", "sftp"])
 def place(request: pytest.FixtureRequest) -> StorePlace:
     """Each kind of store in turn, over an empty place."""
     made: StorePlace = request.getfixturevalue(f"{request.param}_place")
@@ -84,10 +141,10 @@ def tree(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def restic_on(world: World, restic_binary: Path, tmp_path: Path):
-    """Makes a Restic for a store."""
+def restic_on(world: World, restic_binary: Path, tmp_path: Path) -> ResticOn:
+    """Makes a Restic for a store and a password."""
 
-    async def make(store: LocalStore | S3Store, password: str, program: Path = restic_binary) -> Restic:
+    async def make(store: Store, password: str, program: Path = restic_binary) -> Restic:
         cache = tmp_path / f"cache-{store.kind}-{password}"
         cache.mkdir(exist_ok=True)
         return Restic(program, world.runner, await store.location(world), password, cache)

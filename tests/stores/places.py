@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 from drd.core.secrets import SecretReference
 from drd.ports.runner import Command, Ended, Runner
@@ -98,6 +99,12 @@ class Restic:
         shutil.rmtree(into, ignore_errors=True)
         await self.run("restore", snapshot, "--target", str(into))
         return content_of(into)
+
+
+class ResticOn(Protocol):
+    """Makes a Restic for a store and a password."""
+
+    async def __call__(self, store: Store, password: str, program: Path = ...) -> Restic: ...
 
 
 def content_of(folder: Path) -> dict[str, bytes]:

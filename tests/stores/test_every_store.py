@@ -7,7 +7,7 @@ from drd.clients.carrier import ProcessCarrier
 from drd.ports.repository import Progress
 from drd.ports.store import Carried
 from drd.stores.local import LocalStore
-from tests.stores.places import StorePlace, content_of
+from tests.stores.places import ResticOn, StorePlace, content_of
 
 
 def ignore(progress: Progress) -> None:
@@ -35,11 +35,12 @@ async def test_a_wrong_secret_is_told_from_a_store_that_is_away(place: StorePlac
     place.wrong_secret()
     look = await place.store.look(place.world)
     assert not look.reachable
-    assert "refuses" in look.message
+    assert "does not answer" not in look.message
+    assert look.hint
 
 
 async def test_restic_backs_up_to_and_restores_from_the_location(
-    place: StorePlace, tree: Path, restic_on, tmp_path: Path
+    place: StorePlace, tree: Path, restic_on: ResticOn, tmp_path: Path
 ) -> None:
     restic = await restic_on(place.store, "a password")
     await restic.run("init")
@@ -58,7 +59,7 @@ async def test_a_summary_shows_the_place_and_no_secret(place: StorePlace) -> Non
 
 
 async def test_a_mirror_checks_clean_and_restores_the_same(
-    place: StorePlace, first: LocalStore, carrier: ProcessCarrier, tree: Path, restic_on, tmp_path: Path
+    place: StorePlace, first: LocalStore, carrier: ProcessCarrier, tree: Path, restic_on: ResticOn, tmp_path: Path
 ) -> None:
     origin = await restic_on(first, "first password")
     await origin.run("init")
@@ -83,7 +84,7 @@ async def test_a_mirror_checks_clean_and_restores_the_same(
 
 
 async def test_a_round_with_nothing_new_sends_nothing_and_claims_everything(
-    place: StorePlace, first: LocalStore, carrier: ProcessCarrier, tree: Path, restic_on
+    place: StorePlace, first: LocalStore, carrier: ProcessCarrier, tree: Path, restic_on: ResticOn
 ) -> None:
     origin = await restic_on(first, "first password")
     await origin.run("init")
@@ -97,7 +98,7 @@ async def test_a_round_with_nothing_new_sends_nothing_and_claims_everything(
 
 
 async def test_the_first_stores_password_does_not_open_the_mirror(
-    place: StorePlace, first: LocalStore, carrier: ProcessCarrier, restic_on
+    place: StorePlace, first: LocalStore, carrier: ProcessCarrier, restic_on: ResticOn
 ) -> None:
     origin = await restic_on(first, "first password")
     await origin.run("init")
@@ -112,7 +113,7 @@ async def test_the_first_stores_password_does_not_open_the_mirror(
 
 
 async def test_the_mirror_of_a_mirror_is_a_mirror(
-    place: StorePlace, first: LocalStore, carrier: ProcessCarrier, tree: Path, restic_on, tmp_path: Path
+    place: StorePlace, first: LocalStore, carrier: ProcessCarrier, tree: Path, restic_on: ResticOn, tmp_path: Path
 ) -> None:
     origin = await restic_on(first, "first password")
     await origin.run("init")

@@ -62,7 +62,7 @@ class Round:
     """Path in the repository → why it does not go."""
     absent: int = 0
     """Files that are not at the target after all."""
-    _pause: threading.Event = field(default_factory=threading.Event)
+    _given_up: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> bool:
         """Carry everything; whether all of it stands at the target.
@@ -74,7 +74,9 @@ class Round:
         for _ in range(ROUNDS):
             self.refused.clear()
             try:
-                return self._round()
+                # One pool a round, so that a thread keeps its connections from the first pack to the last snapshot.
+                with ThreadPoolExecutor(self.threads) as pool:
+                    return self._round(pool)
             except _Changed:
                 self.report.phase("starting over")
         raise TransientError(
@@ -82,7 +84,7 @@ class Round:
             "it is tried again; let prune and carrying not run at the same time",
         )
 
-    def _round(self) -> bool:
+    def _round(self, pool: ThreadPoolExecutor) -> bool:
         self.report.phase("listing")
         snapshots = self.origin.list(FileKind.SNAPSHOT)
         index = self._settled_index()
@@ -95,24 +97,27 @@ class Round:
             sum(listed[kind][name] for kind, names in missing.items() for name in names),
         )
         if any(missing.values()):
-            self._send_in_order(missing, listed)
+            self._send_in_order(pool, missing, listed)
             self.report.phase("verifying")
             standing = {kind: self.target.list(kind) for kind in listed}
         return self._claim(listed, standing)
 
     def _send_in_order(
-        self, missing: Mapping[FileKind, tuple[str, ...]], listed: Mapping[FileKind, Mapping[str, int]]
+        self,
+        pool: ThreadPoolExecutor,
+        missing: Mapping[FileKind, tuple[str, ...]],
+        listed: Mapping[FileKind, Mapping[str, int]],
     ) -> None:
-        if self._send(FileKind.DATA, missing[FileKind.DATA], listed[FileKind.DATA]):
+        if self._send(pool, FileKind.DATA, missing[FileKind.DATA], listed[FileKind.DATA]):
             raise _Changed
         if self.refused or not (missing[FileKind.INDEX] or missing[FileKind.SNAPSHOT]):
             return
         if listed[FileKind.INDEX].keys() - self.origin.list(FileKind.INDEX).keys():
             raise _Changed
-        if self._send(FileKind.INDEX, missing[FileKind.INDEX], listed[FileKind.INDEX]):
+        if self._send(pool, FileKind.INDEX, missing[FileKind.INDEX], listed[FileKind.INDEX]):
             raise _Changed
         if not self.refused:
-            self._send(FileKind.SNAPSHOT, missing[FileKind.SNAPSHOT], listed[FileKind.SNAPSHOT])
+            self._send(pool, FileKind.SNAPSHOT, missing[FileKind.SNAPSHOT], listed[FileKind.SNAPSHOT])
 
     def _settled_index(self) -> Mapping[str, int]:
         before = self.origin.list(FileKind.INDEX)
@@ -149,24 +154,25 @@ class Round:
         self.refused[path] = reason
         self.report.refuse(path, reason)
 
-    def _send(self, kind: FileKind, names: tuple[str, ...], sizes: Mapping[str, int]) -> tuple[str, ...]:
+    def _send(
+        self, pool: ThreadPoolExecutor, kind: FileKind, names: tuple[str, ...], sizes: Mapping[str, int]
+    ) -> tuple[str, ...]:
         """Send files side by side and make them durable; returns those that have vanished from the origin."""
         self.report.phase(f"sending {kind.value}")
         vanished: list[str] = []
         waiting: dict[Future[None], str] = {}
         rest = iter(names)
-        with ThreadPoolExecutor(self.threads) as pool:
-            try:
-                while True:
-                    while len(waiting) < self.threads and (name := next(rest, None)):
-                        waiting[pool.submit(self._send_one, kind, name, sizes[name])] = name
-                    if not waiting:
-                        break
-                    for done in wait(waiting, return_when=FIRST_COMPLETED).done:
-                        self._settle_one(kind, waiting.pop(done), done, vanished)
-            except BaseException:
-                self._pause.set()  # nobody waits out a retry that no longer matters
-                raise
+        try:
+            while True:
+                while len(waiting) < self.threads and (name := next(rest, None)):
+                    waiting[pool.submit(self._send_one, kind, name, sizes[name])] = name
+                if not waiting:
+                    break
+                for done in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    self._settle_one(kind, waiting.pop(done), done, vanished)
+        except BaseException:
+            self._given_up.set()  # nobody waits out a retry that no longer matters
+            raise
         self.target.settle()
         return tuple(vanished)
 
@@ -186,7 +192,7 @@ class Round:
                 if attempt > 1:
                     raise
             except TransientError:
-                if attempt == ATTEMPTS or self._pause.wait(RETRY_SECONDS * attempt):
+                if attempt == ATTEMPTS or self._given_up.wait(RETRY_SECONDS * attempt):
                     raise
             else:
                 self.report.sent(size)

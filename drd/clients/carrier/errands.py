@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib import import_module
+from types import ModuleType
 
 from drd.clients.carrier.carrying import Round, require_same_repository, send
 from drd.clients.carrier.files import CONFIG_NAME, FileKind, RepositoryFiles
@@ -16,6 +18,9 @@ from drd.core.errors import PermanentError, RepositoryMissing
 
 THREADS: Mapping[str, int] = {"local": 2, "s3": 4, "rest": 4, "sftp": 2}
 """Files that travel side by side, by the target's scheme."""
+
+_SHELVES = {"local": "LocalFiles", "s3": "S3Files", "rest": "RestFiles", "sftp": "SftpFiles"}
+"""Scheme, which is the name of its module → the class in it."""
 
 
 def do(job: Job, report: Report) -> None:
@@ -75,17 +80,8 @@ def found(origin: RepositoryFiles, target: RepositoryFiles, foreign_keys: frozen
 
 def look(place: Place) -> Sight:
     """What a store looks like from here, whatever that is."""
-    match place.scheme:
-        case "local":
-            from drd.clients.carrier.local import look_at
-
-            return look_at(place.settings)
-        case "s3":
-            from drd.clients.carrier.s3 import look_at as look_at_bucket
-
-            return look_at_bucket(place.settings)
-        case _:
-            raise PermanentError(f"{place.scheme} is no kind of store")
+    sight: Sight = _shelves(place).look_at(place.settings)
+    return sight
 
 
 @contextmanager
@@ -98,18 +94,17 @@ def _opened(place: Place) -> Iterator[RepositoryFiles]:
 
 
 def _files(place: Place) -> RepositoryFiles:
+    shelves = _shelves(place)
+    name = _SHELVES[place.scheme]
+    files: RepositoryFiles = getattr(shelves, name)(place.settings)
+    return files
+
+
+def _shelves(place: Place) -> ModuleType:
     # Each kind is imported only when it is used: boto3 alone takes longer than a whole round with nothing new.
-    match place.scheme:
-        case "local":
-            from drd.clients.carrier.local import LocalFiles
-
-            return LocalFiles(place.settings)
-        case "s3":
-            from drd.clients.carrier.s3 import S3Files
-
-            return S3Files(place.settings)
-        case _:
-            raise PermanentError(f"{place.scheme} is no kind of store")
+    if place.scheme not in _SHELVES:
+        raise PermanentError(f"{place.scheme} is no kind of store", f"use one of {', '.join(_SHELVES)}")
+    return import_module(f"drd.clients.carrier.{place.scheme}")
 
 
 def _origin(job: Job) -> Place:

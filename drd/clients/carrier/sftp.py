@@ -1,0 +1,128 @@
+"""A repository on a machine that is reached by OpenSSH."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from drd.clients.carrier.content import NamedContent
+from drd.clients.carrier.files import CONFIG_NAME, FOLDERS, NAME, FileKind, Vanished, path_of
+from drd.clients.carrier.sftp_session import RemoteFile, SftpSession
+from drd.clients.carrier.sight import Sight
+from drd.core.errors import DrdError
+
+INCOMING = ".drd-incoming"
+"""Where files grow before they get their name: restic never looks there, and what a killed carrier left is swept."""
+
+
+class SftpFiles:
+    """A folder in restic's layout; each thread has a connection of its own."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self.place = settings["place"]
+        self._root = settings["path"].rstrip("/")
+        self._ssh: list[str] = json.loads(settings["ssh"])
+        self._own = threading.local()
+        self._sessions: list[SftpSession] = []
+        self._lock = threading.Lock()
+        self._swept = False
+
+    def list(self, kind: FileKind) -> Mapping[str, int]:
+        """Name → size."""
+        with self._session() as session:
+            if kind is FileKind.CONFIG:
+                size = session.size(f"{self._root}/{CONFIG_NAME}")
+                return {} if size is None else {CONFIG_NAME: size}
+            folders = [f"{self._root}/{kind.value}"]
+            if kind is FileKind.DATA:
+                inside = session.items(folders)
+                folders += [f"{folders[0]}/{item.name}" for item in inside if item.is_folder and len(item.name) == 2]
+                folders = [folder for folder in folders if not folder.endswith("/..")]
+            return {item.name: item.size for item in session.items(folders) if NAME.fullmatch(item.name)}
+
+    @contextmanager
+    def open(self, kind: FileKind, name: str) -> Iterator[RemoteFile]:
+        """Read a file."""
+        with self._session() as session, session.reading(f"{self._root}/{path_of(kind, name)}") as remote:
+            yield remote
+
+    def put(self, kind: FileKind, name: str, content: NamedContent) -> None:
+        """Write beside, flush, rename."""
+        final = f"{self._root}/{path_of(kind, name)}"
+        growing = f"{self._root}/{INCOMING}/{name}-{secrets.token_hex(4)}"
+        with self._session() as session:
+            self._sweep(session)
+            with session.writing(growing) as new:
+                while block := content.read():
+                    new.write(block)
+            try:
+                session.rename(growing, final)
+            except Vanished:
+                session.make_folders([final.rpartition("/")[0]])
+                session.rename(growing, final)
+
+    def settle(self) -> None:
+        """The protocol has no way to flush a folder."""
+
+    def prepare(self) -> None:
+        """Make the folders."""
+        with self._session() as session:
+            session.make_folders([self._root, *(f"{self._root}/{folder}" for folder in FOLDERS)])
+
+    def close(self) -> None:
+        """Hang up all connections."""
+        with self._lock:
+            sessions, self._sessions = self._sessions, []
+        for session in sessions:
+            session.close()
+
+    @contextmanager
+    def _session(self) -> Iterator[SftpSession]:
+        session: SftpSession | None = getattr(self._own, "session", None)
+        if session is None:
+            session = self._own.session = SftpSession(self._ssh, self.place)
+            with self._lock:
+                self._sessions.append(session)
+        try:
+            yield session
+        except BaseException:
+            # Answers may be under way that nobody waits for: the next piece of work gets a fresh connection.
+            self._own.session = None
+            raise
+
+    def _sweep(self, session: SftpSession) -> None:
+        with self._lock:
+            if self._swept:
+                return
+            incoming = f"{self._root}/{INCOMING}"
+            session.make_folders([incoming])
+            for item in list_items(session, incoming):
+                session.remove(f"{incoming}/{item}")
+            self._swept = True
+
+
+def list_items(session: SftpSession, folder: str) -> list[str]:
+    """The names of the files in a folder."""
+    return [item.name for item in session.items([folder]) if not item.is_folder]
+
+
+def look_at(settings: Mapping[str, str]) -> Sight:
+    """Whether the host lets this user in, and the folder, or the one it will be made in, is there."""
+    path = settings["path"].rstrip("/")
+    parent = path.rpartition("/")[0] or "/"
+    session = None
+    try:
+        session = SftpSession(json.loads(settings["ssh"]), settings["place"])
+        nearest = next((folder for folder in (path, parent) if session.size(folder) is not None), None)
+        free = None if nearest is None else session.free_bytes(nearest)
+    except DrdError as error:
+        return Sight(reachable=False, message=error.message, hint=error.hint)
+    finally:
+        if session is not None:
+            session.close()
+    if nearest is None:
+        return Sight(reachable=False, message=f"{parent} does not exist there", hint=f"mkdir -p {parent} there")
+    return Sight(reachable=True, free_bytes=free)
