@@ -103,6 +103,8 @@ class StreamToSave:
     user: str | None = None
     deadline: timedelta | None = None
     """The program is stopped when it has run this long; None: as long as the run may take."""
+    working_directory: Path | None = None
+    """Where the program starts; None: where the daemon stands."""
 
 
 @dataclass(frozen=True, slots=True)

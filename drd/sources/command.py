@@ -68,7 +68,9 @@ class CommandSource(Source):
                 f"the program {self.argv[0]} is not there", f"ls -l {self.argv[0]}, or write its whole path in argv:"
             )
         filename = self.filename or f"{Path(found).name}.out"
-        yield Prepared(StreamToSave((found, *self.argv[1:]), filename, environment, self.user, self.deadline))
+        yield Prepared(
+            StreamToSave((found, *self.argv[1:]), filename, environment, self.user, self.deadline, world.base)
+        )
 
 
 def _surroundings(user: str | None) -> dict[str, str]:

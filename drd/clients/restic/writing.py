@@ -175,6 +175,7 @@ def _save_call(request: SaveRequest) -> Call:
     producer = Command(
         content.argv,
         content.environment,
+        working_directory=content.working_directory,
         user=content.user,
         deadline=min(request.deadline, content.deadline or request.deadline),
         io_idle=request.io_idle,
