@@ -85,26 +85,23 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """When a run started: what the clock read, and how far the clock has been set back since (never forward).
-
-    Steps forward are not counted, because a machine that slept looks the same, and there time did pass.
-    """
+    """When a run started: what the clock read, and how far the clock has been set since (negative: back)."""
 
     at: datetime
-    set_back: timedelta = _NONE
+    stepped: timedelta = _NONE
 
     @property
     def real(self) -> datetime:
         """The start by the clock as it goes now: real time since then is counted from here."""
-        return self.at - self.set_back
+        return self.at + self.stepped
 
-    def after_step_back(self, by: timedelta) -> Start:
-        """The same start once the clock has been set back by `by`."""
-        return replace(self, set_back=self.set_back + by)
+    def after_step(self, by: timedelta) -> Start:
+        """The same start once the clock has been set by `by`."""
+        return replace(self, stepped=self.stepped + by)
 
     def not_after(self, later: Start) -> Start:
         """The same start, known to come before `later`: if its reading does not, the clock was set back unseen."""
-        return self.after_step_back(max(self.real - later.real, _NONE))
+        return self.after_step(min(later.real - self.real, _NONE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +167,17 @@ class History:
             modes[mode] = replace(modes[mode], failures=modes[mode].failures + 1, failed_at=at)
         return replace(self, full=modes[Mode.FULL], incremental=modes[Mode.INCREMENTAL], running=None)
 
-    def after_step_back(self, by: timedelta) -> History:
-        """The same history once the clock has been set back by `by`, so that intervals keep counting real time."""
+    def after_step(self, by: timedelta) -> History:
+        """The same history once the clock has been set by `by`, negative for back; intervals go on counting real time.
+
+        Measure it against a clock that goes on while the machine sleeps (CLOCK_BOOTTIME): a sleep is no step. Where the
+        two cannot be told apart, pass only steps back; a step forward then counts as time that passed.
+        """
         return replace(
             self,
             full=_stepped(self.full, by),
             incremental=_stepped(self.incremental, by),
-            running=None if self.running is None else (self.running[0], self.running[1].after_step_back(by)),
+            running=None if self.running is None else (self.running[0], self.running[1].after_step(by)),
         )
 
 
@@ -191,6 +192,6 @@ def _not_after(history: ModeHistory, later: Start) -> ModeHistory:
 def _stepped(history: ModeHistory, by: timedelta) -> ModeHistory:
     return replace(
         history,
-        last_success=history.last_success and history.last_success.after_step_back(by),
-        failed_at=history.failed_at and history.failed_at - by,
+        last_success=history.last_success and history.last_success.after_step(by),
+        failed_at=history.failed_at and history.failed_at + by,
     )

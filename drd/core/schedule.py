@@ -12,11 +12,11 @@ missed is made up once, and what ran is not run again.
 * A slot is *missed* when nothing tried it within five minutes (or half the interval) of its start: the machine was off,
   or the run before took so long. It is made up with the cause `catch-up`, but not if `catch_up` is false or the next
   one is near: within 30 minutes, or a tenth of the interval where that is less.
-* A clock that was set back: `every` and real-time cron lines count real time; a label that comes again within half an
-  interval of its run is not run twice. Fixed hours are not run again after a step of up to three hours, as in cron(8);
-  after a longer one the rule for real time holds. A start that lies in the future although no step is known of (the
-  clock was changed while drd was down) is not believed, and the policy runs at once; for fixed hours only beyond those
-  three hours.
+* A clock that was set: `every` counts real time. So do real-time cron lines when the clock was set back: a label that
+  comes again is not run again within half an interval of the last run. Fixed hours are not run again after a step back
+  of up to three hours, as in cron(8); after a longer one the rule for real time holds. Slots that a step forward jumps
+  over are missed ones. A start that lies in the future although no step is known of (the clock was changed while drd
+  was down) is not believed, and the policy runs at once; for fixed hours only beyond those three hours.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ def _interval_slot(every: timedelta, starts: tuple[Start, ...], now: datetime) -
 def _satisfies(start: Start, slot: datetime, interval: timedelta, cron: Cron, now: datetime) -> bool:
     if start.at < slot or not _is_believed(start, cron, now):
         return False
-    if not cron.is_real_time and start.set_back <= SMALL_STEP_BACK:
+    if not cron.is_real_time and start.stepped >= -SMALL_STEP_BACK:
         return True
     return start.real >= slot - interval / 2
 
