@@ -19,6 +19,7 @@ from drd.core.events import BugFound
 from drd.daemon.control import HouseControl
 from drd.daemon.life import Daemon, Pulse
 from drd.ports.configuration import Configuration
+from drd.reports.journal import event_line
 
 PULSE_SECONDS = 30.0
 """`/livez` says that the daemon is stuck when the scheduler's loop has not come round for so long."""
@@ -48,6 +49,7 @@ async def run(path: Path | None, environment: Mapping[str, str], say: Callable[[
         say(f"drd {__version__} at {configuration.site}, restic {built.house.restic}, state {configuration.state}")
         for warning in configuration.warnings:
             say(f"warning: {warning}")
+        built.journal.observe(lambda event: say(event_line(event, built.house.in_force().zone).plain))
         await daemon.run(server, say)
     return 0
 
