@@ -222,8 +222,10 @@ def _is_believed(start: Start, cron: Cron | None, now: datetime) -> bool:
 def _retry_at(own: ModeHistory, slot: _Slot, now: datetime) -> datetime | None:
     """When to try again, if a run that failed has used this slot up to then."""
     failed = own.failed_at
-    if own.failures == 0 or failed is None or failed > now or (failed < slot.start and not slot.runs_at_once):
+    if own.failures == 0 or failed is None or (failed < slot.start and not slot.runs_at_once):
         return None
+    if failed > now:  # the clock was set back unseen, so there is nothing to count the wait from
+        return slot.start
     doubled = FIRST_RETRY * (1 << min(own.failures - 1, 10))
     return failed + min(doubled, LONGEST_RETRY, slot.interval / 2)
 
