@@ -134,7 +134,7 @@ def _furnish(folder: Path, tree: Path, stores: int) -> None:
 def _daemon(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     # A policy that never ran is due at once: the first full starts by itself, and the command joins it.
     process = subprocess.Popen(
-        [sys.executable, "-m", "drd.cli", "--config", str(folder / "drd.yaml"), "run"],
+        [sys.executable, "-m", "drd", "--config", str(folder / "drd.yaml"), "run"],
         stdout=(folder / "log").open("wb"), stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
@@ -150,13 +150,14 @@ def _daemon(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _cli(folder: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "drd.cli", "--config", str(folder / "drd.yaml"), "--json", *arguments]
+    command = [sys.executable, "-m", "drd", "--config", str(folder / "drd.yaml"), "--json", *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def _recorded(folder: Path) -> tuple[float, float]:
     """Seconds from the newest run's start to its first snapshot's record, and to the last copy's."""
-    events = json.loads(_cli(folder, "journal", "show", "--newest", "40"))
+    lines = _cli(folder, "journal", "show", "--newest", "40").splitlines()
+    events = [json.loads(line) for line in lines]
     runs = [event for event in events if event["kind"] == "run-started"]
     run, begun = runs[-1]["run"], datetime.fromisoformat(runs[-1]["at"])
     moments = [

@@ -1,0 +1,5 @@
+"""`python -m drd` is `drd`."""
+
+from drd.cli import main
+
+main()
