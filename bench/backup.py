@@ -96,6 +96,9 @@ def _drd(work: Path, times: Times, shape: Shape, pair: int, stores: int) -> None
     folder = work / "drd"
     _furnish(folder, work / "tree", stores)
     with _daemon(folder) as daemon:
+        _cli(folder, "backup", "little")
+        _add_policy(folder, "tree", work / "tree", ["first", "second"][:stores])
+        _cli(folder, "reload")
         for kind in ("full", "incremental"):
             if kind == "incremental":
                 change_tree(work / "tree", shape, 0.01, seed=2000 + pair)
@@ -123,10 +126,17 @@ def _furnish(folder: Path, tree: Path, stores: int) -> None:
     (folder / "drd.yaml").write_text(
         f"site: here\nsites: {{here: {{latitude: 30.25, longitude: 120.17}}}}\nstate: {folder}/state\nstores:\n{entries}"
     )
+    # A first policy makes the stores: restic's own `init` is not measured either.
+    (folder / "little").mkdir()
+    (folder / "little/file").write_text("a little\n")
+    _add_policy(folder, "little", folder / "little", names)
+
+
+def _add_policy(folder: Path, name: str, tree: Path, stores: list[str]) -> None:
     # No slot comes while this runs, except the first full.
-    (folder / "policies/tree.yaml").write_text(
-        f"policy: tree\nbackup:\n  source: {{files: {{paths: [{tree}]}}}}\n  full: {{every: 300d}}\n"
-        f"  incremental: {{every: 299d}}\n  to: [{', '.join(names)}]\n  keep: {{daily: 7}}\n"
+    (folder / f"policies/{name}.yaml").write_text(
+        f"policy: {name}\nbackup:\n  source: {{files: {{paths: [{tree}]}}}}\n  full: {{every: 300d}}\n"
+        f"  incremental: {{every: 299d}}\n  to: [{', '.join(stores)}]\n  keep: {{daily: 7}}\n"
     )
 
 
