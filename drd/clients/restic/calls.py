@@ -19,14 +19,10 @@ from drd.ports.clock import Clock
 from drd.ports.runner import Command, Ended, Ending, OnLine, Runner, Stream
 from drd.ports.store import Limits
 
-QUICK = timedelta(minutes=2)
-"""Deadline of calls that move little data."""
 LONG = timedelta(hours=24)
 """Deadline of calls that may read or write a whole repository."""
 CLEARING = timedelta(seconds=30)
 """Deadline of removing our own lock after a call was stopped."""
-LOCK_WAIT = timedelta(minutes=5)
-"""How long a call waits for other processes' locks altogether."""
 LOCK_ROUND = timedelta(seconds=30)
 """After waiting this long for a lock, stale ones are removed and the wait goes on."""
 OLD_LOCK_PAUSE_SECONDS = 5.0
@@ -34,6 +30,19 @@ OLD_LOCK_PAUSE_SECONDS = 5.0
 
 # SIGINT first: restic 0.14 leaves its lock behind on SIGTERM.
 STOP_SIGNALS = ((signal.SIGINT, timedelta(seconds=15)), (signal.SIGTERM, timedelta(seconds=10)))
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a repository is waited for."""
+
+    answer: timedelta = timedelta(minutes=2)
+    """Deadline of calls that move little data; restic itself would try a store that is away again for 15 minutes."""
+    lock: timedelta = timedelta(minutes=5)
+    """How long a call waits for other processes' locks altogether."""
+
+
+USUAL = Patience()
 
 
 class Lock(Enum):
@@ -52,7 +61,8 @@ class Call:
 
     arguments: tuple[str, ...]
     lock: Lock = Lock.NONE
-    deadline: timedelta = QUICK
+    deadline: timedelta | None = None
+    """None for a call that moves little data."""
     stall: timedelta | None = None
     accepted: frozenset[int] = frozenset({0})
     """Exit codes that are no failure of the call."""
@@ -108,21 +118,21 @@ class Calls:
     """Runs restic on one repository."""
 
     def __init__(
-        self, restic: Restic, access: Access, runner: Runner, clock: Clock, limits: Limits, lock_wait: timedelta
+        self, restic: Restic, access: Access, runner: Runner, clock: Clock, limits: Limits, patience: Patience
     ) -> None:
         self.restic = restic
         self.access = access
         self.clock = clock
         self._runner = runner
         self._limits = limits
-        self._lock_wait = lock_wait
+        self._patience = patience
 
     async def ask(self, call: Call, output: Output | None = None) -> Answer:
         """Run `call` and return its answer; an exit code that it does not accept is raised as what it means.
 
         Exclusive work removes stale locks first. A locked repository is waited for, and stale locks removed meanwhile.
         """
-        give_up = self.clock.monotonic() + self._lock_wait.total_seconds()
+        give_up = self.clock.monotonic() + self._patience.lock.total_seconds()
         if call.lock is Lock.EXCLUSIVE:
             await self.unlock()
         while True:
@@ -136,9 +146,9 @@ class Calls:
             attempt.stderr.clear()
             await self.unlock()
             if not self.restic.waits_for_locks:
-                await self.clock.sleep(min(OLD_LOCK_PAUSE_SECONDS, self._lock_wait.total_seconds()))
+                await self.clock.sleep(min(OLD_LOCK_PAUSE_SECONDS, self._patience.lock.total_seconds()))
 
-    async def unlock(self, deadline: timedelta = QUICK) -> None:
+    async def unlock(self, deadline: timedelta | None = None) -> None:
         """Remove stale locks: of dead processes on this host, or older than half an hour. Never `--remove-all`."""
         await self._attempt(Call(("unlock",), deadline=deadline), Output())
 
@@ -150,6 +160,8 @@ class Calls:
             await self._clear_own_lock(call)
             raise
         await self._raise_unless_over_by_itself(call, answer)
+        if answer.ended.code < 0:
+            await self._clear_own_lock(call)
         if answer.ended.code not in call.accepted and not _failed_producer(answer):
             raise failure(answer.ended.code, answer.ended.stderr_tail, self.access.place)
         return answer
@@ -167,10 +179,11 @@ class Calls:
         await self._clear_own_lock(call)
         if ended.ending is Ending.CANCELLED:  # because its producer failed, which the caller words
             return
-        limit = call.deadline if ended.ending is Ending.DEADLINE else call.stall or call.deadline
+        deadline = call.deadline or self._patience.answer
+        limit = call.stall if ended.ending is Ending.STALLED and call.stall else deadline
         words = "was not done within" if ended.ending is Ending.DEADLINE else "moved nothing for"
         message = f"restic {call.arguments[0]} at {self.access.place} {words} {format_duration(limit)} and was stopped"
-        kind = StoreAway if call.deadline <= QUICK else TransientError
+        kind = StoreAway if call.deadline is None else TransientError
         raise kind(message, "drd tries again by itself; when it stays so, look at the store and the network to it")
 
     async def _clear_own_lock(self, call: Call) -> None:
@@ -192,7 +205,7 @@ class Calls:
         if call.lock is Lock.NONE and call.arguments[0] not in {"unlock", "init"}:
             words.append("--no-lock")
         elif call.lock is not Lock.NONE and self.restic.waits_for_locks:
-            words += ["--retry-lock", f"{min(LOCK_ROUND, self._lock_wait).total_seconds():.0f}s"]
+            words += ["--retry-lock", f"{min(LOCK_ROUND, self._patience.lock).total_seconds():.0f}s"]
         secrets = self.access.secrets()
         if call.other is not None:
             secrets |= call.other.secrets("from-")
@@ -201,7 +214,7 @@ class Calls:
             restic_environment(self.access, call.other, call.processor_share),
             secrets,
             working_directory=self.access.cache,
-            deadline=call.deadline,
+            deadline=call.deadline or self._patience.answer,
             stall=call.stall,
             stop_signals=STOP_SIGNALS,
             standard_input=call.standard_input,

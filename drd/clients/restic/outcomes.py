@@ -11,6 +11,7 @@ from drd.core.errors import (
     PermanentError,
     RepositoryLocked,
     RepositoryMissing,
+    SourceRefused,
     StoreAway,
     TransientError,
     WrongPassword,
@@ -41,6 +42,7 @@ _MISSING = re.compile(
     r"repository does not exist|Is there a repository at the following location|"
     r"unable to open config file: .*(no such file or directory|does not exist|not exist)"
 )
+_NO_SOURCE = re.compile(r"all (target|source) directories/files do not exist")
 _EXISTS = re.compile(r"config file already exists|repository master key and config already initialized")
 
 
@@ -56,6 +58,12 @@ def failure(code: int, stderr: str, store: str) -> DrdError:
         return WrongPassword(
             f"the repository {store} does not open with its password", "check the `password:` of that store in drd.yaml"
         )
+    if code < 0:
+        return TransientError(
+            f"restic at {store} was killed by signal {-code}", "look for lack of memory: dmesg | grep -i oom"
+        )
+    if _NO_SOURCE.search(said):
+        return SourceRefused("nothing that the source names is there", "correct the policy's paths: drd validate")
     if _FULL.search(said):
         return TransientError(f"the store {store} is full", "make room there, or keep fewer recovery points (`keep:`)")
     if _EXISTS.search(said):

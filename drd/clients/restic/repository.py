@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
 from drd.clients.restic.access import Access
-from drd.clients.restic.calls import LOCK_WAIT, Calls
+from drd.clients.restic.calls import USUAL, Calls, Patience
 from drd.clients.restic.restoring import Restoring
 from drd.clients.restic.upkeep import Keeping
 from drd.clients.restic.versions import Restic
@@ -32,7 +31,7 @@ class ResticRepository(Writing, Keeping, Restoring):
         runner: Runner,
         clock: Clock,
         limits: Limits,
-        lock_wait: timedelta = LOCK_WAIT,
+        patience: Patience = USUAL,
     ) -> None:
         access = Access(location, password, cache)
-        super().__init__(Calls(restic, access, runner, clock, limits, lock_wait))
+        super().__init__(Calls(restic, access, runner, clock, limits, patience))
