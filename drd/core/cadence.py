@@ -45,11 +45,11 @@ def longest_cron_gap(cron: Cron, zone: ZoneInfo, year: int) -> timedelta:
 
 def _gap(plan: Plan, recurrence: Recurrence) -> timedelta:
     year = plan.created.astimezone(plan.zone).year
-    if recurrence.cron is not None:
-        gap = longest_cron_gap(recurrence.cron, plan.zone, year) + recurrence.spread
-        can_wait = _may_be_forbidden(recurrence.cron, recurrence.spread, plan.forbidden)
+    if isinstance(recurrence.when, Cron):
+        gap = longest_cron_gap(recurrence.when, plan.zone, year) + recurrence.spread
+        can_wait = _may_be_forbidden(recurrence.when, recurrence.spread, plan.forbidden)
     else:
-        gap = recurrence.every or _NONE
+        gap = recurrence.when
         can_wait = bool(plan.forbidden)
     if not can_wait:
         return gap

@@ -41,6 +41,11 @@ class Recurrence:
         cron = None if timing.cron is None else Cron.parse(timing.cron)
         return cls(cron, timing.every, timing.spread)
 
+    @property
+    def when(self) -> Cron | timedelta:
+        """The line or the interval, whichever it is."""
+        return self.cron or self.every or _NONE
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

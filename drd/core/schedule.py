@@ -164,10 +164,10 @@ def _judge(plan: Plan, history: History, mode: Mode, slot: _Slot, now: datetime)
 def _first_slot(plan: Plan, recurrence: Recurrence, now: datetime) -> _Slot:
     """The slot of a policy without a good full: its creation."""
     at = min(plan.created, now)
-    if recurrence.cron is not None:
-        interval = _cron_slot(plan, recurrence.cron, recurrence.spread, (), now).interval
+    if isinstance(recurrence.when, Cron):
+        interval = _cron_slot(plan, recurrence.when, recurrence.spread, (), now).interval
         return _Slot(at, at, now + interval, interval, runs_at_once=True)
-    interval = _every(recurrence)
+    interval = recurrence.when
     # A creation that lies ahead is a clock that was set back: there is nothing to stagger from.
     stagger = offset_in(recurrence.spread, plan.policy, plan.created) if plan.created <= now else _NONE
     return _Slot(at, at + stagger, now + interval, interval, runs_at_once=True)
@@ -176,9 +176,9 @@ def _first_slot(plan: Plan, recurrence: Recurrence, now: datetime) -> _Slot:
 def _newest_slot(plan: Plan, recurrence: Recurrence, mode: Mode, history: History, now: datetime) -> _Slot:
     satisfying = (history.full,) if mode is Mode.FULL else (history.full, history.incremental)
     starts = tuple(own.last_success for own in satisfying if own.last_success)
-    if recurrence.cron is not None:
-        return _cron_slot(plan, recurrence.cron, recurrence.spread, starts, now)
-    return _interval_slot(_every(recurrence), starts, now)
+    if isinstance(recurrence.when, Cron):
+        return _cron_slot(plan, recurrence.when, recurrence.spread, starts, now)
+    return _interval_slot(recurrence.when, starts, now)
 
 
 def _cron_slot(plan: Plan, cron: Cron, spread: timedelta, starts: tuple[Start, ...], now: datetime) -> _Slot:
@@ -239,9 +239,3 @@ def _allowed_from(plan: Plan, history: History, moment: datetime) -> datetime:
 def _breaks_rpo(plan: Plan, history: History, start: datetime) -> bool:
     """Whether a run that only starts then comes too late for the RPO."""
     return plan.rpo is not None and start > (history.newest or plan.created) + plan.rpo
-
-
-def _every(recurrence: Recurrence) -> timedelta:
-    if recurrence.every is None:  # Recurrence has either, and cron was asked for first
-        raise ValueError("a schedule has either cron or every; write one of them")
-    return recurrence.every

@@ -146,6 +146,24 @@ def test_any_text_is_read_or_refused_with_a_place_inside_it(text: str) -> None:
         assert str(read) == " ".join(text.split())
 
 
+def test_every_minute_goes_on_through_the_gap_and_both_passes_of_the_doubled_hour() -> None:
+    cron = Cron.parse("* * * * *")
+    for begin in (utc("2026-03-28T23:00+00:00"), utc("2026-10-24T23:00+00:00")):
+        for minute in range(240):
+            moment = begin + minute * MINUTE
+            assert next_after(cron, moment, BERLIN) == moment + MINUTE
+            assert last_at_or_before(cron, moment, BERLIN) == moment
+            assert last_at_or_before(cron, moment - timedelta(microseconds=1), BERLIN) == moment - MINUTE
+
+
+def test_just_after_the_clock_was_set_back_labels_ahead_of_it_have_been() -> None:
+    moment = utc("2026-10-25T02:30+01:00")
+    assert last_at_or_before(Cron.parse("50 * * * *"), moment, BERLIN) == utc("2026-10-25T02:50+02:00")
+    assert last_at_or_before(Cron.parse("50 2 * * *"), moment, BERLIN) == utc("2026-10-25T02:50+02:00")
+    assert next_after(Cron.parse("50 2 * * *"), moment, BERLIN) == utc("2026-10-26T02:50+01:00")
+    assert str(Cron.parse(" @Daily")) == "@Daily"
+
+
 def test_a_naive_moment_is_refused() -> None:
     with pytest.raises(ValueError, match="has no time zone"):
         next_after(Cron.parse("@daily"), datetime(2026, 1, 1), UTC_ZONE)  # noqa: DTZ001

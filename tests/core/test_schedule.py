@@ -15,7 +15,7 @@ from drd.core.catalogue import PolicyRecord, RunRecord
 from drd.core.cron import Cron
 from drd.core.forbidden import ForbiddenTime
 from drd.core.plan import History, ModeHistory, Plan, Recurrence, Start
-from drd.core.policy import Cause, Mode, Outcome, Policy
+from drd.core.policy import Cause, Mode, Outcome, Policy, Timing
 from drd.core.schedule import Due, Reason, consider, due, next_wake, offset_in
 
 SECOND = timedelta(seconds=1)
@@ -424,10 +424,11 @@ def test_a_thousand_policies_are_considered_in_a_fraction_of_a_second() -> None:
 
 
 def test_a_recurrence_is_a_cron_line_or_an_interval() -> None:
-    with pytest.raises(ValueError, match="either cron or every"):
-        Recurrence()
-    with pytest.raises(ValueError, match="either cron or every"):
-        Recurrence(cron=Cron.parse("@daily"), every=HOUR)
+    assert every(HOUR).when == HOUR
+    assert DAILY.when == Cron.parse("0 2 * * *")
+    for timing in (Timing(), Timing(cron="@daily", every="1h")):  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="either cron or every"):
+            Recurrence.of(timing)
     with pytest.raises(ValueError, match="longer than nothing"):
         Recurrence(every=timedelta())
     with pytest.raises(ValueError, match="not negative"):
