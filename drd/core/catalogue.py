@@ -46,17 +46,36 @@ class RecoveryPoint:
 
     @property
     def is_good(self) -> bool:
-        """Whether it holds all that it was asked to hold, in at least one copy that is not damaged."""
-        return self.outcome is Outcome.SUCCEEDED and any(copy.standing is not Standing.DAMAGED for copy in self.copies)
+        """Whether it holds all that it was asked to hold, in at least one store that holds it whole and undamaged."""
+        return self.outcome is Outcome.SUCCEEDED and bool(self.stores)
 
     @property
     def stores(self) -> tuple[str, ...]:
-        """The stores that hold an undamaged copy."""
-        return tuple(dict.fromkeys(copy.store for copy in self.copies if copy.standing is not Standing.DAMAGED))
+        """The stores that hold an undamaged copy of every part: with one part missing a service is not put back."""
+        parts = {copy.part for copy in self.copies}
+        if len(parts) == 1:
+            return tuple(dict.fromkeys(copy.store for copy in self.copies if copy.standing is not Standing.DAMAGED))
+        held: dict[str, set[str]] = {}
+        for copy in self.copies:
+            if copy.standing is not Standing.DAMAGED:
+                held.setdefault(copy.store, set()).add(copy.part)
+        return tuple(store for store, there in held.items() if there == parts)
 
     def copy_in(self, store: str) -> Copy | None:
-        """The undamaged copy in `store`, if there is one."""
-        return next((c for c in self.copies if c.store == store and c.standing is not Standing.DAMAGED), None)
+        """The undamaged copy in `store` (of its first part, where it has several), if the point stands whole there."""
+        return next(iter(self.copies_in(store)), None)
+
+    def copies_in(self, store: str) -> tuple[Copy, ...]:
+        """One undamaged copy of each part in `store`, proven ones first; empty unless the point stands whole there."""
+        if store not in self.stores:
+            return ()
+        found: dict[str, Copy] = {}
+        for copy in self.copies:
+            if copy.store == store and copy.standing is not Standing.DAMAGED:
+                known = found.get(copy.part)
+                if known is None or (copy.standing is Standing.PROVEN and known.standing is not Standing.PROVEN):
+                    found[copy.part] = copy
+        return tuple(found.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,9 @@ def _guards(
     newest = newest_good(points, store=store)
     proven = newest_good(tuple(p for p in points if _is_proven(p, store)), store=store)
     stand_ins = _stand_ins(candidates, by_snapshot)
+    kept = {
+        by_snapshot[each.snapshot_id].run for each in candidates if each.reasons and each.snapshot_id in by_snapshot
+    }
     enough = _newest_with_copies(points, required_copies)
     for candidate in candidates:
         point = by_snapshot.get(candidate.snapshot_id)
@@ -105,7 +108,9 @@ def _guards(
             guards[candidate.snapshot_id] = "newest good recovery point"
         elif point is proven:
             guards[candidate.snapshot_id] = "newest proven recovery point"
-        elif candidate.snapshot_id in stand_ins:
+        elif point.run in kept:
+            guards[candidate.snapshot_id] = "another part of the same recovery point is kept"
+        elif point.run in stand_ins:
             guards[candidate.snapshot_id] = "stands in for a newer one that is not good"
         elif point.is_good and (enough is None or enough <= point.moment):
             guards[candidate.snapshot_id] = f"no newer recovery point has {required_copies} copies"
@@ -117,13 +122,13 @@ def _is_proven(point: RecoveryPoint, store: str) -> bool:
 
 
 def _stand_ins(candidates: Sequence[Candidate], by_snapshot: Mapping[str, RecoveryPoint]) -> frozenset[str]:
-    """For each kept snapshot that is not good, the newest good one before it: restic kept the wrong one of its bucket."""
+    """Runs of the newest good point before each kept snapshot that is not good: restic kept the wrong of its bucket."""
     found: set[str] = set()
     last_good: str | None = None
     for candidate in sorted(candidates, key=lambda each: each.moment):
         point = by_snapshot.get(candidate.snapshot_id)
         if point is not None and point.is_good:
-            last_good = candidate.snapshot_id
+            last_good = point.run
         elif candidate.reasons and last_good is not None:
             found.add(last_good)
     return frozenset(found)

@@ -47,7 +47,7 @@ def assess(
         return Assessment("running")
     if not newest:
         return Assessment("never run", "there is no recovery point yet", f"type: drd backup {name}")
-    late = _late(policy, newest, now) or _lacking(policy, newest, offsite)
+    late = _late(policy, newest, now) or _lacking(policy, newest, offsite, now)
     if late:
         return Assessment("late", late, f"type: drd explain {name}")
     return Assessment("ok")
@@ -61,13 +61,16 @@ def _late(policy: Policy, newest: Mapping[str, RecoveryPoint], now: datetime) ->
     return f"the newest recovery point is {format_duration(_whole(age))} old, the RPO is {format_duration(rpo)}"
 
 
-def _lacking(policy: Policy, newest: Mapping[str, RecoveryPoint], offsite: frozenset[str]) -> str:
-    require = policy.backup.require
-    if len(newest) < require.copies:
-        return f"{len(newest)} of {require.copies} required copies exist"
-    away = len(offsite & set(newest))
+def _lacking(policy: Policy, newest: Mapping[str, RecoveryPoint], offsite: frozenset[str], now: datetime) -> str:
+    """What is required and not there. A copy older than the RPO does not count: a store away for weeks has one."""
+    require, rpo = policy.backup.require, policy.objectives.rpo
+    counted = {store for store, point in newest.items() if rpo is None or now - point.moment <= rpo}
+    within = "exist" if rpo is None else f"are within the RPO of {format_duration(rpo)}"
+    if len(counted) < require.copies:
+        return f"{len(counted)} of {require.copies} required copies {within}"
+    away = len(offsite & counted)
     if away < require.offsite:
-        return f"{away} of {require.offsite} required off-site copies exist"
+        return f"{away} of {require.offsite} required off-site copies {within}"
     return ""
 
 

@@ -28,6 +28,8 @@ class Origin:
     outcome: Outcome
     moment: datetime
     daemon: str
+    parts: int = 1
+    """How many parts the run was to save: fewer in a store mean that it was never finished there."""
 
     def tags(self) -> tuple[str, ...]:
         """The tags under which the snapshot is made. The outcome is not known then: only a bad one is added later."""
@@ -36,6 +38,7 @@ class Origin:
             *policy_tags(self.policy),
             f"run={self.run}",
             f"part={self.part}",
+            f"parts={self.parts}",
             f"kind={self.mode}",
             f"at={moment}",
             f"daemon={self.daemon}",
@@ -53,14 +56,18 @@ def read_tags(tags: Sequence[str]) -> Origin | None:
     if MINE not in tags:
         return None
     try:
+        moment = datetime.fromisoformat(values["at"])
+        if moment.tzinfo is None:
+            return None
         return Origin(
             policy=values["policy"],
             run=values["run"],
             part=values["part"],
             mode=Mode(values["kind"]),
-            outcome=Outcome(values.get("outcome", Outcome.SUCCEEDED)),
-            moment=datetime.fromisoformat(values["at"]),
+            outcome=_worst(tags),
+            moment=moment,
             daemon=values.get("daemon", ""),
+            parts=int(values.get("parts", 1)),
         )
     except (KeyError, ValueError):
         return None
@@ -86,3 +93,20 @@ def read_anchor(tags: Sequence[str]) -> AnchorTags | None:
     if MINE not in tags or values.get("kind") != "anchor" or not values.get("sequence", "").isdigit():
         return None
     return AnchorTags(values.get("daemon", ""), int(values["sequence"]), values.get("head", ""))
+
+
+def worse(one: Outcome, other: Outcome) -> Outcome:
+    """The less good of two outcomes."""
+    return max(one, other, key=_BADNESS.index)
+
+
+_BADNESS = (Outcome.SUCCEEDED, Outcome.INCOMPLETE, Outcome.CANCELLED, Outcome.SKIPPED, Outcome.FAILED)
+
+
+def _worst(tags: Sequence[str]) -> Outcome:
+    """What the outcome tags say; a snapshot that was marked twice is as bad as its worst mark."""
+    worst = Outcome.SUCCEEDED
+    for tag in tags:
+        if tag.startswith("outcome="):
+            worst = worse(worst, Outcome(tag.removeprefix("outcome=")))
+    return worst

@@ -10,14 +10,13 @@ from datetime import datetime
 from drd import __version__
 from drd.core.catalogue import RecoveryPoint, Standing
 from drd.core.errors import DrdError, UsageError
-from drd.core.events import CopyCreated, Event, HoldReleased, JobFailed, Paused, Resumed, RunFinished, SnapshotCreated
-from drd.core.events import StoreWentAway as WentAway
+from drd.core.events import Event, HoldReleased, Paused, Resumed
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.schedule import Reason
 from drd.core.units import format_duration, format_size
 from drd.daemon.house import House
 from drd.daemon.status import status
-from drd.engines.backup import Request
+from drd.engines.backup import Request, RunResult
 from drd.engines.restore import Wish
 from drd.ports.configuration import Protected
 from drd.ports.control import ForgetLine, PointStatus, Status, Step
@@ -25,6 +24,8 @@ from drd.ports.repository import Progress
 
 COPY_PATIENCE_SECONDS = 24 * 3600.0
 """How long `drd backup` follows the filling of further stores before it leaves them to the daemon."""
+LOOK_SECONDS = 2.0
+"""How often it looks whether they are filled, when no fact has told it to."""
 
 
 class HouseControl:
@@ -60,7 +61,7 @@ class HouseControl:
         self, policy: str, mode: Mode, protected: Protected, facts: asyncio.Queue[Event]
     ) -> AsyncIterator[Step]:
         ticket = self._house.dispatch.submit(Request(policy, mode, Cause.MANUAL))
-        if ticket is not None and mode is Mode.FULL and ticket.request.mode is not Mode.FULL:
+        while ticket is not None and mode is Mode.FULL and ticket.request.mode is not Mode.FULL:
             yield Step(kind="fact", text="an incremental run is under way; the full starts after it")
             await asyncio.wait({ticket.task})
             ticket = self._house.dispatch.submit(Request(policy, mode, Cause.MANUAL))
@@ -82,7 +83,7 @@ class HouseControl:
                 exit_code=1,
             )
             return
-        async for step in self._follow_copies(run, protected, facts):
+        async for step in self._follow_copies(run, policy, result, protected, facts):
             yield step
 
     async def points(self, policy: str, why: bool) -> tuple[PointStatus, ...]:
@@ -115,6 +116,16 @@ class HouseControl:
         task = house.restore.start(run, wish)
         async for step in self._follow(run, task, run):
             yield step
+        if task.cancelled():
+            yield Step(
+                kind="finished",
+                run=run,
+                outcome=Outcome.CANCELLED,
+                message="the restore was cancelled",
+                hint="start it again",
+                exit_code=1,
+            )
+            return
         try:
             landed = task.result()
         except DrdError as error:
@@ -214,14 +225,14 @@ class HouseControl:
         if until <= self._house.clock.now():
             raise UsageError("a pause ends in the future", "write --for 2h")
         await self._house.journal.append(Paused(policy, what, until, reason, by))
-        if what in ("backup", "all"):
-            self._house.scheduler.pause(policy, until)
+        await self._house.scheduler.take_pauses(policy)
 
     async def resume(self, policy: str, by: str) -> None:
         """End a pause before its time."""
         self._protected(policy)
-        await self._house.journal.append(Resumed(policy, "all", by))
-        self._house.scheduler.pause(policy, None)
+        ended = {pause.what for pause in await self._house.catalogue.pauses() if pause.policy == policy}
+        await self._house.journal.append(*(Resumed(policy, what, by) for what in sorted(ended or {"all"})))
+        await self._house.scheduler.take_pauses(policy)
 
     async def check(self, store: str, by: str) -> AsyncIterator[Step]:
         """Check the structure of a store's repository now."""
@@ -285,36 +296,55 @@ class HouseControl:
             if following is not None:
                 following.cancel()
 
-    async def _follow_copies(self, run: str, protected: Protected, facts: asyncio.Queue[Event]) -> AsyncIterator[Step]:
-        """Facts about the further stores of a run until each has its copy or is known to be away."""
-        waiting = set(protected.policy.backup.to)
+    async def _follow_copies(
+        self, run: str, policy: str, result: RunResult, protected: Protected, facts: asyncio.Queue[Event]
+    ) -> AsyncIterator[Step]:
+        """Tell when each store has its copy, until all have or are known to get theirs later.
+
+        The catalogue decides, and a fact only shortens the wait: the copy may have been made before anybody looked.
+        """
+        waiting = dict.fromkeys(protected.policy.backup.to)
         late: dict[str, str] = {}
-        added = 0
         deadline = self._house.clock.monotonic() + COPY_PATIENCE_SECONDS
-        waiting -= {
-            store for store in waiting if self._house.stores.why_away(store) and not late.update({store: "away"})
-        }
-        while waiting and self._house.clock.monotonic() < deadline:
-            event = await asyncio.wait_for(facts.get(), timeout=COPY_PATIENCE_SECONDS)
-            body = event.body
-            if isinstance(body, SnapshotCreated | CopyCreated) and event.run == run:
-                waiting.discard(body.store)
-                added += body.added_bytes if isinstance(body, SnapshotCreated) else 0
-                yield Step(kind="fact", run=run, text=f"snapshot {body.snapshot_id[:8]} in {body.store}")
-            elif isinstance(body, WentAway | JobFailed) and body.store in waiting:
-                waiting.discard(body.store)
-                late[body.store] = body.message
-            elif isinstance(body, RunFinished) and event.run == run and len(protected.policy.backup.to) == 1:
-                waiting.clear()
+        while True:
+            point = next((each for each in await self._house.catalogue.points(policy) if each.run == run), None)
+            for store in tuple(waiting):
+                copies = point.copies_in(store) if point is not None else ()
+                why = self._why_late(store, point)
+                if copies:
+                    del waiting[store]
+                    for copy in copies:
+                        yield Step(kind="fact", run=run, text=f"snapshot {copy.snapshot_id[:8]} in {store}")
+                elif why is not None:
+                    del waiting[store]
+                    late[store] = why
+            if not waiting:
+                break
+            if self._house.clock.monotonic() >= deadline:
+                late.update(dict.fromkeys(waiting, "it takes longer than anybody waits for"))
+                break
+            with suppress(TimeoutError):
+                await asyncio.wait_for(facts.get(), timeout=LOOK_SECONDS)
         yield Step(
             kind="finished",
             run=run,
             outcome=Outcome.SUCCEEDED,
-            text=f"saved, {format_size(added)} new",
+            text=f"saved, {format_size(result.added_bytes)} new",
             message="; ".join(f"store {store} gets its copy later: {why}" for store, why in sorted(late.items())),
             exit_code=3 if late else 0,
-            result={"late": sorted(late), "added_bytes": added},
+            result={"late": sorted(late), "added_bytes": result.added_bytes},
         )
+
+    def _why_late(self, store: str, point: RecoveryPoint | None) -> str | None:
+        """Why a store will not have its copy of a point soon, or None while it is being made."""
+        house = self._house
+        if point is None:
+            return "the point is gone"
+        if not house.stores.is_configured(store):
+            return "the configuration does not name the store any more"
+        if not house.copy.is_served(store):
+            return "nobody fills it in this process; the daemon does"
+        return house.stores.why_away(store) or house.copy.why_late(store)
 
     def _rto(self, policy: str) -> float | None:
         rto = self._protected(policy).policy.objectives.full_restore

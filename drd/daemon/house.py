@@ -29,6 +29,7 @@ class InForce:
         self._configuration = configuration
 
     def __call__(self) -> Configuration:
+        """What is in force now."""
         return self._configuration
 
     def replace(self, configuration: Configuration) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import traceback
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from drd import __version__
-from drd.core.errors import StateFull, UsageError
-from drd.core.events import ConfigurationRefused, DaemonStarted, DaemonStopped
+from drd.core.errors import DrdError, StateFull, UsageError
+from drd.core.events import BugFound, ConfigurationRefused, DaemonStarted, DaemonStopped
 from drd.daemon.house import House
 from drd.daemon.moving_in import move_in, take_up
 from drd.ports.configuration import Configuration
@@ -20,6 +21,8 @@ from drd.ports.supervisor import Supervisor
 
 MARK_SECONDS = 10.0
 """How often the journal notes that the daemon is alive: what is unknown after a crash is bounded by it."""
+BREATH_SECONDS = 1.0
+"""How often the tick comes while the daemon leaves and the scheduler's loop has ended."""
 DRAIN_SECONDS = 60.0
 """How long runs under way may go on after SIGTERM before they are cancelled; a backup resumes where it was cut."""
 RESTORE_DRAIN_SECONDS = 3600.0
@@ -85,11 +88,27 @@ class Daemon:
         self._last_mark = 0.0
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
-        self._say: Callable[[str], None] = lambda text: None
+        self._reloading = asyncio.Lock()
+        self._is_full = False
+        self._say: Callable[[str], None] = _silent
 
     async def run(self, served: Served, say: Callable[[str], None]) -> None:
         """Start, serve until SIGTERM or SIGINT, drain and leave. `say` gets one line for each stage."""
         self._say = say
+        try:
+            await self._live(served)
+        except BaseExceptionGroup as failures:
+            foreseen = _foreseen(failures)
+            if foreseen is None:
+                raise
+            raise foreseen from failures
+        try:
+            await self._house.journal.append(DaemonStopped("asked to stop"))
+        except StateFull as error:
+            say(f"the journal could not record the stop: {error.message}")
+        say("stopped")
+
+    async def _live(self, served: Served) -> None:
         async with AsyncExitStack() as stack:
             self._take_signals(stack)
             await self._start()
@@ -104,11 +123,9 @@ class Daemon:
                 ]
                 self._staff()
                 self._supervisor.ready(self._line())
-                say(f"ready: {self._line()}")
+                self._say(f"ready: {self._line()}")
                 await self._stop.wait()
                 await self._leave(loops, served, api)
-        await self._house.journal.append(DaemonStopped("asked to stop"))
-        say("stopped")
 
     def stop(self) -> None:
         """Leave; asked a second time, without waiting for runs under way."""
@@ -122,25 +139,49 @@ class Daemon:
         self._supervisor.ping()
         if self._house.clock.monotonic() - self._last_mark >= MARK_SECONDS:
             self._last_mark = self._house.clock.monotonic()
-            with suppress(StateFull):  # the mark only bounds what is unknown; facts report the full disk themselves
+            try:
                 await self._tended.mark()
                 await self._tended.tend_ballast()
+                await self._house.backup.ends.pay()
+                await self._house.restore.ends.pay()
+            except StateFull as error:
+                self._disk_is_full(error)
+            else:
+                self._disk_has_room()
 
     async def reload(self) -> tuple[str, ...]:
-        """Read everything again; errors change nothing, are journaled, and are raised for whoever asked."""
-        self._supervisor.reloading()
-        try:
-            configuration = await self._read()
-        except UsageError as error:
-            self._pulse.last_reload_succeeded = False
-            await self._house.journal.append(_refusal(error))
-            self._supervisor.ready(f"{self._line()}; the last reload was refused")
-            raise
+        """Read everything again; errors change nothing, are journaled, and are raised for whoever asked.
+
+        A mistake in drd that ends the reading fails this reload, and nothing else.
+        """
+        async with self._reloading:
+            self._supervisor.reloading()
+            try:
+                configuration = await self._read()
+                await take_up(self._house, configuration)
+            except DrdError as error:
+                await self._refuse(_refusal(error))
+                raise
+            except Exception as bug:
+                text = "".join(traceback.format_exception(bug, limit=-12))
+                await self._refuse(BugFound("reload", type(bug).__name__, text, quarantined=False))
+                raise UsageError(
+                    f"a mistake in drd ended the reload: {type(bug).__name__}", "type: drd journal show"
+                ) from bug
+            return await self._put_in_force(configuration)
+
+    async def _refuse(self, fact: ConfigurationRefused | BugFound) -> None:
+        self._pulse.last_reload_succeeded = False
+        self._supervisor.ready(f"{self._line()}; the last reload was refused")
+        await self._house.journal.append(fact)
+
+    async def _put_in_force(self, configuration: Configuration) -> tuple[str, ...]:
         before = self._house.in_force()
         self._house.in_force.replace(configuration)
-        await take_up(self._house, configuration)
         await self._house.scheduler.load(self._house.dispatch)
         self._staff()
+        for store in configuration.stores:
+            self._house.copy.want(store)
         self._pulse.last_reload_succeeded = True
         self._pulse.last_reload = self._house.clock.now()
         self._supervisor.ready(self._line())
@@ -175,7 +216,7 @@ class Daemon:
             try:
                 changes = await self.reload()
                 self._say("reloaded: " + ("; ".join(changes) or "nothing changed"))
-            except UsageError as error:
+            except DrdError as error:
                 self._say(f"reload refused, nothing changed:\n{error}")
 
     async def _leave(self, loops: list[asyncio.Task[None]], served: Served, api: asyncio.Task[None]) -> None:
@@ -184,20 +225,45 @@ class Daemon:
         self._say("stopping: runs under way may finish; ask again to cut them short")
         for task in loops:
             task.cancel()
+        breathing = asyncio.create_task(self._breathe(), name="pulse")
+        try:
+            await self._drain()
+            for worker in self._workers.values():
+                worker.cancel()
+            await served.stop()
+            await api
+        finally:
+            breathing.cancel()
+
+    async def _drain(self) -> None:
         draining = asyncio.create_task(self._house.dispatch.drain(DRAIN_SECONDS))
         restores = asyncio.create_task(self._house.restore.finished(RESTORE_DRAIN_SECONDS))
         hurrying = asyncio.create_task(self._hurry.wait())
         await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait({restores, hurrying}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (draining, restores):
-            task.cancel()
+        draining.cancel()
+        restores.cancel()
+        hurrying.cancel()
         await self._house.dispatch.drain(0)
         await self._house.restore.cancel()
-        hurrying.cancel()
-        for worker in self._workers.values():
-            worker.cancel()
-        await served.stop()
-        await api
+
+    async def _breathe(self) -> None:
+        """The tick goes on while runs are waited for: the supervisor would take a silent daemon for a stuck one."""
+        while True:
+            await self.tick()
+            await self._house.clock.sleep(BREATH_SECONDS)
+
+    def _disk_is_full(self, error: StateFull) -> None:
+        if not self._is_full:
+            self._say(f"{error.message}: runs fail until there is room ({error.hint})")
+        self._is_full = True
+        self._supervisor.status(error.message)
+
+    def _disk_has_room(self) -> None:
+        if self._is_full:
+            self._say("the disk of the state folder has room again")
+            self._supervisor.status(self._line())
+        self._is_full = False
 
     def _take_signals(self, stack: AsyncExitStack) -> None:
         loop = asyncio.get_running_loop()
@@ -214,7 +280,22 @@ class Daemon:
         return f"{len(configuration.policies)} policies, {len(configuration.stores)} stores"
 
 
-def _refusal(error: UsageError) -> ConfigurationRefused:
+def _silent(text: str) -> None:
+    """Before anybody listens, nothing is said."""
+
+
+def _foreseen(failures: BaseExceptionGroup[BaseException]) -> BaseException | None:
+    """The failure that a person can act on, if nothing else ended the daemon's tasks."""
+    foreseen, others = failures.split(DrdError)
+    if foreseen is None or others is not None:
+        return None
+    first: BaseException = foreseen
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
+
+
+def _refusal(error: DrdError) -> ConfigurationRefused:
     problems = getattr(error, "problems", ())
     return ConfigurationRefused(max(1, len(problems)), str(problems[0] if problems else error.message)[:500])
 

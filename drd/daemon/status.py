@@ -30,9 +30,7 @@ async def status(house: House, version: str, since: datetime | None) -> Status:
             _policy(house, configuration, protected, records.get(name), newest, paused.get(name), now)
             for name, protected in sorted(configuration.policies.items())
         ),
-        stores=tuple(
-            _store(house, configuration, store, stores.get(name)) for name, store in configuration.stores.items()
-        ),
+        stores=tuple(_store(house, store, stores.get(name)) for name, store in configuration.stores.items()),
         warnings=configuration.warnings,
     )
 
@@ -76,9 +74,7 @@ def _copy(store: str, point: RecoveryPoint | None) -> CopyStatus:
     return CopyStatus(store=store, moment=point.moment if point else None, proven_at=copy.proven_at if copy else None)
 
 
-def _store(
-    house: House, configuration: Configuration, store: ConfiguredStore, record: StoreRecord | None
-) -> StoreStatus:
+def _store(house: House, store: ConfiguredStore, record: StoreRecord | None) -> StoreStatus:
     look = house.stores.look_of(store.name)
     away = house.stores.why_away(store.name)
     status = StoreStatus(

@@ -1,17 +1,19 @@
 """Anchoring the journal outside this machine: it is sealed monthly, and the chain's head is written into every store.
 
-Whoever rewrites the journal would have to rewrite the anchors too, and those lie encrypted in repositories elsewhere. An
-anchor is a tiny snapshot whose tags carry the head, so that listing is enough to read it; mirrors get theirs by mirroring.
+Whoever rewrites the journal would have to rewrite the anchors too, and those lie encrypted in repositories elsewhere.
+An anchor is a tiny snapshot whose tags carry the head, so that listing is enough to read it; mirrors get theirs by
+mirroring.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from drd.core.errors import DrdError
+from drd.core.errors import Busy, DrdError, StateFull
 from drd.core.events import HeadAnchored
 from drd.core.tags import anchor_tags, read_anchor
 from drd.engines.stores import Stores
@@ -60,8 +62,9 @@ class Anchor:
         """Look every few minutes, until cancelled. A store that is away gets its anchor at a later look."""
         while True:
             await self._clock.sleep(LOOK_SECONDS)
-            if await self._sealed.seal_if_due() is not None:
-                self._anchored.clear()
+            with suppress(Busy, StateFull):  # somebody reads it, or there is no room: the next look tries again
+                if await self._sealed.seal_if_due() is not None:
+                    self._anchored.clear()
             for store in self._configuration().stores:
                 last = self._anchored.get(store)
                 if last is None or self._clock.now() - last >= ANCHOR_EVERY:
@@ -78,7 +81,7 @@ class Anchor:
         head = await self._journal.head()
         document = {"daemon": self._daemon, "sequence": head.sequence, "head": head.digest, "segment": head.segment}
         tags = anchor_tags(self._daemon, head.sequence, head.digest)
-        async with self._turns.take(store, JobClass.COPY, self._stores.configured(store).limits.at_once):
+        async with self._turns.take(store, JobClass.LIST, self._stores.configured(store).limits.at_once):
             content = json.dumps(document, indent=1).encode()
             snapshot_id = await repository.save_bytes(content, "journal-head.json", "drd", tags)
         await self._journal.append(HeadAnchored(store, snapshot_id, head.sequence, head.digest))
@@ -87,7 +90,9 @@ class Anchor:
         """Sequence → head, as this daemon wrote them into a store."""
         repository = await self._stores.open(store)
         listed = [read_anchor(snapshot.tags) for snapshot in await repository.snapshots(("drd", "kind=anchor"))]
-        return {anchor.sequence: anchor.head for anchor in listed if anchor is not None and anchor.daemon == self._daemon}
+        return {
+            anchor.sequence: anchor.head for anchor in listed if anchor is not None and anchor.daemon == self._daemon
+        }
 
     async def _try(self, store: str) -> None:
         try:

@@ -1,7 +1,7 @@
 """One run of a policy: read its sources once, into the first store that answers, and say honestly what came of it.
 
-A run ends when its recovery point stands in one store. Further stores are filled from there by `copy`, so that a slow or
-absent off-site store never holds the next run up.
+A run ends when its recovery point stands in one store. Further stores are filled from there by `copy`, so that a slow
+or absent off-site store never holds the next run up.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from datetime import datetime
 from drd.core.errors import DrdError, PermanentError, StoreAway
 from drd.core.events import RunFinished, RunStarted, SnapshotCreated
 from drd.core.policy import Cause, Mode, Outcome
-from drd.core.tags import Origin, outcome_tag
-from drd.core.units import format_size
+from drd.core.tags import Origin
+from drd.core.units import format_duration, format_size
+from drd.engines.endings import Ends, to_the_end
 from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores
 from drd.engines.turns import JobClass, Turns
@@ -48,10 +49,12 @@ class RunResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    name: str
-    source: Source
-    tags: Origin
+class _Job:
+    """One run, as everything in here needs it."""
+
+    run: str
+    protected: Protected
+    request: Request
 
 
 class Backup:
@@ -74,131 +77,113 @@ class Backup:
         self._world = world
         self._board = board
         self._daemon = daemon
+        self.ends = Ends(journal)
 
     async def run(self, run: str, protected: Protected, request: Request) -> RunResult:
-        """Run a policy to its end. Every end is journaled, also that of a cancelled run; a foreseen failure does not raise."""
+        """Run a policy to its end; a foreseen failure does not raise.
+
+        Every end is journaled, also that of a cancelled run and of one that a bug ended. A run whose beginning cannot
+        be journaled does not begin.
+        """
         started = self._world.clock.monotonic()
-        await self._journal.append(RunStarted(request.policy, request.mode, request.cause, request.slot), run=run)
-        result = RunResult(Outcome.CANCELLED, "the run was cancelled", f"type: drd backup {request.policy}")
         try:
-            with self._board.lane(run):
-                async with asyncio.timeout(protected.policy.backup.deadline.total_seconds()):
-                    result = await self._save_all(run, protected, request)
+            await self._journal.append(RunStarted(request.policy, request.mode, request.cause, request.slot), run=run)
         except DrdError as error:
-            result = RunResult(Outcome.FAILED, error.message, error.hint)
-        except TimeoutError:
-            result = RunResult(
-                Outcome.FAILED,
-                f"the run was stopped at its deadline of {protected.policy.backup.deadline}",
-                "raise backup: deadline: in the policy, or find out what made it slow",
-            )
+            return RunResult(Outcome.FAILED, error.message, error.hint)
+        result = RunResult(Outcome.FAILED, "a mistake in drd ended the run", f"type: drd journal show --run {run}")
+        try:
+            result = await self._attempt(_Job(run, protected, request))
+        except asyncio.CancelledError:
+            result = RunResult(Outcome.CANCELLED, "the run was cancelled", f"type: drd backup {request.policy}")
+            raise
         finally:
             seconds = self._world.clock.monotonic() - started
-            await asyncio.shield(self._finish(run, request, result, seconds))
+            await to_the_end(self.ends.record(_finished(request, result, seconds), run))
         return result
 
-    async def _finish(self, run: str, request: Request, result: RunResult, seconds: float) -> None:
-        await self._journal.append(
-            RunFinished(
-                policy=request.policy,
-                mode=request.mode,
-                outcome=result.outcome,
-                message=result.message,
-                hint=result.hint,
-                seconds=seconds,
-                total_bytes=result.total_bytes,
-                added_bytes=result.added_bytes,
-            ),
-            run=run,
-        )
-
-    async def _save_all(self, run: str, protected: Protected, request: Request) -> RunResult:
-        previous = await self._catalogue.policy(request.policy)
-        baseline = previous.last_total_bytes if previous else None
-        moment = self._world.clock.now()
-        parts = tuple(
-            _Part(
-                name, source, Origin(request.policy, run, name, request.mode, Outcome.SUCCEEDED, moment, self._daemon)
+    async def _attempt(self, job: _Job) -> RunResult:
+        seconds = job.protected.policy.backup.deadline.total_seconds()
+        deadline = asyncio.timeout(seconds)
+        try:
+            with self._board.lane(job.run):
+                async with deadline:
+                    return await self._save_somewhere(job)
+        except DrdError as error:
+            return RunResult(Outcome.FAILED, error.message, error.hint)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            return RunResult(
+                Outcome.FAILED,
+                f"the run was stopped at its deadline of {format_duration(job.protected.policy.backup.deadline)}",
+                "raise backup: deadline: in the policy, or find out what made it slow",
             )
-            for name, source in protected.sources.items()
-        )
-        store, repository = await self._first_that_answers(protected)
-        saved: dict[str, Saved] = {}
-        at_once = self._stores.configured(store).limits.at_once
-        async with self._turns.take(store, JobClass.BACKUP, at_once):
-            for part in parts:
-                saved[part.name] = await self._save(run, protected, request, part, store, repository)
-        result = judge(saved, baseline, protected.policy.backup.guard.shrink)
-        for part in parts:
-            await self._record(run, request, part, store, repository, saved[part.name], result)
-        return result
 
-    async def _first_that_answers(self, protected: Protected) -> tuple[str, Repository]:
+    async def _save_somewhere(self, job: _Job) -> RunResult:
+        """Save into the first store that answers, and stays."""
+        previous = await self._catalogue.policy(job.request.policy)
+        baseline = previous.last_total_bytes if previous else None
         away: list[str] = []
-        for name in protected.policy.backup.to:
+        for store in job.protected.policy.backup.to:
             try:
-                return name, await self._stores.open(name)
+                repository = await self._stores.open(store, may_make=True)
             except StoreAway as error:
+                away.append(error.message)
+                continue
+            try:
+                return await self._save_all(job, store, repository, baseline)
+            except StoreAway as error:
+                await self._stores.went_away(store, error.message)
                 away.append(error.message)
         raise StoreAway("no store answers: " + "; ".join(away), "the run is tried again; type: drd status")
 
-    async def _save(
-        self, run: str, protected: Protected, request: Request, part: _Part, store: str, repository: Repository
-    ) -> Saved:
-        plan = protected.policy.backup
+    async def _save_all(self, job: _Job, store: str, repository: Repository, baseline: int | None) -> RunResult:
+        sources = job.protected.sources
+        saved: dict[str, Saved] = {}
+        async with self._turns.take(store, JobClass.BACKUP, self._stores.configured(store).limits.at_once):
+            # Whole seconds, as in the tags: a catalogue that is rebuilt from the store tells the same moment.
+            moment = self._world.clock.now().replace(microsecond=0)
+            for name, source in sources.items():
+                origin = Origin(
+                    job.request.policy,
+                    job.run,
+                    name,
+                    job.request.mode,
+                    Outcome.SUCCEEDED,
+                    moment,
+                    self._daemon,
+                    len(sources),
+                )
+                saved[name] = await self._save(job, source, origin, repository)
+        result = judge(saved, baseline, job.protected.policy.backup.guard.shrink)
+        # In one transaction: no crash leaves half a recovery point on record. A bad outcome is marked in the store
+        # itself by `reconcile`, because that needs the repository alone and the run must not wait for it.
+        await self._journal.append(
+            *(_created(job.request, name, store, moment, each, result.outcome) for name, each in saved.items()),
+            run=job.run,
+        )
+        return result
+
+    async def _save(self, job: _Job, source: Source, origin: Origin, repository: Repository) -> Saved:
+        plan = job.protected.policy.backup
 
         def post(progress: Progress) -> None:
-            self._board.post(run, progress)
+            self._board.post(job.run, progress)
 
-        async with part.source.opened(self._world) as prepared:
-            try:
-                return await repository.save(
-                    SaveRequest(
-                        content=prepared.content,
-                        host="drd",
-                        tags=part.tags.tags(),
-                        reread_everything=request.mode is Mode.FULL,
-                        deadline=plan.deadline,
-                        stall=plan.stall,
-                        io_idle=plan.window.io == "idle",
-                        processor_share=plan.window.cpu or 1.0,
-                    ),
-                    post,
-                )
-            except StoreAway as error:
-                await self._stores.went_away(store, error.message)
-                raise
-
-    async def _record(
-        self,
-        run: str,
-        request: Request,
-        part: _Part,
-        store: str,
-        repository: Repository,
-        saved: Saved,
-        result: RunResult,
-    ) -> None:
-        snapshot_id = saved.snapshot_id
-        if result.outcome is not Outcome.SUCCEEDED:
-            # The store must say so by itself: a catalogue that is rebuilt from it may never take this for a good point.
-            snapshot_id = await repository.mark(snapshot_id, outcome_tag(result.outcome))
-        await self._journal.append(
-            SnapshotCreated(
-                policy=request.policy,
-                part=part.name,
-                store=store,
-                snapshot_id=snapshot_id,
-                moment=part.tags.moment,
-                mode=request.mode,
-                outcome=result.outcome,
-                total_bytes=saved.total_bytes,
-                total_files=saved.total_files,
-                added_bytes=saved.added_bytes,
-                seconds=saved.seconds,
-            ),
-            run=run,
-        )
+        async with source.opened(self._world) as prepared:
+            return await repository.save(
+                SaveRequest(
+                    content=prepared.content,
+                    host="drd",
+                    tags=origin.tags(),
+                    reread_everything=job.request.mode is Mode.FULL,
+                    deadline=plan.deadline,
+                    stall=plan.stall,
+                    io_idle=plan.window.io == "idle",
+                    processor_share=plan.window.cpu or 1.0,
+                ),
+                post,
+            )
 
 
 def judge(saved: Mapping[str, Saved], baseline: int | None, shrink: float) -> RunResult:
@@ -211,7 +196,8 @@ def judge(saved: Mapping[str, Saved], baseline: int | None, shrink: float) -> Ru
     if baseline and total < baseline * (1 - shrink):
         return RunResult(
             Outcome.FAILED,
-            f"the source has shrunk from {format_size(baseline)} to {format_size(total)}, more than guard: shrink: allows",
+            f"the source has shrunk from {format_size(baseline)} to {format_size(total)}, "
+            "more than guard: shrink: allows",
             "look at the source; if this is right, raise backup: guard: shrink: for one run",
             total,
             added,
@@ -228,3 +214,34 @@ def judge(saved: Mapping[str, Saved], baseline: int | None, shrink: float) -> Ru
     if not saved:
         raise PermanentError("the policy has no source", "add backup: source: to the policy")
     return RunResult(Outcome.SUCCEEDED, total_bytes=total, added_bytes=added)
+
+
+def _created(
+    request: Request, part: str, store: str, moment: datetime, saved: Saved, outcome: Outcome
+) -> SnapshotCreated:
+    return SnapshotCreated(
+        policy=request.policy,
+        part=part,
+        store=store,
+        snapshot_id=saved.snapshot_id,
+        moment=moment,
+        mode=request.mode,
+        outcome=outcome,
+        total_bytes=saved.total_bytes,
+        total_files=saved.total_files,
+        added_bytes=saved.added_bytes,
+        seconds=saved.seconds,
+    )
+
+
+def _finished(request: Request, result: RunResult, seconds: float) -> RunFinished:
+    return RunFinished(
+        policy=request.policy,
+        mode=request.mode,
+        outcome=result.outcome,
+        message=result.message,
+        hint=result.hint,
+        seconds=seconds,
+        total_bytes=result.total_bytes,
+        added_bytes=result.added_bytes,
+    )

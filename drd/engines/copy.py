@@ -1,16 +1,17 @@
 """Filling further stores from the first, without reading any source again.
 
-One worker a pair of stores. What is missing follows from the catalogue, so a store that was away for a week is caught up
-the same way as one that is a minute behind.
+One worker a store. What is missing follows from the catalogue, so a store that was away for a week is caught up the
+same way as one that is a minute behind.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from drd.core.catalogue import RecoveryPoint
-from drd.core.errors import DrdError, StoreAway
+from drd.core.errors import DrdError, StateFull, StoreAway, TransientError
 from drd.core.events import Body, CopyCreated, JobFailed, MirrorFinished
 from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores, origin_of
@@ -23,6 +24,9 @@ from drd.ports.world import World
 
 RETRY_SECONDS = (15.0, 60.0, 300.0, 900.0)
 """Waits after a failed round; the last one repeats."""
+
+Missing: TypeAlias = Mapping[str, tuple[RecoveryPoint, ...]]
+"""Policy → the recovery points that a store lacks."""
 
 
 class Copy:
@@ -50,6 +54,8 @@ class Copy:
         self._wanted: dict[str, asyncio.Event] = {}
         self._failed_in_a_row: dict[str, int] = {}
         self._told: dict[str, str] = {}
+        self._why_late: dict[str, str] = {}
+        self._served: set[str] = set()
 
     def want(self, store: str) -> None:
         """Ask for a round into `store` soon; asking twice is asking once."""
@@ -62,58 +68,106 @@ class Copy:
             for store in protected.policy.backup.to:
                 self.want(store)
 
+    def why_late(self, store: str) -> str | None:
+        """Why the last round into `store` did not bring all that it lacks, or None when it did."""
+        return self._why_late.get(store)
+
+    def is_served(self, store: str) -> bool:
+        """Whether somebody fills `store` in this process."""
+        return store in self._served
+
     async def serve(self, store: str) -> None:
         """Fill `store` whenever that is wanted, until cancelled; a failed round is tried again, less and less often."""
         wanted = self._wanted.setdefault(store, asyncio.Event())
-        while True:
-            await wanted.wait()
-            wanted.clear()
-            if await self.fill(store):
-                self._failed_in_a_row[store] = 0
-                continue
-            failures = self._failed_in_a_row[store] = self._failed_in_a_row.get(store, 0) + 1
-            await self._world.clock.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1])
-            wanted.set()
+        self._served.add(store)
+        try:
+            while True:
+                await wanted.wait()
+                wanted.clear()
+                if await self._is_filled(store):
+                    self._failed_in_a_row[store] = 0
+                    continue
+                failures = self._failed_in_a_row[store] = self._failed_in_a_row.get(store, 0) + 1
+                await self._world.clock.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1])
+                wanted.set()
+        finally:
+            self._served.discard(store)
+
+    async def _is_filled(self, store: str) -> bool:
+        try:
+            return await self.fill(store)
+        except StateFull as error:  # what was brought cannot be put on record now; the daemon's tick tells people
+            self._why_late[store] = error.message
+            return False
 
     async def fill(self, store: str) -> bool:
-        """One round: bring what `store` lacks. False when it has to be tried again; the reason is journaled once."""
+        """One round: bring what `store` lacks. False when it has to be tried again; the reason is journaled once.
+
+        What came up meanwhile asks for a round of its own. Raises `StateFull` when the facts cannot be journaled.
+        """
         configuration = self._configuration()
         if store not in configuration.stores:
             return True
-        missing = await self._missing(configuration, store)
-        if not missing:
-            return True
+        before = await self._missing(configuration, store)
+        origin = origin_of(configuration, store)
+        sources = tuple(
+            dict.fromkeys(each for points in before.values() for each in _sources(points, origin, configuration.stores))
+        )
         try:
-            origin = origin_of(configuration, store)
-            for source in dict.fromkeys(source for points in missing.values() for source in _sources(points, origin)):
-                await self._bring(store, source, missing, mirror=source == origin)
-            self._told.pop(store, None)
+            for source in sources:
+                await self._bring(store, source, before, mirror=source == origin)
+            await self._look_again(store, before)
+        except StateFull:
+            raise
         except StoreAway as error:
-            await self._stores.went_away(store, error.message)
+            if await self._stores.is_away(store):
+                self._why_late[store] = error.message
+            else:
+                await self._tell(store, DrdError(error.message, error.hint))
+                for source in sources:
+                    await self._stores.is_away(source)
             return False
         except DrdError as error:
-            if self._told.get(store) != error.message:
-                self._told[store] = error.message
-                await self._journal.append(JobFailed(store, "copy", error.message, error.hint))
+            await self._tell(store, error)
             return False
-        return not await self._missing(configuration, store)
+        self._told.pop(store, None)
+        self._why_late.pop(store, None)
+        return True
 
-    async def _missing(self, configuration: Configuration, store: str) -> dict[str, tuple[RecoveryPoint, ...]]:
-        """Policy → its points that have a copy elsewhere but none in `store`, for the policies that want one there."""
+    async def _look_again(self, store: str, before: Missing) -> None:
+        """Raises when a point that was to be brought is still not there; newer ones get the next round."""
+        after = await self._missing(self._configuration(), store)
+        if after:
+            self.want(store)
+        left = _runs(before) & _runs(after)
+        if left:
+            raise TransientError(
+                f"{len(left)} recovery points did not arrive in store {store}: their origin does not hold them whole",
+                "the next reconciliation sets the record right; type: drd status",
+            )
+
+    async def _tell(self, store: str, error: DrdError) -> None:
+        self._why_late[store] = error.message
+        if self._told.get(store) != error.message:
+            self._told[store] = error.message
+            await self._journal.append(JobFailed(store, "copy", error.message, error.hint))
+
+    async def _missing(self, configuration: Configuration, store: str) -> Missing:
+        """Policy → its points that stand whole in another store, but not in `store`, where the policy wants them."""
         missing: dict[str, tuple[RecoveryPoint, ...]] = {}
         for name, protected in configuration.policies.items():
             if store in protected.policy.backup.to and len(protected.policy.backup.to) > 1:
-                points = await self._catalogue.uncopied(name, store)
+                uncopied = await self._catalogue.uncopied(name, store)
+                points = tuple(point for point in uncopied if set(point.stores) & set(configuration.stores))
                 if points:
                     missing[name] = points
         return missing
 
-    async def _bring(
-        self, store: str, source: str, missing: dict[str, tuple[RecoveryPoint, ...]], mirror: bool
-    ) -> None:
+    async def _bring(self, store: str, source: str, missing: Missing, mirror: bool) -> None:
         target = self._stores.configured(store)
         origin = self._stores.configured(source)
-        await self._stores.open(store)
+        await self._stores.open(store, may_make=True)
+        await self._stores.look(source)
         turns = {store: target.limits.at_once, source: origin.limits.at_once}
         lane = f"copy:{store}"
         with self._board.lane(lane):
@@ -123,7 +177,7 @@ class Copy:
                 else:
                     await self._copy(store, source, missing, lane)
 
-    async def _mirror(self, store: str, source: str, missing: dict[str, tuple[RecoveryPoint, ...]], lane: str) -> None:
+    async def _mirror(self, store: str, source: str, missing: Missing, lane: str) -> None:
         target = self._stores.configured(store)
         carried = await self._carrier.carry(
             await self._stores.configured(source).place.shelf(self._world),
@@ -141,13 +195,9 @@ class Copy:
                 f"type: drd check {source}",
             )
 
-    async def _copy(self, store: str, source: str, missing: dict[str, tuple[RecoveryPoint, ...]], lane: str) -> None:
+    async def _copy(self, store: str, source: str, missing: Missing, lane: str) -> None:
         wanted = tuple(
-            copy.snapshot_id
-            for points in missing.values()
-            for point in points
-            for copy in point.copies
-            if copy.store == source
+            copy.snapshot_id for points in missing.values() for point in points for copy in point.copies_in(source)
         )
         target = await self._stores.open(store)
         origin = await self._stores.open(source)
@@ -160,7 +210,7 @@ class Copy:
 
     async def _journal_copies(
         self,
-        missing: dict[str, tuple[RecoveryPoint, ...]],
+        missing: Missing,
         store: str,
         source: str,
         arrived_as: Callable[[str], str | None],
@@ -177,14 +227,14 @@ class Copy:
                     carried.seconds,
                     len(carried.refused),
                     carried.message,
-                )  # fmt: skip
+                )
             )
         for policy, points in missing.items():
             for point in points:
                 bodies: list[Body] = [
                     CopyCreated(policy, copy.part, store, new_id, source, point.moment)
-                    for copy in point.copies
-                    if copy.store == source and (new_id := arrived_as(copy.snapshot_id)) is not None
+                    for copy in point.copies_in(source)
+                    if (new_id := arrived_as(copy.snapshot_id)) is not None
                 ]
                 if bodies:
                     await self._journal.append(*bodies, run=point.run)
@@ -196,12 +246,17 @@ class Copy:
         return post
 
 
-def _sources(points: tuple[RecoveryPoint, ...], preferred: str | None) -> tuple[str, ...]:
+def _sources(
+    points: tuple[RecoveryPoint, ...], preferred: str | None, configured: Mapping[str, object]
+) -> tuple[str, ...]:
     """The stores from which these points can be had: the preferred one wherever it has them."""
     chosen: dict[str, None] = {}
     for point in points:
-        if preferred is not None and preferred in point.stores:
-            chosen[preferred] = None
-        elif point.stores:
-            chosen[point.stores[0]] = None
+        there = [store for store in point.stores if store in configured]
+        if there:
+            chosen[preferred if preferred in there else there[0]] = None
     return tuple(chosen)
+
+
+def _runs(missing: Missing) -> frozenset[str]:
+    return frozenset(point.run for points in missing.values() for point in points)

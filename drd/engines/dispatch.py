@@ -6,7 +6,6 @@ import asyncio
 import os
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -17,6 +16,7 @@ from drd.core.events import BugFound, RunFinished
 from drd.core.policy import Outcome
 from drd.core.ulid import RANDOM_BYTES, ulid
 from drd.engines.backup import Backup, Request, RunResult
+from drd.engines.endings import to_the_end
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.journal import Catalogue, Journal
@@ -101,16 +101,16 @@ class Dispatch:
         return ulid(self._clock.now(), os.urandom(RANDOM_BYTES))
 
     async def drain(self, grace_seconds: float) -> None:
-        """Start nothing any more; give running runs the grace, then cancel them and wait until their end is journaled."""
+        """Start nothing more; give runs under way the grace, then cancel them and wait until their end is journaled."""
         self._is_draining = True
         tasks = [ticket.task for ticket in self._running.values()]
-        if tasks and grace_seconds > 0:
+        if not tasks:
+            return
+        if grace_seconds > 0:
             await asyncio.wait(tasks, timeout=grace_seconds)
         for task in tasks:
             task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await asyncio.wait(tasks)
 
     async def end_interrupted_runs(self) -> tuple[RunRecord, ...]:
         """Journal the end of runs that an earlier daemon did not live to record.
@@ -155,8 +155,8 @@ class Dispatch:
         count = self._bugs[request.policy] = self._bugs.get(request.policy, 0) + 1
         text = "".join(traceback.format_exception(bug, limit=-12))
         quarantined = count >= BUGS_UNTIL_QUARANTINE
-        unit = f"run of {request.policy}"
-        await self._journal.append(BugFound(unit, type(bug).__name__, text, quarantined), run=run)
+        found = BugFound(f"run of {request.policy}", type(bug).__name__, text, quarantined)
+        await to_the_end(self._backup.ends.record(found, run))
         return RunResult(
             Outcome.FAILED,
             f"a mistake in drd ended the run: {type(bug).__name__}",

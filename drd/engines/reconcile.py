@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from drd.core.events import Body, HoldPlaced, SnapshotFound, SnapshotMissing, StoreReconciled
-from drd.core.tags import MINE, Origin, read_tags
+from drd.core.policy import Outcome
+from drd.core.tags import MINE, Origin, outcome_tag, read_tags, worse
 from drd.engines.stores import Stores
 from drd.engines.turns import JobClass, Turns
 from drd.ports.clock import Clock
@@ -14,6 +17,8 @@ from drd.ports.repository import Snapshot
 
 FOREIGN_IS_LIVE = timedelta(hours=24)
 """Another daemon's snapshot younger than this means that the other daemon is alive."""
+RUNS_LOOKED_AT = 500
+"""How many of a policy's newest runs are asked whether a snapshot's run ended well."""
 
 
 class Reconcile:
@@ -29,40 +34,85 @@ class Reconcile:
         self._clock = clock
         self._daemon = daemon
         self._since = clock.now()
+        self._unmarked: dict[str, tuple[tuple[Snapshot, Origin], ...]] = {}
 
     async def reconcile(self, store: str) -> tuple[int, int]:
         """Compare one store with the catalogue; returns how many snapshots were found and how many are missing.
 
         The catalogue is read before and after the store is listed, so that a snapshot which is made or forgotten
-        meanwhile is neither reported as found nor as missing.
+        meanwhile is neither reported as found nor as missing. A snapshot is never taken for better than its run: one
+        that a crash left behind before anybody judged it is found as what the journal knows of its run.
         """
         repository = await self._stores.open(store)
-        async with self._turns.take(store, JobClass.COPY, self._stores.configured(store).limits.at_once):
+        async with self._turns.take(store, JobClass.LIST, self._stores.configured(store).limits.at_once):
             await self._stores.confirm_identity(store, repository)
             before = await self._catalogue.holdings(store)
             listed = await repository.snapshots((MINE,))
+        under_way = {record.run for record in await self._catalogue.unfinished()}
         after = await self._catalogue.holdings(store)
+        mine = [(snapshot, origin) for snapshot, origin in _origins(listed) if origin.run not in under_way]
+        outcomes = await self._outcomes(mine)
         found = [
             (snapshot, origin)
-            for snapshot in listed
-            if snapshot.id not in after
-            and snapshot.id not in before
-            and (origin := read_tags(snapshot.tags)) is not None
+            for snapshot, origin in mine
+            if snapshot.id not in after and snapshot.id not in before and origin.run in outcomes
         ]
-        settled = await self._settled(found)
         ids = {snapshot.id for snapshot in listed}
         missing = [(policy, each) for each, policy in before.items() if each not in ids and each in after]
         bodies: list[Body] = [SnapshotMissing(policy, store, each) for policy, each in missing]
-        await self._journal.append(*bodies, StoreReconciled(store, len(listed), len(settled), len(missing)))
-        for snapshot, origin in settled:
-            await self._journal.append(_found(store, snapshot, origin), run=origin.run)
+        for snapshot, origin in found:
+            fact = _found(store, snapshot, replace(origin, outcome=outcomes[origin.run]))
+            await self._journal.append(fact, run=origin.run)
+        await self._journal.append(*bodies, StoreReconciled(store, len(listed), len(found), len(missing)))
+        self._unmarked[store] = _unmarked(mine, outcomes)
         await self._look_for_others(store, listed)
-        return len(settled), len(missing)
+        return len(found), len(missing)
 
-    async def _settled(self, found: list[tuple[Snapshot, Origin]]) -> list[tuple[Snapshot, Origin]]:
-        """Without the snapshots of runs that are under way: their own engine is about to journal them."""
-        under_way = {record.run for record in await self._catalogue.unfinished()}
-        return [(snapshot, origin) for snapshot, origin in found if origin.run not in under_way]
+    def has_unmarked(self, store: str) -> bool:
+        """Whether the last reconciliation saw snapshots that are not good and do not say so."""
+        return bool(self._unmarked.get(store))
+
+    async def mark(self, store: str) -> None:
+        """Make snapshots that are not good say so themselves: a store must tell the truth when the journal is lost.
+
+        Tried once: a store that lets nothing be replaced keeps the unmarked snapshot beside the marked one, each time.
+        """
+        unmarked = self._unmarked.pop(store, ())
+        if not unmarked:
+            return
+        repository = await self._stores.open(store)
+        async with self._turns.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once):
+            for snapshot, origin in unmarked:
+                new_id = await repository.mark(snapshot.id, outcome_tag(origin.outcome))
+                await self._journal.append(
+                    _found(store, replace(snapshot, id=new_id), origin),
+                    SnapshotMissing(origin.policy, store, snapshot.id),
+                    run=origin.run,
+                )
+
+    async def _outcomes(self, mine: list[tuple[Snapshot, Origin]]) -> dict[str, Outcome]:
+        """Run → the worst that its snapshots or the journal say of it.
+
+        A run that the journal does not know and of which a part is missing is left out: perhaps it is being copied
+        here, perhaps it was cut off. It is no recovery point until the rest is there.
+        """
+        outcomes: dict[str, Outcome] = {}
+        parts: dict[str, set[str]] = {}
+        for _, origin in mine:
+            outcomes[origin.run] = worse(origin.outcome, outcomes.get(origin.run, Outcome.SUCCEEDED))
+            parts.setdefault(origin.run, set()).add(origin.part)
+        for policy in {origin.policy for _, origin in mine}:
+            for point in await self._catalogue.points(policy):
+                if point.run in outcomes:
+                    outcomes[point.run] = worse(point.outcome, outcomes[point.run])
+                    parts[point.run] |= {copy.part for copy in point.copies}
+            for record in await self._catalogue.runs(policy, newest=RUNS_LOOKED_AT):
+                if record.run in outcomes and record.outcome is not None:
+                    outcomes[record.run] = worse(record.outcome, outcomes[record.run])
+        for _, origin in mine:
+            if len(parts[origin.run]) < origin.parts and outcomes.get(origin.run) is Outcome.SUCCEEDED:
+                del outcomes[origin.run]
+        return outcomes
 
     async def _look_for_others(self, store: str, listed: tuple[Snapshot, ...]) -> None:
         horizon = max(self._clock.now() - FOREIGN_IS_LIVE, self._since)
@@ -75,10 +125,28 @@ class Reconcile:
         }
         record = (await self._catalogue.stores()).get(store)
         if others and (record is None or record.hold is None):
-            other = sorted(others)[0]
+            other = min(others)
             await self._journal.append(
                 HoldPlaced(store, f"another live daemon ({other[-6:]}) writes there with the same policies")
             )
+
+
+def _origins(listed: tuple[Snapshot, ...]) -> list[tuple[Snapshot, Origin]]:
+    return [(snapshot, origin) for snapshot in listed if (origin := read_tags(snapshot.tags)) is not None]
+
+
+def _unmarked(
+    mine: list[tuple[Snapshot, Origin]], outcomes: Mapping[str, Outcome]
+) -> tuple[tuple[Snapshot, Origin], ...]:
+    """Snapshots whose tags tell a better outcome than their run had, unless a marked twin stands beside them."""
+    marked = {snapshot.original for snapshot, origin in mine if origin.outcome is not Outcome.SUCCEEDED}
+    return tuple(
+        (snapshot, replace(origin, outcome=outcomes[origin.run]))
+        for snapshot, origin in mine
+        if origin.outcome is Outcome.SUCCEEDED
+        and outcomes.get(origin.run, Outcome.SUCCEEDED) is not Outcome.SUCCEEDED
+        and snapshot.id not in marked
+    )
 
 
 def _found(store: str, snapshot: Snapshot, origin: Origin) -> SnapshotFound:

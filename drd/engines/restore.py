@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from drd.core.catalogue import RecoveryPoint, newest_good
+from drd.core.catalogue import Copy, RecoveryPoint, newest_good
 from drd.core.errors import DrdError, PermanentError, StoreAway, UsageError
 from drd.core.events import RestoreFinished, RestoreStarted
 from drd.core.policy import Outcome
 from drd.core.units import format_size
+from drd.engines.endings import Ends, to_the_end
 from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores
 from drd.engines.turns import JobClass, Turns
@@ -76,13 +78,19 @@ class Restore:
         self._host = host
         self._board = board
         self._under_way: set[asyncio.Task[Landed]] = set()
+        self.ends = Ends(journal)
 
     def start(self, run: str, wish: Wish) -> asyncio.Task[Landed]:
         """Begin a restore in a task that this engine owns: whoever asked may go away."""
         task = asyncio.create_task(self.restore(run, wish), name=f"restore {wish.policy}")
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(self._forget)
         return task
+
+    def _forget(self, task: asyncio.Task[Landed]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # its end is journaled; asyncio need not complain when nobody waited for it
 
     async def finished(self, patience_seconds: float) -> None:
         """Return when no restore is under way any more, or the patience is over."""
@@ -94,10 +102,11 @@ class Restore:
         tasks = tuple(self._under_way)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def choose(self, wish: Wish) -> RecoveryPoint:
-        """The point that is meant: the newest good one not after the moment. Raises `UsageError` that names the range."""
+        """The point that is meant: the newest good one not after the moment. Raises `UsageError` with the range."""
         points = await self._catalogue.points(wish.policy)
         point = newest_good(points, wish.at, wish.store)
         if point is not None:
@@ -107,51 +116,86 @@ class Restore:
             raise UsageError(f"there is no good recovery point of {wish.policy}", f"type: drd points {wish.policy}")
         where = f" in store {wish.store}" if wish.store else ""
         raise UsageError(
-            f"no recovery point of {wish.policy}{where} is as old as that; the oldest good one is from {oldest:%F %T %Z}",
+            f"no recovery point of {wish.policy}{where} is as old as that; "
+            f"the oldest good one is from {oldest:%F %T %Z}",
             f"type: drd points {wish.policy}",
         )
 
     async def restore(self, run: str, wish: Wish) -> Landed:
-        """Restore and verify; every end is journaled. Raises a `DrdError` when nothing was brought back."""
+        """Restore and verify; every end is journaled. Raises a `DrdError` when nothing was brought back.
+
+        A full state disk keeps nobody from their data: what cannot be journaled now is journaled later. A store that
+        goes away in the middle gives way to the next one that holds the point.
+        """
         point = await self.choose(wish)
-        store, repository = await self._nearest(point, wish.store)
         await self._check_target(wish, point)
-        copies = [copy for copy in point.copies if copy.store == store]
-        snapshot_id = copies[0].snapshot_id
-        await self._journal.append(RestoreStarted(wish.policy, point.run, store, snapshot_id, wish.by), run=run)
-        started = self._world.clock.monotonic()
-        finished = RestoreFinished(
-            wish.policy, point.run, store, Outcome.CANCELLED, "the restore was cancelled", "start it again", 0.0, 0, 0, False
-        )  # fmt: skip
+        away: list[str] = []
+        for store in self._nearest_first(point, wish.store):
+            try:
+                repository = await self._stores.open(store)
+                return await self._attempt(run, wish, point, store, repository)
+            except StoreAway as error:
+                away.append(error.message)
+                await self._stores.is_away(store)
+        raise StoreAway("no store that holds the point answers: " + "; ".join(away), "type: drd status")
+
+    async def _attempt(self, run: str, wish: Wish, point: RecoveryPoint, store: str, repository: Repository) -> Landed:
+        copies = point.copies_in(store)
+        begun = RestoreStarted(wish.policy, point.run, store, copies[0].snapshot_id, wish.by)
+        await self.ends.record(begun, run)
+        clock = self._world.clock
+        started = clock.monotonic()
+        outcome, message, hint = (
+            Outcome.FAILED,
+            "a mistake in drd ended the restore",
+            f"type: drd journal show --run {run}",
+        )
+        landed: Landed | None = None
         try:
             with self._board.lane(run):
                 at_once = self._stores.configured(store).limits.at_once
                 async with self._turns.take(store, JobClass.RESTORE, at_once):
                     landed = await self._bring(run, wish, point, store, repository)
-            finished = RestoreFinished(
-                wish.policy, point.run, store, Outcome.SUCCEEDED, "", "", landed.seconds, landed.bytes, landed.files,
-                whole=not wish.include, snapshot_id=snapshot_id,
-            )  # fmt: skip
-            return landed
+            outcome, message, hint = Outcome.SUCCEEDED, "", ""
         except DrdError as error:
-            seconds = self._world.clock.monotonic() - started
-            finished = RestoreFinished(
-                wish.policy, point.run, store, Outcome.FAILED, error.message, error.hint, seconds, 0, 0, False, snapshot_id
-            )  # fmt: skip
+            message, hint = error.message, error.hint
+            raise
+        except asyncio.CancelledError:
+            outcome, message, hint = Outcome.CANCELLED, "the restore was cancelled", "start it again"
             raise
         finally:
-            await asyncio.shield(self._journal.append(finished, run=run))
+            finished = RestoreFinished(
+                wish.policy,
+                point.run,
+                store,
+                outcome,
+                message,
+                hint,
+                clock.monotonic() - started,
+                landed.bytes if landed is not None else 0,
+                landed.files if landed is not None else 0,
+                whole=landed is not None and not wish.include,
+            )
+            await to_the_end(self._record(finished, copies, run))
+        return landed
 
-    async def _nearest(self, point: RecoveryPoint, wanted: str | None) -> tuple[str, Repository]:
-        """The closest store that answers and has the point; a person may name another."""
-        away: list[str] = []
-        names = (wanted,) if wanted else point.stores
-        for name in sorted(names, key=lambda each: self._stores.configured(each).distance_metres):
-            try:
-                return name, await self._stores.open(name)
-            except StoreAway as error:
-                away.append(error.message)
-        raise StoreAway("no store that holds the point answers: " + "; ".join(away), "type: drd status")
+    async def _record(self, finished: RestoreFinished, copies: tuple[Copy, ...], run: str) -> None:
+        """One end for each part: every snapshot that was read whole is proven by name."""
+        for copy in copies if finished.outcome is Outcome.SUCCEEDED else copies[:1]:
+            await self.ends.record(replace(finished, snapshot_id=copy.snapshot_id), run)
+
+    def _nearest_first(self, point: RecoveryPoint, wanted: str | None) -> list[str]:
+        """The stores that have the point and are configured, the closest first; a person may name one."""
+        if wanted is not None:
+            self._stores.configured(wanted)
+            return [wanted]
+        known = [name for name in point.stores if self._stores.is_configured(name)]
+        if not known:
+            raise PermanentError(
+                f"the point stands only in {', '.join(point.stores)}, which the configuration does not name any more",
+                "add the store to drd.yaml again",
+            )
+        return sorted(known, key=lambda each: self._stores.configured(each).distance_metres)
 
     async def _check_target(self, wish: Wish, point: RecoveryPoint) -> None:
         if wish.target == BESIDE:
@@ -160,7 +204,10 @@ class Restore:
         if not target.is_absolute():
             raise UsageError("the place to restore to is not an absolute path", f"write --to {Path('/') / target}")
         await asyncio.to_thread(_demand_empty, target)
-        free = await self._host.free_bytes(_existing(target))
+        await self._demand_room(wish, point, target)
+
+    async def _demand_room(self, wish: Wish, point: RecoveryPoint, place: Path) -> None:
+        free = await self._host.free_bytes(await asyncio.to_thread(_existing, place))
         if not wish.include and free < point.total_bytes:
             raise UsageError(
                 f"{format_size(point.total_bytes)} do not fit into {format_size(free)} that are free there",
@@ -168,30 +215,39 @@ class Restore:
             )
 
     async def _bring(self, run: str, wish: Wish, point: RecoveryPoint, store: str, repository: Repository) -> Landed:
+        """Bring every part; when one fails, those that landed before it are taken away again."""
         started = self._world.clock.monotonic()
-        parts = [copy for copy in point.copies if copy.store == store]
+        parts = point.copies_in(store)
         snapshots = {each.id: each for each in await repository.snapshots(("drd", f"run={point.run}"))}
         places: list[str] = []
         restored: list[Restored] = []
-        for copy in parts:
-            snapshot = snapshots.get(copy.snapshot_id)
-            if snapshot is None:
-                raise PermanentError(
-                    f"store {store} does not list snapshot {copy.snapshot_id[:8]} any more", "try another with --from"
-                )
-            place = _place_of(wish.target, copy.part, len(parts), snapshot)
-            result, landed = await self._bring_part(run, wish, repository, snapshot, place)
-            restored.append(result)
-            places += landed
+        try:
+            for copy in parts:
+                snapshot = _listed(snapshots, copy)
+                place = _place_of(wish.target, copy.part, len(parts), snapshot)
+                if wish.target == BESIDE:
+                    await self._demand_room(wish, point, place)
+                result, landed = await self._bring_part(run, wish, repository, snapshot, place)
+                restored.append(result)
+                places += landed
+        except BaseException:
+            await to_the_end(asyncio.to_thread(_take_away, tuple(places)))
+            raise
         seconds = self._world.clock.monotonic() - started
         files, size = sum(each.files for each in restored), sum(each.bytes for each in restored)
+        if wish.include and files == 0:
+            raise UsageError(
+                f"the recovery point holds nothing at {', '.join(wish.include)}",
+                f"type: drd points {wish.policy} --files",
+            )
         return Landed(point, store, tuple(places), files, size, seconds)
 
     async def _bring_part(
         self, run: str, wish: Wish, repository: Repository, snapshot: Snapshot, place: Path
     ) -> tuple[Restored, list[str]]:
-        partial = _partial(place, run)
+        beside = wish.target == BESIDE
         include = tuple(_inside(snapshot, path) for path in wish.include)
+        partial = place.parent / _partial_name(place, run) if beside else await asyncio.to_thread(_partial, place, run)
 
         def post(progress: Progress) -> None:
             self._board.post(run, progress)
@@ -200,19 +256,23 @@ class Restore:
             await asyncio.to_thread(partial.mkdir, parents=True, mode=0o700)
             restored = await repository.restore(snapshot.id, partial, include, post)
             if include and restored.files == 0:
-                raise UsageError(
-                    f"the recovery point holds nothing at {', '.join(wish.include)}",
-                    f"type: drd points {wish.policy} --files",
-                )
-            beside = wish.target == BESIDE
+                return restored, []
             places = await asyncio.to_thread(_settle, partial, place, snapshot, beside, self._world.clock.now())
         except OSError as error:
             raise PermanentError(
                 f"could not write to {place}: {error.strerror}", "choose another place with --to"
             ) from error
         finally:
-            await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
+            await to_the_end(asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True))
         return restored, places
+
+
+def _listed(snapshots: Mapping[str, Snapshot], copy: Copy) -> Snapshot:
+    if copy.snapshot_id not in snapshots:
+        raise PermanentError(
+            f"store {copy.store} does not list snapshot {copy.snapshot_id[:8]} any more", "try another with --from"
+        )
+    return snapshots[copy.snapshot_id]
 
 
 def _demand_empty(target: Path) -> None:
@@ -239,9 +299,21 @@ def _place_of(target: str, part: str, parts: int, snapshot: Snapshot) -> Path:
 
 
 def _partial(place: Path, run: str) -> Path:
-    """Where a restore lands first: on the file system that it is meant for, which may be mounted at the place itself."""
-    name = f"{place.name}.{run[-6:].lower()}{SUFFIX}"
+    """Where a restore lands first: on the file system that is meant, which may be mounted at the place itself."""
+    name = _partial_name(place, run)
     return place / name if place.is_dir() and not any(place.iterdir()) else place.parent / name
+
+
+def _partial_name(place: Path, run: str) -> str:
+    return f"{place.name}.{run[-6:].lower()}{SUFFIX}"
+
+
+def _take_away(places: tuple[str, ...]) -> None:
+    for place in places:
+        if Path(place).is_dir() and not Path(place).is_symlink():
+            shutil.rmtree(place, ignore_errors=True)
+        else:
+            Path(place).unlink(missing_ok=True)
 
 
 def _inside(snapshot: Snapshot, path: str) -> str:
@@ -271,7 +343,7 @@ def _settle(partial: Path, place: Path, snapshot: Snapshot, beside: bool, now: d
         source = roots[0].parent
     if partial.parent == place:
         for child in list(source.iterdir()):
-            os.rename(child, place / child.name)
+            child.rename(place / child.name)
     else:
-        os.rename(source, place)
+        source.rename(place)
     return [str(place)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from drd.core.errors import PermanentError
+from drd.core.errors import PermanentError, RefusedByGuard
 from drd.core.events import RetentionHeld, SnapshotsForgotten, StorePruned
 from drd.core.retention import Candidate, Retention, decide
 from drd.core.tags import policy_tags
@@ -46,7 +46,7 @@ class Retain:
             return await self._judge(policy, store, repository, by_a_person=False)
 
     async def forget(self, policy: str, store: str, by: str, by_a_person: bool = False) -> tuple[str, ...]:
-        """Forget what may go and return the ids that are really gone. A guard that holds everything is journaled once."""
+        """Forget what may go and return the ids that are really gone; what holds everything back is journaled once."""
         repository = await self._stores.open(store)
         async with self._turns.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once):
             retention = await self._judge(policy, store, repository, by_a_person)
@@ -70,7 +70,10 @@ class Retain:
         return gone
 
     async def prune(self, store: str) -> None:
-        """Remove unreferenced data from a store, so much at a time."""
+        """Remove unreferenced data from a store, so much at a time. Raises `RefusedByGuard` while the store is held."""
+        record = (await self._catalogue.stores()).get(store)
+        if record is not None and record.hold is not None:
+            raise RefusedByGuard(f"nothing is pruned in store {store}: {record.hold}", f"type: drd release {store}")
         repository = await self._stores.open(store)
         async with self._turns.take(store, JobClass.PRUNE, self._stores.configured(store).limits.at_once):
             started = self._clock.monotonic()

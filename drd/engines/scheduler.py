@@ -10,14 +10,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
+from drd.core.errors import StateFull
 from drd.core.events import ClockStepped
 from drd.core.plan import History, Plan
-from drd.core.schedule import Due, Verdict, consider
+from drd.core.schedule import Verdict, consider
 from drd.engines.backup import Request, RunResult
 from drd.engines.dispatch import Dispatch
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration, Protected
-from drd.ports.host import Host
+from drd.ports.host import Host, Load
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.timer import Timer
 
@@ -26,8 +27,10 @@ STEP_SECONDS = 0.5
 """Wall and monotonic time may disagree by this much between two ticks before it counts as a step."""
 GUARD_WAIT_SECONDS = 30.0
 """How long a run that the machine is too busy for waits until the next look."""
+LOAD_LASTS_SECONDS = 5.0
+"""How long a measurement of the machine's load is believed."""
 GUARD_PATIENCE = timedelta(hours=1)
-"""A run is held back by a busy machine for at most this long, and never beyond its RPO."""
+"""A run is held back by a busy machine for at most this long, and never beyond half its RPO."""
 
 
 class Scheduler:
@@ -55,20 +58,22 @@ class Scheduler:
         self._histories: dict[str, History] = {}
         self._pending: dict[str, None] = {}
         self._woken = asyncio.Event()
-        self._late: dict[str, float] = {}
+        self._held_since: dict[str, float] = {}
+        self._load: tuple[float, Load] | None = None
+        self._steps: list[float] = []
+        """Steps of the clock that are not journaled yet."""
 
     async def load(self, dispatch: Dispatch) -> None:
-        """Take over the configuration in force: plans from it, histories from the catalogue; then look at everything."""
+        """Take over the configuration in force, with the catalogue's histories; then look at everything."""
         self._dispatch = dispatch
         configuration = self._configuration()
         records = await self._catalogue.policies()
-        pauses = {
-            pause.policy: pause.until for pause in await self._catalogue.pauses() if pause.what in ("backup", "all")
-        }
+        pauses = await self._pauses()
         running = {ticket.request.policy for ticket in dispatch.running()}
         now = self._clock.now()
         for gone in set(self._plans) - set(configuration.policies):
             del self._plans[gone], self._histories[gone]
+            self._held_since.pop(gone, None)
             self._timer.disarm(gone)
         for name, protected in configuration.policies.items():
             record = records.get(name)
@@ -78,6 +83,10 @@ class Scheduler:
                     History.of(record, is_running=name in running) if record is not None else History()
                 )
             self.pause(name, pauses.get(name))
+
+    async def take_pauses(self, policy: str) -> None:
+        """Take over what the journal says of a policy's pauses: the longest counts."""
+        self.pause(policy, (await self._pauses()).get(policy))
 
     def pause(self, policy: str, until: datetime | None) -> None:
         """Let nothing of a policy be due before `until`; None ends that."""
@@ -102,7 +111,7 @@ class Scheduler:
         history = self._histories.get(request.policy)
         if history is not None and history.running is not None:
             self._histories[request.policy] = history.finished(result.outcome, at)
-            self.wake(request.policy)
+        self.wake(request.policy)
 
     def verdict(self, policy: str) -> Verdict | None:
         """What a policy is due for or waits for now."""
@@ -110,7 +119,7 @@ class Scheduler:
         return consider(plan, self._histories[policy], self._clock.now()) if plan else None
 
     async def serve(self) -> None:
-        """Look and tick until cancelled."""
+        """Look and tick until cancelled. A full disk holds nothing up here: the tick tells people of it."""
         self._timer.start()
         wall, monotonic = self._clock.now(), self._clock.monotonic()
         try:
@@ -120,7 +129,8 @@ class Scheduler:
                 step = (now - wall).total_seconds() - (ticks - monotonic)
                 wall, monotonic = now, ticks
                 if abs(step) > STEP_SECONDS:
-                    await self._clock_stepped(step)
+                    self._clock_stepped(step)
+                await self._journal_steps()
                 await self._look_at_pending()
                 await self._on_tick()
         finally:
@@ -138,13 +148,21 @@ class Scheduler:
             waiting.cancel()
             ticking.cancel()
 
-    async def _clock_stepped(self, seconds: float) -> None:
+    def _clock_stepped(self, seconds: float) -> None:
         if seconds < 0:  # a step forward looks like a sleep of the machine, and there the time did pass
             step = timedelta(seconds=seconds)
             self._histories = {name: history.after_step(step) for name, history in self._histories.items()}
-        await self._journal.append(ClockStepped(seconds))
+        self._steps.append(seconds)
         for name in self._plans:
             self.wake(name)
+
+    async def _journal_steps(self) -> None:
+        while self._steps:
+            try:
+                await self._journal.append(ClockStepped(self._steps[0]))
+            except StateFull:  # kept until there is room
+                return
+            self._steps.pop(0)
 
     async def _look_at_pending(self) -> None:
         pending, self._pending = self._pending, {}
@@ -155,18 +173,21 @@ class Scheduler:
                 await asyncio.sleep(0)
 
     async def _look(self, policy: str) -> None:
-        assert self._dispatch is not None, "load() comes first"
+        dispatch = self._dispatch
+        if dispatch is None or policy not in self._configuration().policies:  # a reload is just taking effect
+            return
         now = self._clock.now()
         verdict = consider(self._plans[policy], self._histories[policy], now)
         if verdict.due is None:
+            self._held_since.pop(policy, None)
             self._rearm(policy, verdict.wake)
-        elif self._dispatch.is_quarantined(policy):
+        elif dispatch.is_quarantined(policy):
             self._timer.disarm(policy)
-        elif await self._is_too_busy(policy, verdict.due, now):
+        elif await self._is_too_busy(policy, now):
             self._rearm(policy, now + timedelta(seconds=GUARD_WAIT_SECONDS))
-        else:
-            self._late[policy] = (now - verdict.due.start_at).total_seconds()
-            self._dispatch.submit(Request(policy, verdict.due.mode, verdict.due.cause, verdict.due.slot))
+        elif policy in self._configuration().policies:
+            self._held_since.pop(policy, None)
+            dispatch.submit(Request(policy, verdict.due.mode, verdict.due.cause, verdict.due.slot))
 
     def _rearm(self, policy: str, wake: datetime | None) -> None:
         if wake is None:
@@ -174,18 +195,34 @@ class Scheduler:
         else:
             self._timer.arm(policy, wake, self.wake)
 
-    async def _is_too_busy(self, policy: str, due: Due, now: datetime) -> bool:
+    async def _is_too_busy(self, policy: str, now: datetime) -> bool:
         window = self._configuration().policies[policy].policy.backup.window
         if window.cpu is None and window.memory is None:
             return False
         rpo = self._plans[policy].rpo
-        newest = self._histories[policy].newest
-        if now - due.start_at > GUARD_PATIENCE or (rpo is not None and newest is not None and now - newest > rpo / 2):
+        newest = self._histories[policy].newest or self._plans[policy].created
+        held = self._clock.monotonic() - self._held_since.setdefault(policy, self._clock.monotonic())
+        if held >= GUARD_PATIENCE.total_seconds() or (rpo is not None and now - newest > rpo / 2):
             return False
-        load = await self._host.load()
+        load = await self._recent_load()
         is_busy = window.cpu is not None and load.processor_busy > window.cpu
         is_short = window.memory is not None and load.memory_free < window.memory
         return is_busy or is_short
+
+    async def _recent_load(self) -> Load:
+        """Measured once for all that fall due together: a measurement takes its time."""
+        if self._load is None or self._clock.monotonic() - self._load[0] > LOAD_LASTS_SECONDS:
+            load = await self._host.load()
+            self._load = (self._clock.monotonic(), load)
+        return self._load[1]
+
+    async def _pauses(self) -> dict[str, datetime]:
+        """Policy → the end of its longest pause of backups."""
+        longest: dict[str, datetime] = {}
+        for pause in await self._catalogue.pauses():
+            if pause.what in ("backup", "all"):
+                longest[pause.policy] = max(pause.until, longest.get(pause.policy, pause.until))
+        return longest
 
 
 def _plan(configuration: Configuration, protected: Protected, created: datetime) -> Plan:

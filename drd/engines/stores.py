@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from drd.core.errors import PermanentError, RepositoryMissing, StoreAway
+from drd.core.errors import PermanentError, RepositoryMissing, StateFull, StoreAway
 from drd.core.events import HoldPlaced, StoreCameBack, StoreCreated, StoreWentAway
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration
@@ -17,6 +18,12 @@ from drd.ports.world import World
 
 LOOK_LASTS_SECONDS = 600.0
 """How long a good look at a remote store is believed; a failure of the work itself ends it at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    look: Look
+    at: float
 
 
 class Stores:
@@ -41,8 +48,9 @@ class Stores:
         self._world = world
         self._identities: dict[str, str] = {}
         self._away: dict[str, str] = {}
-        self._looked: dict[str, float] = {}
-        self._looks: dict[str, Look] = {}
+        self._seen: dict[str, _Seen] = {}
+        self._doubted: set[str] = set()
+        self._looking: dict[str, asyncio.Lock] = {}
         self._making: dict[str, asyncio.Lock] = {}
 
     async def load(self) -> None:
@@ -60,50 +68,75 @@ class Stores:
             raise PermanentError(f"there is no store {name} in the configuration", f"add stores: {name}: to drd.yaml")
         return stores[name]
 
+    def is_configured(self, name: str) -> bool:
+        """Whether the configuration in force has this store."""
+        return name in self._configuration().stores
+
     def origin_of(self, name: str) -> str | None:
         """The store that this one is filled from, or None when sources are read straight into it."""
         return origin_of(self._configuration(), name)
 
     def look_of(self, name: str) -> Look | None:
         """The last look at a store."""
-        return self._looks.get(name)
+        seen = self._seen.get(name)
+        return seen.look if seen else None
 
     def why_away(self, name: str) -> str | None:
         """Why a store is away, or None when it is not."""
         return self._away.get(name)
 
-    async def open(self, name: str) -> Repository:
-        """A repository that is reachable and exists. Raises `StoreAway` or a `PermanentError`."""
+    async def open(self, name: str, may_make: bool = False) -> Repository:
+        """A repository that is reachable and exists. Raises `StoreAway` or a `PermanentError`.
+
+        With `may_make` it is made on first use. Whoever only reads must not: an empty repository at a mistyped place
+        looks like a store that never held anything.
+        """
         store = self.configured(name)
         await self.look(name)
         repository = await self._repositories.open(store)
         if name not in self._identities:
             async with self._making.setdefault(name, asyncio.Lock()):
                 if name not in self._identities:
-                    self._identities[name] = await self._find_or_make(store, repository)
+                    self._identities[name] = await self._find_or_make(store, repository, may_make)
         return repository
 
     async def look(self, name: str, afresh: bool = False) -> Look:
-        """Look at a store unless that was done a moment ago. Raises `StoreAway`, and journals going and coming back."""
-        seen = self._looked.get(name)
-        if not afresh and seen is not None and self._clock.monotonic() - seen < LOOK_LASTS_SECONDS:
-            return self._looks[name]
-        look = await self.configured(name).place.look(self._world)
-        self._looks[name] = look
-        if not look.reachable:
-            await self.went_away(name, look.message)
-            raise StoreAway(f"store {name} is away: {look.message}", look.hint)
-        self._looked[name] = self._clock.monotonic()
-        if self._away.pop(name, None) is not None:
-            await self._journal.append(StoreCameBack(name))
-        return look
+        """Look at a store unless that was done a moment ago. Raises `StoreAway`, and journals going and coming back.
+
+        Those who ask while somebody looks share that look: two hundred runs must not wait for two hundred time-outs.
+        """
+        asked = self._clock.monotonic()
+        async with self._looking.setdefault(name, asyncio.Lock()):
+            seen = self._seen.get(name)
+            if seen is None or not self._is_believed(name, seen, asked, afresh):
+                look = await self.configured(name).place.look(self._world)
+                seen = self._seen[name] = _Seen(look, self._clock.monotonic())
+                self._doubted.discard(name)
+                if look.reachable:
+                    await self._came_back(name)
+        if not seen.look.reachable:
+            await self.went_away(name, seen.look.message)
+            raise StoreAway(f"store {name} is away: {seen.look.message}", seen.look.hint)
+        return seen.look
 
     async def went_away(self, name: str, message: str) -> None:
         """Note that a store does not answer: journaled once, until it comes back."""
-        self._looked.pop(name, None)
+        self._doubted.add(name)
         if name not in self._away:
             self._away[name] = message
-            await self._journal.append(StoreWentAway(name, message))
+            try:
+                await self._journal.append(StoreWentAway(name, message))
+            except StateFull:
+                self._away.pop(name, None)
+                raise
+
+    async def is_away(self, name: str) -> bool:
+        """Look afresh: work that failed between two stores does not tell which of them was away."""
+        try:
+            await self.look(name, afresh=True)
+        except StoreAway:
+            return True
+        return False
 
     async def confirm_identity(self, name: str, repository: Repository) -> None:
         """Hold a store against what the journal knows of it: another or an emptied repository must not pass unseen."""
@@ -119,9 +152,23 @@ class Stores:
         """Take what a store holds now for what it shall hold: a person's word that the old repository is gone."""
         store = self.configured(name)
         await self.look(name, afresh=True)
-        self._identities.pop(name, None)
-        self._identities[name] = await self._find_or_make(store, await self._repositories.open(store))
-        return self._identities[name]
+        identity = await self._find_or_make(store, await self._repositories.open(store), may_make=True)
+        self._identities[name] = identity
+        return identity
+
+    def _is_believed(self, name: str, seen: _Seen, asked: float, afresh: bool) -> bool:
+        if name in self._doubted or afresh or not seen.look.reachable:
+            return seen.at > asked
+        return self._clock.monotonic() - seen.at < LOOK_LASTS_SECONDS
+
+    async def _came_back(self, name: str) -> None:
+        message = self._away.pop(name, None)
+        if message is not None:
+            try:
+                await self._journal.append(StoreCameBack(name))
+            except StateFull:
+                self._away[name] = message
+                raise
 
     async def _not_the_same(self, name: str, known: str | None, what: str) -> PermanentError:
         reason = f"store {name} held repository {(known or '')[:8]} and {what}"
@@ -132,11 +179,13 @@ class Stores:
             reason, f"mount or reconnect the right place; if the old one is gone for good, type: drd accept {name}"
         )
 
-    async def _find_or_make(self, store: ConfiguredStore, repository: Repository) -> str:
+    async def _find_or_make(self, store: ConfiguredStore, repository: Repository, may_make: bool) -> str:
         try:
             identity = await repository.identity()
             mirror_of = None
         except RepositoryMissing:
+            if not may_make:
+                raise
             identity, mirror_of = await self._make(store, repository)
         await self._journal.append(StoreCreated(store.name, identity, mirror_of))
         return identity
@@ -146,7 +195,7 @@ class Stores:
         if origin_name is None:
             return await repository.create(), None
         origin = self.configured(origin_name)
-        origin_repository = await self.open(origin_name)
+        origin_repository = await self.open(origin_name, may_make=True)
         if store.independent:
             return await repository.create(like=origin_repository), None
         await self._carrier.adopt(
@@ -159,7 +208,23 @@ class Stores:
 
 
 def origin_of(configuration: Configuration, name: str) -> str | None:
-    """The first store of the policies that list `name` further on; None when every one lists it first, or none does."""
+    """The first store of the policies that list `name` further on; None when every one lists it first, or none does.
+
+    Where policies name two stores in opposite orders, the one that stands first under `stores:` is nobody's mirror.
+    """
+    origin = _listed_behind(configuration, name)
+    above = origin
+    seen: set[str] = set()
+    while above is not None and above not in seen:
+        seen.add(above)
+        if above == name:
+            order = list(configuration.stores)
+            return None if name == min(seen, key=order.index) else origin
+        above = _listed_behind(configuration, above)
+    return origin
+
+
+def _listed_behind(configuration: Configuration, name: str) -> str | None:
     for protected in configuration.policies.values():
         to = protected.policy.backup.to
         if name in to[1:]:

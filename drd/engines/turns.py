@@ -1,7 +1,8 @@
 """Whose turn it is in a store: one queue a repository, ordered by class of work.
 
 restic lets any number of backups, copies and restores share a repository, while check, forget and prune need it alone.
-A more urgent class goes first; within a class, the first to come.
+A more urgent class goes first; within a class, the first to come. A restore waits for nobody but exclusive work that
+runs. Copies leave one place free where there are several: a slow off-site store must not keep backups from starting.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ class JobClass(IntEnum):
     WAL = 1
     BACKUP = 2
     COPY = 3
-    CHECK = 4
-    FORGET = 5
-    PRUNE = 6
+    LIST = 4
+    """Reading what the repository lists, or a few bytes: short, and never held up by the limit of jobs at once."""
+    CHECK = 5
+    FORGET = 6
+    PRUNE = 7
 
     @property
     def is_exclusive(self) -> bool:
@@ -45,6 +48,7 @@ class _Waiter:
 
 @dataclass(slots=True)
 class _Queue:
+    at_once: int = 1
     running: list[JobClass] = field(default_factory=list)
     waiting: list[_Waiter] = field(default_factory=list)
 
@@ -62,10 +66,11 @@ class Turns:
     async def take(self, store: str, job: JobClass, at_once: int) -> AsyncIterator[None]:
         """Wait for a turn in `store`, where at most `at_once` jobs may run together, and give it back at the end."""
         queue = self._queues.setdefault(store, _Queue())
+        queue.at_once = at_once
         self._order += 1
         waiter = _Waiter(job, self._clock.monotonic(), self._order, asyncio.get_running_loop().create_future())
         queue.waiting.append(waiter)
-        self._start_next(queue, at_once)
+        self._start_next(queue)
         try:
             await waiter.turn
         except asyncio.CancelledError:
@@ -73,13 +78,13 @@ class Turns:
                 queue.waiting.remove(waiter)
             if waiter.turn.done() and not waiter.turn.cancelled():  # the turn came in the same tick as the cancel
                 queue.running.remove(job)
-            self._start_next(queue, at_once)
+            self._start_next(queue)
             raise
         try:
             yield
         finally:
             queue.running.remove(job)
-            self._start_next(queue, at_once)
+            self._start_next(queue)
 
     @asynccontextmanager
     async def take_all(self, stores: dict[str, int], job: JobClass) -> AsyncIterator[None]:
@@ -94,24 +99,31 @@ class Turns:
         queue = self._queues.get(store)
         return tuple(queue.running) if queue else ()
 
-    def _start_next(self, queue: _Queue, at_once: int) -> None:
+    def _start_next(self, queue: _Queue) -> None:
+        """Start whoever may start, in order; nobody passes a job that waits for the repository alone."""
         now = self._clock.monotonic()
-        while queue.waiting:
-            first = min(queue.waiting, key=lambda each: self._rank(each, now))
-            if not _may_start(queue.running, first.job, at_once):
+        for waiter in sorted(queue.waiting, key=lambda each: self._rank(each, now)):
+            if waiter.turn.cancelled():
+                queue.waiting.remove(waiter)
+            elif _may_start(queue.running, waiter.job, queue.at_once):
+                queue.waiting.remove(waiter)
+                queue.running.append(waiter.job)
+                waiter.turn.set_result(None)
+            elif waiter.job.is_exclusive:
                 return
-            queue.waiting.remove(first)
-            if first.turn.cancelled():
-                continue
-            queue.running.append(first.job)
-            first.turn.set_result(None)
 
-    def _rank(self, waiter: _Waiter, now: float) -> tuple[bool, int, int]:
+    def _rank(self, waiter: _Waiter, now: float) -> tuple[bool, bool, int, int]:
         is_patient = now - waiter.arrived < self._patience
-        return is_patient, waiter.job if is_patient else 0, waiter.order
+        return waiter.job is not JobClass.RESTORE, is_patient, waiter.job if is_patient else 0, waiter.order
 
 
 def _may_start(running: list[JobClass], job: JobClass, at_once: int) -> bool:
     if job.is_exclusive:
         return not running
-    return len(running) < at_once and not any(other.is_exclusive for other in running)
+    if any(other.is_exclusive for other in running):
+        return False
+    if job in (JobClass.RESTORE, JobClass.LIST):
+        return True
+    if job is JobClass.COPY and running.count(JobClass.COPY) >= max(1, at_once - 1):
+        return False
+    return sum(other not in (JobClass.RESTORE, JobClass.LIST) for other in running) < at_once

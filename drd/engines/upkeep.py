@@ -6,11 +6,13 @@ One loop a store, one job at a time. Each job waits for its turn in the reposito
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from drd.core.catalogue import StoreRecord
-from drd.core.errors import DrdError, StoreAway
-from drd.core.events import JobFailed
+from drd.core.errors import DrdError, PermanentError, StateFull, StoreAway
+from drd.core.events import Event, JobFailed, SnapshotCreated
+from drd.core.policy import Outcome
 from drd.engines.copy import Copy
 from drd.engines.proof import Proof
 from drd.engines.reconcile import Reconcile
@@ -26,6 +28,8 @@ FORGET_EVERY = timedelta(days=1)
 PRUNE_EVERY = timedelta(days=7)
 LOOK_SECONDS = 30.0
 """How often the loop asks what is due, and how long a store that is away is left alone."""
+AGAIN_AFTER = timedelta(minutes=15)
+"""How long work that failed for another reason is left alone: a person has to change something, or a lock has to go."""
 
 
 class Upkeep:
@@ -56,43 +60,65 @@ class Upkeep:
         self._retained: dict[tuple[str, str], datetime] = {}
         self._removed: set[str] = set()
         self._told: dict[tuple[str, str], str] = {}
+        self._failed: dict[tuple[str, str], float] = {}
+        journal.observe(self._notice)
 
     async def serve(self, store: str) -> None:
         """Look after one store until cancelled."""
         while True:
-            record = (await self._catalogue.stores()).get(store)
-            if record is not None and record.repository_id is not None:
-                await self._look_after(store, record)
+            with suppress(StateFull):  # nothing can be put on record now; the daemon's tick tells people
+                record = (await self._catalogue.stores()).get(store)
+                if record is not None and record.repository_id is not None:
+                    await self._look_after(store, record)
             await self._clock.sleep(LOOK_SECONDS)
+
+    def _notice(self, event: Event) -> None:
+        """A snapshot that is not good is marked soon: until then the store by itself calls it good."""
+        if isinstance(event.body, SnapshotCreated) and event.body.outcome is not Outcome.SUCCEEDED:
+            self._reconciled.discard(event.body.store)
 
     async def _look_after(self, store: str, record: StoreRecord) -> None:
         now = self._clock.now()
         is_behind = store not in self._reconciled or _is_due(record.last_reconciled, RECONCILE_EVERY, now)
         if is_behind and not await self._try(store, "reconcile", self._do_reconcile):
             return
+        if self._reconcile.has_unmarked(store):
+            await self._try(store, "mark", self._reconcile.mark)
         if _is_due(record.last_checked, CHECK_EVERY, now) and not await self._try(store, "check", self._do_check):
             return
         await self._try(store, "forget", self._do_forget)
-        if store in self._removed and _is_due(record.last_pruned, PRUNE_EVERY, now):
+        if store in self._removed and record.hold is None and _is_due(record.last_pruned, PRUNE_EVERY, now):
             await self._try(store, "prune", self._do_prune)
 
     async def _try(self, store: str, job: str, do: Callable[[str], Awaitable[None]]) -> bool:
+        """Do a job unless it failed a moment ago; False when it was not done."""
+        failed = self._failed.get((store, job))
+        if failed is not None and self._clock.monotonic() - failed < AGAIN_AFTER.total_seconds():
+            return False
         try:
             await do(store)
+        except StateFull:
+            raise
         except StoreAway as error:
             await self._stores.went_away(store, error.message)
             return False
         except DrdError as error:
+            self._failed[store, job] = self._clock.monotonic()
             if self._told.get((store, job)) != error.message:
                 self._told[store, job] = error.message
                 await self._journal.append(JobFailed(store, job, error.message, error.hint))
             return False
         self._told.pop((store, job), None)
+        self._failed.pop((store, job), None)
         return True
 
     async def _do_reconcile(self, store: str) -> None:
-        found, missing = await self._reconcile.reconcile(store)
         self._reconciled.add(store)
+        try:
+            found, missing = await self._reconcile.reconcile(store)
+        except BaseException:
+            self._reconciled.discard(store)
+            raise
         if found or missing:
             for name in self._configuration().stores:
                 self._copy.want(name)
@@ -101,13 +127,20 @@ class Upkeep:
         await self._proof.check(store)
 
     async def _do_forget(self, store: str) -> None:
+        """Apply retention to each policy once a day; one that cannot be served does not hold the others up."""
+        refused: DrdError | None = None
         for name, protected in self._configuration().policies.items():
             last = self._retained.get((name, store))
             if store in protected.policy.backup.to and _is_due(last, FORGET_EVERY, self._clock.now()):
                 points = await self._catalogue.points(name)
-                if points and await self._retain.forget(name, store, "schedule"):
-                    self._removed.add(store)
+                try:
+                    if points and await self._retain.forget(name, store, "schedule"):
+                        self._removed.add(store)
+                except PermanentError as error:
+                    refused = error
                 self._retained[name, store] = self._clock.now()
+        if refused is not None:
+            raise refused
 
     async def _do_prune(self, store: str) -> None:
         await self._retain.prune(store)

@@ -1,0 +1,61 @@
+"""Carries what lies in one place in memory to another, as files are carried: whole or not at all."""
+
+from collections.abc import Callable
+
+from drd.core.errors import PermanentError, StoreAway
+from drd.ports.clock import Clock
+from drd.ports.repository import OnProgress, Progress
+from drd.ports.store import Carried, Shelf
+from tests.fakes.repository import FakePlace
+
+
+class FakeCarrier:
+    """`refused` names snapshots whose files are damaged: one of them withholds every snapshot not yet there."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.places: dict[str, FakePlace] = {}
+        self.refused: set[str] = set()
+        self.seconds = 0.0
+        self.rounds = 0
+        self.before: Callable[[], None] = lambda: None
+        self._clock = clock
+
+    async def carry(self, origin: Shelf, target: Shelf, upload: int | None, on_progress: OnProgress) -> Carried:
+        source, sink = self._place(origin), self._place(target)
+        if sink.identity != source.identity:
+            raise PermanentError(f"{sink.name} holds another repository than {source.name}", "drd accept")
+        self.rounds += 1
+        self.before()
+        listed = dict(source.snapshots)
+        source.shared += 1
+        try:
+            await self._clock.sleep(self.seconds)
+        finally:
+            source.shared -= 1
+        self._place(origin), self._place(target)
+        missing = [each for each in listed if each not in sink.snapshots]
+        damaged = tuple(each for each in missing if each in self.refused)
+        if not damaged:
+            for each in missing:
+                sink.plant(listed[each], source.trees[each])
+        on_progress(Progress(phase="carrying"))
+        whole = tuple(each for each in listed if each in sink.snapshots)
+        message = "a file does not match its name" if damaged else ""
+        count = 0 if damaged else len(missing)
+        return Carried(not damaged, count, count * 100, self.seconds, whole, damaged, message)
+
+    async def key_files(self, shelf: Shelf) -> tuple[str, ...]:
+        return tuple(f"key-{number}" for number, _ in enumerate(self._place(shelf).passwords))
+
+    async def adopt(self, origin: Shelf, target: Shelf, origin_password: bytes, target_password: bytes) -> None:
+        source, sink = self._place(origin), self._place(target)
+        if sink.identity not in (None, source.identity):
+            raise PermanentError(f"{sink.name} holds another repository", "drd accept")
+        sink.identity, sink.chunker = source.identity, source.chunker
+        sink.passwords.add(target_password)
+
+    def _place(self, shelf: Shelf) -> FakePlace:
+        place = self.places[shelf.settings["place"]]
+        if place.away:
+            raise StoreAway(f"{place.name} does not answer: {place.away}", "")
+        return place

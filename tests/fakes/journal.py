@@ -1,0 +1,185 @@
+"""A journal and catalogue in memory, folded by the very functions that the real one uses."""
+
+import asyncio
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Any, TypeVar
+
+from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RunRecord, StoreRecord
+from drd.core.encoding import encode, moment, read_fact, restore
+from drd.core.errors import StateFull
+from drd.core.events import Body, Event
+from drd.core.policy import Outcome
+from drd.core.projections import MemoryShelf, fold
+from drd.ports.clock import Clock
+from drd.ports.journal import Head, Observer
+
+SomeBody = TypeVar("SomeBody", bound=Body)
+
+
+@dataclass
+class MemoryShelves:
+    policies: MemoryShelf[Any] = field(default_factory=MemoryShelf)
+    runs: MemoryShelf[Any] = field(default_factory=MemoryShelf)
+    open_runs: MemoryShelf[Any] = field(default_factory=MemoryShelf)
+    points: MemoryShelf[Any] = field(default_factory=MemoryShelf)
+    places: MemoryShelf[Any] = field(default_factory=MemoryShelf)
+    stores: MemoryShelf[Any] = field(default_factory=MemoryShelf)
+    pauses: MemoryShelf[Any] = field(default_factory=MemoryShelf)
+
+
+class FakeJournal:
+    """Journal and Catalogue. While `is_full`, nothing can be written; `marks` counts the signs of life."""
+
+    def __init__(self, clock: Clock, daemon: str = "01DAEMON") -> None:
+        self.daemon = daemon
+        self.events: list[Event] = []
+        self.is_full = False
+        self.marks = 0
+        self._clock = clock
+        self._shelves = MemoryShelves()
+        self._observers: list[Observer] = []
+
+    # --- Journal ---
+
+    async def append(self, *bodies: Body, run: str | None = None) -> tuple[Event, ...]:
+        await asyncio.sleep(0)
+        self._demand_room()
+        written = tuple(self._write(body, run) for body in bodies)
+        for event in written:
+            for observer in tuple(self._observers):
+                asyncio.get_running_loop().call_soon(observer, event)
+        await asyncio.sleep(0)
+        return written
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        self._observers.append(observer)
+        return lambda: self._observers.remove(observer)
+
+    async def head(self) -> Head:
+        last = self.events[-1] if self.events else None
+        return Head(last.sequence if last else 0, last.head if last else "", "journal")
+
+    # --- what the daemon's tick does ---
+
+    async def mark(self) -> None:
+        self._demand_room()
+        self.marks += 1
+
+    async def tend_ballast(self) -> bool:
+        self._demand_room()
+        return False
+
+    async def seal_if_due(self) -> str | None:
+        return None
+
+    # --- Catalogue ---
+
+    async def policies(self) -> dict[str, PolicyRecord]:
+        await asyncio.sleep(0)
+        rows = sorted(self._shelves.policies.rows.items())
+        return {str(key[0]): _policy(str(key[0]), row) for key, row in rows if row["protected"]}
+
+    async def policy(self, name: str) -> PolicyRecord | None:
+        return (await self.policies()).get(name)
+
+    async def holdings(self, store: str) -> dict[str, str]:
+        await asyncio.sleep(0)
+        return {str(key[1]): row["policy"] for key, row in self._shelves.places.rows.items() if key[0] == store}
+
+    async def stores(self) -> dict[str, StoreRecord]:
+        await asyncio.sleep(0)
+        return {str(key[0]): _store(str(key[0]), row) for key, row in sorted(self._shelves.stores.rows.items())}
+
+    async def points(self, policy: str) -> tuple[RecoveryPoint, ...]:
+        await asyncio.sleep(0)
+        found = [
+            restore(RecoveryPoint, {"policy": key[0], "run": key[1], **deepcopy(row)})
+            for key, row in self._shelves.points.rows.items()
+            if key[0] == policy
+        ]
+        return tuple(sorted(found, key=lambda point: (point.moment, point.run)))
+
+    async def newest_points(self) -> dict[tuple[str, str], RecoveryPoint]:
+        newest: dict[tuple[str, str], RecoveryPoint] = {}
+        for policy in sorted({str(key[0]) for key in self._shelves.points.rows}):
+            for point in await self.points(policy):
+                if point.is_good:
+                    newest.update({(policy, store): point for store in point.stores})
+        return newest
+
+    async def uncopied(self, policy: str, store: str) -> tuple[RecoveryPoint, ...]:
+        useful = (Outcome.SUCCEEDED, Outcome.INCOMPLETE)
+        return tuple(
+            point
+            for point in await self.points(policy)
+            if point.outcome in useful and point.stores and point.copy_in(store) is None
+        )
+
+    async def unfinished(self) -> tuple[RunRecord, ...]:
+        await asyncio.sleep(0)
+        return tuple(_run(row) for row in sorted(self._shelves.open_runs.rows.values(), key=lambda r: r["sequence"]))
+
+    async def runs(self, policy: str | None = None, newest: int = 20) -> tuple[RunRecord, ...]:
+        await asyncio.sleep(0)
+        rows = [row for key, row in self._shelves.runs.rows.items() if policy in (None, key[0])]
+        return tuple(_run(row) for row in sorted(rows, key=lambda row: -row["sequence"])[:newest])
+
+    async def pauses(self) -> tuple[Pause, ...]:
+        await asyncio.sleep(0)
+        rows = sorted(self._shelves.pauses.rows.items())
+        return tuple(restore(Pause, {"policy": key[0], "what": key[1], **row}) for key, row in rows)
+
+    # --- for tests ---
+
+    def of(self, kind: type[SomeBody]) -> list[SomeBody]:
+        """All facts of one kind, in order."""
+        return [event.body for event in self.events if isinstance(event.body, kind)]
+
+    def _write(self, body: Body, run: str | None) -> Event:
+        last = self.events[-1].head if self.events else ""
+        event = Event(
+            self.daemon,
+            len(self.events) + 1,
+            self._clock.now(),
+            self._clock.boot_id,
+            round(self._clock.monotonic() * 1e9),
+            run,
+            0,
+            body,
+        )
+        data = encode(event)
+        event = replace(event, head=sha256(last.encode() + data).hexdigest())
+        self.events.append(event)
+        fold(self._shelves, read_fact(data))
+        return event
+
+    def _demand_room(self) -> None:
+        if self.is_full:
+            raise StateFull("the disk of the state folder is full", "free some space below /var/lib/drd")
+
+
+def _policy(name: str, row: dict[str, Any]) -> PolicyRecord:
+    row = deepcopy(row)
+    row.pop("protected")
+    last = row.pop("last_run")
+    record = restore(PolicyRecord, {"policy": name, "last_run": None, **row})
+    return replace(record, last_run=_run(last) if last else None)
+
+
+def _run(row: dict[str, Any]) -> RunRecord:
+    return restore(RunRecord, {key: value for key, value in row.items() if key not in ("sequence", "slot")})
+
+
+def _store(name: str, row: dict[str, Any]) -> StoreRecord:
+    moments = {key: moment(row[key]) if row[key] else None for key in ("away_since", "last_checked", "last_pruned")}
+    return StoreRecord(
+        store=name,
+        repository_id=row["repository_id"],
+        check_sound=None if row["last_checked"] is None else not row["unsound"],
+        last_reconciled=moment(row["last_reconciled"]) if row["last_reconciled"] else None,
+        hold=row["hold"],
+        **moments,
+    )

@@ -1,0 +1,31 @@
+"""A source whose folder lies in memory."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+from drd.ports.repository import FilesToSave, StreamToSave
+from drd.ports.source import Prepared, Source
+from drd.ports.world import World
+
+
+class FakeSource(Source):
+    """Files below `path`, or what `program` prints; `refusal` is raised when somebody opens it."""
+
+    kind: ClassVar[str] = "fake"
+    path: str = "/srv"
+    program: str = ""
+    refusal: Any = None
+
+    def summary(self) -> str:
+        return f"the made-up folder {self.path}"
+
+    @asynccontextmanager
+    async def opened(self, world: World) -> AsyncIterator[Prepared]:
+        if self.refusal is not None:
+            raise self.refusal
+        if self.program:
+            yield Prepared(StreamToSave((self.program,), "dump", {}))
+        else:
+            yield Prepared(FilesToSave((Path(self.path),)))
