@@ -8,6 +8,7 @@ engines see. A change of meaning in here is a new `VERSION`: the projections are
 from __future__ import annotations
 
 from collections.abc import Callable
+from sys import intern
 from typing import Any, Generic, Protocol, TypedDict, TypeVar
 
 from drd.core.encoding import Fact
@@ -414,7 +415,14 @@ def _new_run(fact: Fact, policy: str, mode: str, cause: str, slot: int) -> RunRo
 
 
 def _new_point(mode: str, moment: str, outcome: str) -> PointRow:
-    return {"mode": mode, "moment": moment, "outcome": outcome, "total_bytes": 0, "total_files": 0, "copies": []}
+    return {
+        "mode": intern(mode),
+        "moment": moment,
+        "outcome": intern(outcome),
+        "total_bytes": 0,
+        "total_files": 0,
+        "copies": [],
+    }
 
 
 def _store(shelves: Shelves, name: str) -> StoreRow:
@@ -433,15 +441,15 @@ def _place(shelves: Shelves, key: tuple[str, str], point: PointRow, body: dict[s
     store, snapshot_id = body["store"], body["snapshot_id"]
     if all(copy["store"] != store or copy["snapshot_id"] != snapshot_id for copy in point["copies"]):
         copy: CopyRow = {
-            "store": store,
-            "part": body["part"],
+            "store": intern(store),
+            "part": intern(body["part"]),
             "snapshot_id": snapshot_id,
             "standing": "claimed",
             "proven_at": None,
         }
         point["copies"].append(copy)
     shelves.points.put(key, point)
-    shelves.places.put((store, snapshot_id), {"policy": key[0], "run": key[1]})
+    shelves.places.put((intern(store), snapshot_id), {"policy": key[0], "run": key[1]})
     if shelves.stores.get((store,)) is None:
         shelves.stores.put((store,), _store(shelves, store))
 

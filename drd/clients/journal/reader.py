@@ -19,6 +19,7 @@ from drd.clients.journal.schema import (
     connect_readonly,
     read_mark,
     refuse_newer,
+    stored_daemon_id,
     stored_format,
     transaction,
 )
@@ -117,7 +118,7 @@ class Reader:
                 f"there is no journal in {self._state}", "start the daemon with `drd run`, which makes it"
             )
         with translated(self.database):
-            self.daemon = (self._state / "daemon-id").read_text("ascii").strip()
+            self.daemon = stored_daemon_id(self._state) or ""
         self._connection = connect_readonly(self.database)
         try:
             with translated(self.database):
@@ -172,6 +173,7 @@ class Reader:
         shelves = SqlShelves(memory)
         with transaction(memory):
             create_projections(memory)
+            shelves.begin_empty()
             shelves.save(START)
         fold_stored(memory, shelves, self._stored(), self._layout.upcasters)
         return memory

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
 from drd.clients.journal.chain import START, Link, StoredEvent
@@ -18,8 +19,8 @@ from drd.core.encoding import read_fact
 from drd.core.projections import fold
 from drd.core.upcast import Upcasters
 
-_EVENTS_AT_ONCE = 20_000
-_ROWS_IN_MEMORY = 150_000
+_EVENTS_AT_ONCE = 25_000
+_ROWS_IN_MEMORY = 300_000
 
 
 def last_link(connection: sqlite3.Connection) -> Link:
@@ -44,7 +45,7 @@ def bring_up_to_date(
     if known is None:
         with transaction(connection):
             create_projections(connection)
-            shelves.forget()
+            shelves.begin_empty()
             shelves.save(START)
         known = START
     if known.sequence < last.sequence:
@@ -72,6 +73,7 @@ def _in_a_hurry(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute(f"PRAGMA cache_size = {cache_size}")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA shrink_memory")
+        _give_memory_back()
 
 
 def fold_stored(
@@ -79,19 +81,30 @@ def fold_stored(
 ) -> None:
     """Fold stored events in order.
 
-    Most rows change again soon, so they are written when the memory set aside for them is used up, and at the end. Broken
-    off, it goes on at the next start from where they were written last.
+    Runs that are over are not looked at again and are written now and then. The other rows change often, so they are
+    written at the end, or when there are very many. Broken off, it goes on at the next start from where they were
+    written last; runs that were written already are then written once more.
     """
-    batch = list(islice(stored, _EVENTS_AT_ONCE))
-    while batch:
+    link: Link | None = None
+    for sequence, data, head in stored:
+        fold(shelves, read_fact(data, upcasters))
+        if sequence % _EVENTS_AT_ONCE == 0:
+            with transaction(connection):
+                if shelves.rows_in_memory > _ROWS_IN_MEMORY:
+                    shelves.save(Link(sequence, head))
+                else:
+                    shelves.runs.save()
+        link = Link(sequence, head)
+    if link is not None:
         with transaction(connection):
-            while batch and shelves.rows_in_memory < _ROWS_IN_MEMORY:
-                for _, data, _ in batch:
-                    fold(shelves, read_fact(data, upcasters))
-                shelves.spill()
-                link = Link(batch[-1][0], batch[-1][2])
-                batch = list(islice(stored, _EVENTS_AT_ONCE))
             shelves.save(link)
+
+
+def _give_memory_back() -> None:
+    """Have the C library return what it holds for later: after a rebuild of a large journal that is most of it."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; other libraries do without
+    if trim is not None:
+        trim(0)
 
 
 def _stored(connection: sqlite3.Connection, state: Path, after: int) -> Iterator[StoredEvent]:

@@ -20,6 +20,9 @@ from drd.core.upcast import UPCASTERS, Upcasters
 CURRENT = "journal.db"
 """Name of the file that is written to, in the state folder."""
 
+DAEMON_ID = "daemon-id"
+"""Name of the file with the id of the daemon that owns the state folder."""
+
 APPLICATION_ID = 0x64726464
 """Tells `file` and us that a SQLite file is drd's ("drdd")."""
 
@@ -166,6 +169,14 @@ def write_mark(connection: sqlite3.Connection, mark: Mark) -> None:
     connection.execute(
         "INSERT OR REPLACE INTO mark VALUES (1, ?, ?, ?)", (moment_text(mark.at), mark.monotonic, mark.boot)
     )
+
+
+def stored_daemon_id(state: Path) -> str | None:
+    """The id of the daemon that owns this state folder, if one ever did."""
+    try:
+        return (state / DAEMON_ID).read_text("ascii").strip() or None
+    except FileNotFoundError:
+        return None
 
 
 def copy_name(format_number: int) -> str:

@@ -59,14 +59,16 @@ def sealed_segments(state: Path, before: int | None = None) -> list[Segment]:
     )
 
 
-def rows(connection: sqlite3.Connection, after: int = 0, until: int | None = None) -> Iterator[StoredEvent]:
-    """The stored events of one file after a sequence number, in order, a bounded number in memory."""
-    cursor = connection.execute(
-        "SELECT sequence, bytes, head FROM events WHERE sequence > ? AND sequence <= ? ORDER BY sequence",
-        (after, until if until is not None else 2**62),
-    )
-    while chunk := cursor.fetchmany(_ROWS_AT_ONCE):
+def rows(connection: sqlite3.Connection, after: int = 0) -> Iterator[StoredEvent]:
+    """The stored events of one file after a sequence number, in order, a bounded number in memory.
+
+    Each look is a statement of its own: an open one would keep the log from being emptied while a writer goes on.
+    """
+    while chunk := connection.execute(
+        "SELECT sequence, bytes, head FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?", (after, _ROWS_AT_ONCE)
+    ).fetchall():
         yield from chunk
+        after = chunk[-1][0]
 
 
 def sealed_rows(state: Path, after: int, before: int) -> Iterator[StoredEvent]:

@@ -74,6 +74,8 @@ class SqlShelf(Generic[Row]):
         """Keys that were put or dropped since the last `save`."""
         self._connection = connection
         self._rows: dict[Key, Row | None] = {}
+        self._is_empty = False
+        """Whether the table is known to hold nothing, so that only memory has to be asked."""
         where = " AND ".join(f"{key} = ?" for key in table.keys)
         self._fields = ", ".join(table.fields)
         self._rest = itemgetter(*(column for column in table.columns if column not in table.keys))
@@ -90,6 +92,8 @@ class SqlShelf(Generic[Row]):
         try:
             return self._rows[key]
         except KeyError:
+            if self._is_empty:
+                return None
             found = self._connection.execute(self._get, key).fetchone()
             row = self._rows[key] = self._row(found) if found else None
             return row
@@ -101,18 +105,31 @@ class SqlShelf(Generic[Row]):
 
     def drop(self, key: Key) -> None:
         """Remove, if it is there."""
-        self._rows[key] = None
-        self._changed.add(key)
+        if self._is_empty:
+            self._rows.pop(key, None)
+            self._changed.discard(key)
+        else:
+            self._rows[key] = None
+            self._changed.add(key)
+
+    def begin_empty(self) -> None:
+        """The table was just made: it holds nothing until the next `save`."""
+        self.forget()
+        self._is_empty = True
 
     def save(self) -> set[Key]:
         """Write what changed, inside the caller's transaction, and tell the keys."""
         changed, self._changed = self._changed, set()
         if changed:
+            self._is_empty = False
             rows, in_order = self._rows, sorted(changed)  # in the order of the tree: its pages are then touched once
             self._connection.executemany(
                 self._upsert, [self._values(key, row) for key in in_order if (row := rows[key]) is not None]
             )
-            self._connection.executemany(self._delete, [key for key in in_order if rows[key] is None])
+            gone = [key for key in in_order if rows[key] is None]
+            self._connection.executemany(self._delete, gone)
+            for key in gone:
+                del rows[key]
         if not self.table.is_small:
             self._rows.clear()
         return changed
@@ -121,6 +138,7 @@ class SqlShelf(Generic[Row]):
         """Take back what was not saved."""
         self._rows.clear()
         self._changed = set()
+        self._is_empty = False
 
     def select(self, clause: str = "", parameters: Iterable[Any] = ()) -> list[tuple[Key, Row]]:
         """Saved rows with their keys, for a WHERE or ORDER BY clause."""
@@ -175,9 +193,10 @@ class SqlShelves:
         )
         return changed
 
-    def spill(self) -> None:
-        """Write the runs, inside the caller's transaction: there are many, and what is over is not looked at again."""
-        self.runs.save()
+    def begin_empty(self) -> None:
+        """The tables were just made: they hold nothing."""
+        for shelf in self._all:
+            shelf.begin_empty()
 
     @property
     def rows_in_memory(self) -> int:

@@ -15,6 +15,7 @@ from drd.clients.journal.chain import START, Link, next_head
 from drd.clients.journal.rebuilding import bring_up_to_date, last_link
 from drd.clients.journal.schema import (
     CURRENT,
+    DAEMON_ID,
     Layout,
     Mark,
     connect,
@@ -22,6 +23,7 @@ from drd.clients.journal.schema import (
     create_tables,
     migrate,
     read_mark,
+    stored_daemon_id,
     sync_folder,
     transaction,
     write_mark,
@@ -257,12 +259,11 @@ class Writer:
 
 def daemon_id(state: Path, clock: Clock) -> str:
     """The id of the daemon that owns this state folder, from `<state>/daemon-id`; made when it is not there."""
-    path = state / "daemon-id"
-    try:
-        return path.read_text("ascii").strip()
-    except FileNotFoundError:
-        pass
+    known = stored_daemon_id(state)
+    if known is not None:
+        return known
     made = ulid(clock.now(), secrets.token_bytes(RANDOM_BYTES))
+    path = state / DAEMON_ID
     partial = path.with_suffix(".part")
     partial.write_text(f"{made}\n", "ascii")
     with partial.open("rb") as file:
