@@ -1,6 +1,7 @@
 """Every kind of store over a real server or folder."""
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -17,7 +18,7 @@ from drd.stores.s3 import S3Store
 from drd.stores.sftp import SftpStore
 from tests.conftest import _parts_folder
 from tests.servers import RcloneRest, RcloneS3
-from tests.stores.places import GivenSecrets, Restic, ResticOn, StorePlace, WallClock
+from tests.stores.places import GivenSecrets, Mirroring, Restic, ResticOn, StorePlace, WallClock
 from tests.stores.sshd import Sshd
 
 
@@ -37,14 +38,48 @@ def world(runner: ChildRunner, secrets: GivenSecrets) -> World:
 
 
 @pytest.fixture
-def carrier(runner: ChildRunner, restic_binary: Path, tmp_path: Path) -> ProcessCarrier:
-    return ProcessCarrier(runner, restic_binary, tmp_path / "scratch")
+def scratch(tmp_path: Path) -> Path:
+    """Where the carrier puts what must not stay."""
+    return tmp_path / "scratch"
 
 
 @pytest.fixture
-def first(world: World, tmp_path: Path) -> LocalStore:
-    """The store that mirrors are made of."""
+def carrier(runner: ChildRunner, newest_restic: Path, scratch: Path) -> ProcessCarrier:
+    return ProcessCarrier(runner, newest_restic, scratch)
+
+
+@pytest.fixture(scope="session")
+def repository_with_one_snapshot(newest_restic: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository and the tree it was made from, made once: restic takes a second to make a key."""
+    folder = tmp_path_factory.mktemp("template")
+    tree = folder / "tree"
+    tree.mkdir()
+    for number in range(20):
+        (tree / f"{number}.bin").write_bytes(bytes([number]) * 50_000 + number.to_bytes(8, "big") * 1000)
+    environment = {"RESTIC_PASSWORD": "first password", "HOME": str(folder), "RESTIC_CACHE_DIR": str(folder / "cache")}
+    for arguments in (["init"], ["backup", "."]):
+        command = [newest_restic, "--repo", folder / "first", *arguments]
+        subprocess.run(command, env=environment, cwd=tree, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def tree(repository_with_one_snapshot: Path, tmp_path: Path) -> Path:
+    """What the first store holds a snapshot of."""
+    return shutil.copytree(repository_with_one_snapshot / "tree", tmp_path / "tree")
+
+
+@pytest.fixture
+def first(repository_with_one_snapshot: Path, tmp_path: Path) -> LocalStore:
+    """The store that mirrors are made of: it holds one snapshot, and its password is `first password`."""
+    shutil.copytree(repository_with_one_snapshot / "first", tmp_path / "first")
     return LocalStore(path=tmp_path / "first")
+
+
+@pytest.fixture
+def mirroring(carrier: ProcessCarrier, first: LocalStore, world: World) -> Mirroring:
+    """Makes and fills mirrors of the first store."""
+    return Mirroring(carrier, first, world)
 
 
 @pytest.fixture
@@ -131,21 +166,11 @@ def place(request: pytest.FixtureRequest) -> StorePlace:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """A little to back up."""
-    folder = tmp_path / "tree"
-    folder.mkdir()
-    for number in range(20):
-        (folder / f"{number}.bin").write_bytes(bytes([number]) * 50_000 + number.to_bytes(8, "big") * 1000)
-    return folder
-
-
-@pytest.fixture
-def restic_on(world: World, restic_binary: Path, tmp_path: Path) -> ResticOn:
+def restic_on(world: World, newest_restic: Path, tmp_path: Path) -> ResticOn:
     """Makes a Restic for a store and a password."""
 
-    async def make(store: Store, password: str, program: Path = restic_binary) -> Restic:
-        cache = tmp_path / f"cache-{store.kind}-{password}"
+    async def make(store: Store, password: str, program: Path = newest_restic) -> Restic:
+        cache = tmp_path / f"cache-{store.kind}-{password}-{program.parent.name}"
         cache.mkdir(exist_ok=True)
         return Restic(program, world.runner, await store.location(world), password, cache)
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from drd.core.secrets import SecretReference
+from drd.ports.repository import OnProgress
 from drd.ports.runner import Command, Ended, Runner
-from drd.ports.store import Location, Store
+from drd.ports.store import Carried, Carrier, Location, Shelf, Store
 from drd.ports.world import World
 
 RESTIC_SECONDS = 90
@@ -99,6 +100,31 @@ class Restic:
         shutil.rmtree(into, ignore_errors=True)
         await self.run("restore", snapshot, "--target", str(into))
         return content_of(into)
+
+
+@dataclass
+class Mirroring:
+    """Makes and fills mirrors of the first store."""
+
+    carrier: Carrier
+    first: Store
+    world: World
+
+    async def adopt(self, mirror: Store, first_password: str = "first password") -> None:
+        origin, target = await self._ends(mirror)
+        await self.carrier.adopt(origin, target, first_password.encode(), b"mirror password")
+
+    async def carry(
+        self, mirror: Store, upload: int | None = None, on_progress: OnProgress = lambda progress: None
+    ) -> Carried:
+        origin, target = await self._ends(mirror)
+        return await self.carrier.carry(origin, target, upload, on_progress)
+
+    async def keys(self, store: Store) -> tuple[str, ...]:
+        return await self.carrier.key_files(await store.shelf(self.world))
+
+    async def _ends(self, mirror: Store) -> tuple[Shelf, Shelf]:
+        return await self.first.shelf(self.world), await mirror.shelf(self.world)
 
 
 class ResticOn(Protocol):

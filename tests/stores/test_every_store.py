@@ -1,17 +1,14 @@
-"""What every kind of store must do; each on the oldest and the newest restic where restic takes part."""
+"""What every kind of store must do. Where restic takes part, on the oldest and the newest."""
 
 import os
 from pathlib import Path
 
+import pytest
+
 from drd.clients.carrier import ProcessCarrier
-from drd.ports.repository import Progress
-from drd.ports.store import Carried
+from drd.ports.runner import Runner
 from drd.stores.local import LocalStore
-from tests.stores.places import ResticOn, StorePlace, content_of
-
-
-def ignore(progress: Progress) -> None:
-    """Nobody watches."""
+from tests.stores.places import Mirroring, ResticOn, StorePlace, content_of
 
 
 async def test_a_store_that_answers_looks_reachable(place: StorePlace) -> None:
@@ -24,6 +21,7 @@ async def test_a_store_that_is_away_looks_unreachable_and_says_why(place: StoreP
     look = await place.store.look(place.world)
     assert not look.reachable
     assert look.message
+    assert look.hint
     place.bring_back()
     assert (await place.store.look(place.world)).reachable
 
@@ -39,10 +37,24 @@ async def test_a_wrong_secret_is_told_from_a_store_that_is_away(place: StorePlac
     assert look.hint
 
 
+async def test_a_summary_shows_the_place_and_no_secret(place: StorePlace) -> None:
+    location = await place.store.location(place.world)
+    shelf = await place.store.shelf(place.world)
+    assert place.store.summary()
+    for secret in (
+        *location.secrets.values(),
+        shelf.settings.get("secret_key", ""),
+        shelf.settings.get("password", ""),
+    ):
+        shown = secret.decode() if isinstance(secret, bytes) else secret
+        assert not shown or shown not in f"{place.store.summary()} {shelf!r} {place.store!r}"
+
+
+@pytest.mark.slow
 async def test_restic_backs_up_to_and_restores_from_the_location(
-    place: StorePlace, tree: Path, restic_on: ResticOn, tmp_path: Path
+    place: StorePlace, tree: Path, restic_on: ResticOn, restic_binary: Path, tmp_path: Path
 ) -> None:
-    restic = await restic_on(place.store, "a password")
+    restic = await restic_on(place.store, "a password", restic_binary)
     await restic.run("init")
     await restic.run("backup", str(tree))
     [snapshot] = await restic.snapshots()
@@ -50,90 +62,69 @@ async def test_restic_backs_up_to_and_restores_from_the_location(
     assert sorted(restored.values()) == sorted(content_of(tree).values())
 
 
-async def test_a_summary_shows_the_place_and_no_secret(place: StorePlace) -> None:
-    location = await place.store.location(place.world)
-    assert place.store.summary()
-    for secret in location.secrets.values():
-        assert secret.decode() not in place.store.summary()
-    assert "secret" not in repr(await place.store.shelf(place.world))
-
-
+@pytest.mark.slow
 async def test_a_mirror_checks_clean_and_restores_the_same(
-    place: StorePlace, first: LocalStore, carrier: ProcessCarrier, tree: Path, restic_on: ResticOn, tmp_path: Path
+    place: StorePlace, mirroring: Mirroring, tree: Path, restic_on: ResticOn, restic_binary: Path, tmp_path: Path
 ) -> None:
-    origin = await restic_on(first, "first password")
-    await origin.run("init")
-    await origin.run("backup", str(tree))
-    await adopt(carrier, first, place)
-    carried = await carry(carrier, first, place)
+    origin = await restic_on(mirroring.first, "first password", restic_binary)
+    await mirroring.adopt(place.store)
+    carried = await mirroring.carry(place.store)
     assert carried.complete, carried
     assert carried.files >= 3
 
     (tree / "later").write_bytes(os.urandom(200_000))
     await origin.run("backup", str(tree))
-    second = await carry(carrier, first, place)
+    second = await mirroring.carry(place.store)
     assert second.complete
+    assert second.files >= 3
     assert sorted(second.snapshot_ids) == sorted(await origin.snapshots())
 
-    mirror = await restic_on(place.store, "mirror password")
+    mirror = await restic_on(place.store, "mirror password", restic_binary)
     await mirror.run("check", "--read-data")
-    assert sorted(await mirror.snapshots()) == sorted(await origin.snapshots())
-    for snapshot in await origin.snapshots():
+    assert sorted(await mirror.snapshots()) == sorted(second.snapshot_ids)
+    for snapshot in second.snapshot_ids:
         here = await origin.restored(snapshot, tmp_path / "restored-first")
         assert await mirror.restored(snapshot, tmp_path / "restored-mirror") == here
 
 
 async def test_a_round_with_nothing_new_sends_nothing_and_claims_everything(
-    place: StorePlace, first: LocalStore, carrier: ProcessCarrier, tree: Path, restic_on: ResticOn
+    place: StorePlace, mirroring: Mirroring, first: LocalStore
 ) -> None:
-    origin = await restic_on(first, "first password")
-    await origin.run("init")
-    await origin.run("backup", str(tree))
-    await adopt(carrier, first, place)
-    assert (await carry(carrier, first, place)).complete
-    again = await carry(carrier, first, place)
+    await mirroring.adopt(place.store)
+    assert (await mirroring.carry(place.store)).complete
+    again = await mirroring.carry(place.store)
     assert again.complete
     assert (again.files, again.bytes) == (0, 0)
-    assert list(again.snapshot_ids) == await origin.snapshots()
+    assert list(again.snapshot_ids) == [path.name for path in (first.path / "snapshots").iterdir()]
 
 
-async def test_the_first_stores_password_does_not_open_the_mirror(
-    place: StorePlace, first: LocalStore, carrier: ProcessCarrier, restic_on: ResticOn
+@pytest.mark.slow
+async def test_a_mirror_has_a_key_of_its_own_and_none_of_the_first_stores(
+    place: StorePlace, first: LocalStore, runner: Runner, restic_on: ResticOn, restic_binary: Path, scratch: Path
 ) -> None:
-    origin = await restic_on(first, "first password")
-    await origin.run("init")
-    await adopt(carrier, first, place)
-    await adopt(carrier, first, place)
-    shelf = await place.store.shelf(place.world)
-    assert len(await carrier.key_files(shelf)) == 1
-    stranger = await restic_on(place.store, "first password")
+    mirroring = Mirroring(ProcessCarrier(runner, restic_binary, scratch), first, place.world)
+    await mirroring.adopt(place.store)
+    await mirroring.adopt(place.store)
+    keys = await mirroring.keys(place.store)
+    assert len(keys) == 1
+    assert not set(keys) & set(await mirroring.keys(first))
+    assert list(scratch.iterdir()) == []
+    stranger = await restic_on(place.store, "first password", restic_binary)
     assert (await stranger.ended("cat", "config")).code != 0
-    mirror = await restic_on(place.store, "mirror password")
+    mirror = await restic_on(place.store, "mirror password", restic_binary)
+    origin = await restic_on(first, "first password", restic_binary)
     assert await mirror.run("cat", "config") == await origin.run("cat", "config")
 
 
-async def test_the_mirror_of_a_mirror_is_a_mirror(
-    place: StorePlace, first: LocalStore, carrier: ProcessCarrier, tree: Path, restic_on: ResticOn, tmp_path: Path
+@pytest.mark.slow
+async def test_a_store_can_be_the_origin_of_a_mirror(
+    place: StorePlace, mirroring: Mirroring, restic_on: ResticOn, tmp_path: Path
 ) -> None:
-    origin = await restic_on(first, "first password")
-    await origin.run("init")
-    await origin.run("backup", str(tree))
-    await adopt(carrier, first, place)
-    await carry(carrier, first, place)
-    back = StorePlace(LocalStore(path=tmp_path / "back"), place.world, take_away=lambda: None, bring_back=lambda: None)
-    shelf = await place.store.shelf(place.world)
-    back_shelf = await back.store.shelf(place.world)
-    await carrier.adopt(shelf, back_shelf, b"mirror password", b"third password")
-    assert (await carrier.carry(shelf, back_shelf, None, ignore)).complete
-    third = await restic_on(back.store, "third password")
+    await mirroring.adopt(place.store)
+    await mirroring.carry(place.store)
+    back = LocalStore(path=tmp_path / "back")
+    onwards = Mirroring(mirroring.carrier, place.store, place.world)
+    await onwards.adopt(back, first_password="mirror password")
+    assert (await onwards.carry(back)).complete
+    third = await restic_on(back, "mirror password")
     await third.run("check", "--read-data")
-
-
-async def adopt(carrier: ProcessCarrier, first: LocalStore, place: StorePlace) -> None:
-    await carrier.adopt(
-        await first.shelf(place.world), await place.store.shelf(place.world), b"first password", b"mirror password"
-    )
-
-
-async def carry(carrier: ProcessCarrier, first: LocalStore, place: StorePlace) -> Carried:
-    return await carrier.carry(await first.shelf(place.world), await place.store.shelf(place.world), None, ignore)

@@ -26,6 +26,8 @@ STALL = timedelta(minutes=10)
 STOP_SIGNALS = ((15, timedelta(seconds=5)),)
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 REFUSED_SHOWN = 3
+RESTIC_WRONG_PASSWORD = 12
+"""restic's exit status since 0.17; before that it only says so."""
 
 _RAISED: dict[Family, type[DrdError]] = {
     Family.AWAY: StoreAway,
@@ -98,7 +100,7 @@ class ProcessCarrier:
         )
         ended = await self._runner.run(command)
         if ended.code != 0:
-            if "wrong password" in ended.stderr_tail:
+            if ended.code == RESTIC_WRONG_PASSWORD or "no key found" in ended.stderr_tail:
                 raise WrongPassword("the first store's password does not open it", "correct what `password:` refers to")
             raise PermanentError(f"restic could not make a key for the mirror: {_last_line(ended)}")
 

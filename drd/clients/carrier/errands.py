@@ -29,17 +29,17 @@ def do(job: Job, report: Report) -> None:
         case Verb.LOOK:
             report.say(Saying.LOOK, **asdict(look(job.target)))
         case Verb.KEYS:
-            with _opened(job.target) as target:
+            with opened(job.target) as target:
                 report.names(Saying.KEYS, sorted(target.list(FileKind.KEY)))
         case Verb.CARRY:
-            with _opened(_origin(job)) as origin, _opened(job.target) as target:
+            with opened(_origin(job)) as origin, opened(job.target) as target:
                 work = Round(origin, target, Pace(job.upload), report, THREADS[job.target.scheme])
                 report.finish(complete=work.run(), absent=work.absent)
         case Verb.FETCH:
-            with _opened(_origin(job)) as origin, _opened(job.target) as target:
+            with opened(_origin(job)) as origin, opened(job.target) as target:
                 fetch(origin, target, report)
         case Verb.FOUND:
-            with _opened(_origin(job)) as origin, _opened(job.target) as target:
+            with opened(_origin(job)) as origin, opened(job.target) as target:
                 found(origin, target, frozenset(job.names), report)
 
 
@@ -85,7 +85,8 @@ def look(place: Place) -> Sight:
 
 
 @contextmanager
-def _opened(place: Place) -> Iterator[RepositoryFiles]:
+def opened(place: Place) -> Iterator[RepositoryFiles]:
+    """The files of a place, for a while."""
     files = _files(place)
     try:
         yield files

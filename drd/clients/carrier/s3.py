@@ -13,7 +13,8 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import boto3.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, UnseekableStreamError
+from botocore.exceptions import ConnectionError as NoConnection
 
 from drd.clients.carrier.content import BLOCK_BYTES, NamedContent
 from drd.clients.carrier.files import CONFIG_NAME, NAME, FileKind, Vanished, path_of
@@ -29,6 +30,8 @@ LOOK_SECONDS = 5
 CONNECTIONS = 10
 DAYS_A_YEAR = 365
 _AWAY_CODES = {"InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout", "500", "502", "503", "504"}
+_AWAY_ERRORS = (HTTPClientError, NoConnection, UnseekableStreamError)
+"""The last is what botocore says when a connection broke and it would like to send the body again."""
 _CREDENTIAL_CODES = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "401", "403", "Forbidden"}
 _SKEW_CODES = {"RequestTimeTooSkewed", "RequestExpired"}
 
@@ -188,7 +191,7 @@ def _place(settings: Mapping[str, str]) -> str:
 
 def _as_drd(error: ClientError | BotoCoreError, place: str) -> Exception:
     if not isinstance(error, ClientError):
-        if isinstance(error, HTTPClientError):
+        if isinstance(error, _AWAY_ERRORS):
             return StoreAway(f"{place} does not answer", "look at the network, the endpoint and its certificate")
         return TransientError(f"{place}: {error}")
     code = str(error.response.get("Error", {}).get("Code", ""))
