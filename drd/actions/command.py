@@ -15,7 +15,7 @@ class Command(Action):
 
     kind: ClassVar[str] = "command"
 
-    run: Annotated[tuple[str, ...], Field(min_length=1)]
+    argv: Annotated[tuple[str, ...], Field(min_length=1)]
     """The program and its arguments; no shell reads them, and no secret belongs in them."""
     node: NodeName | None = None
     """Where it runs; left out, on this machine."""
@@ -26,4 +26,4 @@ class Command(Action):
 
     def summary(self) -> str:
         """Which program, and where; arguments are left out."""
-        return f"run {self.run[0]}" + (f" on {self.node}" if self.node else "")
+        return f"run {self.argv[0]}" + (f" on {self.node}" if self.node else "")

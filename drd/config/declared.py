@@ -80,7 +80,7 @@ def refer(entry: Entry, path: Path, what: str, known: Names, section: str, repor
 
 def unknown(what: str, name: str, known: Collection[str], section: str) -> str:
     """The sentence about a name that nothing declares."""
-    return f"there is no {what} `{name}`{section}: {what_to_write(name, known)}"
+    return f"there is no {what} `{name}`{section}: {what_to_write(name, known) if known else 'add it'}"
 
 
 def texts(value: Value, path: Path = ()) -> Iterator[tuple[Path, str]]:
@@ -104,7 +104,7 @@ def lint_texts(entry: Entry, *, has_variables: bool, report: Report) -> None:
                     path, "a password stands in this address: take it out and refer to it by a key of its own"
                 )
             )
-        if "${" in text and not has_variables and not {"run", "command"} & set(path):
+        if "${" in text and not has_variables and not {"argv", "command"} & set(path):
             report(entry.problem(path, "`${…}` stands for something in runbooks only: write the value itself"))
 
 

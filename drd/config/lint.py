@@ -21,6 +21,7 @@ from drd.config.settings import Site
 from drd.core.geography import great_circle_metres
 
 _UTC: Final = "UTC"
+_NEEDED: Final = frozenset({"sites", "stores"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,10 @@ def _declared(files: Files) -> Declared:
     entry = files.settings
 
     def section(name: str) -> Names:
-        return None if entry is None else frozenset(keys(entry, (name,)))
+        """None for a section that is no map, too: that is the mistake then, not the names."""
+        if entry is None or not isinstance(entry.at((name,)) or {}, dict):
+            return None
+        return None if name in _NEEDED and not entry.has((name,)) else frozenset(keys(entry, (name,)))
 
     store_sites, distances, immutable = _stores(entry)
     return Declared(

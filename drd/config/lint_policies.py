@@ -12,13 +12,14 @@ from drd.config.documents import Entry, Report
 from drd.config.policies import ONLY_PART
 from drd.config.yaml import Path, Spot
 from drd.core.cadence import longest_gap
-from drd.core.crontab import Cron, CronError
+from drd.core.crontab import CronError
 from drd.core.forbidden import ForbiddenTime, ForbiddenTimeError, is_always_forbidden
 from drd.core.plan import Plan, Recurrence
-from drd.core.policy import Keep, Require, Timing
+from drd.core.policy import DisasterClass, Keep, Require, Timing
 from drd.core.units import PositiveDuration, format_duration
 
 BACKUP: Final = "backup"
+_DISASTERS: Final = frozenset(disaster.value for disaster in DisasterClass)
 _ANY_YEAR: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """What the clock changes of a time zone are looked up for; they hardly differ from year to year."""
 
@@ -92,15 +93,15 @@ def _recurrence(entry: Entry, path: Path, report: Report) -> Recurrence | None:
     if timing is None:
         return None
     try:
-        return Recurrence(None if timing.cron is None else _cron(timing.cron), timing.every, timing.spread)
+        return _recurrence_of(timing)
     except CronError as error:
         report(entry.problem((*path, "cron"), f"`cron`: {error}"))
     return None
 
 
 @lru_cache(maxsize=256)
-def _cron(text: str) -> Cron:
-    return Cron.parse(text)
+def _recurrence_of(timing: Timing) -> Recurrence:
+    return Recurrence.of(timing)
 
 
 def _lint_windows(entry: Entry, report: Report) -> None:
@@ -210,7 +211,7 @@ def lint_disasters(entry: Entry, runbooks: dict[str, Any], report: Report) -> No
     for disaster in keys(entry, ("disasters",)):
         path: Path = ("disasters", disaster, "runbook")
         runbook: Entry | None = runbooks.get(str(entry.at(path)))
-        if runbook is None:
+        if runbook is None or disaster not in _DISASTERS:
             continue
         for key, wanted in (("policy", policy), ("disaster", disaster)):
             found = runbook.at((key,))

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from drd.config.declared import keys, refer, typed, typed_value
 from drd.config.documents import Entry, Report
 from drd.config.settings import Listen, is_loopback
-from drd.config.suggest import what_to_write
+from drd.config.suggest import nearest
 from drd.config.yaml import Spot
 from drd.core.secrets import SecretReference
 from drd.core.units import Duration
@@ -59,7 +59,8 @@ def is_zone(name: str) -> bool:
 def _zone_instead(name: str) -> str:
     zones = available_timezones()
     cities = {zone.rpartition("/")[2]: zone for zone in sorted(zones)}
-    return f"did you mean `{cities[name]}`?" if name in cities else what_to_write(name, zones)
+    meant = cities.get(name) or nearest(name, zones)
+    return f"did you mean `{meant}`?" if meant else "write one of the time zone database, as `Asia/Shanghai`"
 
 
 def _lint_people(entry: Entry, report: Report) -> None:

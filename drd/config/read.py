@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from drd.config.documents import Entry, Library, Report
-from drd.config.sentences import explained
+from drd.config.sentences import explained, is_echo
 from drd.config.settings import Settings, SettingsEntry, settings_from
 from drd.config.yaml import Value
 
@@ -40,7 +40,7 @@ def read_entry(entry: Entry, model: type[Made], report: Report) -> Made | None:
 
 
 def _explain(error: ValidationError, entry: Entry, model: type[BaseModel], report: Report) -> None:
-    details = error.errors(include_url=False)
+    details = [detail for detail in error.errors(include_url=False) if not is_echo(detail)]
     for detail in details[:MOST_MISTAKES]:
         path, spot, sentence = explained(detail, model)
         report(entry.problem(path, sentence, spot))

@@ -13,6 +13,8 @@ from drd.config.suggest import what_to_write
 from drd.config.yaml import Path, Spot
 
 _KEY: Final = "[key]"
+_SHOWN: Final = 40
+"""A longer value is not repeated."""
 _NUMBER: Final = "write a whole number, as 3"
 _PATTERNS: Final = {
     r"^[a-z0-9][a-z0-9-]{0,62}$": "write a name of at most 63 lower-case letters, digits and hyphens, as `orders-1`",
@@ -36,7 +38,14 @@ def explained(error: ErrorDetails, model: type[BaseModel]) -> tuple[Path, Spot, 
         return path[:-1], Spot.OWNER, f"`{path[-1]}` is missing{_inside(path)}: add `{path[-1]}:`"
     sentence = _of_value(error)
     named = next((step for step in reversed(path) if isinstance(step, str)), None)
-    return path, Spot.VALUE, sentence if named is None else f"`{named}`: {sentence}"
+    is_a_map_of_a_list = isinstance(error["input"], dict) and path != () and isinstance(path[-1], int)
+    return path, Spot.VALUE, sentence if named is None or is_a_map_of_a_list else f"`{named}`: {sentence}"
+
+
+def is_echo(error: ErrorDetails) -> bool:
+    """Whether the error only says that a list has too few values because those that it has are wrong themselves."""
+    given = error["input"]
+    return error["type"] == "too_short" and (not isinstance(given, list | tuple | dict) or len(given) > 0)
 
 
 def unknown_key(key: str, model: type[BaseModel], path: Path) -> str:
@@ -48,8 +57,9 @@ def unknown_key(key: str, model: type[BaseModel], path: Path) -> str:
 
 
 def _inside(path: Path) -> str:
-    named = next((step for step in reversed(path[:-1]) if isinstance(step, str)), None)
-    return f" in `{named}`" if named else ""
+    if len(path) < 2:
+        return ""
+    return " here" if isinstance(path[-2], int) else f" in `{path[-2]}`"
 
 
 def _of_value(error: ErrorDetails) -> str:
@@ -65,7 +75,10 @@ def _of_value(error: ErrorDetails) -> str:
 
 def _choice(context: Mapping[str, Any], value: object) -> str:
     expected = [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
-    return f"it cannot be this: {what_to_write(str(value), expected)}"
+    subject = (
+        f"`{value}` is no choice here" if isinstance(value, str) and len(value) <= _SHOWN else "it is no choice here"
+    )
+    return f"{subject}: {what_to_write(str(value), expected)}"
 
 
 def _pattern(context: Mapping[str, Any], _value: object) -> str:
@@ -81,10 +94,10 @@ _BY_CONTEXT: Final[dict[str, Callable[[Mapping[str, Any], object], str]]] = {
     "enum": _choice,
     "literal_error": _choice,
     "string_pattern_mismatch": _pattern,
-    "greater_than_equal": lambda context, _: f"write a number of at least {context['ge']}",
-    "greater_than": lambda context, _: f"write a number greater than {context['gt']}",
-    "less_than_equal": lambda context, _: f"write a number of at most {context['le']}",
-    "less_than": lambda context, _: f"write a number less than {context['lt']}",
+    "greater_than_equal": lambda context, _: f"write a number of at least {context['ge']:g}",
+    "greater_than": lambda context, _: f"write a number greater than {context['gt']:g}",
+    "less_than_equal": lambda context, _: f"write a number of at most {context['le']:g}",
+    "less_than": lambda context, _: f"write a number less than {context['lt']:g}",
     "too_short": lambda *_: "name at least one",
     "too_long": lambda context, _: f"name at most {context['max_length']}",
     "string_too_short": lambda *_: "write a text that is not empty",

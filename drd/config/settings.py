@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -28,6 +29,7 @@ OTHER_VARIABLES: Final = frozenset({"DRD_CONFIG"})
 """Variables of the command line that are no settings."""
 
 
+_PORT: Final = re.compile(r"\d{1,9}", re.ASCII)
 _STORES: Any = Field(min_length=1, description="Places for restic repositories.")
 
 
@@ -36,8 +38,10 @@ def parse_listen(text: object) -> tuple[str, int]:
     if isinstance(text, tuple):
         return text
     host, colon, port = str(text).rpartition(":")
-    if not colon or not port.isascii() or not port.isdecimal() or int(port) > 65535:
-        raise ValueError("an address is written like 127.0.0.1:9476")
+    if not colon or not _PORT.fullmatch(port):
+        raise ValueError("an address and its port are written like 127.0.0.1:9476")
+    if int(port) > 65535:
+        raise ValueError("a port is at most 65535: write it like 127.0.0.1:9476")
     host = host.removeprefix("[").removesuffix("]")
     if host == "localhost":
         return host, int(port)
@@ -62,14 +66,18 @@ class Site(Model):
     """A place on the map, in decimal degrees."""
 
     latitude: Annotated[float, Field(ge=-90, le=90)]
+    """Degrees north of the equator; negative in the south."""
     longitude: Annotated[float, Field(ge=-180, le=180)]
+    """Degrees east of Greenwich; negative in the west."""
 
 
 class StoreLimits(Model):
     """How hard a store may be worked."""
 
     upload: Rate | None = None
+    """What is sent to it at most."""
     download: Rate | None = None
+    """What is fetched from it at most."""
     at_once: Annotated[Count, Field(ge=1, le=32)] = 2
     """Jobs in this store at the same time."""
 
@@ -84,6 +92,7 @@ class StoreRules(OneVerb):
     immutable: Duration | None = None
     """How long nobody can delete from it: checked against the bucket's object lock, never believed."""
     limits: StoreLimits = StoreLimits()
+    """How hard it may be worked."""
     independent: Flag = False
     """Copied to with `restic copy` under a master key of its own, instead of as a mirror of the first store."""
 
@@ -92,13 +101,14 @@ class Person(Model):
     """Somebody who owns a policy or a stage of a runbook."""
 
     name: Annotated[str, Field(min_length=1)]
+    """What people call them."""
     notify: tuple[SecretReference, ...] = ()
     """Addresses to tell them things at; each holds a token, so each is a reference."""
     deputy: Name | None = None
     """Who is told when this person does not answer."""
 
 
-class Http(Model):
+class HttpSettings(Model):
     """What drd serves over TCP: /metrics and /livez."""
 
     listen: Listen | None = Field(default="127.0.0.1:9476", validate_default=True)
@@ -111,7 +121,9 @@ class NodePostgres(Model):
     """The PostgreSQL of a node."""
 
     dsn: SecretReference
+    """How to connect, as libpq reads it."""
     data_directory: FilePath | None = None
+    """Where its data lies."""
     unit: str | None = None
     """Its systemd unit, as postgresql@15-main."""
 
@@ -120,26 +132,35 @@ class NodeSsh(Model):
     """How drd reaches a node's shell; no agent runs there."""
 
     user: str
+    """Whom drd is there."""
     key: SecretReference
+    """The private key."""
     known_hosts: FilePath | None = None
+    """The file with the node's host key."""
 
 
 class NodePower(Model):
     """How a node is switched off from outside: the surest fence."""
 
     command: Annotated[tuple[str, ...], Field(min_length=1)]
+    """A program and its arguments; exit code 0 says that the node is off."""
 
 
 class Node(Model):
     """A machine that serves. In this version nodes are declared and checked; runbooks refer to them."""
 
     host: Annotated[str, Field(min_length=1)]
+    """Its address."""
     site: Name
+    """A name under `sites:`."""
     priority: Count = 0
     """Which standby is preferred among equals: the greater."""
     postgres: NodePostgres | None = None
+    """Its PostgreSQL."""
     ssh: NodeSsh | None = None
+    """How its shell is reached."""
     power: NodePower | None = None
+    """How it is switched off from outside."""
 
 
 class Settings(BaseSettings):
@@ -167,8 +188,11 @@ class Settings(BaseSettings):
     sites: dict[Name, Site]
     """Where things are, so that distances can be checked."""
     people: dict[Name, Person] = {}
-    http: Http = Http()
+    """Who owns policies and stages, and how they are told."""
+    http: HttpSettings = HttpSettings()
+    """What is served over TCP."""
     nodes: dict[Name, Node] = {}
+    """The machines that serve."""
 
 
 def settings_model(kinds: Kinds) -> type[Settings]:

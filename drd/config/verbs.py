@@ -6,13 +6,16 @@ That shape makes pydantic's locations equal to the paths of the file, and the JS
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import Field, create_model, model_validator
+from pydantic import Field, GetJsonSchemaHandler, ValidationError, create_model, model_validator
+from pydantic_core import CoreSchema
 
 from drd.core.kinds import Model, Spec
 
 _PREFIX = "verb_"
+_TEXTS = ("/srv/backup", "https://backup.example.net/", "drd@backup.example.net:/srv/backup")
+"""Texts that stand for a place, to find out which kinds take one."""
 Entry = TypeVar("Entry", bound="OneVerb")
 
 
@@ -50,13 +53,33 @@ class OneVerb(Model):
 def with_verbs(entry: type[Entry], what: str, kinds: Mapping[str, type[Spec]], name: str) -> type[Entry]:
     """A class `name` that has the keys of `entry` and one key a kind; `what` names a kind in sentences."""
     fields: dict[str, Any] = {
-        _PREFIX + verb: (kind | None, Field(default=None, alias=verb, description=_first_line(kind)))
+        _PREFIX + verb: (_written(kind) | None, Field(default=None, alias=verb, description=_first_line(kind)))
         for verb, kind in sorted(kinds.items())
     }
     made = create_model(name, __base__=entry, __doc__=entry.__doc__, **fields)
     made.VERBS = tuple(sorted(kinds))
     made.WHAT = what
     return made
+
+
+class _TextOrMap:
+    """Shows in the JSON Schema that a text may stand for the map."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
+
+
+def _written(kind: type[Spec]) -> Any:
+    """The kind as it may be written: some take a text for their one needed key, as `local: /srv/backup`."""
+    return Annotated[kind, _TextOrMap()] if any(_reads(kind, text) for text in _TEXTS) else kind
+
+
+def _reads(kind: type[Spec], text: str) -> bool:
+    try:
+        kind.model_validate(text)
+    except ValidationError:
+        return False
+    return True
 
 
 def _first_line(kind: type[Spec]) -> str:

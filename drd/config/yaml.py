@@ -11,7 +11,7 @@ thousand files would take a hundred megabytes.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from typing import Final
@@ -33,7 +33,7 @@ _TRUE: Final = frozenset({"true", "True", "TRUE"})
 _FALSE: Final = frozenset({"false", "False", "FALSE"})
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,18}")
 _WITH_BASE: Final = re.compile(r"0o[0-7]{1,20}|0x[0-9a-fA-F]{1,15}")
-_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,2})?")
+_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]{1,25}|[0-9]{1,25}(?:\.[0-9]{0,25})?)(?:[eE][-+]?[0-9]{1,2})?")
 _FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _SUSPICIOUSLY_DEEP: Final = re.compile(r"(?:[-?:][ \t]+){20}")
 _PLAIN: Final = frozenset({None, ""})
@@ -93,6 +93,8 @@ class _Reader:
     text: str
     mistakes: list[Mistake]
     left: int = LARGEST_VALUES
+    around: set[int] = field(default_factory=set)
+    """The collections that the value being read stands in."""
 
     def value(self, node: yaml.Node, depth: int = 0) -> Value:
         place = node.start_mark.index
@@ -105,9 +107,15 @@ class _Reader:
             self._note(place, "tags are not used here: remove the word that begins with `!`")
         if isinstance(node, yaml.ScalarNode):
             return scalar(node.value) if node.style in _PLAIN else str(node.value)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, depth + 1) for item in node.value]
-        return self._mapping(node, depth)
+        if id(node) in self.around:
+            raise self._unreadable(place, "an alias stands inside what it names: write the value itself")
+        self.around.add(id(node))
+        found = self._sequence(node, depth) if isinstance(node, yaml.SequenceNode) else self._mapping(node, depth)
+        self.around.discard(id(node))
+        return found
+
+    def _sequence(self, node: yaml.Node, depth: int) -> list[Value]:
+        return [self.value(item, depth + 1) for item in node.value]
 
     def _mapping(self, node: yaml.Node, depth: int) -> dict[str, Value]:
         found: dict[str, Value] = {}

@@ -95,11 +95,17 @@ class Keep(Model):
     """Keys that a later version reads."""
 
     last: Count = 0
+    """The newest ones."""
     hourly: Count = 0
+    """One for each of so many hours, the newest of the hour."""
     daily: Count = 0
+    """One for each of so many days."""
     weekly: Count = 0
+    """One for each of so many weeks."""
     monthly: Count = 0
+    """One for each of so many months."""
     yearly: Count = 0
+    """One for each of so many years."""
     within: PositiveDuration | None = None
     """Everything younger than this is kept."""
 
@@ -108,6 +114,7 @@ class Require(Model):
     """What the copies of a recovery point must amount to; checked when the file is read, and all the time."""
 
     copies: Annotated[Count, Field(ge=1)] = 1
+    """In how many stores a recovery point must be."""
     offsite: Count = 0
     """How many of them at another site than this daemon's."""
     distance: Distance | None = None
@@ -139,18 +146,24 @@ class Window(Model):
 
 
 class BackupPlan(Model):
-    """How a service is backed up; the configuration adds `source`."""
+    """How a service is backed up."""
 
     full: Timing | None = None
+    """When everything is read again."""
     incremental: Timing | None = None
+    """When what changed is read; a full that is due at the same time takes its place."""
     catch_up: Flag = True
     """A run that was missed while the machine was off is made up for, once."""
     to: Annotated[tuple[Name, ...], Field(min_length=1)]
     """Stores, in order: the source is read once, into the first that is reachable."""
     keep: Keep
+    """Which recovery points are kept, in each store."""
     require: Require = Require()
+    """What the copies must amount to."""
     guard: Guard = Guard()
+    """When a run fails although restic did not."""
     window: Window = Window()
+    """When and how gently it may run."""
     deadline: PositiveDuration = Field(default="24h", validate_default=True)
     """A run is stopped when it has taken this long."""
     stall: PositiveDuration = Field(default="15m", validate_default=True)
@@ -161,21 +174,30 @@ class Disaster(Model):
     """What is done about one class of disaster, and its own objectives."""
 
     runbook: Name
+    """The runbook that recovers from it; it names this policy and this class."""
     rto: PositiveDuration | None = None
+    """Instead of the policy's."""
     rpo: PositiveDuration | None = None
+    """Instead of the policy's."""
 
 
 class Policy(Model):
     """What protects one service."""
 
     policy: Name
+    """What it is called: in metrics, tags and commands."""
     description: str = ""
+    """What it protects, for people."""
     owner: str | None = None
     """A name under `people:`."""
     objectives: Objectives = Objectives()
+    """What was promised to the users of the service."""
     nodes: tuple[Name, ...] = ()
+    """Names under `nodes:` of drd.yaml: the machines that serve it."""
     backup: BackupPlan
+    """How it is backed up."""
     disasters: dict[DisasterClass, Disaster] = {}
+    """What is done about each class of disaster."""
 
     @property
     def name(self) -> str:

@@ -78,13 +78,16 @@ class HealthTrigger(Model):
     """A node's health changes."""
 
     node: NodeName
+    """A name under `nodes:`, or a role, as `primary`."""
     is_: Annotated[NodeState, Field(alias="is")]
+    """What it has become."""
 
 
 class AlertTrigger(Model):
     """An alert of Alertmanager arrives."""
 
     alertname: Sentence
+    """The alert's name."""
     labels: dict[str, str] = {}
     """Labels that the alert must carry as well."""
 
@@ -93,7 +96,9 @@ class Trigger(Model):
     """What starts a runbook by itself, or asks for it: exactly one of the keys."""
 
     health: HealthTrigger | None = None
+    """A node's health changes."""
     alertmanager: AlertTrigger | None = None
+    """An alert of Alertmanager arrives."""
 
     @model_validator(mode="before")
     @classmethod
@@ -124,6 +129,7 @@ class StepRules(Model):
     retry: Count = 0
     """How often the action is tried again when it fails."""
     on_failure: OnFailure = OnFailure.STOP
+    """What becomes of the run when the action fails: it stops, goes on, asks a person, or takes back what it did."""
     needs: tuple[Sentence, ...] = ()
     """Titles of steps of the same stage or an earlier one that must have succeeded."""
     parallel: Flag = False
@@ -138,6 +144,7 @@ class StageRules(Model):
     """One phase of a recovery: whose it is, and by when it is over."""
 
     stage: StageName
+    """Which phase it is."""
     owner: Name
     """A name under `people:`."""
     deadline: PositiveDuration
@@ -148,16 +155,23 @@ class RunbookRules(Model):
     """A recovery procedure for one policy and one class of disaster."""
 
     runbook: Name
+    """What it is called."""
     description: str = ""
+    """What it is for, beside its policy and disaster."""
     policy: Name
+    """The policy whose service it recovers."""
     disaster: DisasterClass
+    """The class of disaster that it recovers from."""
     activate_when: Sentence
     """In words: what must be true for this runbook to be the right one."""
     deactivate_when: Sentence
     """In words: when the recovery is over."""
     mode: RunbookMode = RunbookMode.MANUAL
+    """Who starts it: drd by itself, drd after a person's approval, or a person."""
     guards: Guards = Guards()
+    """What holds an automatic start back."""
     triggers: tuple[Trigger, ...] = ()
+    """What starts it, or asks for it."""
 
 
 class Step(StepRules):

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from drd.core.kinds import Model
 
@@ -40,6 +40,13 @@ class SecretReference(Model):
         ]
         if strange:
             raise ValueError(f"a secret is named by one of credential, file, env or command: {HOW_TO_REFER}")
+        return value
+
+    @field_validator("file")
+    @classmethod
+    def _is_absolute(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_absolute():
+            raise ValueError("write the whole path, as /etc/drd/secret")
         return value
 
     @model_validator(mode="after")

@@ -124,7 +124,7 @@ def _without_unit(number: str, what: str, likely: str) -> str:
 
 def _wrong_unit(number: str, unit: str, what: str, units: Mapping[str, float]) -> str:
     folded = {known.casefold(): known for known in units}
-    meant = folded.get(unit.casefold()) or _MEANT.get(unit.casefold())
+    meant = folded.get(unit.casefold()) or folded.get(f"{unit}/s".casefold()) or _MEANT.get(unit.casefold())
     if meant is None or meant not in units:
         return f"{unit} is no unit of {what}: write one of {', '.join(units)}"
     return f"{unit} is no unit of {what}: write {number}{'' if len(meant) == 1 and meant != '%' else ' '}{meant}"

@@ -30,11 +30,11 @@ class Command(Source):
     """A program's standard output."""
 
     kind: ClassVar[str] = "command"
-    run: Annotated[tuple[str, ...], Field(min_length=1)]
-    name: str = "output"
+    argv: Annotated[tuple[str, ...], Field(min_length=1)]
+    filename: str = "output"
 
     def summary(self) -> str:
-        return f"output of {self.run[0]}"
+        return f"output of {self.argv[0]}"
 
     def opened(self, world: World) -> AbstractAsyncContextManager[Prepared]:
         raise NotImplementedError
