@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from urllib.parse import quote
 
@@ -81,28 +83,21 @@ def connect_readonly(database: Path, *, is_sealed: bool = False, is_writers: boo
     """Open the journal for reading, beside a writer or without one, and leave nothing behind.
 
     A reader that made the log's files would own them, and a daemon under another user could not write any more. So
-    without them the file is read as one that does not change, and with them only what is there is used.
+    without a log the file is read as one that does not change, and with one only what is there is used. A log whose
+    index is gone, as after a copy by hand, is read from a copy.
     """
-    parameters = "mode=ro"
-    if is_sealed or not (is_writers or _has_log(database)):
-        parameters += "&immutable=1"
-    elif not is_writers:
-        parameters += "&readonly_shm=1"
+    log, index = (database.with_name(database.name + suffix) for suffix in ("-wal", "-shm"))
     with translated(database):
-        connection = sqlite3.connect(
-            f"file:{quote(str(database.absolute()))}?{parameters}",
-            uri=True,
-            timeout=LOCK_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        try:
-            connection.execute("PRAGMA query_only = 1")
-            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        if is_writers and not is_sealed:
+            return _opened_readonly(database, "mode=ro")
+        if is_sealed or not (log.exists() or index.exists()):
+            return _opened_readonly(database, "mode=ro&immutable=1")
+        if index.exists():
+            return _opened_readonly(database, "mode=ro&readonly_shm=1")
+        with TemporaryDirectory(prefix="drd-journal-") as folder:
+            for path in (database, log):
+                copyfile(path, Path(folder, path.name))
+            return _opened_readonly(Path(folder, database.name), "mode=rw")
 
 
 def create_file(database: Path) -> None:
@@ -225,8 +220,21 @@ def _tune(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA temp_store = MEMORY")
 
 
-def _has_log(database: Path) -> bool:
-    return database.with_name(database.name + "-wal").exists() or database.with_name(database.name + "-shm").exists()
+def _opened_readonly(database: Path, parameters: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"file:{quote(str(database.absolute()))}?{parameters}",
+        uri=True,
+        timeout=LOCK_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        connection.execute("PRAGMA query_only = 1")
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _statements(script: str) -> list[str]:

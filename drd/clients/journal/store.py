@@ -140,7 +140,12 @@ class SqliteJournal:
 
     async def tend_ballast(self) -> bool:
         """Bring the ballast back when there is room again; True when this call did."""
-        return self._tell(await self._in_thread(self._writer().tend_ballast))
+        written = await self._in_thread(self._writer().tend_ballast)
+        if written is None:
+            return False
+        self._tell(written)
+        await asyncio.sleep(0)
+        return True
 
     async def seal(self) -> str:
         """Close the current file for good, go on in a new one, and return the sealed file's name.
@@ -150,6 +155,7 @@ class SqliteJournal:
         writer = self._writer()
         written = await self._in_thread(writer.seal)
         self._tell(written)
+        await asyncio.sleep(0)
         return str(getattr(written.events[0].body, "previous_segment", ""))
 
     async def seal_if_due(self) -> str | None:
@@ -262,15 +268,12 @@ class SqliteJournal:
             for (_, future), outcome in zip(batch, outcomes, strict=False):
                 _settle(future, outcome)
 
-    def _tell(self, written: Written | None) -> bool:
-        """Have the observers called before anybody who waits for these events goes on."""
-        if written is None:
-            return False
+    def _tell(self, written: Written) -> None:
+        """Have the observers called at the loop's next turn, before anybody who waits for these events goes on."""
         loop = asyncio.get_running_loop()
         for event in written.events:
             for observer in tuple(self._observers):
                 loop.call_soon(observer, event)
-        return True
 
 
 def _settle(future: asyncio.Future[tuple[Event, ...]], outcome: tuple[Event, ...] | Exception) -> None:

@@ -94,7 +94,7 @@ class Writer:
             is_new = not self.database.exists() or self.database.stat().st_size == 0
             if is_new and sealed_files(self.state):
                 raise damaged(self.database, "it is missing, though sealed segments of it are there")
-            self._connect(is_new)
+            self._connect_whatever_it_costs(is_new)
             if is_new:
                 self.append([self._draft(SegmentOpened(None, START.digest, 0))])
                 self.ballast.restore()
@@ -172,25 +172,40 @@ class Writer:
             row = self.connection.execute("SELECT bytes FROM events ORDER BY sequence DESC LIMIT 1").fetchone()
         return read_fact(row[0], self._layout.upcasters).at[:7]
 
+    def _connect_whatever_it_costs(self, is_new: bool) -> None:
+        """Even opening writes a little: on a full disk the ballast goes for it."""
+        free = free_bytes(self.state)
+        try:
+            self._connect(is_new)
+        except StateFull:
+            if not self.ballast.release():
+                raise
+            self._connect(is_new)
+            self.append([self._draft(BallastReleased(free))])
+
     def _connect(self, is_new: bool) -> None:
         if is_new:
             create_file(self.database)
             sync_folder(self.state)
         self.connection = connect(self.database)
         try:
-            if is_new:
-                with transaction(self.connection):
-                    create_tables(self.connection, self._layout)
-            migrate(self.connection, self.database, self._layout)
-            self.shelves = SqlShelves(self.connection)
-            self.views = Views(self.shelves)
-            self.folded_at_open = bring_up_to_date(
-                self.connection, self.shelves, self.state, self.database, self._layout.upcasters
-            )
-            self.link = last_link(self.connection)
+            with translated(self.database):
+                self._bring_up(is_new)
         except BaseException:
             self.connection.close()
             raise
+
+    def _bring_up(self, is_new: bool) -> None:
+        if is_new:
+            with transaction(self.connection):
+                create_tables(self.connection, self._layout)
+        migrate(self.connection, self.database, self._layout)
+        self.shelves = SqlShelves(self.connection)
+        self.views = Views(self.shelves)
+        self.folded_at_open = bring_up_to_date(
+            self.connection, self.shelves, self.state, self.database, self._layout.upcasters
+        )
+        self.link = last_link(self.connection)
 
     def _write(self, drafts: Sequence[Draft]) -> Written:
         written = self._plan(drafts)
