@@ -30,6 +30,8 @@ OLD_LOCK_PAUSE_SECONDS = 5.0
 
 # SIGINT first: restic 0.14 leaves its lock behind on SIGTERM.
 STOP_SIGNALS = ((signal.SIGINT, timedelta(seconds=15)), (signal.SIGTERM, timedelta(seconds=10)))
+# restic hears no signal while it waits for input, and it must not be given the end of its input to wake it up.
+STOP_SIGNALS_WITH_PRODUCER = ((signal.SIGINT, timedelta(seconds=1)),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +218,7 @@ class Calls:
             working_directory=self.access.cache,
             deadline=call.deadline or self._patience.answer,
             stall=call.stall,
-            stop_signals=STOP_SIGNALS,
+            stop_signals=STOP_SIGNALS if call.producer is None else STOP_SIGNALS_WITH_PRODUCER,
             standard_input=call.standard_input,
             io_idle=call.io_idle,
         )
