@@ -155,13 +155,13 @@ class Backup:
                     len(sources),
                 )
                 saved[name] = await self._save(job, source, origin, repository)
-        result = judge(saved, baseline, job.protected.policy.backup.guard.shrink)
-        # In one transaction: no crash leaves half a recovery point on record. A bad outcome is marked in the store
-        # itself by `reconcile`, because that needs the repository alone and the run must not wait for it.
-        await self._journal.append(
-            *(_created(job.request, name, store, moment, each, result.outcome) for name, each in saved.items()),
-            run=job.run,
-        )
+            result = judge(saved, baseline, job.protected.policy.backup.guard.shrink)
+            # In one transaction: no crash leaves half a recovery point on record. A bad outcome is marked in the store
+            # itself by `reconcile`, because that needs the repository alone and the run must not wait for it.
+            await self._journal.append(
+                *(_created(job.request, name, store, moment, each, result.outcome) for name, each in saved.items()),
+                run=job.run,
+            )
         return result
 
     async def _save(self, job: _Job, source: Source, origin: Origin, repository: Repository) -> Saved:

@@ -111,9 +111,9 @@ class Stores:
             if seen is None or not self._is_believed(name, seen, asked, afresh):
                 look = await self.configured(name).place.look(self._world)
                 seen = self._seen[name] = _Seen(look, self._clock.monotonic())
-                self._doubted.discard(name)
                 if look.reachable:
                     await self._came_back(name)
+                self._doubted.discard(name)
         if not seen.look.reachable:
             await self.went_away(name, seen.look.message)
             raise StoreAway(f"store {name} is away: {seen.look.message}", seen.look.hint)

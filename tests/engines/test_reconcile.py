@@ -1,0 +1,198 @@
+"""The journal held against what the stores really hold."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from drd.core.events import HoldPlaced, RunFinished, RunStarted, SnapshotFound, SnapshotMissing
+from drd.core.policy import Cause, Mode, Outcome
+from drd.core.tags import read_tags
+from tests.fakes.house import FakeHouse, a_policy, protected
+from tests.fakes.source import FakeSource
+
+pytestmark = pytest.mark.looptime
+
+
+async def test_what_journal_and_store_agree_on_is_neither_found_nor_missing() -> None:
+    house = FakeHouse()
+    await house.run()
+    assert await house.reconcile.reconcile("local") == (0, 0)
+
+
+async def test_a_snapshot_that_the_journal_does_not_know_is_found() -> None:
+    house = FakeHouse()
+    await house.run(run="01RUN")
+    house.local.plant(house.foreign(daemon="01DAEMON"))
+    assert await house.reconcile.reconcile("local") == (1, 0)
+    assert [point.run for point in await house.journal.points("orders") if point.is_good] == ["01OTHERRUN", "01RUN"]
+    assert await house.reconcile.reconcile("local") == (0, 0)
+
+
+async def test_a_snapshot_that_somebody_else_made_with_restic_is_left_alone() -> None:
+    house = FakeHouse()
+    await house.run()
+    house.local.plant(house.foreign(tags=("laptop",)))
+    house.local.plant(
+        house.foreign(run="01B", tags=("drd", "policy=orders", "run=1", "part=a", "kind=full", "at=2026-01-01"))
+    )
+    assert await house.reconcile.reconcile("local") == (0, 0)
+
+
+async def test_a_snapshot_that_is_gone_is_missing_and_its_point_with_it() -> None:
+    house = FakeHouse()
+    await house.run()
+    house.local.snapshots.clear()
+    assert await house.reconcile.reconcile("local") == (0, 1)
+    assert len(house.journal.of(SnapshotMissing)) == 1
+    assert await house.journal.points("orders") == ()
+
+
+async def test_a_run_under_way_is_left_to_its_own_engine() -> None:
+    house = FakeHouse()
+    await house.run()
+    await house.journal.append(RunStarted("orders", Mode.FULL, Cause.SCHEDULE, None), run="01OTHERRUN")
+    house.local.plant(house.foreign(daemon="01DAEMON"))
+    assert await house.reconcile.reconcile("local") == (0, 0)
+    await house.reconcile.mark("local")
+    assert len(house.local.snapshots) == 2
+
+
+async def test_a_run_that_ends_while_a_store_is_listed_is_not_found() -> None:
+    house = FakeHouse()
+    await house.run()
+    house.repository("local").seconds["snapshots"] = 20
+    house.repository("local").seconds["save"] = 10
+    _, counts = await asyncio.gather(house.run(), house.reconcile.reconcile("local"))
+    assert counts == (0, 0)
+
+
+async def test_another_live_daemon_holds_the_store() -> None:
+    house = FakeHouse()
+    await house.run()
+    await asyncio.sleep(60)
+    house.local.plant(house.foreign(daemon="01ANOTHER"))
+    await house.reconcile.reconcile("local")
+    assert "another live daemon (NOTHER)" in house.journal.of(HoldPlaced)[0].reason
+    await house.reconcile.reconcile("local")
+    assert len(house.journal.of(HoldPlaced)) == 1
+
+
+async def test_a_daemon_that_wrote_before_this_start_is_an_earlier_state_and_no_other_daemon() -> None:
+    house = FakeHouse()
+    await house.run()
+    old = house.foreign(daemon="01EARLIER")
+    house.local.plant(house.foreign(daemon="01EARLIER", time=old.time - timedelta(hours=1)))
+    assert await house.reconcile.reconcile("local") == (1, 0)
+    assert house.journal.of(HoldPlaced) == []
+
+
+async def test_what_a_crash_left_unjudged_is_found_as_cancelled_and_marked_in_the_store() -> None:
+    house = FakeHouse()
+    await house.run(run="01GOOD")
+    await house.journal.append(RunStarted("orders", Mode.FULL, Cause.SCHEDULE, None), run="01OTHERRUN")
+    house.local.plant(house.foreign(daemon="01DAEMON"))  # saved; then the daemon was killed
+    await house.dispatch.end_interrupted_runs()
+    assert await house.reconcile.reconcile("local") == (1, 0)
+    assert house.journal.of(SnapshotFound)[0].outcome is Outcome.CANCELLED
+    assert (await house.journal.newest_points())["orders", "local"].run == "01GOOD"
+    await house.reconcile.mark("local")
+    told = {each.id: read_tags(each.tags) for each in house.local.snapshots.values()}
+    assert sorted(origin.outcome for origin in told.values() if origin) == ["cancelled", "succeeded"]
+    assert await house.reconcile.reconcile("local") == (0, 0)
+    assert not house.reconcile.has_unmarked("local")
+
+
+async def test_an_incomplete_snapshot_says_so_in_the_store_after_it_was_marked() -> None:
+    house = FakeHouse()
+    house.disk.unreadable["/srv"] = 1
+    await house.run(run="01RUN")
+    await house.reconcile.reconcile("local")
+    assert house.reconcile.has_unmarked("local")
+    await house.reconcile.mark("local")
+    [snapshot] = house.local.snapshots.values()
+    assert snapshot.tag("outcome") == "incomplete"
+    [point] = await house.journal.points("orders")
+    assert [copy.snapshot_id for copy in point.copies] == [snapshot.id]
+    assert (point.outcome, point.total_bytes) == (Outcome.INCOMPLETE, 605)
+
+
+async def test_a_catalogue_that_is_rebuilt_from_a_store_says_the_same() -> None:
+    house = FakeHouse()
+    await house.run(run="01GOOD")
+    await asyncio.sleep(3600.25)
+    house.disk.unreadable["/srv"] = 1
+    await house.run(run="02BAD")
+    await house.reconcile.reconcile("local")
+    await house.reconcile.mark("local")
+    known = await house.journal.points("orders")
+    fresh = FakeHouse()
+    fresh.local.identity, fresh.local.passwords = house.local.identity, house.local.passwords
+    fresh.local.snapshots, fresh.local.trees = house.local.snapshots, house.local.trees
+    await fresh.reconcile.reconcile("local")
+    rebuilt = await fresh.journal.points("orders")
+    assert [(point.run, point.moment, point.outcome) for point in rebuilt] == [
+        (point.run, point.moment, point.outcome) for point in known
+    ]
+
+
+async def test_a_run_that_was_cut_off_between_its_parts_is_no_recovery_point_anywhere() -> None:
+    house = FakeHouse()
+    await house.run(run="01GOOD")
+    house.local.plant(house.foreign(run="02CUT", part="files", parts=2))
+    assert await house.reconcile.reconcile("local") == (0, 0)
+    house.local.plant(house.foreign(run="02CUT", part="database", parts=2))
+    assert await house.reconcile.reconcile("local") == (2, 0)
+    assert (await house.journal.points("orders"))[-1].is_good
+
+
+async def test_a_part_that_was_saved_before_another_was_refused_never_looks_good() -> None:
+    refused = FakeSource(program="pg_dump")
+    house = FakeHouse(protected(a_policy(), files=FakeSource(), database=refused))
+    result = await house.run(run="01RUN")
+    assert result.outcome is Outcome.FAILED
+    assert len(house.local.snapshots) == 1
+    await house.reconcile.reconcile("local")
+    await house.reconcile.mark("local")
+    assert [point.is_good for point in await house.journal.points("orders")] == [False]
+    [snapshot] = house.local.snapshots.values()
+    assert snapshot.tag("outcome") == "failed"
+
+
+async def test_a_store_that_lets_nothing_be_replaced_is_marked_once_and_not_each_hour() -> None:
+    house = FakeHouse()
+    house.disk.unreadable["/srv"] = 1
+    house.local.append_only = True
+    await house.run(run="01RUN")
+    for _ in range(3):
+        await house.reconcile.reconcile("local")
+        if house.reconcile.has_unmarked("local"):
+            with pytest.raises(Exception, match="append-only"):
+                await house.reconcile.mark("local")
+    assert len(house.local.snapshots) == 2
+    assert all(not point.is_good for point in await house.journal.points("orders"))
+
+
+async def test_marking_waits_until_it_has_the_repository_alone() -> None:
+    house = FakeHouse()
+    house.disk.unreadable["/srv"] = 1
+    await house.run(run="01RUN")
+    await house.reconcile.reconcile("local")
+    house.repository("local").seconds["save"] = 600
+    running = asyncio.create_task(house.run(run="02RUN"))
+    await asyncio.sleep(60)
+    await house.reconcile.mark("local")
+    assert asyncio.get_running_loop().time() == 600
+    await running
+
+
+async def test_a_run_that_the_journal_calls_failed_is_found_as_failed() -> None:
+    house = FakeHouse()
+    await house.run(run="01GOOD")
+    await house.journal.append(RunStarted("orders", Mode.FULL, Cause.SCHEDULE, None), run="01OTHERRUN")
+    await house.journal.append(
+        RunFinished("orders", Mode.FULL, Outcome.FAILED, "the disk was full", "", 1.0, 0, 0), run="01OTHERRUN"
+    )
+    house.local.plant(house.foreign(daemon="01DAEMON"))
+    await house.reconcile.reconcile("local")
+    assert house.journal.of(SnapshotFound)[0].outcome is Outcome.FAILED

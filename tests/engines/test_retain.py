@@ -1,0 +1,112 @@
+"""Forgetting by id what may go, and looking again."""
+
+import asyncio
+
+import pytest
+
+from drd.core.errors import PermanentError, RefusedByGuard, UsageError
+from drd.core.events import HoldPlaced, HoldReleased, RetentionHeld, SnapshotsForgotten, StorePruned
+from tests.fakes.house import FakeHouse, a_policy, protected
+
+pytestmark = pytest.mark.looptime
+
+
+async def a_house_with_runs(count: int, **plan: object) -> FakeHouse:
+    """So many good runs, an hour apart, in one store."""
+    house = FakeHouse(protected(a_policy(to=("local",), **plan)))
+    for number in range(count):
+        await house.run(run=f"{number:02}RUN")
+        await asyncio.sleep(3600)
+    return house
+
+
+async def test_what_the_rules_let_go_is_forgotten_by_id_and_on_record() -> None:
+    house = await a_house_with_runs(5)
+    gone = await house.retain.forget("orders", "local", "schedule")
+    assert len(gone) == 2
+    assert len(house.local.snapshots) == 3
+    assert house.journal.of(SnapshotsForgotten)[0].snapshot_ids == gone
+    assert [point.run for point in await house.journal.points("orders")] == ["02RUN", "03RUN", "04RUN"]
+
+
+async def test_a_plan_changes_nothing_and_tells_reasons() -> None:
+    house = await a_house_with_runs(5)
+    plan = await house.retain.plan("orders", "local")
+    assert [verdict.reasons for verdict in plan.verdicts if not verdict.is_forgotten] == [("last snapshot",)] * 3
+    assert len(house.local.snapshots) == 5
+
+
+async def test_a_store_that_lies_about_forgetting_is_found_out() -> None:
+    house = await a_house_with_runs(5)
+    house.local.append_only = True
+    with pytest.raises(PermanentError, match="still lists 2 snapshots"):
+        await house.retain.forget("orders", "local", "schedule")
+    assert house.journal.of(SnapshotsForgotten) == []
+    assert len(await house.journal.points("orders")) == 5
+
+
+async def test_the_newest_good_point_stays_whatever_the_rules_say() -> None:
+    house = await a_house_with_runs(2, keep={"last": 1})
+    house.disk.unreadable["/srv"] = 1
+    await house.run(run="09BAD")
+    assert (
+        await house.retain.forget("orders", "local", "schedule")
+        == tuple(copy.snapshot_id for copy in (await house.journal.points("orders"))[0].copies)
+        or len(house.local.snapshots) == 2
+    )
+    assert (await house.journal.newest_points())["orders", "local"].run == "01RUN"
+
+
+async def test_too_much_at_once_is_held_and_told_once_until_a_person_wants_it() -> None:
+    house = await a_house_with_runs(10)
+    assert await house.retain.forget("orders", "local", "schedule") == ()
+    assert await house.retain.forget("orders", "local", "schedule") == ()
+    [held] = house.journal.of(RetentionHeld)
+    assert held.reason == "it would remove 7 of 10 snapshots at once"
+    assert len(await house.retain.forget("orders", "local", "anna", by_a_person=True)) == 7
+
+
+async def test_a_hold_stops_forgetting_and_pruning_also_for_a_person() -> None:
+    house = await a_house_with_runs(5)
+    await house.journal.append(HoldPlaced("local", "its last check found damage"))
+    assert await house.retain.forget("orders", "local", "anna", by_a_person=True) == ()
+    with pytest.raises(RefusedByGuard, match="found damage"):
+        await house.retain.prune("local")
+    await house.journal.append(HoldReleased("local", "anna"))
+    assert len(await house.retain.forget("orders", "local", "anna")) == 2
+    await house.retain.prune("local")
+    assert len(house.journal.of(StorePruned)) == 1
+
+
+async def test_a_point_that_has_too_few_copies_is_kept_until_a_newer_one_has_enough() -> None:
+    house = FakeHouse(protected(a_policy(require={"copies": 2})))
+    for number in range(5):
+        await house.run(run=f"{number:02}RUN")
+        await asyncio.sleep(3600)
+    assert await house.retain.forget("orders", "local", "schedule") == ()
+    await house.copy.fill("offsite")
+    assert len(await house.retain.forget("orders", "local", "schedule")) == 2
+
+
+async def test_a_snapshot_that_the_journal_does_not_know_is_not_forgotten() -> None:
+    house = await a_house_with_runs(3, keep={"last": 1})
+    house.local.plant(house.foreign(time=house.clock.now().replace(year=2020)))
+    gone = await house.retain.forget("orders", "local", "schedule")
+    assert len(gone) == 2
+    assert "01otherrun-main" in house.local.snapshots
+
+
+async def test_forgetting_waits_for_the_runs_under_way() -> None:
+    house = await a_house_with_runs(5)
+    house.repository("local").seconds["save"] = 600
+    running = asyncio.create_task(house.run(run="99RUN"))
+    await asyncio.sleep(1)
+    assert len(await house.retain.forget("orders", "local", "schedule")) == 3
+    assert any(point.run == "99RUN" for point in await house.journal.points("orders"))
+    await running
+
+
+async def test_a_policy_that_is_not_there_is_named() -> None:
+    house = await a_house_with_runs(1)
+    with pytest.raises((PermanentError, UsageError), match="no policy attic"):
+        await house.retain.forget("attic", "local", "anna")

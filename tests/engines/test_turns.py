@@ -1,0 +1,281 @@
+"""Whose turn it is in a store."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from drd.engines.turns import JobClass, Turns
+from tests.fakes.clock import FakeClock
+
+EXCLUSIVE = (JobClass.CHECK, JobClass.FORGET, JobClass.PRUNE)
+
+
+class Work:
+    """Jobs in one store; `log` says who began, in order."""
+
+    def __init__(self, at_once: int = 2, patience: float = 3600) -> None:
+        self.turns = Turns(FakeClock(), patience)
+        self.at_once = at_once
+        self.log: list[str] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def begin(self, name: str, job: JobClass, seconds: float = 10) -> asyncio.Task[None]:
+        async def work() -> None:
+            async with self.turns.take("local", job, self.at_once):
+                self.log.append(name)
+                await asyncio.sleep(seconds)
+
+        task = asyncio.create_task(work())
+        self.tasks.append(task)
+        return task
+
+    async def end(self) -> list[str]:
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        assert self.turns.running("local") == ()
+        return self.log
+
+
+@pytest.mark.looptime
+async def test_more_urgent_classes_go_first() -> None:
+    work = Work(at_once=1)
+    work.begin("first", JobClass.BACKUP)
+    await asyncio.sleep(1)
+    for job in (JobClass.PRUNE, JobClass.FORGET, JobClass.CHECK, JobClass.COPY, JobClass.BACKUP, JobClass.WAL):
+        work.begin(job.name, job)
+    assert await work.end() == ["first", "WAL", "BACKUP", "COPY", "CHECK", "FORGET", "PRUNE"]
+
+
+@pytest.mark.looptime
+async def test_within_a_class_the_first_to_come_goes_first() -> None:
+    work = Work(at_once=1)
+    for name in "abc":
+        work.begin(name, JobClass.BACKUP)
+    assert await work.end() == ["a", "b", "c"]
+
+
+@pytest.mark.looptime
+async def test_exclusive_work_is_alone() -> None:
+    work = Work(at_once=4)
+    work.begin("backup", JobClass.BACKUP)
+    work.begin("check", JobClass.CHECK)
+    await asyncio.sleep(1)
+    assert work.turns.running("local") == (JobClass.BACKUP,)
+    await asyncio.sleep(10)
+    assert work.turns.running("local") == (JobClass.CHECK,)
+    work.begin("late", JobClass.BACKUP)
+    await asyncio.sleep(1)
+    assert work.turns.running("local") == (JobClass.CHECK,)
+    await work.end()
+
+
+@pytest.mark.looptime
+async def test_no_more_than_so_many_jobs_run_at_once() -> None:
+    work = Work(at_once=3)
+    for number in range(9):
+        work.begin(str(number), JobClass.BACKUP)
+    for _ in range(3):
+        await asyncio.sleep(9)
+        assert len(work.turns.running("local")) == 3
+        await asyncio.sleep(1)
+    await work.end()
+
+
+@pytest.mark.looptime
+async def test_copies_leave_a_place_for_what_is_more_urgent() -> None:
+    work = Work(at_once=2)
+    work.begin("slow copy", JobClass.COPY, 36_000)
+    work.begin("second copy", JobClass.COPY)
+    await asyncio.sleep(1)
+    work.begin("backup", JobClass.BACKUP)
+    await asyncio.sleep(1)
+    assert work.log == ["slow copy", "backup"]
+    assert await work.end() == ["slow copy", "backup", "second copy"]
+
+
+@pytest.mark.looptime
+async def test_a_copy_that_has_waited_long_holds_no_backup_up() -> None:
+    work = Work(at_once=2)
+    work.begin("slow copy", JobClass.COPY, 36_000)
+    work.begin("second copy", JobClass.COPY)
+    await asyncio.sleep(7200)
+    work.begin("backup", JobClass.BACKUP)
+    await asyncio.sleep(1)
+    assert work.log == ["slow copy", "backup"]
+    await work.end()
+
+
+@pytest.mark.looptime
+async def test_a_restore_does_not_wait_for_a_place() -> None:
+    work = Work(at_once=1)
+    work.begin("backup", JobClass.BACKUP, 36_000)
+    await asyncio.sleep(7200)
+    work.begin("prune", JobClass.PRUNE)
+    await asyncio.sleep(7200)
+    work.begin("restore", JobClass.RESTORE)
+    await asyncio.sleep(0)
+    assert work.log == ["backup", "restore"]
+    assert await work.end() == ["backup", "restore", "prune"]
+
+
+@pytest.mark.looptime
+async def test_a_job_that_has_waited_too_long_goes_before_every_other() -> None:
+    work = Work(at_once=1, patience=60)
+    work.begin("backup", JobClass.BACKUP, 50)
+    await asyncio.sleep(1)
+    work.begin("prune", JobClass.PRUNE)
+    for number in range(6):
+        await asyncio.sleep(15)
+        work.begin(f"backup {number}", JobClass.BACKUP, 50)
+    log = await work.end()
+    assert log.index("prune") == 2  # after the one that went when it had waited less
+
+
+@pytest.mark.looptime
+async def test_a_waiting_job_that_is_cancelled_gives_way() -> None:
+    work = Work(at_once=1)
+    work.begin("first", JobClass.BACKUP)
+    waiting = work.begin("second", JobClass.BACKUP)
+    work.begin("third", JobClass.BACKUP)
+    await asyncio.sleep(1)
+    waiting.cancel()
+    assert await work.end() == ["first", "third"]
+
+
+@pytest.mark.looptime
+async def test_a_job_that_is_cancelled_in_the_tick_of_its_turn_gives_the_turn_on() -> None:
+    work = Work(at_once=1)
+    first = work.begin("first", JobClass.BACKUP, 36_000)
+    second = work.begin("second", JobClass.BACKUP)
+    work.begin("third", JobClass.BACKUP)
+    await asyncio.sleep(1)
+    first.cancel()
+    for _ in range(3):  # the turn passes to the second in one of these ticks
+        await asyncio.sleep(0)
+        second.cancel()
+    assert "third" in await work.end()
+
+
+@pytest.mark.looptime
+async def test_a_job_that_fails_gives_its_turn_back() -> None:
+    turns = Turns(FakeClock())
+    with pytest.raises(ValueError, match="broken"):
+        async with turns.take("local", JobClass.PRUNE, 1):
+            raise ValueError("broken")
+    assert turns.running("local") == ()
+
+
+@pytest.mark.looptime
+async def test_two_that_take_the_same_stores_do_not_deadlock() -> None:
+    turns = Turns(FakeClock())
+
+    async def take(stores: dict[str, int]) -> None:
+        async with turns.take_all(stores, JobClass.COPY):
+            await asyncio.sleep(10)
+
+    async with asyncio.timeout(100):
+        await asyncio.gather(take({"a": 1, "b": 1}), take({"b": 1, "a": 1}), take({"b": 1, "a": 1}))
+    assert turns.running("a") == turns.running("b") == ()
+
+
+@pytest.mark.looptime
+async def test_a_limit_that_a_reload_has_raised_counts_at_once() -> None:
+    work = Work(at_once=1)
+    work.begin("a", JobClass.BACKUP)
+    work.begin("b", JobClass.BACKUP)
+    await asyncio.sleep(1)
+    work.at_once = 3
+    work.begin("c", JobClass.BACKUP)
+    await asyncio.sleep(1)
+    assert len(work.turns.running("local")) == 3
+    await work.end()
+
+
+class TurnsMachine(RuleBasedStateMachine):
+    """Jobs come, end and are cancelled at every point, also several in one tick."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.now = 0.0
+        self.turns = Turns(self, patience_seconds=50)  # type: ignore[arg-type]
+        self.holding: dict[int, JobClass] = {}
+        self.doors: dict[int, asyncio.Event] = {}
+        self.tasks: dict[int, asyncio.Task[None]] = {}
+        self.count = 0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def _job(self, number: int, job: JobClass) -> None:
+        async with self.turns.take("local", job, 2):
+            self.holding[number] = job
+            try:
+                await self.doors[number].wait()
+            finally:
+                del self.holding[number]
+
+    def _tick(self, act: Callable[[], None], ticks: int) -> None:
+        async def go() -> None:
+            act()
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+
+        self.loop.run_until_complete(go())
+
+    @rule(jobs=st.lists(st.sampled_from(list(JobClass)), min_size=1, max_size=3), ticks=st.integers(0, 3))
+    def come(self, jobs: list[JobClass], ticks: int) -> None:
+        def act() -> None:
+            for job in jobs:
+                self.count += 1
+                self.doors[self.count] = asyncio.Event()
+                self.tasks[self.count] = self.loop.create_task(self._job(self.count, job))
+
+        self._tick(act, ticks)
+
+    @precondition(lambda self: self.holding)
+    @rule(data=st.data(), ticks=st.integers(0, 3))
+    def end_one(self, data: st.DataObject, ticks: int) -> None:
+        number = data.draw(st.sampled_from(sorted(self.holding)))
+        self._tick(self.doors[number].set, ticks)
+
+    @precondition(lambda self: self.tasks)
+    @rule(data=st.data(), ticks=st.integers(0, 3))
+    def end_one_and_cancel_another_in_the_same_tick(self, data: st.DataObject, ticks: int) -> None:
+        cancelled = self.tasks[data.draw(st.sampled_from(sorted(self.tasks)))]
+        ended = data.draw(st.sampled_from(sorted(self.doors)))
+
+        def act() -> None:
+            self.doors[ended].set()
+            self.loop.call_soon(cancelled.cancel) if data.draw(st.booleans()) else cancelled.cancel()
+
+        self._tick(act, ticks)
+
+    @rule(seconds=st.sampled_from([1.0, 60.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @invariant()
+    def exclusive_work_is_alone_and_the_limit_is_kept(self) -> None:
+        held = list(self.holding.values())
+        if any(job.is_exclusive for job in held):
+            assert len(held) == 1
+        counted = [job for job in held if job not in (JobClass.RESTORE, JobClass.LIST)]
+        assert len(counted) <= 2
+
+    def teardown(self) -> None:
+        """Let everything end: nobody starves, no place is lost."""
+        for _ in range(4 * len(self.tasks) + 4):
+            for number in list(self.holding):
+                self.doors[number].set()
+            self._tick(lambda: None, 3)
+        assert all(task.done() for task in self.tasks.values()), "a job starved or a turn was lost"
+        assert self.turns.running("local") == ()
+        self.loop.close()
+
+
+TestTurnsMachine = TurnsMachine.TestCase
+TestTurnsMachine.settings = settings(max_examples=60, stateful_step_count=30)

@@ -1,0 +1,166 @@
+"""What a store needs besides backups."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from drd.core.events import (
+    HoldPlaced,
+    JobFailed,
+    SnapshotsForgotten,
+    StoreCameBack,
+    StoreChecked,
+    StorePruned,
+    StoreReconciled,
+    StoreWentAway,
+)
+from drd.ports.repository import ForgetPlan
+from tests.fakes.house import FakeHouse, a_policy, protected
+
+pytestmark = pytest.mark.looptime
+DAY = 86_400
+
+
+@asynccontextmanager
+async def looked_after(house: FakeHouse, store: str = "local") -> AsyncIterator[asyncio.Task[None]]:
+    """The store with its loop under way."""
+    task = asyncio.create_task(house.upkeep.serve(store))
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_store_that_was_never_used_is_left_alone() -> None:
+    house = FakeHouse()
+    async with looked_after(house):
+        await asyncio.sleep(DAY)
+    assert house.local.identity is None
+    assert house.journal.events == []
+
+
+async def test_a_store_is_reconciled_hourly_and_checked_daily() -> None:
+    house = FakeHouse()
+    await house.run()
+    async with looked_after(house):
+        await asyncio.sleep(2 * DAY - 60)
+    assert 46 <= len(house.journal.of(StoreReconciled)) <= 48
+    assert len(house.journal.of(StoreChecked)) == 2
+
+
+async def test_retention_runs_daily_and_prune_weekly_after_something_was_forgotten() -> None:
+    house = FakeHouse(protected(a_policy(to=("local",))))
+    for number in range(6):
+        await house.run(run=f"{number:02}RUN")
+        await asyncio.sleep(60)
+    async with looked_after(house):
+        await asyncio.sleep(DAY)
+        assert len(house.local.snapshots) == 3
+        assert len(house.journal.of(SnapshotsForgotten)) == 1
+        assert house.local.prunes == 1
+        for number in range(8):
+            await house.run(run=f"1{number}RUN")
+            await asyncio.sleep(DAY)
+    assert house.local.prunes == 2
+    assert len(house.journal.of(StorePruned)) == 2
+
+
+async def test_damage_is_told_and_holds_the_store() -> None:
+    house = FakeHouse()
+    await house.run()
+    house.local.damage = ("pack 1f does not match its name",)
+    async with looked_after(house):
+        await asyncio.sleep(60)
+    [checked] = house.journal.of(StoreChecked)
+    assert (checked.sound, checked.first) == (False, "pack 1f does not match its name")
+    assert [fact.store for fact in house.journal.of(HoldPlaced)] == ["local"]
+    assert (await house.journal.stores())["local"].check_sound is False
+
+
+async def test_a_store_that_is_away_is_on_record_once_and_comes_back_by_itself() -> None:
+    house = FakeHouse()
+    await house.run()
+    await asyncio.sleep(700)
+    house.local.away = "unplugged"
+    async with looked_after(house):
+        await asyncio.sleep(DAY)
+        house.local.away = ""
+        await asyncio.sleep(120)
+    assert len(house.journal.of(StoreWentAway)) == 1
+    assert len(house.journal.of(StoreCameBack)) == 1
+    assert len(house.journal.of(StoreReconciled)) == 1
+
+
+async def test_work_that_a_person_has_to_put_right_is_told_once_and_not_tried_all_the_time() -> None:
+    house = FakeHouse()
+    await house.run()
+    house.local.passwords = {b"another"}
+    tries: list[str] = []
+    house.repository("local").before = tries.append
+    async with looked_after(house):
+        await asyncio.sleep(3600)
+    assert len(house.journal.of(JobFailed)) == 1
+    assert len(tries) <= 8
+
+
+async def test_one_policy_whose_retention_is_refused_does_not_hold_the_others_up() -> None:
+    house = FakeHouse(protected(a_policy("first", to=("local",))), protected(a_policy("second", to=("local",))))
+    for number in range(4):
+        for name in ("first", "second"):
+            await house.run(name, run=f"{number}{name}")
+        await asyncio.sleep(60)
+    house.local.append_only = True
+    asked: list[tuple[str, ...]] = []
+    repository = house.repository("local")
+    plan_forget = repository.plan_forget
+
+    async def watch(keep: object, tags: tuple[str, ...]) -> ForgetPlan:
+        asked.append(tags)
+        return await plan_forget(keep, tags)  # type: ignore[arg-type]
+
+    repository.plan_forget = watch  # type: ignore[method-assign]
+    async with looked_after(house):
+        await asyncio.sleep(DAY - 60)
+    assert sorted(asked) == [("drd", "policy=first"), ("drd", "policy=second")]
+    assert len(house.journal.of(JobFailed)) == 1
+
+
+async def test_an_incomplete_run_is_marked_in_its_store_within_a_minute() -> None:
+    house = FakeHouse()
+    await house.run(run="01RUN")
+    async with looked_after(house):
+        await asyncio.sleep(600)
+        house.disk.unreadable["/srv"] = 1
+        await house.run(run="02RUN")
+        await asyncio.sleep(61)
+    assert [each.tag("outcome") for each in house.local.snapshots.values()].count("incomplete") == 1
+
+
+async def test_a_full_state_disk_does_not_end_the_loop() -> None:
+    house = FakeHouse()
+    await house.run()
+    house.journal.is_full = True
+    async with looked_after(house) as task:
+        await asyncio.sleep(600)
+        assert not task.done()
+        house.journal.is_full = False
+        await asyncio.sleep(60)
+    assert len(house.journal.of(StoreReconciled)) == 1
+
+
+async def test_what_reconciling_changes_is_copied_on() -> None:
+    house = FakeHouse()
+    await house.run()
+    await house.copy.fill("offsite")
+    [lost] = house.offsite.snapshots
+    del house.offsite.snapshots[lost]
+    worker = asyncio.create_task(house.copy.serve("offsite"))
+    async with looked_after(house, "offsite"):
+        await asyncio.sleep(120)
+    worker.cancel()
+    assert list(house.offsite.snapshots) == [lost]
+    [point] = await house.journal.points("orders")
+    assert point.stores == ("local", "offsite")
