@@ -47,12 +47,15 @@ class BenchClock:
         self.wall = BEGINNING
 
     def now(self) -> datetime:
+        """The wall time that was set."""
         return self.wall
 
     def monotonic(self) -> float:
+        """The machine's own."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
+        """Really wait."""
         await asyncio.sleep(seconds)
 
 

@@ -22,6 +22,8 @@ from drd.core.upcast import UPCASTERS, Upcasters, upcast
 
 Value = TypeVar("Value")
 
+_INTEGERS = 2**63
+
 _dump = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False).encode
 _load = json.JSONDecoder().decode
 
@@ -52,7 +54,7 @@ def envelope(event: Event) -> dict[str, Any]:
         "daemon": event.daemon,
         "kind": event.body.KIND,
         "monotonic_ns": event.monotonic_ns,
-        "run": event.run,
+        "run": plain(event.run),
         "sequence": event.sequence,
         "term": event.term,
         "version": event.body.VERSION,
@@ -114,8 +116,16 @@ def moment(text: str) -> datetime:
 
 
 def plain(value: Any) -> Any:
-    """A value of the domain as JSON has it: dataclasses as objects, moments and enumerations as texts."""
-    if value is None or type(value) in (str, int, float, bool):
+    r"""A value of the domain as JSON has it: dataclasses as objects, moments and enumerations as texts.
+
+    Half characters, as they stand for undecodable bytes in file names and programs' words, become `\udc80` in letters.
+    Raises TypeError for other types, ValueError for naive moments and for integers beyond 64 bits.
+    """
+    if type(value) is str:
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if type(value) is int and not -_INTEGERS <= value < _INTEGERS:
+        raise ValueError("an integer beyond 64 bits cannot be stored in the journal")
+    if value is None or type(value) in (int, float, bool):
         return value
     if isinstance(value, Enum):
         return value.value

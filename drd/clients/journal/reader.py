@@ -27,7 +27,7 @@ from drd.clients.journal.segments import rows, sealed_rows, verify, whole_chain
 from drd.clients.journal.shelves import SqlShelves, create_projections, projected
 from drd.clients.journal.sqlite_errors import translated
 from drd.clients.journal.views import Views
-from drd.core.encoding import decode
+from drd.core.encoding import canonical, decode
 from drd.core.errors import PermanentError
 from drd.core.events import Event
 from drd.ports.journal import Head, Verdict
@@ -89,12 +89,16 @@ class _Wanted:
         self.kind = kind
 
     def select(self, connection: sqlite3.Connection, *, is_backwards: bool) -> Iterator[tuple[bytes, bytes]]:
-        words = [f'"{name}":"{value}"' for name, value in (("run", self.run), ("kind", self.kind)) if value is not None]
+        words = [
+            f'"{name}":{canonical(value)}'
+            for name, value in (("run", self.run), ("kind", self.kind))
+            if value is not None
+        ]
         conditions = "".join(" AND instr(bytes, ?)" for _ in words)
         order = "DESC" if is_backwards else "ASC"
         return connection.execute(
             f"SELECT bytes, head FROM events WHERE sequence > ?{conditions} ORDER BY sequence {order}",
-            (self.after, *(word.encode("ascii", "replace") for word in words)),
+            (self.after, *(word.encode("ascii") for word in words)),
         )
 
     def fits(self, event: Event) -> bool:

@@ -36,7 +36,7 @@ from drd.clients.journal.views import Views
 from drd.core.encoding import Fact, canonical, envelope, moment_text, read_fact
 from drd.core.errors import StateFull
 from drd.core.events import BallastReleased, BallastRestored, Body, Event, SegmentOpened
-from drd.core.projections import fold
+from drd.core.projections import Key, fold
 from drd.core.ulid import RANDOM_BYTES, ulid
 from drd.ports.clock import Clock
 from drd.ports.journal import Head
@@ -210,14 +210,8 @@ class Writer:
     def _write(self, drafts: Sequence[Draft]) -> Written:
         written = self._plan(drafts)
         try:
-            with transaction(self.connection):
-                self.connection.executemany("INSERT INTO events VALUES (?, ?, ?)", written.rows)
-                for fact in written.facts:
-                    fold(self.shelves, fact)
-                changed = self.shelves.save(written.link)
+            changed = self._commit(written)
         except sqlite3.Error as error:
-            self.shelves.forget()
-            self.views.forget()
             if not is_full(error, self.database):
                 raise in_our_words(error, self.database) from error
             if self._was_written_all_the_same(written):
@@ -226,6 +220,18 @@ class Writer:
         self.link = written.link
         self.views.refresh(changed)
         return written
+
+    def _commit(self, written: Written) -> dict[str, set[Key]]:
+        try:
+            with transaction(self.connection):
+                self.connection.executemany("INSERT INTO events VALUES (?, ?, ?)", written.rows)
+                for fact in written.facts:
+                    fold(self.shelves, fact)
+                return self.shelves.save(written.link)
+        except BaseException:
+            self.shelves.forget()
+            self.views.forget()
+            raise
 
     def _was_written_all_the_same(self, written: Written) -> bool:
         """A full disk can fail a write after its commit. So the file is opened anew, and it says what is true."""

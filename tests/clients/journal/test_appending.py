@@ -8,7 +8,8 @@ import pytest
 
 from drd.clients.journal import SqliteJournal
 from drd.core.errors import PermanentError
-from drd.core.events import DaemonStarted, Event, PolicyAdded, SegmentOpened, StoreCreated
+from drd.core.events import DaemonStarted, Event, PolicyAdded, RunFinished, SegmentOpened, StoreCreated
+from drd.core.policy import Mode, Outcome
 from drd.ports.journal import Catalogue, Journal, JournalReader
 from tests.clients.journal.made import StillClock, started, whole_run
 
@@ -187,3 +188,12 @@ async def test_a_reader_writes_nothing(journal: SqliteJournal, clock: StillClock
         for attempt in (reader.append(PolicyAdded("web")), reader.mark(), reader.seal(), reader.tend_ballast()):
             with pytest.raises(PermanentError, match="for reading only"):
                 await attempt
+
+
+async def test_words_that_are_no_proper_text_do_not_stop_the_journal(journal: SqliteJournal) -> None:
+    said = "cannot read caf\udce9\x00\U0001f4a5"
+    ended = RunFinished("web", Mode.FULL, Outcome.FAILED, said, "", 1.0, 0, 0)
+    await journal.append(PolicyAdded("web"), started("web"), ended, run="r1")
+    [run] = await journal.runs()
+    assert run.message == "cannot read caf\\udce9\x00\U0001f4a5"
+    assert journal.verify().sound
