@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -63,8 +63,11 @@ class JournalReader(Protocol):
         """
         ...
 
-    def verify(self) -> Verdict:
-        """Walk the whole chain through all segments. Blocking: use a thread."""
+    def verify(self, anchors: Mapping[int, str] | None = None) -> Verdict:
+        """Walk the whole chain through all segments. Blocking: use a thread.
+
+        `anchors` are sequence → head as they were written down outside this machine.
+        """
         ...
 
 
