@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from drd.api.answers import HEARTBEAT_SECONDS, Answers, OnBug
 from drd.api.control_routes import ERROR_HANDLERS, ControlRoutes
 from drd.api.sockets import bind_control_socket, bind_tcp, remove_control_socket
+from drd.core.errors import DrdError
 from drd.ports.control import Control
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -58,6 +59,7 @@ class ApiServer:
             ),
             self._ready,
         )
+        self._failure: DrdError | None = None
         self._port: int | None = None
 
     @property
@@ -72,27 +74,36 @@ class ApiServer:
         """
         sockets: list[socket.socket] = []
         try:
-            if self._listen is not None:
-                sockets.append(bind_tcp(*self._listen, self._who_listens))
-                self._port = sockets[-1].getsockname()[1]
-            sockets.append(bind_control_socket(self._path))
+            self._bind(sockets)
             inode = self._path.lstat().st_ino
             try:
                 await self._serve_until_stopped(sockets)
             finally:
                 remove_control_socket(self._path, inode)
                 await self._answers.finish()
+        except DrdError as error:
+            self._failure = error
+            self._ready.set()
+            raise
         finally:
             for bound in sockets:
                 bound.close()
 
     async def ready(self) -> None:
-        """Wait until it listens."""
+        """Wait until it listens. Raises what `serve()` raises when it cannot."""
         await self._ready.wait()
+        if self._failure is not None:
+            raise self._failure
 
     async def stop(self) -> None:
         """Ask `serve()` to return; answers under way get a few seconds."""
         self._server.should_exit = True
+
+    def _bind(self, sockets: list[socket.socket]) -> None:
+        if self._listen is not None:
+            sockets.append(bind_tcp(*self._listen, self._who_listens))
+            self._port = sockets[-1].getsockname()[1]
+        sockets.append(bind_control_socket(self._path))
 
     async def _serve_until_stopped(self, sockets: list[socket.socket]) -> None:
         # A cancelled uvicorn would leave its listeners in the loop, so it is asked to leave instead.

@@ -47,10 +47,6 @@ class SystemdSupervisor:
         """The daemon is leaving."""
         self._tell("STOPPING=1", "STATUS=stopping: work under way may finish")
 
-    def extend_stop(self, by: timedelta) -> None:
-        """Ask for more time than `TimeoutStopSec=`: somebody waits for a restore. To be repeated before it is over."""
-        self._tell(f"EXTEND_TIMEOUT_USEC={int(by.total_seconds() * 1_000_000)}")
-
     def ping(self) -> None:
         """The scheduler's loop is alive. Sent on at most four times in a watchdog interval."""
         if self.watchdog_interval is None:

@@ -33,7 +33,7 @@ def event_line(event: Event, zone: ZoneInfo) -> Text:
     for key in ("policy", "store"):
         if said.get(key):
             line.append(f" {said[key]}", style="bold" if key == "policy" else "")
-    if details := [words for key, value in said.items() if (words := _detail(key, value))]:
+    if details := [words for key, value in said.items() if (words := _detail(key, value, zone))]:
         line.append(f"  {', '.join(details)}")
     if said.get("message"):
         line.append(f"  {said['message']}", style="red" if said.get("outcome") == "failed" else "")
@@ -80,7 +80,7 @@ def _style(event: Event, said: Mapping[str, Any]) -> str:
     return "green" if said.get("outcome") == "succeeded" else ""
 
 
-def _detail(key: str, value: Any) -> str:
+def _detail(key: str, value: Any, zone: ZoneInfo) -> str:
     """One value with its name; empty for what is said elsewhere or says nothing."""
     if key in SAID_ALREADY or value is None or value == "":
         return ""
@@ -97,7 +97,7 @@ def _detail(key: str, value: Any) -> str:
         return f"{name.removesuffix(' id')} {str(value)[:SHOWN_OF_AN_ID]}"
     if isinstance(value, tuple):
         return f"{number(len(value))} {name.removesuffix(' ids').removesuffix('s')}s"
-    return f"{name} {value.isoformat(sep=' ', timespec='seconds') if isinstance(value, datetime) else value}"
+    return f"{name} {local(value, zone) if isinstance(value, datetime) else value}"
 
 
 def _plain(value: Any) -> Any:

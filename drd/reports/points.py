@@ -36,7 +36,7 @@ def points_table(points: Sequence[PointStatus], now: datetime, zone: ZoneInfo, w
             ]
         )
         if why:
-            rows += [["", "", "", "", "", "", f"{store}: {'; '.join(kept)}"] for store, kept in point.why_kept.items()]
+            rows += [["", "", "", "", "", "", f"{places}: {kept}"] for kept, places in _kept(point).items()]
     where = "where, and why it is kept" if why else "where"
     return table(["moment", "age", "mode", "outcome", "size", "files", where], rows, ("size", "files"))
 
@@ -52,7 +52,7 @@ def forget_plan(lines: Sequence[ForgetLine], now: datetime, zone: ZoneInfo) -> R
                 local(line.moment, zone),
                 age(line.moment, now),
                 line.snapshot_id[:SHOWN_OF_AN_ID],
-                "; ".join(line.reasons),
+                _reasons(line.reasons),
             ]
             for line in here
         ]
@@ -69,6 +69,20 @@ def _counts(lines: Sequence[ForgetLine]) -> list[tuple[str, int]]:
     words = {"keep": "kept", "forget": "to forget", "guarded": "held back by a guard"}
     counts = [(word, sum(line.action == action for line in lines)) for action, word in words.items()]
     return [(word, count) for word, count in counts if count]
+
+
+def _kept(point: PointStatus) -> dict[str, str]:
+    """Reasons → the stores where they hold, so that what is the same everywhere is said once."""
+    stores: dict[str, str] = {}
+    for store, reasons in point.why_kept.items():
+        words = _reasons(reasons)
+        stores[words] = f"{stores[words]}, {store}" if words in stores else store
+    return stores
+
+
+def _reasons(reasons: Sequence[str]) -> str:
+    # restic says "hourly snapshot", "daily snapshot"; under a heading about snapshots the first words are enough.
+    return ", ".join(reason.removesuffix(" snapshot") for reason in reasons)
 
 
 def _place(point: PointStatus, store: str) -> str:

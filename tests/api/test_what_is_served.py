@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from drd.api.server import METRICS_TYPE
+from drd.api.server import METRICS_TYPE, ApiServer
 from drd.clients.listeners import holder_of_port
 from drd.core.errors import Busy, StoreAway, UsageError
-from tests.api.serving import DEADLINE_SECONDS, Bugs, serving
+from tests.api.serving import DEADLINE_SECONDS, Bugs, one_metric, serving
 from tests.fakes.control import FakeControl
 
 
@@ -65,6 +65,16 @@ async def test_a_busy_port_names_its_holder(path: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.sock"))
 
 
+async def test_whoever_waits_for_a_server_that_cannot_start_is_told(path: Path) -> None:
+    too_long = path.with_name("x" * 100)
+    server = ApiServer(FakeControl(), one_metric, lambda: (True, ""), too_long, None, on_bug=Bugs().note)
+    waiting = asyncio.create_task(server.ready())
+    with pytest.raises(UsageError, match="too long"):
+        await server.serve()
+    with pytest.raises(UsageError, match="too long"):
+        await asyncio.wait_for(waiting, DEADLINE_SECONDS)
+
+
 async def test_an_address_that_is_not_ours_is_a_usage_error(path: Path) -> None:
     for host in ("192.0.2.1", "no such host"):
         with pytest.raises(UsageError):
@@ -113,7 +123,7 @@ async def test_a_slow_answer_is_still_one_json_document(path: Path) -> None:
 
 
 async def test_a_watcher_that_does_not_read_does_not_hold_the_work_up(path: Path) -> None:
-    fake = FakeControl(steps=FakeControl.many_steps(200_000))
+    fake = FakeControl(steps=FakeControl.many_steps(20_000))
     async with (
         serving(fake, path),
         at(path) as client,
@@ -122,7 +132,7 @@ async def test_a_watcher_that_does_not_read_does_not_hold_the_work_up(path: Path
         await asyncio.wait_for(fake.completed.wait(), DEADLINE_SECONDS)
         lines = [line async for line in answer.aiter_lines() if line]
     assert json.loads(lines[-1])["kind"] == "finished"
-    assert len(lines) < 150_000
+    assert len(lines) < 10_000
 
 
 async def test_signals_stay_with_the_daemon(path: Path) -> None:

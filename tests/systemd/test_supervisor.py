@@ -54,11 +54,6 @@ def test_systemd_hears_each_turn_of_the_daemons_life(systemd: Systemd) -> None:
     assert systemd.hears()[0] == "STOPPING=1"
 
 
-def test_more_time_to_stop_is_asked_for_in_microseconds(systemd: Systemd) -> None:
-    SystemdSupervisor(systemd.environment).extend_stop(timedelta(seconds=90))
-    assert systemd.hears() == ["EXTEND_TIMEOUT_USEC=90000000"]
-
-
 def test_the_watchdog_is_pinged_from_the_first_tick_but_not_from_every_one(systemd: Systemd) -> None:
     supervisor = SystemdSupervisor({**systemd.environment, "WATCHDOG_USEC": "60000000"})
     for _ in range(100):
