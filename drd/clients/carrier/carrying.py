@@ -8,11 +8,11 @@ indexes, removes the old ones and only then removes packs. So:
   index names was stored before.
 * While a prune replaces indexes, a listing can miss an old one that has just gone and a new one that came behind the
   cursor. It is repeated until two in a row agree; the second would have met the new one.
-* After the data has been sent the index is listed again. If each index file of the first listing is still there, no
-  pack that one of them names can have been removed meanwhile, so all of them were listed and sent. If one has gone,
-  the round starts over; packs that were sent for nothing do no harm.
-* A snapshot is read at the origin last of all. One that can still be read was there during the whole round, so every
-  prune of that time kept its packs. One that has gone was forgotten: it is left out and not claimed.
+* An index is read at the origin only after the data has been sent. One that can still be read was there all the time,
+  so no pack that it names was removed meanwhile: all of them were listed and sent. If one has gone, the round starts
+  over; packs that were sent for nothing do no harm.
+* A snapshot is read last of all. One that can still be read was there during the whole round, so every prune of that
+  time kept its packs. One that has gone was forgotten: it is left out and not claimed.
 
 At the target the order of sending is data, index, snapshots, each made durable before the next begins: a round that is
 killed anywhere leaves a mirror that checks clean. Work in the target itself (its own prune) must not run at the same
@@ -110,10 +110,8 @@ class Round:
     ) -> None:
         if self._send(pool, FileKind.DATA, missing[FileKind.DATA], listed[FileKind.DATA]):
             raise _Changed
-        if self.refused or not (missing[FileKind.INDEX] or missing[FileKind.SNAPSHOT]):
+        if self.refused:
             return
-        if listed[FileKind.INDEX].keys() - self.origin.list(FileKind.INDEX).keys():
-            raise _Changed
         if self._send(pool, FileKind.INDEX, missing[FileKind.INDEX], listed[FileKind.INDEX]):
             raise _Changed
         if not self.refused:
