@@ -48,7 +48,7 @@ def main() -> None:
         daemon, _ = _start(work)
         try:
             _watch_idle(daemon, options.idle)
-            _fall_due(work, daemon, options.policies, options.due)
+            _fall_due(work, daemon, options.due)
         finally:
             _stop(daemon)
 
@@ -104,14 +104,14 @@ def _start_and_stop(work: Path, cold: bool) -> float:
 def _watch_idle(daemon: subprocess.Popen[bytes], seconds: float) -> None:
     process = psutil.Process(daemon.pid)
     before = process.cpu_times()
-    time.sleep(seconds)  # noqa: TID251 - the measurement is what happens meanwhile
+    time.sleep(seconds)
     after = process.cpu_times()
     busy = (after.user + after.system - before.user - before.system) / seconds
     print(f"idle: {busy:.2%} of a core, {process.memory_info().rss / 2**20:.0f} MiB")
 
 
-def _fall_due(work: Path, daemon: subprocess.Popen[bytes], policies: int, due: int) -> None:
-    slot = (datetime.now(UTC) + timedelta(seconds=90)).replace(second=0, microsecond=0)  # noqa: TID251 - a bench
+def _fall_due(work: Path, daemon: subprocess.Popen[bytes], due: int) -> None:
+    slot = (datetime.now(UTC) + timedelta(seconds=90)).replace(second=0, microsecond=0)
     line = f'  incremental: {{cron: "{slot.minute} {slot.hour} * * *", spread: {SPREAD.seconds}s}}\n'
     for number in range(due):
         _write_policy(work, number, line)
@@ -124,7 +124,7 @@ def _fall_due(work: Path, daemon: subprocess.Popen[bytes], policies: int, due: i
         lates[:] = _lates(work, slot, due)
         return len(lates) >= due
 
-    _until(all_started, (slot - datetime.now(UTC)).total_seconds() + 300, every=5.0)  # noqa: TID251 - a bench
+    _until(all_started, (slot - datetime.now(UTC)).total_seconds() + 300, every=5.0)
     lates.sort()
     print(
         f"{len(lates)} runs fell due in one minute: submitted late by p50 {lates[len(lates) // 2]:.3f} s, "
@@ -154,7 +154,7 @@ def _until(holds: Callable[[], bool], seconds: float, every: float = 0.02) -> No
     while not holds():
         if time.monotonic() > deadline:
             raise SystemExit(f"it did not happen within {seconds:.0f} s")
-        time.sleep(every)  # noqa: TID251 - a poll with a deadline
+        time.sleep(every)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Trees of files to back up: many small ones and a few large ones, half of it compressible, the same for the same seed."""
+"""Trees to back up: many small files and a few large ones, half compressible, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Shape:
 
 def make_tree(root: Path, shape: Shape, seed: int = 1) -> int:
     """Write the tree and return its size in bytes."""
-    source = random.Random(seed)  # noqa: S311 - data for a measurement
+    source = random.Random(seed)
     total = 0
     for number in range(shape.small_files):
         folder = root / f"small/{number % 250:03d}"
@@ -49,7 +49,7 @@ def make_tree(root: Path, shape: Shape, seed: int = 1) -> int:
 
 def change_tree(root: Path, shape: Shape, share: float, seed: int) -> None:
     """Rewrite that share of the small files, and as large a stretch of each large file in place."""
-    source = random.Random(seed)  # noqa: S311 - data for a measurement
+    source = random.Random(seed)
     for number in source.sample(range(shape.small_files), int(shape.small_files * share)):
         path = root / f"small/{number % 250:03d}/{number:06d}.bin"
         path.write_bytes(_content(source, path.stat().st_size))

@@ -1,6 +1,7 @@
 """Composition root: knows every room, and is known only by what people type.
 
-The names here are what the command line uses. Importing this module is cheap; each function imports its room when called.
+The names here are what the command line uses. Importing this module is cheap; each function imports its room when
+called.
 """
 
 from __future__ import annotations

@@ -42,6 +42,7 @@ class TickHook:
     call: Callable[[], Awaitable[None]] | None = None
 
     async def __call__(self) -> None:
+        """One tick."""
         if self.call is not None:
             await self.call()
 

@@ -53,7 +53,8 @@ async def _store(world: World, store: ConfiguredStore) -> Finding:
             await world.secrets.read(store.password)
             look = await store.place.look(world)
     except TimeoutError:
-        return Finding(what, False, f"does not answer within {LOOK_SECONDS:.0f} s", "look at the network, or at the mount")
+        late = f"does not answer within {LOOK_SECONDS:.0f} s"
+        return Finding(what, False, late, "look at the network, or at the mount")
     except DrdError as error:
         return Finding(what, False, error.message, error.hint)
     if not look.reachable:

@@ -1,4 +1,4 @@
-"""A demonstration on real parts: a platform that changes, an off-site server, and drd protecting the one with the other."""
+"""A demonstration on real parts: a platform that changes, an off-site server, and drd between them."""
 
 from drd.demo.run import run_demo
 

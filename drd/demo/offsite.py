@@ -1,4 +1,4 @@
-"""The demonstration's off-site site: a real S3 server (`rclone serve s3`) on loopback that plays a town 1,100 km away."""
+"""The demonstration's off-site site: a real S3 server (`rclone serve s3`) on loopback that plays a town far away."""
 
 from __future__ import annotations
 
@@ -24,9 +24,14 @@ async def offsite_server(folder: Path, access_key: str, secret_key: str, port: i
     program = shutil.which("rclone")
     if program is None:
         raise ProgramMissing("rclone is not installed", "type: make setup, or: apt-get install rclone")
+    environment = {
+        "RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"',  # quoted, or rclone would take it for two pairs
+        "RCLONE_CONFIG": "/dev/null",
+        "HOME": str(folder.parent),
+    }
     process = await asyncio.create_subprocess_exec(
         program, "serve", "s3", "--addr", f"127.0.0.1:{port}", str(folder),
-        env={"RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"', "RCLONE_CONFIG": "/dev/null", "HOME": str(folder.parent)},
+        env=environment,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,

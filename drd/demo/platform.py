@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from pathlib import Path
 
@@ -14,7 +13,7 @@ CHANGE_SECONDS = 5.0
 
 
 class Platform:
-    """The folders under one root. It writes a few hundred kilobytes a minute and never more than about 20 MiB in all."""
+    """The folders under one root. It writes a few megabytes a minute and holds no more than about 15 MiB."""
 
     def __init__(self, root: Path) -> None:
         self._recordings = root / "recordings"
@@ -58,4 +57,4 @@ def _write(path: Path, content: bytes) -> None:
 def _rotate(folder: Path, most: int) -> None:
     files = sorted(folder.iterdir(), key=lambda each: (each.stat().st_mtime_ns, each.name))
     for old in files[: max(0, len(files) - most)]:
-        os.unlink(old)
+        old.unlink()

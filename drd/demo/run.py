@@ -34,7 +34,11 @@ stores:
     site: hangzhou
     password: {{file: {folder}/secrets/local}}
   offsite:
-    s3: {{endpoint: "http://127.0.0.1:{port}", bucket: {bucket}, region: cn-northwest-1, credentials: {{file: {folder}/secrets/s3}}}}
+    s3:
+      endpoint: http://127.0.0.1:{port}
+      bucket: {bucket}
+      region: cn-northwest-1
+      credentials: {{file: {folder}/secrets/s3}}
     site: xian
     password: {{file: {folder}/secrets/offsite}}
 people:
@@ -55,22 +59,15 @@ async def run_demo(
             raise UsageError(
                 f"there is no folder {needed}", "type: make run, in the folder that holds policies/ and runbooks/"
             )
-    folder = folder.resolve()
-    keys = await asyncio.to_thread(_furnish, folder)
+    folder, policies, runbooks = (path.absolute() for path in (folder, policies, runbooks))
+    access_key, secret_key = await asyncio.to_thread(_furnish, folder)
     platform = Platform(folder / "platform")
     await asyncio.to_thread(platform.found)
-    access_key, secret_key = keys
     async with offsite_server(folder / "offsite", access_key, secret_key, _last_port(folder)) as port:
-        settings = folder / "drd.yaml"
-        (folder / "offsite.port").write_text(f"{port}\n")
-        settings.write_text(
-            _SETTINGS.format(
-                folder=folder, policies=policies.resolve(), runbooks=runbooks.resolve(),
-                port=port, bucket=BUCKET, listen=environment.get("DRD_DEMO_PORT", PORT),
-            )
-        )  # fmt: skip
+        listen = int(environment.get("DRD_DEMO_PORT", PORT))
+        settings = await asyncio.to_thread(_configure, folder, policies, runbooks, port, listen)
         say(f"a shop platform lives in {folder / 'platform'}")
-        say(f"its off-site S3 server, as if 1,139 km away, listens on 127.0.0.1:{port}")
+        say(f"its off-site S3 server, as if in another town, listens on 127.0.0.1:{port}")
         say(f"in another terminal: export DRD_CONFIG={settings}; .venv/bin/drd status")
         living = asyncio.create_task(platform.live(), name="platform")
         try:
@@ -89,6 +86,16 @@ def _furnish(folder: Path) -> tuple[str, str]:
     keys = _secret(folder / "secrets" / "s3", f"{secrets.token_hex(10)}:{secrets.token_urlsafe(30)}")
     access_key, _, secret_key = keys.partition(":")
     return access_key, secret_key
+
+
+def _configure(folder: Path, policies: Path, runbooks: Path, port: int, listen: int) -> Path:
+    """Write drd.yaml and return its path."""
+    (folder / "offsite.port").write_text(f"{port}\n")
+    settings = folder / "drd.yaml"
+    settings.write_text(
+        _SETTINGS.format(folder=folder, policies=policies, runbooks=runbooks, port=port, bucket=BUCKET, listen=listen)
+    )
+    return settings
 
 
 def _secret(path: Path, fresh: str) -> str:

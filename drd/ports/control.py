@@ -134,7 +134,8 @@ class Problem(Message):
         family = _family(DrdError)
         named = [known for known in family if known.__name__ == self.kind]
         alike = [known for known in family if known.exit_code == self.exit_code]
-        return (*named, *alike, DrdError)[0](self.message, self.hint)
+        candidates: list[type[DrdError]] = [*named, *alike, DrdError]
+        return candidates[0](self.message, self.hint)
 
 
 class Control(Protocol):
@@ -186,11 +187,11 @@ class Control(Protocol):
         ...
 
     async def release(self, store: str, by: str) -> str:
-        """End the hold on a store's retention; returns the reason that it had. Raises `UsageError` when there is none."""
+        """End the hold on a store's retention and return its reason. Raises `UsageError` when there is none."""
         ...
 
     async def accept(self, store: str, by: str) -> str:
-        """Take what a store holds now for what it shall hold, after a person lost the old repository; returns its id."""
+        """Take what a store holds now for what it shall hold, when the old repository is lost; returns its id."""
         ...
 
     async def reload(self) -> tuple[str, ...]:
