@@ -463,11 +463,14 @@ def _lose(shelves: Shelves, store: str, snapshot_id: str) -> None:
     point = shelves.points.get(key)
     if point is None:
         return
+    lost = {c["part"] for c in point["copies"] if c["store"] == store and c["snapshot_id"] == snapshot_id}
     point["copies"] = [c for c in point["copies"] if c["store"] != store or c["snapshot_id"] != snapshot_id]
-    if point["copies"]:
-        shelves.points.put(key, point)
-    else:
+    if not point["copies"]:
         shelves.points.drop(key)
+        return
+    if point["outcome"] == "succeeded" and not lost <= {c["part"] for c in point["copies"]}:
+        point["outcome"] = "incomplete"  # one of its parts is nowhere any more
+    shelves.points.put(key, point)
 
 
 _EFFECTS: dict[str, Effect] = {

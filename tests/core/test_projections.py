@@ -221,6 +221,16 @@ def test_the_parts_of_a_point_add_up_and_the_worst_of_them_counts() -> None:
     assert point["moment"] == moment_text(earlier)
 
 
+def test_a_point_that_lost_one_of_its_parts_everywhere_is_whole_no_more() -> None:
+    told = Told()
+    told.tell(started(), saved("a"), saved("b", part="dump"), saved("c", part="dump", store="offsite"), run="r1")
+    told.tell(finished(), run="r1")
+    told.tell(SnapshotMissing("web", "local", "b"))
+    assert told.point("r1")["outcome"] == "succeeded"
+    told.tell(SnapshotMissing("web", "offsite", "c"))
+    assert told.point("r1")["outcome"] == "incomplete"
+
+
 def test_the_end_of_a_run_decides_what_its_point_is_worth() -> None:
     told = Told()
     told.tell(started(), saved("a"), finished(Outcome.FAILED), run="r1")

@@ -31,7 +31,7 @@ from drd.clients.journal.schema import (
 from drd.clients.journal.sealing import Sealing, finish_sealing
 from drd.clients.journal.segments import sealed_files
 from drd.clients.journal.shelves import SqlShelves
-from drd.clients.journal.sqlite_errors import damaged, free_bytes, in_our_words, is_full, translated
+from drd.clients.journal.sqlite_errors import damaged, free_bytes, in_our_words, translated
 from drd.clients.journal.views import Views
 from drd.core.encoding import Fact, canonical, envelope, moment_text, read_fact
 from drd.core.errors import StateFull
@@ -81,6 +81,7 @@ class Writer:
         """How many events the projections had to be brought forward by."""
         self._clock = clock
         self._layout = layout
+        self._is_open = False
 
     def open(self) -> None:
         """Open or make the journal, finish what a crash broke off, and bring the projections up to date.
@@ -135,10 +136,7 @@ class Writer:
                 for step in sealing.steps(written.rows[0]):
                     step()
         finally:
-            self.connection.close()
-            with translated(self.database):
-                finish_sealing(self.state)
-                self._connect(is_new=False)
+            self._reopen()
         return written
 
     def sealing(self) -> tuple[Sealing, Written]:
@@ -166,6 +164,14 @@ class Writer:
     def head(self) -> Head:
         """The end of the chain."""
         return Head(self.link.sequence, self.link.digest, self.database.name)
+
+    def _reopen(self) -> None:
+        """Close and open the file; when that fails, as on a full disk, the next append tries again."""
+        self.connection.close()
+        self._is_open = False
+        with translated(self.database):
+            finish_sealing(self.state)
+            self._connect(is_new=False)
 
     def _last_month(self) -> str:
         with translated(self.database):
@@ -206,16 +212,15 @@ class Writer:
             self.connection, self.shelves, self.state, self.database, self._layout.upcasters
         )
         self.link = last_link(self.connection)
+        self._is_open = True
 
     def _write(self, drafts: Sequence[Draft]) -> Written:
+        if not self._is_open:
+            self._reopen()
         written = self._plan(drafts)
         try:
             changed = self._commit(written)
         except sqlite3.Error as error:
-            if not is_full(error, self.database):
-                raise in_our_words(error, self.database) from error
-            if self._was_written_all_the_same(written):
-                return written
             raise in_our_words(error, self.database) from error
         self.link = written.link
         self.views.refresh(changed)
@@ -232,13 +237,6 @@ class Writer:
             self.shelves.forget()
             self.views.forget()
             raise
-
-    def _was_written_all_the_same(self, written: Written) -> bool:
-        """A full disk can fail a write after its commit. So the file is opened anew, and it says what is true."""
-        self.connection.close()
-        with translated(self.database):
-            self._connect(is_new=False)
-        return self.link == written.link
 
     def _plan(self, drafts: Sequence[Draft]) -> Written:
         written = Written(self.link)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from drd.clients.journal import SqliteJournal
-from drd.core.errors import Busy
+from drd.core.errors import Busy, DrdError
 from drd.core.events import Event, SegmentOpened
 from tests.clients.journal.made import StillClock, whole_run
 from tests.clients.journal.test_rebuilding import forget_projections, opened_and_closed, tables
@@ -127,3 +127,22 @@ async def test_a_reader_that_came_before_the_switch_sees_every_event_once(tmp_pa
             assert next(reading).sequence == 1
         rest = [event.sequence for event in reading]
     assert rest == [2, 3, 4, 5]
+
+
+async def test_a_file_that_could_not_be_opened_again_after_sealing_is_opened_by_the_next_append(
+    journal: SqliteJournal, tmp_path: Path
+) -> None:
+    await journal.append(*whole_run("web", 1), run="r1")
+    await journal._in_thread(journal._writer().connection.execute, "PRAGMA wal_checkpoint(TRUNCATE)")
+    hidden, current = tmp_path / "hidden", tmp_path / "journal.db"
+    current.rename(hidden)
+    current.mkdir()
+    with pytest.raises(DrdError):
+        await journal._in_thread(journal._writer()._reopen)
+    with pytest.raises(DrdError):
+        await journal.append(*whole_run("web", 2), run="r2")
+    current.rmdir()
+    hidden.rename(current)
+    await journal.append(*whole_run("web", 2), run="r2")
+    assert journal.verify().sound
+    assert len(await journal.points("web")) == 2
