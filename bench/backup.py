@@ -1,8 +1,8 @@
 """`drd backup` beside plain restic of the same version, on one tree, in interleaved pairs.
 
 Each pair backs the same tree up into fresh repositories: a full, then an incremental after 1 % of the tree changed.
-drd's time is the daemon's own, from the start of the run to the recorded snapshot; what the command line adds is
-reported apart. A second store is then filled too; `bench/mirror.py` holds that against `restic copy` and a second backup.
+drd's time is the daemon's own, from the start of the run to the recorded snapshot; the command line's share is told
+apart. A second store is then filled too; `bench/mirror.py` holds that against `restic copy` and a second backup.
 """
 
 from __future__ import annotations

@@ -11,6 +11,9 @@ from drd.core.catalogue import PolicyRecord, RecoveryPoint
 from drd.core.policy import Outcome, Policy
 from drd.core.units import format_duration
 
+FIRST_COPIES = timedelta(minutes=15)
+"""How long the first copies of a new policy without an RPO may take before they are missed."""
+
 PolicyState = Literal["ok", "running", "late", "failed", "incomplete", "never run", "paused", "held"]
 
 
@@ -48,6 +51,8 @@ def assess(
     if not newest:
         return Assessment("never run", "there is no recovery point yet", f"type: drd backup {name}")
     late = _late(policy, newest, now) or _lacking(policy, newest, offsite, now)
+    if late and record is not None and now - record.created < (policy.objectives.rpo or FIRST_COPIES):
+        return Assessment("ok", "its first copies are on their way")
     if late:
         return Assessment("late", late, f"type: drd explain {name}")
     return Assessment("ok")
