@@ -3,6 +3,7 @@
 A part that is missing fails its test and says what to type; it is never skipped.
 """
 
+import asyncio
 import functools
 import subprocess
 import sys
@@ -24,6 +25,11 @@ REPOSITORY = Path(__file__).parent.parent
 # Two shared cores make any one example slow now and then, so hypothesis' own deadline says nothing here.
 settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
+
+
+def pytest_configure() -> None:
+    """Say that there is no event loop yet: Python 3.11 else makes one for pytest-asyncio, which nobody closes."""
+    asyncio.set_event_loop(None)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,37 @@
+"""Calls that may hang hold nobody up."""
+
+import asyncio
+import threading
+
+import pytest
+
+from drd.clients.blocking import within
+
+
+async def test_an_answer_and_an_error_come_through() -> None:
+    def fail() -> None:
+        raise FileNotFoundError("gone")
+
+    assert await within(10, lambda: 42) == 42
+    with pytest.raises(FileNotFoundError):
+        await within(10, fail)
+
+
+async def test_a_hanging_call_is_given_up_and_the_next_one_works() -> None:
+    release = threading.Event()
+
+    with pytest.raises(TimeoutError):
+        await within(0.05, release.wait)
+
+    assert await within(10, lambda: "next") == "next"
+    release.set()
+
+
+async def test_many_hanging_calls_do_not_block_one_another() -> None:
+    release = threading.Event()
+    hanging = [asyncio.create_task(within(0.5, release.wait)) for _ in range(50)]
+
+    assert await within(10, lambda: "at once") == "at once"
+
+    assert all(isinstance(each, TimeoutError) for each in await asyncio.gather(*hanging, return_exceptions=True))
+    release.set()
