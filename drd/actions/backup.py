@@ -15,6 +15,7 @@ class Backup(Action):
     kind: ClassVar[str] = "backup"
 
     policy: Name
+    """Whose data it is."""
     full: Flag = False
     """Whether everything is read again."""
 

@@ -26,6 +26,7 @@ class Confirm(Action):
     kind: ClassVar[str] = "confirm"
 
     node: NodeName
+    """A name under `nodes:`, or a role, as `primary`."""
     by: Annotated[OneOrMany[Witness], Field(min_length=1)] = (Witness.OBSERVERS,)
     """`probes`: drd's own; `standbys`: what they see of their primary; `observers`: both."""
 

@@ -27,6 +27,7 @@ class Fence(Action):
     kind: ClassVar[str] = "fence"
 
     node: NodeName
+    """A name under `nodes:`, or a role, as `primary`."""
     by: Annotated[OneOrMany[Rung], Field(min_length=1)]
     """Ways in order; the first that is confirmed is enough.
 

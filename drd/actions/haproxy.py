@@ -15,6 +15,7 @@ class Haproxy(Action):
     kind: ClassVar[str] = "haproxy"
 
     backend: str
+    """The backend, as HAProxy calls it."""
     server: NodeName
     """The server's name in the backend, which is the node's name."""
     socket: Path = Path("/run/haproxy/admin.sock")

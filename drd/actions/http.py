@@ -17,10 +17,13 @@ class Http(Action):
     kind: ClassVar[str] = "http"
 
     url: Annotated[str, Field(pattern="^https?://.+")]
+    """The address; a secret in it would be shown."""
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    """What is done there."""
     token: SecretReference | None = None
     """Sent as a bearer token."""
     body: str | None = None
+    """What is sent."""
     status: Annotated[Count, Field(ge=100, le=599)] = 200
     """The status that is success."""
 

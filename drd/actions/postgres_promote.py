@@ -14,6 +14,7 @@ class PostgresPromote(Action):
     kind: ClassVar[str] = "postgres_promote"
 
     node: NodeName
+    """A name under `nodes:`, or a role, as `primary`."""
 
     def references(self) -> tuple[Reference, ...]:
         """The node, unless it is a role."""

@@ -14,6 +14,7 @@ class PostgresRejoin(Action):
     kind: ClassVar[str] = "postgres_rejoin"
 
     node: NodeName
+    """A name under `nodes:`, or a role, as `primary`."""
 
     def references(self) -> tuple[Reference, ...]:
         """The node, unless it is a role."""

@@ -16,6 +16,7 @@ class Restore(Action):
     kind: ClassVar[str] = "restore"
 
     policy: Name
+    """Whose data it is."""
     to: Annotated[str, Field(min_length=1)]
     """An empty folder, or `${place}` to be asked for it."""
     at: str = "latest"

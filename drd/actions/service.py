@@ -16,7 +16,9 @@ class Service(Action):
     kind: ClassVar[str] = "service"
 
     unit: Annotated[str, Field(min_length=1)]
+    """As systemd calls it, `haproxy.service` or `haproxy`."""
     do: Literal["start", "stop", "restart", "reload"]
+    """What systemctl is asked."""
     node: NodeName | None = None
     """Where it runs; left out, on this machine."""
 

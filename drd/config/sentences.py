@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from drd.config.shape import keys_at, model_at
+from drd.config.shape import keys_at, meaning_at, model_at
 from drd.config.suggest import what_to_write
 from drd.config.yaml import Path, Spot
 
@@ -37,6 +37,9 @@ def explained(error: ErrorDetails, model: type[BaseModel]) -> tuple[Path, Spot, 
     if error["type"] == "missing":
         return path[:-1], Spot.OWNER, f"`{path[-1]}` is missing{_inside(path)}: add `{path[-1]}:`"
     sentence = _of_value(error)
+    if not sentence:
+        meaning = meaning_at(model, path)
+        sentence = f"correct it, for it means this: {meaning[:1].lower()}{meaning[1:]}"
     named = next((step for step in reversed(path) if isinstance(step, str)), None)
     is_a_map_of_a_list = isinstance(error["input"], dict) and path != () and isinstance(path[-1], int)
     return path, Spot.VALUE, sentence if named is None or is_a_map_of_a_list else f"`{named}`: {sentence}"
@@ -63,6 +66,7 @@ def _inside(path: Path) -> str:
 
 
 def _of_value(error: ErrorDetails) -> str:
+    """The sentence about a wrong value; empty for a text that does not fit a pattern that only its kind knows."""
     context: Mapping[str, Any] = error.get("ctx", {})
     kind = error["type"]
     if kind in _BY_CONTEXT:
@@ -86,7 +90,7 @@ def _pattern(context: Mapping[str, Any], _value: object) -> str:
     choices = pattern.removeprefix("^(").removesuffix(")$")
     if choices.replace("|", "").isalpha():
         return f"write one of {', '.join(f'`{word}`' for word in choices.split('|'))}"
-    return _PATTERNS.get(pattern, f"write a text that fits {pattern}")
+    return _PATTERNS.get(pattern, "")
 
 
 _BY_CONTEXT: Final[dict[str, Callable[[Mapping[str, Any], object], str]]] = {

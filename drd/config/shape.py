@@ -28,6 +28,16 @@ def keys_at(model: type[BaseModel], path: Path) -> tuple[str, ...]:
     return tuple(_key(name, field) for name, field in found.model_fields.items()) if found else ()
 
 
+def meaning_at(model: type[BaseModel], path: Path) -> str:
+    """The first sentence about the key that `path` ends in, empty if there is none."""
+    named = next((index for index in range(len(path) - 1, -1, -1) if isinstance(path[index], str)), 0)
+    owner = model_at(model, path[:named])
+    for name, field in owner.model_fields.items() if owner else ():
+        if path and _key(name, field) == path[named]:
+            return " ".join((field.description or "").split()).partition(". ")[0].rstrip(".")
+    return ""
+
+
 def _key(name: str, field: FieldInfo) -> str:
     return field.alias or name
 

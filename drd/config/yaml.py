@@ -37,7 +37,12 @@ _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]{1,25}|[0-9]{1,25}(?:\.[0-9]{0,25})?
 _FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _SUSPICIOUSLY_DEEP: Final = re.compile(r"(?:[-?:][ \t]+){20}")
 _PLAIN: Final = frozenset({None, ""})
-_OWN_TAGS: Final = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "seq", "map"))
+_TAGS: Final[dict[type[yaml.Node], str]] = {
+    yaml.ScalarNode: "tag:yaml.org,2002:str",
+    yaml.SequenceNode: "tag:yaml.org,2002:seq",
+    yaml.MappingNode: "tag:yaml.org,2002:map",
+}
+_OWN_TAGS: Final = frozenset(_TAGS.values())
 _TOO_DEEP: Final = f"values are nested more than {DEEPEST} deep: flatten them"
 
 _SENTENCES: Final = {
@@ -119,16 +124,16 @@ class _Reader:
 
     def _mapping(self, node: yaml.Node, depth: int) -> dict[str, Value]:
         found: dict[str, Value] = {}
-        lines: dict[str, int] = {}
+        places: dict[str, int] = {}
         for key, item in node.value:
             place = key.start_mark.index
             if not isinstance(key, yaml.ScalarNode):
                 self._note(place, "a key is one word: write it before a colon")
             elif key.value in found:
-                first = lines[key.value]
+                first = _place(self.text, places[key.value])[0]
                 self._note(place, f"`{key.value}` stands here a second time: keep this one or the one in line {first}")
             else:
-                lines[key.value] = _place(self.text, place)[0]
+                places[key.value] = place
                 found[key.value] = self.value(item, depth + 1)
         return found
 
@@ -142,7 +147,10 @@ class _Reader:
 class _Composer(yaml.CSafeLoader):
     """Composes nodes and resolves no scalar: YAML 1.1's rules stay out."""
 
-    yaml_implicit_resolvers = {}
+    def resolve(self, kind: type[yaml.Node], value: object, implicit: object) -> str:
+        """The tag of a node that has none of its own: a text, a list or a map."""
+        del value, implicit
+        return _TAGS[kind]
 
 
 def parse(text: str) -> Value:

@@ -33,6 +33,7 @@ class SftpStore(Store):
     user: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
     """Who this machine is there; best a user of its own with nothing but sftp."""
     port: Annotated[int, Field(ge=1, le=65535)] = 22
+    """Where its ssh listens."""
     path: PurePosixPath
     """The repository's folder there, absolute; made on first use, its parent must exist."""
     key: SecretReference
