@@ -125,13 +125,22 @@ class Told:
 class FakeHouse:
     """Everything that a test touches. Make it inside the test: it looks at the running loop's time."""
 
-    def __init__(self, *policies: Protected, stores: tuple[ConfiguredStore, ...] | None = None) -> None:
-        self.clock = FakeClock()
+    def __init__(
+        self,
+        *policies: Protected,
+        stores: tuple[ConfiguredStore, ...] | None = None,
+        after: "FakeHouse | None" = None,
+    ) -> None:
+        """`after` is the house of an earlier start, with the same journal, stores and clock."""
+        self.clock = after.clock if after else FakeClock()
         self.clock.monotonic()
-        self.local, self.offsite = FakePlace("local"), FakePlace("offsite")
+        self.local = after.local if after else FakePlace("local")
+        self.offsite = after.offsite if after else FakePlace("offsite")
+        stores = stores or (tuple(after.in_force().stores.values()) if after else None)
+        policies = policies or (tuple(after.in_force().policies.values()) if after else ())
         stores = stores or (a_store(self.local), a_store(self.offsite, site="far", metres=1.2e6))
-        self.disk = FakeDisk({"/srv": dict(FILES)})
-        self.journal = FakeJournal(self.clock, DAEMON)
+        self.disk = after.disk if after else FakeDisk({"/srv": dict(FILES)})
+        self.journal = after.journal if after else FakeJournal(self.clock, DAEMON)
         self.world = World(self.clock, NoRunner(), FakeSecrets())
         self.carrier = FakeCarrier(self.clock)
         for store in stores:

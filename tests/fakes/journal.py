@@ -12,7 +12,8 @@ from drd.core.encoding import encode, moment, read_fact, restore
 from drd.core.errors import StateFull
 from drd.core.events import Body, Event
 from drd.core.policy import Outcome
-from drd.core.projections import MemoryShelf, fold
+from drd.core.projections import fold
+from drd.core.rows import MemoryShelf
 from drd.ports.clock import Clock
 from drd.ports.journal import Head, Observer
 
@@ -83,7 +84,9 @@ class FakeJournal:
         return {str(key[0]): _policy(str(key[0]), row) for key, row in rows if row["protected"]}
 
     async def policy(self, name: str) -> PolicyRecord | None:
-        return (await self.policies()).get(name)
+        await asyncio.sleep(0)
+        row = self._shelves.policies.get((name,))
+        return _policy(name, row) if row is not None and row["protected"] else None
 
     async def holdings(self, store: str) -> dict[str, str]:
         await asyncio.sleep(0)

@@ -1,0 +1,346 @@
+"""Bringing data back, on real folders."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from drd.core.catalogue import Standing
+from drd.core.errors import DrdError, PermanentError, StoreAway, UsageError
+from drd.core.events import RestoreFinished, RestoreStarted, SnapshotFound, StoreWentAway
+from drd.core.policy import Mode, Outcome
+from drd.engines.restore import BESIDE, Wish
+from tests.fakes.clock import FakeClock
+from tests.fakes.house import FakeHouse, a_policy, protected
+from tests.fakes.source import FakeSource
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A folder with two files, one in a folder of its own."""
+    folder = tmp_path / "source"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "orders.csv").write_bytes(b"1,2,3\n" * 100)
+    (folder / "deep" / "readme").write_bytes(b"hello")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def a_house(source: Path, **plan: object) -> FakeHouse:
+    return FakeHouse(protected(a_policy(**plan), main=FakeSource(path=str(source))))  # type: ignore[arg-type]
+
+
+def wish(target: Path | str, **more: object) -> Wish:
+    return Wish("orders", more.pop("at", None), str(target), **more)  # type: ignore[arg-type]
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*restoring*"))
+
+
+async def test_a_whole_point_comes_back_as_it_was(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run(run="01RUN")
+    landed = await house.restore.restore("09R", wish(tmp_path / "target"))
+    assert contents(tmp_path / "target") == contents(source)
+    assert (landed.store, landed.files, landed.bytes) == ("local", 2, 605)
+    assert landed.places == (str(tmp_path / "target"),)
+    [finished] = house.journal.of(RestoreFinished)
+    assert (finished.outcome, finished.whole) == (Outcome.SUCCEEDED, True)
+    [point] = await house.journal.points("orders")
+    assert [copy.standing for copy in point.copies] == [Standing.PROVEN]
+    assert leftovers(tmp_path) == []
+
+
+async def test_an_empty_folder_that_is_there_is_used(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    (tmp_path / "target").mkdir()
+    await house.restore.restore("09R", wish(tmp_path / "target"))
+    assert contents(tmp_path / "target") == contents(source)
+    assert leftovers(tmp_path) == []
+
+
+async def test_the_newest_good_point_that_is_not_after_the_moment_is_chosen(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run(run="01RUN")
+    moment = house.clock.now()
+    house.clock.step(moment - moment.replace(hour=moment.hour - 1))
+    (source / "orders.csv").write_bytes(b"later")
+    await house.run(run="02RUN")
+    landed = await house.restore.restore("09R", wish(tmp_path / "old", at=moment))
+    assert landed.point.run == "01RUN"
+    landed = await house.restore.restore("10R", wish(tmp_path / "new"))
+    assert landed.point.run == "02RUN"
+    assert contents(tmp_path / "new")["orders.csv"] == b"later"
+
+
+async def test_a_moment_before_every_point_is_told_with_the_oldest(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    early = house.clock.now().replace(year=2020)
+    with pytest.raises(UsageError, match="the oldest good one is from 2026-03-02"):
+        await house.restore.restore("09R", wish(tmp_path / "target", at=early))
+    with pytest.raises(UsageError, match="no good recovery point of attic"):
+        await house.restore.choose(Wish("attic", None, "/"))
+
+
+async def test_an_incomplete_point_is_not_chosen(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run(run="01GOOD")
+    house.disk.unreadable[str(source)] = 1
+    await house.run(run="02BAD")
+    assert (await house.restore.choose(wish(tmp_path / "target"))).run == "01GOOD"
+
+
+async def test_the_nearest_store_is_taken_and_the_next_when_it_is_away(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    await house.copy.fill("offsite")
+    assert (await house.restore.restore("08R", wish(tmp_path / "near"))).store == "local"
+    house.local.away = "the disk is unplugged"
+    await house.stores.went_away("local", "the disk is unplugged")
+    assert (await house.restore.restore("09R", wish(tmp_path / "far"))).store == "offsite"
+    assert contents(tmp_path / "far") == contents(source)
+
+
+async def test_a_store_that_goes_away_in_the_middle_gives_way_to_the_next(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    await house.copy.fill("offsite")
+
+    def fail(work: str) -> None:
+        if work.startswith("restore /"):
+            house.local.away = "it hangs"
+            raise StoreAway("local does not answer", "")
+
+    house.repository("local").before = fail
+    landed = await house.restore.restore("09R", wish(tmp_path / "target"))
+    assert landed.store == "offsite"
+    assert contents(tmp_path / "target") == contents(source)
+    assert [fact.outcome for fact in house.journal.of(RestoreFinished)] == [Outcome.FAILED, Outcome.SUCCEEDED]
+    assert [fact.store for fact in house.journal.of(StoreWentAway)] == ["local"]
+
+
+async def test_a_person_may_name_a_farther_store(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    await house.copy.fill("offsite")
+    assert (await house.restore.restore("09R", wish(tmp_path / "target", store="offsite"))).store == "offsite"
+
+
+async def test_without_any_store_that_answers_it_says_which_were_asked(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    house.local.away = "the disk is unplugged"
+    await house.stores.went_away("local", "unplugged")
+    with pytest.raises(StoreAway, match="the disk is unplugged"):
+        await house.restore.restore("09R", wish(tmp_path / "target"))
+    assert not (tmp_path / "target").exists()
+
+
+async def test_a_restore_makes_no_repository_where_there_is_none(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    origin = house.foreign()
+    await house.journal.append(
+        SnapshotFound("orders", "01R", "main", "local", origin.id, origin.time, Mode.FULL, Outcome.SUCCEEDED, "")
+    )
+    with pytest.raises(DrdError):
+        await house.restore.restore("09R", wish(tmp_path / "target"))
+    assert house.local.identity is None
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [("relative", "not an absolute path"), ("{tmp}/full", "is not empty"), ("{tmp}/file", "is a file")],
+)
+async def test_a_target_that_does_not_fit_is_refused(source: Path, tmp_path: Path, target: str, sentence: str) -> None:
+    house = a_house(source)
+    await house.run()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("keep me")
+    (tmp_path / "file").write_text("keep me")
+    with pytest.raises(UsageError, match=sentence):
+        await house.restore.restore("09R", wish(target.format(tmp=tmp_path)))
+    assert (tmp_path / "full" / "mine").read_text() == (tmp_path / "file").read_text() == "keep me"
+    assert house.journal.of(RestoreStarted) == []
+
+
+@pytest.mark.parametrize("target", ["{tmp}/target", BESIDE])
+async def test_a_place_that_is_too_small_is_refused(source: Path, tmp_path: Path, target: str) -> None:
+    house = a_house(source)
+    await house.run()
+    house.host.free = 100
+    with pytest.raises(UsageError, match="605 B do not fit into 100 B"):
+        await house.restore.restore("09R", wish(target.format(tmp=tmp_path)))
+
+
+async def test_a_path_comes_back_alone_and_proves_nothing(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    await house.restore.restore("09R", wish(tmp_path / "target", include=("deep/readme",)))
+    assert contents(tmp_path / "target") == {"deep/readme": b"hello"}
+    [point] = await house.journal.points("orders")
+    assert [copy.standing for copy in point.copies] == [Standing.CLAIMED]
+
+
+async def test_a_path_that_is_not_in_the_point_is_told(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    with pytest.raises(UsageError, match="holds nothing at attic"):
+        await house.restore.restore("09R", wish(tmp_path / "target", include=("attic",)))
+    assert not (tmp_path / "target").exists()
+    assert leftovers(tmp_path) == []
+
+
+async def test_a_restore_beside_touches_nothing_of_the_source(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    before = contents(source)
+    (source / "orders.csv").write_bytes(b"damaged")
+    landed = await house.restore.restore("09R", wish(BESIDE))
+    [place] = landed.places
+    assert Path(place).parent == tmp_path
+    assert Path(place).name.startswith("source.restored-2026")
+    assert contents(Path(place)) == before
+    assert (source / "orders.csv").read_bytes() == b"damaged"
+
+
+async def test_a_restore_beside_an_emptied_source_does_not_land_in_it(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    before = contents(source)
+    for file in sorted(source.rglob("*"), reverse=True):
+        file.rmdir() if file.is_dir() else file.unlink()
+    landed = await house.restore.restore("09R", wish(BESIDE))
+    assert contents(Path(landed.places[0])) == before
+    assert list(source.iterdir()) == []
+
+
+async def test_a_restore_that_fails_leaves_nothing(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+
+    def fail(work: str) -> None:
+        if work.endswith("readme"):
+            raise PermanentError("a damaged blob", "drd check local")
+
+    house.repository("local").before = fail
+    with pytest.raises(PermanentError, match="damaged blob"):
+        await house.restore.restore("09R", wish(tmp_path / "target"))
+    assert not (tmp_path / "target").exists()
+    assert leftovers(tmp_path) == []
+    assert [fact.outcome for fact in house.journal.of(RestoreFinished)] == [Outcome.FAILED]
+
+
+async def test_a_restore_that_is_cancelled_leaves_nothing_and_is_on_record(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    house.repository("local").seconds["restore"] = 60
+    task = house.restore.start("09R", wish(tmp_path / "target"))
+    while not house.journal.of(RestoreStarted):
+        await asyncio.sleep(0.01)
+    await house.restore.finished(0.05)
+    assert not task.done()
+    await house.restore.cancel()
+    assert task.cancelled()
+    assert not (tmp_path / "target").exists()
+    assert leftovers(tmp_path) == []
+    assert [fact.outcome for fact in house.journal.of(RestoreFinished)] == [Outcome.CANCELLED]
+
+
+async def test_a_bug_in_a_restore_is_on_record_as_a_failure(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+
+    def break_(work: str) -> None:
+        if work == "restore":
+            raise KeyError("a mistake")
+
+    house.repository("local").before = break_
+    with pytest.raises(KeyError):
+        await house.restore.restore("09R", wish(tmp_path / "target"))
+    assert [fact.outcome for fact in house.journal.of(RestoreFinished)] == [Outcome.FAILED]
+
+
+async def test_several_parts_come_back_side_by_side_and_each_is_proven(source: Path, tmp_path: Path) -> None:
+    policy = protected(a_policy(), files=FakeSource(path=str(source)), database=FakeSource(program="pg_dump"))
+    house = FakeHouse(policy)
+    house.disk.programs["pg_dump"] = b"CREATE TABLE"
+    await house.run()
+    await house.restore.restore("09R", wish(tmp_path / "target"))
+    assert contents(tmp_path / "target" / "files") == contents(source)
+    assert contents(tmp_path / "target" / "database") == {"dump": b"CREATE TABLE"}
+    [point] = await house.journal.points("orders")
+    assert {copy.standing for copy in point.copies} == {Standing.PROVEN}
+
+
+async def test_when_one_part_fails_the_others_are_taken_away_again(source: Path, tmp_path: Path) -> None:
+    policy = protected(a_policy(), files=FakeSource(path=str(source)), database=FakeSource(program="pg_dump"))
+    house = FakeHouse(policy)
+    house.disk.programs["pg_dump"] = b"CREATE TABLE"
+    await house.run()
+
+    def fail(work: str) -> None:
+        if work == "restore /dump":
+            raise PermanentError("a damaged blob", "")
+
+    house.repository("local").before = fail
+    with pytest.raises(PermanentError):
+        await house.restore.restore("09R", wish(tmp_path / "target"))
+    assert contents(tmp_path / "target") == {}
+
+
+async def test_a_part_that_stands_twice_in_a_store_comes_back_once(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run(run="01RUN")
+    [snapshot] = house.local.snapshots.values()
+    twin = house.foreign(run="01RUN", daemon="01DAEMON", tags=snapshot.tags, paths=snapshot.paths)
+    house.local.plant(twin, house.local.trees[snapshot.id])
+    assert await house.reconcile.reconcile("local") == (1, 0)
+    await house.restore.restore("09R", wish(tmp_path / "target"))
+    assert contents(tmp_path / "target") == contents(source)
+
+
+async def test_a_snapshot_that_is_gone_from_its_store_is_told(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    house.local.snapshots.clear()
+    with pytest.raises(PermanentError, match="does not list snapshot"):
+        await house.restore.restore("09R", wish(tmp_path / "target"))
+
+
+async def test_a_full_state_disk_keeps_nobody_from_their_data(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    house.journal.is_full = True
+    await house.restore.restore("09R", wish(tmp_path / "target"))
+    assert contents(tmp_path / "target") == contents(source)
+    assert house.restore.ends.owed == 2
+    house.journal.is_full = False
+    await house.restore.ends.pay()
+    assert [fact.outcome for fact in house.journal.of(RestoreFinished)] == [Outcome.SUCCEEDED]
+
+
+async def test_a_failed_restore_that_nobody_waits_for_is_no_noise(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    noise: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: noise.append(context))
+    house.local.snapshots.clear()
+    task = house.restore.start("09R", wish(tmp_path / "target"))
+    await house.restore.finished(5)
+    del task
+    await asyncio.sleep(0)
+    assert noise == []
+    assert isinstance(house.clock, FakeClock)
+
+
+async def test_a_file_as_source_comes_back_into_the_target(source: Path, tmp_path: Path) -> None:
+    house = a_house(source / "orders.csv")
+    await house.run()
+    await house.restore.restore("09R", wish(tmp_path / "target"))
+    assert contents(tmp_path / "target") == {"orders.csv": b"1,2,3\n" * 100}
