@@ -21,6 +21,7 @@ from tests.fakes.control import FakeControl
 
 DRD = Path(sys.prefix) / "bin" / "drd"
 DEADLINE_SECONDS = 30
+pytestmark = pytest.mark.system
 SETTINGS = """\
 site: hangzhou
 timezone: Asia/Shanghai

@@ -4,6 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
 from drd.reports.metrics import render
@@ -24,6 +25,7 @@ def test_prometheus_accepts_the_rules(promtool: Path) -> None:
     assert code == 0, words
 
 
+@pytest.mark.slow
 def test_each_rule_fires_when_it_should_and_not_before(promtool: Path) -> None:
     code, words = run(promtool, "test", "rules", *(tests.name for tests in TESTS))
     assert code == 0, words
