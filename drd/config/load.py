@@ -13,7 +13,7 @@ from drd.config.kinds import Kinds
 from drd.config.lint import Files, lint
 from drd.config.policies import policy_model
 from drd.config.problems import ConfigurationErrors, Problem
-from drd.config.read import digest_of, read_entry, read_folder, read_settings
+from drd.config.read import digest_of, read_entry, read_folder, read_settings, unread_in
 from drd.config.runbooks import runbook_model, runbook_of
 from drd.config.settings import settings_model, with_environment
 from drd.config.yaml import forget_positions
@@ -67,7 +67,11 @@ class _Loading:
         named = None if settings is None else settings.at((key,))
         folder = self.path.parent / (named if isinstance(named, str) and named else key)
         try:
-            return read_folder(folder, name_key, library)
+            found = read_folder(folder, name_key, library)
+            self.warnings += [
+                f"{file} is not read: only files right in {folder} are" for file in unread_in(folder, library)
+            ]
+            return found
         except OSError as error:
             sentence = f"the folder {folder} cannot be read ({error.strerror}): create it, or name another by `{key}:`"
         if settings is not None and named is not None:

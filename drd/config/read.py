@@ -65,6 +65,13 @@ def read_folder(folder: FilePath, name_key: str, library: Library) -> tuple[tupl
     return tuple(entry for entry in readable if not _is_base_only(entry, name_key, library)), None not in entries
 
 
+def unread_in(folder: FilePath, library: Library) -> tuple[FilePath, ...]:
+    """Files of settings in folders below, which are not read unless another file extends them. Raises OSError."""
+    below = (file for inner in folder.iterdir() if inner.is_dir() for file in inner.rglob("*"))
+    found = (file for file in below if file.name.endswith(_ENDINGS) and file.is_file())
+    return tuple(sorted(file for file in found if file.resolve() not in library.bases))
+
+
 def digest_of(*values: Value) -> str:
     """SHA-256 over the values, however they were written."""
     return hashlib.sha256(json.dumps(values, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -116,6 +116,17 @@ def test_a_folder_that_nobody_named_may_be_missing_and_is_warned_of(drd_yaml: Pa
     assert "runbooks cannot be read" in configuration.warnings[0]
 
 
+def test_a_file_in_a_folder_below_is_warned_of_unless_it_is_a_base(drd_yaml: Path, policies: Path) -> None:
+    write(policies / "bases" / "daily.yaml", "backup: {keep: {daily: 7}}\n")
+    write(policies / "team" / "videos.yaml", "policy: videos\n")
+    orders = (policies / "orders.yaml").read_text()
+    write(policies / "orders.yaml", "extends: bases/daily.yaml\n" + orders)
+
+    assert loaded(drd_yaml).warnings == (
+        f"{policies}/team/videos.yaml is not read: only files right in {policies} are",
+    )
+
+
 def test_all_mistakes_of_all_files_are_told_at_once_and_in_order(drd_yaml: Path, policies: Path) -> None:
     write(policies / "a.yaml", "policy: A\nbackup: 5\n")
     write(policies / "b.yaml", "policy: [\n")
