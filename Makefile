@@ -54,6 +54,7 @@ setup:
 
 parts: ## The restic binaries that the tests run on, from Debian, without root
 	@scripts/parts
+	@scripts/promtool > /dev/null
 
 # Programs of Debian's that tests start and that a minimal machine may lack.
 programs:

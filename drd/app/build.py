@@ -106,7 +106,7 @@ async def build(configuration: Configuration) -> AsyncIterator[Built]:
                 dispatch=dispatch,
                 scheduler=scheduler,
                 upkeep=upkeep,
-                anchor=Anchor(in_force, stores, turns, journal, journal, journal, clock, journal.daemon),
+                anchor=Anchor(in_force, stores, turns, journal, journal, journal, clock, journal.daemon, journal),
             )
             yield Built(house, journal, world, tick)
         finally:

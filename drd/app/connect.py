@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from drd.app.build import build
+from typing import TYPE_CHECKING
+
 from drd.clients.control import RemoteControl
 from drd.core.errors import UsageError
-from drd.daemon.control import HouseControl
-from drd.daemon.moving_in import move_in
 from drd.ports.configuration import Configuration
+
+if TYPE_CHECKING:
+    from drd.daemon.control import HouseControl
 
 SOCKET = "control.sock"
 
@@ -29,6 +31,11 @@ async def control(configuration: Configuration, *, alone: bool) -> AsyncIterator
         return
     if not alone:
         raise UsageError("no daemon answers here", "type: drd run")
+    # Only a command that works alone needs the engines: asking a daemon stays quick.
+    from drd.app.build import build
+    from drd.daemon.control import HouseControl
+    from drd.daemon.moving_in import move_in
+
     async with build(configuration) as built, asyncio.TaskGroup() as group:
         await move_in(built.house)
         workers = [group.create_task(built.house.copy.serve(store)) for store in configuration.stores]

@@ -7,6 +7,7 @@ mirroring.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,9 +21,10 @@ from drd.engines.stores import Stores
 from drd.engines.turns import JobClass, Turns
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration
-from drd.ports.journal import Catalogue, Journal
+from drd.ports.journal import Catalogue, Journal, JournalReader
 
 ANCHOR_EVERY = timedelta(days=7)
+VERIFY_EVERY = timedelta(days=1)
 LOOK_SECONDS = 300.0
 
 
@@ -47,6 +49,7 @@ class Anchor:
         catalogue: Catalogue,
         clock: Clock,
         daemon: str,
+        reader: JournalReader,
     ) -> None:
         self._configuration = configuration
         self._stores = stores
@@ -56,7 +59,15 @@ class Anchor:
         self._catalogue = catalogue
         self._clock = clock
         self._daemon = daemon
+        self._reader = reader
+        self._verified: datetime | None = None
+        self._is_chain_valid = True
         self._anchored: dict[str, datetime] = {}
+
+    @property
+    def is_chain_valid(self) -> bool:
+        """What the last verification of the whole chain found; true until one has been."""
+        return self._is_chain_valid
 
     async def serve(self) -> None:
         """Look every few minutes, until cancelled. A store that is away gets its anchor at a later look."""
@@ -65,6 +76,9 @@ class Anchor:
             with suppress(Busy, StateFull):  # somebody reads it, or there is no room: the next look tries again
                 if await self._sealed.seal_if_due() is not None:
                     self._anchored.clear()
+            if self._verified is None or self._clock.now() - self._verified >= VERIFY_EVERY:
+                self._verified = self._clock.now()
+                self._is_chain_valid = (await asyncio.to_thread(self._reader.verify)).sound
             for store in self._configuration().stores:
                 last = self._anchored.get(store)
                 if last is None or self._clock.now() - last >= ANCHOR_EVERY:

@@ -1,15 +1,15 @@
-"""The text that Prometheus reads: text exposition format 0.0.4.
-
-Written by hand because a scrape of 1,000 policies took prometheus_client seven times as long; its parser and promtool
-check this in the tests.
-"""
+"""What Prometheus reads, in the text exposition format 0.0.4, written by prometheus_client."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 Labels = tuple[tuple[str, str], ...]
 Sample = tuple[Labels, float]
@@ -27,12 +27,9 @@ class Family:
 
 def expose(families: Iterable[Family]) -> bytes:
     """All families as one document; a family without a series is left out."""
-    lines: list[str] = []
-    for family in families:
-        if family.samples:
-            lines.append(f"# HELP {family.name} {_escape(family.explanation)}\n# TYPE {family.name} {family.kind}\n")
-            lines.extend(_line(family.name, labels, value) for labels, value in family.samples)
-    return "".join(lines).encode()
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Shown(families))
+    return generate_latest(registry)
 
 
 def seconds(moment: datetime | None) -> float:
@@ -40,19 +37,21 @@ def seconds(moment: datetime | None) -> float:
     return 0.0 if moment is None else moment.timestamp()
 
 
-def _line(name: str, labels: Labels, value: float) -> str:
-    inner = ",".join([f'{key}="{_quote(text)}"' for key, text in labels])
-    return f"{name}{{{inner}}} {_number(value)}\n" if inner else f"{name} {_number(value)}\n"
+class _Shown(Collector):
+    """Hands the families of one moment to the library, which has no state of its own about them."""
 
+    def __init__(self, families: Iterable[Family]) -> None:
+        self._families = families
 
-def _number(value: float) -> str:
-    # repr() of a float is the shortest text that reads back as the same number.
-    return repr(int(value)) if value == int(value) else repr(value)
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: whoever registers this must not ask for the samples yet."""
+        return ()
 
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n")
-
-
-def _quote(text: str) -> str:
-    return _escape(text).replace('"', '\\"') if ("\\" in text or '"' in text or "\n" in text) else text
+    def collect(self) -> Iterator[Metric]:
+        """Every family that has a series."""
+        for family in self._families:
+            if family.samples:
+                metric = Metric(family.name.removesuffix("_total"), family.explanation, family.kind)
+                for labels, value in family.samples:
+                    metric.add_sample(family.name, dict(labels), value)
+                yield metric

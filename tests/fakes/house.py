@@ -164,7 +164,7 @@ class FakeHouse:
         self.upkeep = Upkeep(
             force, self.stores, self.copy, self.reconcile, self.proof, self.retain, journal, journal, self.clock
         )
-        self.anchor = Anchor(force, self.stores, turns, journal, journal, journal, self.clock, DAEMON)
+        self.anchor = Anchor(force, self.stores, turns, journal, journal, journal, self.clock, DAEMON, journal)
 
     def know(self, store: ConfiguredStore) -> None:
         """Let the carrier reach a store's place."""
