@@ -47,11 +47,15 @@ def show(
         raise UsageError(f"there is no kind of event {kind}", known)
     configuration = session.configuration()
     with session.application().journal_reader(configuration) as reader:
+        is_empty = True
         for event in _fitting(reader, policy, run_id, kind, None if everything else newest):
+            is_empty = False
             if session.as_json:
                 session.emit(event_document(event), indent=None)
             else:
                 session.show(event_line(event, configuration.zone), wrap=False)
+    if is_empty:
+        session.say("no event fits")
 
 
 @journal.command()

@@ -39,6 +39,9 @@ class Program(Group):
         extra["standalone_mode"] = False
         try:
             code = super().main(args, prog_name or "drd", obj=session, **extra)
+        except click.exceptions.NoArgsIsHelpError as error:
+            session.say(error.format_message())
+            code = error.exit_code
         except click.ClickException as error:
             code = _tell(session, "UsageError", error.format_message(), _how(error), error.exit_code)
         except click.Abort:

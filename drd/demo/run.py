@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import shutil
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from drd.app.process import run as run_daemon
+from drd.clients.clock import SystemClock
+from drd.clients.journal import StateLock
 from drd.core.errors import UsageError
 from drd.demo.offsite import offsite_server
 from drd.demo.platform import Platform
@@ -23,6 +26,7 @@ site: hangzhou
 timezone: Asia/Shanghai
 state: {folder}/state
 data: {folder}/platform
+restic: {restic}
 policies: {policies}
 runbooks: {runbooks}
 sites:
@@ -60,6 +64,14 @@ async def run_demo(
                 f"there is no folder {needed}", "type: make run, in the folder that holds policies/ and runbooks/"
             )
     folder, policies, runbooks = (path.absolute() for path in (folder, policies, runbooks))
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    with StateLock(folder, SystemClock()):
+        return await _live(folder, policies, runbooks, environment, say)
+
+
+async def _live(
+    folder: Path, policies: Path, runbooks: Path, environment: Mapping[str, str], say: Callable[[str], None]
+) -> int:
     access_key, secret_key = await asyncio.to_thread(_furnish, folder)
     platform = Platform(folder / "platform")
     await asyncio.to_thread(platform.found)
@@ -92,8 +104,12 @@ def _configure(folder: Path, policies: Path, runbooks: Path, port: int, listen: 
     """Write drd.yaml and return its path."""
     (folder / "offsite.port").write_text(f"{port}\n")
     settings = folder / "drd.yaml"
+    # Commands in another terminal have another PATH.
+    restic = shutil.which("restic") or "restic"
     settings.write_text(
-        _SETTINGS.format(folder=folder, policies=policies, runbooks=runbooks, port=port, bucket=BUCKET, listen=listen)
+        _SETTINGS.format(
+            folder=folder, policies=policies, runbooks=runbooks, restic=restic, port=port, bucket=BUCKET, listen=listen
+        )
     )
     return settings
 

@@ -107,6 +107,8 @@ class Restore:
 
     async def choose(self, wish: Wish) -> RecoveryPoint:
         """The point that is meant: the newest good one not after the moment. Raises `UsageError` with the range."""
+        if wish.store is not None:
+            self._stores.configured(wish.store)
         points = await self._catalogue.points(wish.policy)
         point = newest_good(points, wish.at, wish.store)
         if point is not None:
@@ -238,7 +240,7 @@ class Restore:
         if wish.include and files == 0:
             raise UsageError(
                 f"the recovery point holds nothing at {', '.join(wish.include)}",
-                f"type: drd points {wish.policy} --files",
+                "write each path as it was backed up, whole or from the source on",
             )
         return Landed(point, store, tuple(places), files, size, seconds)
 
