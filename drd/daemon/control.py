@@ -9,9 +9,10 @@ from datetime import datetime
 
 from drd import __version__
 from drd.core.catalogue import RecoveryPoint, Standing
-from drd.core.errors import DrdError, UsageError
+from drd.core.errors import DrdError, RepositoryMissing, StoreAway, UsageError
 from drd.core.events import Event, HoldReleased, Paused, Resumed
 from drd.core.policy import Cause, Mode, Outcome
+from drd.core.retention import Retention, Verdict
 from drd.core.schedule import Reason
 from drd.core.units import format_duration, format_size
 from drd.daemon.house import House
@@ -93,7 +94,7 @@ class HouseControl:
         reasons: dict[tuple[str, str], tuple[str, ...]] = {}
         if why:
             for store in protected.policy.backup.to:
-                retention = await self._house.retain.plan(policy, store)
+                retention = await self._planned(policy, store)
                 reasons.update({(store, each.snapshot_id): each.reasons for each in retention.verdicts})
         return tuple(_point(point, reasons) for point in sorted(points, key=lambda each: each.moment, reverse=True))
 
@@ -161,7 +162,7 @@ class HouseControl:
         """What retention would do now in each store, with reasons."""
         lines: list[ForgetLine] = []
         for store in self._protected(policy).policy.backup.to:
-            retention = await self._house.retain.plan(policy, store)
+            retention = await self._planned(policy, store)
             for verdict in sorted(retention.verdicts, key=lambda each: each.moment, reverse=True):
                 is_guarded = verdict.is_guarded or (verdict.is_forgotten and bool(retention.held))
                 lines.append(
@@ -179,13 +180,25 @@ class HouseControl:
     async def forget(self, policy: str, by: str) -> AsyncIterator[Step]:
         """Apply retention now."""
         gone = 0
+        refused: list[DrdError] = []
         for store in self._protected(policy).policy.backup.to:
             yield Step(kind="started", text=f"retention of {policy} in {store}")
-            forgotten = await self._house.retain.forget(policy, store, by, by_a_person=True)
+            try:
+                forgotten = await self._house.retain.forget(policy, store, by, by_a_person=True)
+            except DrdError as error:
+                refused.append(error)
+                yield Step(kind="fact", text=f"{store}: {error.message}")
+                continue
             gone += len(forgotten)
             yield Step(kind="fact", text=f"{len(forgotten)} snapshots forgotten in {store}")
         yield Step(
-            kind="finished", outcome=Outcome.SUCCEEDED, text=f"{gone} snapshots forgotten", result={"forgotten": gone}
+            kind="finished",
+            outcome=Outcome.FAILED if refused else Outcome.SUCCEEDED,
+            text=f"{gone} snapshots forgotten",
+            message="; ".join(error.message for error in refused),
+            hint=refused[0].hint if refused else "",
+            exit_code=refused[0].exit_code if refused else 0,
+            result={"forgotten": gone},
         )
 
     async def explain(self, policy: str) -> tuple[str, ...]:
@@ -267,6 +280,20 @@ class HouseControl:
     async def reload(self) -> tuple[str, ...]:
         """Read the configuration again."""
         return await self._reload()
+
+    async def _planned(self, policy: str, store: str) -> Retention:
+        """What retention would do in a store; in one that is away, nothing, and that is the reason."""
+        try:
+            return await self._house.retain.plan(policy, store)
+        except (StoreAway, RepositoryMissing) as error:
+            return Retention(
+                tuple(
+                    Verdict(copy.snapshot_id, point.moment, False, (error.message,))
+                    for point in await self._house.catalogue.points(policy)
+                    for copy in point.copies
+                    if copy.store == store
+                )
+            )
 
     def _protected(self, policy: str) -> Protected:
         policies = self._house.in_force().policies

@@ -46,7 +46,11 @@ class Retain:
             return await self._judge(policy, store, repository, by_a_person=False)
 
     async def forget(self, policy: str, store: str, by: str, by_a_person: bool = False) -> tuple[str, ...]:
-        """Forget what may go and return the ids that are really gone; what holds everything back is journaled once."""
+        """Forget what may go and return the ids that are really gone.
+
+        What holds everything back is journaled once; a person is told each time, by `RefusedByGuard`. Raises
+        `PermanentError` when the store still lists what was to go.
+        """
         repository = await self._stores.open(store)
         async with self._turns.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once):
             retention = await self._judge(policy, store, repository, by_a_person)
@@ -54,6 +58,10 @@ class Retain:
                 if self._told.get((policy, store)) != retention.held:
                     self._told[policy, store] = retention.held
                     await self._journal.append(RetentionHeld(policy, store, retention.held))
+                if by_a_person:
+                    raise RefusedByGuard(
+                        f"nothing is forgotten in store {store}: {retention.held}", f"type: drd release {store}"
+                    )
                 return ()
             self._told.pop((policy, store), None)
             if not retention.forgotten:

@@ -69,7 +69,9 @@ async def test_too_much_at_once_is_held_and_told_once_until_a_person_wants_it() 
 async def test_a_hold_stops_forgetting_and_pruning_also_for_a_person() -> None:
     house = await a_house_with_runs(5)
     await house.journal.append(HoldPlaced("local", "its last check found damage"))
-    assert await house.retain.forget("orders", "local", "anna", by_a_person=True) == ()
+    assert await house.retain.forget("orders", "local", "schedule") == ()
+    with pytest.raises(RefusedByGuard, match="found damage"):
+        await house.retain.forget("orders", "local", "anna", by_a_person=True)
     with pytest.raises(RefusedByGuard, match="found damage"):
         await house.retain.prune("local")
     await house.journal.append(HoldReleased("local", "anna"))
