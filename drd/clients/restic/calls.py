@@ -164,8 +164,12 @@ class Calls:
         await self._raise_unless_over_by_itself(call, answer)
         if answer.ended.code < 0:
             await self._clear_own_lock(call)
-        if answer.ended.code not in call.accepted and not _failed_producer(answer):
-            raise failure(answer.ended.code, answer.ended.stderr_tail, self.access.place)
+        if answer.ended.code == 0 or _failed_producer(answer):
+            return answer
+        error = failure(answer.ended.code, answer.ended.stderr_tail, self.access.place)
+        # Before 0.17 a lock is exit code 1 too, which some calls accept as a finding.
+        if answer.ended.code not in call.accepted or isinstance(error, RepositoryLocked):
+            raise error
         return answer
 
     async def _run(self, call: Call, command: Command, on_line: OnLine, output: Output) -> Answer:

@@ -76,6 +76,13 @@ class RestoreStatus(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class RestoreSummary(RestoreStatus):
+    """How far a restore came; a short one says nothing before."""
+
+    TYPE = "summary"
+
+
+@dataclass(frozen=True, slots=True)
 class CheckSummary(Message):
     """What a check found, since 0.18."""
 

@@ -34,7 +34,7 @@ _AWAY = re.compile(
     r"i/o timeout|TLS handshake|handshake failure|certificate|deadline exceeded|server misbehaving|unexpected EOF|"
     r"Client\.Timeout|dial tcp|dial unix|\b50[0234] |unexpected HTTP response \(5\d\d\)|SlowDown|"
     r"unable to start the sftp session|ssh: connect|Connection (timed out|closed|refused)|Could not resolve hostname|"
-    r"stale NFS file handle|transport endpoint is not connected|input/output error",
+    r"stale NFS file handle|transport endpoint is not connected",
     re.IGNORECASE,
 )
 _FULL = re.compile(r"no space left on device|disk quota exceeded|XMinioStorageFull|QuotaExceeded|\b507 ", re.IGNORECASE)
@@ -44,6 +44,11 @@ _MISSING = re.compile(
 )
 _NO_SOURCE = re.compile(r"all (target|source) directories/files do not exist")
 _EXISTS = re.compile(r"config file already exists|repository master key and config already initialized")
+
+
+def tells_of_a_store_that_is_away(said: str) -> bool:
+    """Whether these sentences speak of the way to the store and not of what it holds."""
+    return _AWAY.search(said) is not None
 
 
 def failure(code: int, stderr: str, store: str) -> DrdError:

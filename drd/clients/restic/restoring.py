@@ -11,7 +11,7 @@ from typing import Any
 
 from drd.clients.restic.calls import LONG, Call, Lock, Output
 from drd.clients.restic.listing import Listing, read_time
-from drd.clients.restic.messages import RestoreStatus, json_object, parse
+from drd.clients.restic.messages import RestoreStatus, RestoreSummary, json_object, parse
 from drd.core.errors import PermanentError
 from drd.ports.repository import Entry, OnProgress, Progress, Restored
 
@@ -36,7 +36,7 @@ class Restoring(Listing):
         on_progress(Progress(phase="restoring"))
         answer = await self._calls.ask(call, Output(_restore_watch(on_progress)))
         files, size = await asyncio.to_thread(_landed, target)
-        if include and not await asyncio.to_thread(os.path.lexists, target):
+        if include and not await asyncio.to_thread(_holds_something, target):
             raise PermanentError(
                 f"the snapshot {snapshot_id[:8]} holds nothing at {', '.join(include)}",
                 "drd restore lists what it holds",
@@ -66,7 +66,7 @@ class Restoring(Listing):
 
 def _restore_watch(on_progress: OnProgress) -> Callable[[bytes], bool | None]:
     def see(line: bytes) -> bool | None:
-        status = parse(line, RestoreStatus)
+        status = parse(line, RestoreStatus, RestoreSummary)
         if status is not None:
             on_progress(
                 Progress(
@@ -89,6 +89,11 @@ def _raise_unless_empty(target: Path) -> None:
         return
     except NotADirectoryError as error:
         raise PermanentError(f"{target} is a file", "name a folder that is empty or does not exist yet") from error
+
+
+def _holds_something(folder: Path) -> bool:
+    """Whether anything landed; some versions make the folder also when nothing did."""
+    return folder.exists() and any(folder.iterdir())
 
 
 def _landed(folder: Path) -> tuple[int, int]:

@@ -10,8 +10,8 @@ from typing import Any
 from drd.clients.restic.calls import LONG, Answer, Call, Lock
 from drd.clients.restic.listing import Listing, read_snapshot
 from drd.clients.restic.messages import CheckSummary, ItemFailed, parse
-from drd.clients.restic.outcomes import failure
-from drd.core.errors import PermanentError
+from drd.clients.restic.outcomes import failure, tells_of_a_store_that_is_away
+from drd.core.errors import PermanentError, StoreAway
 from drd.core.policy import Keep
 from drd.ports.repository import CheckReport, ForgetPlan, Snapshot, Upkeep
 
@@ -21,7 +21,8 @@ _PACK = re.compile(r"(?:pack |want )([0-9a-f]{64})")
 _NO_FINDING = re.compile(
     r"^(\[|using temporary cache|create exclusive lock|load indexes|check all packs|check snapshots|read |"
     r"no errors were found|Fatal: repository contains errors|restic repair|Damaged pack files|"
-    r"The repository (contains damaged|is damaged|must)|\d+ additional files were found|repository .* opened)"
+    r"The repository (contains damaged|is damaged|must)|\d+ additional files were found|repository .* opened|"
+    r"Load\(|.*, retrying after )"
 )
 _ID = re.compile(rb"^[0-9a-f]{64}$")
 
@@ -82,6 +83,10 @@ class Keeping(Listing):
         said = answer.output.text
         if answer.ended.code != 0 and not _DAMAGED.search(said):
             raise failure(answer.ended.code, answer.ended.stderr_tail, self._calls.access.place)
+        if answer.ended.code != 0 and tells_of_a_store_that_is_away(said):
+            raise StoreAway(
+                f"the store {self._calls.access.place} went away during the check", "drd checks again by itself"
+            )
         findings = tuple(dict.fromkeys(_findings(answer))) if answer.ended.code != 0 else ()
         summaries = [summary for line in answer.output.stdout if (summary := parse(line, CheckSummary))]
         named = [pack for summary in summaries for pack in summary.broken_packs]

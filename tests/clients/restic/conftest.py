@@ -1,6 +1,7 @@
 """Repositories of the oldest and the newest restic, made once and copied for each test."""
 
 import asyncio
+import random
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
@@ -70,7 +71,8 @@ def tree(tmp_path: Path) -> Path:
     (tree / "orders").mkdir(parents=True)
     (tree / "orders" / "one.json").write_text('{"order": 1}')
     (tree / "orders" / "two [2].json").write_text('{"order": 2}')
-    (tree / "picture").write_bytes(bytes(range(256)) * 4000)
+    # Noise, so that it makes up most of the repository: compressed away, damage would hit the folders' pack.
+    (tree / "picture").write_bytes(random.Random(1).randbytes(256 * 4000))
     return tree
 
 
