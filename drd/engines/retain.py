@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import PermanentError, RefusedByGuard
 from drd.core.events import RetentionHeld, SnapshotsForgotten, StorePruned
 from drd.core.retention import Candidate, Retention, decide
@@ -42,7 +43,7 @@ class Retain:
     async def plan(self, policy: str, store: str) -> Retention:
         """What would happen to a policy's snapshots in a store now; changes nothing."""
         repository = await self._stores.open(store)
-        async with self._turns.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once):
+        async with self._turns.take(store, JobClass.LIST, self._stores.configured(store).limits.at_once):
             return await self._judge(policy, store, repository, by_a_person=False)
 
     async def forget(self, policy: str, store: str, by: str, by_a_person: bool = False) -> tuple[str, ...]:
@@ -93,14 +94,23 @@ class Retain:
         if protected is None:
             raise PermanentError(f"there is no policy {policy}", "type: drd status")
         plan = protected.policy.backup
-        proposed = await repository.plan_forget(plan.keep, policy_tags(policy))
         points = await self._catalogue.points(policy)
         moments = {copy.snapshot_id: point.moment for point in points for copy in point.copies}
-        candidates = tuple(
+        candidates = [
             Candidate(each.id, moments.get(each.id, each.time), proposed.reasons.get(each.id, reasons))
+            for tags in _groups(policy, points)
+            for proposed in (await repository.plan_forget(plan.keep, tags),)
             for snapshots, reasons in ((proposed.keep, ("kept by restic",)), (proposed.remove, ()))
             for each in snapshots
-        )
+        ]
         record = (await self._catalogue.stores()).get(store)
         hold = record.hold if record else None
         return decide(candidates, points, store, plan.require.copies, hold, by_a_person)
+
+
+def _groups(policy: str, points: tuple[RecoveryPoint, ...]) -> tuple[tuple[str, ...], ...]:
+    """The tags of what restic's rules count together: each part by itself, or three points of two parts are six."""
+    parts = sorted({copy.part for point in points for copy in point.copies})
+    if len(parts) <= 1:
+        return (policy_tags(policy),)
+    return tuple((*policy_tags(policy), f"part={part}") for part in parts)

@@ -7,6 +7,7 @@ import pytest
 from drd.core.errors import PermanentError, RefusedByGuard, UsageError
 from drd.core.events import HoldPlaced, HoldReleased, RetentionHeld, SnapshotsForgotten, StorePruned
 from tests.fakes.house import FakeHouse, a_policy, protected
+from tests.fakes.source import FakeSource
 
 pytestmark = pytest.mark.looptime
 
@@ -96,6 +97,28 @@ async def test_a_snapshot_that_the_journal_does_not_know_is_not_forgotten() -> N
     gone = await house.retain.forget("orders", "local", "schedule")
     assert len(gone) == 2
     assert "01otherrun-main" in house.local.snapshots
+
+
+async def test_three_points_of_two_parts_are_kept_as_three_points() -> None:
+    policy = protected(a_policy(to=("local",)), files=FakeSource(), database=FakeSource(program="pg_dump"))
+    house = FakeHouse(policy)
+    house.disk.programs["pg_dump"] = b"CREATE TABLE"
+    for number in range(5):
+        await house.run(run=f"{number:02}RUN")
+        await asyncio.sleep(3600)
+    assert len(await house.retain.forget("orders", "local", "anna", by_a_person=True)) == 4
+    points = await house.journal.points("orders")
+    assert [(point.run, len(point.copies)) for point in points] == [("02RUN", 2), ("03RUN", 2), ("04RUN", 2)]
+
+
+async def test_a_plan_does_not_wait_for_the_runs_under_way() -> None:
+    house = await a_house_with_runs(2)
+    house.repository("local").seconds["save"] = 600
+    running = asyncio.create_task(house.run(run="99RUN"))
+    await asyncio.sleep(1)
+    async with asyncio.timeout(1):
+        await house.retain.plan("orders", "local")
+    await running
 
 
 async def test_forgetting_waits_for_the_runs_under_way() -> None:

@@ -179,12 +179,9 @@ class FakeRepository:
 
     async def plan_forget(self, keep: Keep, tags: tuple[str, ...]) -> ForgetPlan:
         async with self._working("plan_forget"):
-            groups: dict[tuple[str, ...], list[Snapshot]] = {}
-            for each in sorted(self.place.snapshots.values(), key=lambda each: (each.time, each.id), reverse=True):
-                if set(tags) <= set(each.tags):
-                    groups.setdefault(each.paths, []).append(each)
-            reasons = {each: why for group in groups.values() for each, why in _kept(keep, group).items()}
-            listed = [each for group in groups.values() for each in group]
+            everything = sorted(self.place.snapshots.values(), key=lambda each: (each.time, each.id), reverse=True)
+            listed = [each for each in everything if set(tags) <= set(each.tags)]
+            reasons = _kept(keep, listed)
             return ForgetPlan(
                 keep=tuple(each for each in listed if each.id in reasons),
                 remove=tuple(each for each in listed if each.id not in reasons),

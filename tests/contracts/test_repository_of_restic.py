@@ -1,0 +1,34 @@
+"""Real repositories of the oldest and the newest restic keep to the same contract."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from drd.clients.clock import SystemClock
+from drd.clients.process import ChildRunner
+from drd.clients.restic import ResticRepository, find_restic
+from drd.ports.store import Limits, Location
+from tests.contracts.repository import Opened, RepositoryContract
+
+
+@pytest.mark.system
+class TestResticRepository(RepositoryContract):
+    @pytest.fixture
+    def opened(self, restic_binary: Path, tmp_path: Path) -> Opened:
+        runner, clock = ChildRunner(), SystemClock()
+        restic = asyncio.run(find_restic(str(restic_binary), runner))
+
+        def opened(name: str, password: bytes) -> ResticRepository:
+            cache = tmp_path / f"{name}-cache"
+            cache.mkdir(exist_ok=True)
+            location = Location(str(tmp_path / name))
+            return ResticRepository(restic, location, password, cache, runner, clock, Limits())
+
+        return Opened(
+            first=opened("first", b"secret"),
+            second=opened("second", b"other secret"),
+            wrong_password=lambda: opened("first", b"wrong"),
+            producer=("/bin/sh", "-c", "printf hello"),
+            dying_producer=("/bin/sh", "-c", "printf half; exit 7"),
+        )
