@@ -2,9 +2,11 @@
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+import boto3.session
 import pytest
 
 from drd.clients.carrier import ProcessCarrier
@@ -19,7 +21,7 @@ from drd.stores.sftp import SftpStore
 from tests.conftest import _parts_folder
 from tests.servers import RcloneRest, RcloneS3
 from tests.stores.places import GivenSecrets, Mirroring, Restic, ResticOn, StorePlace, WallClock
-from tests.stores.sshd import Sshd
+from tests.stores.sshd import Sshd, free_port, wait_until_listening
 
 
 @pytest.fixture
@@ -106,6 +108,39 @@ def s3_place(world: World, secrets: GivenSecrets, rclone_s3: RcloneS3) -> StoreP
         bring_back=rclone_s3.start,
         wrong_secret=lambda: secrets.table.update(S3=f"{rclone_s3.access_key}:another-secret"),
     )
+
+
+@pytest.fixture
+def locked_bucket(world: World, secrets: GivenSecrets, tmp_path: Path) -> Iterator[S3Store]:
+    """A bucket that keeps versions and locks them for 30 days, as moto does it."""
+    secrets.table["S3"] = "test-access-key:test-secret-key"
+    port = free_port()
+    command = [Path(sys.prefix) / "bin" / "moto_server", "--host", "127.0.0.1", "--port", str(port)]
+    with (tmp_path / "moto.log").open("wb") as log:
+        server = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], stdout=log, stderr=log)
+    try:
+        store = S3Store(endpoint=f"http://127.0.0.1:{port}", bucket="drd", credentials=SecretReference(env="S3"))
+        wait_until_listening(port, server)
+        client = boto3.session.Session().client(
+            "s3",
+            endpoint_url=store.endpoint,
+            region_name=store.region,
+            aws_access_key_id="test-access-key",
+            aws_secret_access_key="test-secret-key",
+        )
+        client.create_bucket(Bucket="drd", ObjectLockEnabledForBucket=True)
+        client.put_object_lock_configuration(
+            Bucket="drd",
+            ObjectLockConfiguration={
+                "ObjectLockEnabled": "Enabled",
+                "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 30}},
+            },
+        )
+        client.close()
+        yield store
+    finally:
+        server.kill()
+        server.wait()
 
 
 @pytest.fixture

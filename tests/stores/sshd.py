@@ -25,7 +25,7 @@ class Sshd:
         self.data.mkdir()
         self.user_key = self._new_key("user")
         host_key = self._new_key("host")
-        self.port = _free_port()
+        self.port = free_port()
         self.known_hosts = self.folder / "known_hosts"
         self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {host_key.with_suffix('.pub').read_text()}")
         self._settings = self.folder / "sshd_config"
@@ -54,13 +54,7 @@ class Sshd:
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self._process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.02)
-        raise AssertionError(f"sshd does not listen:\n{(self.folder / 'log').read_text()}")
+        wait_until_listening(self.port, self._process)
 
     def stop(self) -> None:
         """Kill it; does nothing when it is stopped."""
@@ -80,8 +74,20 @@ class Sshd:
         return path
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on loopback that nothing uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def wait_until_listening(port: int, server: subprocess.Popen[bytes]) -> None:
+    """Wait until a server on loopback takes connections; raises AssertionError when it does not in time."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"{server.args} does not listen on port {port}")

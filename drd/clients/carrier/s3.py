@@ -1,12 +1,13 @@
 """A repository in an S3 bucket, through boto3.
 
 A pack is at most 128 MiB, so one PutObject is always enough and makes it atomic. Its `x-amz-checksum-sha256` is the
-file's own name: a server that knows the header refuses anything else.
+file's own name: a server that knows the header refuses anything else, and one that locks objects wants it.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -68,16 +69,19 @@ class S3Files:
 
     def put(self, kind: FileKind, name: str, content: NamedContent) -> None:
         """One PutObject, whose last block stays away when the content is refused."""
-        checksum: Any = {}
-        if content.name is not None:
-            checksum = {"ChecksumSHA256": base64.b64encode(bytes.fromhex(content.name)).decode()}
         with self._translated():
+            body: _Upload | bytes = _Upload(content)
+            digest = content.name
+            if digest is None:  # the config, which is short and not named by its content
+                body = b"".join(iter(content.read, b""))
+                digest = hashlib.sha256(body).hexdigest()
             self._client.put_object(
                 Bucket=self._bucket,
                 Key=self._prefix + path_of(kind, name),
-                Body=cast("IO[bytes]", _Upload(content)),
+                Body=cast("IO[bytes] | bytes", body),
                 ContentLength=content.size,
-                **checksum,
+                ChecksumAlgorithm="SHA256",
+                ChecksumSHA256=base64.b64encode(bytes.fromhex(digest)).decode(),
             )
 
     def settle(self) -> None:

@@ -1,0 +1,56 @@
+from pathlib import Path, PurePosixPath
+
+import pytest
+from pydantic import ValidationError
+
+from drd.core.secrets import SecretReference
+from drd.stores.rest import RestStore
+from drd.stores.sftp import SftpStore
+from tests.stores.places import StorePlace
+from tests.stores.sshd import Sshd
+
+
+def test_a_password_in_the_url_is_refused() -> None:
+    with pytest.raises(ValidationError, match="not in the URL"):
+        RestStore(url="https://user:word@backup.example/web-1")
+
+
+def test_a_user_without_a_password_is_refused() -> None:
+    with pytest.raises(ValidationError, match="go together"):
+        RestStore(url="https://backup.example/web-1", user="web-1")
+
+
+async def test_a_url_without_a_user_is_no_secret_and_one_with_a_user_is(rest_place: StorePlace) -> None:
+    assert isinstance(rest_place.store, RestStore)
+    assert (await rest_place.store.location(rest_place.world)).url_is_secret
+    open_store = RestStore(url=rest_place.store.url)
+    assert not (await open_store.location(rest_place.world)).url_is_secret
+
+
+def test_a_key_that_is_no_file_is_refused() -> None:
+    with pytest.raises(ValidationError, match="ssh reads its key from a file"):
+        SftpStore(
+            host="backup.example",
+            user="drd",
+            path=PurePosixPath("/srv/repository"),
+            key=SecretReference(env="KEY"),
+            known_hosts=Path("/etc/drd/known_hosts"),
+        )
+
+
+async def test_a_host_with_another_key_than_the_known_one_is_not_trusted(sftp_place: StorePlace, sshd: Sshd) -> None:
+    stranger = sshd._new_key("another-host").with_suffix(".pub").read_text()
+    sshd.known_hosts.write_text(f"[127.0.0.1]:{sshd.port} {stranger}")
+    look = await sftp_place.store.look(sftp_place.world)
+    assert not look.reachable
+    assert "Host key verification failed" in look.message
+    assert "known_hosts" in look.hint
+
+
+async def test_the_look_over_sftp_tells_free_space_and_a_missing_parent(sftp_place: StorePlace) -> None:
+    assert isinstance(sftp_place.store, SftpStore)
+    assert ((await sftp_place.store.look(sftp_place.world)).free_bytes or 0) > 0
+    lost = sftp_place.store.model_copy(update={"path": PurePosixPath("/nowhere/at/all")})
+    look = await lost.look(sftp_place.world)
+    assert not look.reachable
+    assert look.hint == "mkdir -p /nowhere/at there"
