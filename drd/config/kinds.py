@@ -10,9 +10,12 @@ from drd.ports.source import Source
 from drd.ports.store import Store
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kinds:
-    """YAML key → the class that is the schema of what stands under it."""
+    """YAML key → the class that is the schema of what stands under it.
+
+    Compared by identity, for the models are made once for each.
+    """
 
     sources: Mapping[str, type[Source]] = field(default_factory=dict)
     stores: Mapping[str, type[Store]] = field(default_factory=dict)

@@ -68,7 +68,7 @@ def _lint_schedule(entry: Entry, zone: ZoneInfo, report: Report) -> None:
     backup = entry.at((BACKUP,))
     if not isinstance(backup, dict):
         return
-    written = [mode for mode in ("full", "incremental") if mode in backup]
+    written = [mode for mode in ("full", "incremental") if backup.get(mode) is not None]
     if not written:
         sentence = 'neither `full` nor `incremental` says when it runs: add `full: {cron: "0 2 * * *"}`'
         report(entry.problem((BACKUP,), sentence, Spot.OWNER))
@@ -83,10 +83,9 @@ def _lint_schedule(entry: Entry, zone: ZoneInfo, report: Report) -> None:
 
 def _recurrence(entry: Entry, path: Path, report: Report) -> Recurrence | None:
     """The timing at `path`; None if it has a mistake, which is reported here or was before."""
-    written = keys(entry, path)
-    has_both, has_neither = {"cron", "every"} <= set(written), not {"cron", "every"} & set(written)
-    if isinstance(entry.at(path), dict) and (has_both or has_neither):
-        sentence = "keep one of `cron` and `every`" if has_both else "say when: add `cron:` or `every:`"
+    written = [key for key in ("cron", "every") if entry.at((*path, key)) is not None]
+    if isinstance(entry.at(path), dict) and len(written) != 1:
+        sentence = "keep one of `cron` and `every`" if written else "say when: add `cron:` or `every:`"
         report(entry.problem(path, f"`{path[-1]}`: {sentence}", Spot.OWNER))
         return None
     timing: Timing | None = typed(entry, path, Timing)

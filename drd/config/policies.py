@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import ClassVar
 
 from pydantic import Field, create_model
@@ -30,6 +31,7 @@ class PolicyRules(Policy):
     LATER: ClassVar[frozenset[str]] = frozenset({"service", "clients", "health", "prove", "drills", "maintenance"})
 
 
+@lru_cache(maxsize=2)
 def policy_model(kinds: Kinds) -> type[Policy]:
     """The schema of a policy file with the kinds of source that were found."""
     part = with_verbs(PartRules, "kind of source", kinds.sources, "Source")

@@ -74,7 +74,9 @@ def unread_in(folder: FilePath, library: Library) -> tuple[FilePath, ...]:
 
 def digest_of(*values: Value) -> str:
     """SHA-256 over the values, however they were written."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(values, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    ).hexdigest()
 
 
 def _is_base_only(entry: Entry, name_key: str, library: Library) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from pydantic import Field, create_model
@@ -23,6 +24,7 @@ class StepFileRules(OneVerb, StepRules):
     """A line of a runbook: a title in words, one action, and how it is run."""
 
 
+@lru_cache(maxsize=2)
 def runbook_model(kinds: Kinds) -> type[RunbookRules]:
     """The schema of a runbook file with the kinds of action that were found."""
     action = with_verbs(ActionRules, "action", kinds.actions, "Action")

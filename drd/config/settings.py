@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path as FilePath
 from typing import Annotated, Any, ClassVar, Final
@@ -195,6 +196,7 @@ class Settings(BaseSettings):
     """The machines that serve."""
 
 
+@lru_cache(maxsize=2)
 def settings_model(kinds: Kinds) -> type[Settings]:
     """The schema of drd.yaml with the kinds of store that were found."""
     store = with_verbs(StoreRules, "kind of store", kinds.stores, "Store")

@@ -111,6 +111,8 @@ class _Reader:
         if self.text.startswith("!", place) or node.tag not in _OWN_TAGS:
             self._note(place, "tags are not used here: remove the word that begins with `!`")
         if isinstance(node, yaml.ScalarNode):
+            if "\0" in node.value:
+                self._note(place, "a text holds U+0000 here: remove the escape")
             return scalar(node.value) if node.style in _PLAIN else str(node.value)
         if id(node) in self.around:
             raise self._unreadable(place, "an alias stands inside what it names: write the value itself")

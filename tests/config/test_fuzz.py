@@ -58,6 +58,7 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(broken=broken_files())
 def test_a_mutated_file_is_read_or_told_with_places_inside_it(folder: Path, broken: tuple[str, str]) -> None:

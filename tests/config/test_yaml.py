@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from drd.config.yaml import Spot, Unreadable, Value, parse, position
 
-KEYS = st.text(min_size=1, max_size=8)
-PLAIN = st.none() | st.booleans() | st.integers(-(10**15), 10**15) | st.text(max_size=12)
+WORDS = st.characters(exclude_characters="\0", codec="utf-8")
+KEYS = st.text(WORDS, min_size=1, max_size=8)
+PLAIN = st.none() | st.booleans() | st.integers(-(10**15), 10**15) | st.text(WORDS, max_size=12)
 TREES = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4))
 
 
