@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from drd.app.ownership import demand_own_state
 from drd.app.repositories import ResticRepositories
 from drd.clients.carrier import ProcessCarrier
 from drd.clients.clock import SystemClock
@@ -65,10 +66,14 @@ def make_world(configuration: Configuration) -> World:
 
 @asynccontextmanager
 async def build(configuration: Configuration) -> AsyncIterator[Built]:
-    """A house over the state folder, which it holds alone. Raises `Busy` when another process has it."""
+    """A house over the state folder, which it holds alone.
+
+    Raises `Busy` when another process has the folder, and `UsageError` when it belongs to another user.
+    """
     world = make_world(configuration)
     clock = world.clock
     in_force = InForce(configuration)
+    demand_own_state(configuration.state)
     with StateLock(configuration.state, clock):
         restic = await find_restic(configuration.restic, world.runner)
         journal = await SqliteJournal.open(configuration.state, clock)

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from drd.app.ownership import owner_of
 from drd.clients.clock import SystemClock
 from drd.clients.journal import SqliteJournal
+from drd.core.errors import UsageError
 from drd.ports.configuration import Configuration
 from drd.ports.journal import JournalReader
 
@@ -15,7 +17,11 @@ from drd.ports.journal import JournalReader
 @contextmanager
 def journal_reader(configuration: Configuration) -> Iterator[JournalReader]:
     """The chain in the state folder, for reading. Raises `PermanentError` when there is none."""
-    journal = asyncio.run(SqliteJournal.open(configuration.state, SystemClock(), readonly=True))
+    try:
+        journal = asyncio.run(SqliteJournal.open(configuration.state, SystemClock(), readonly=True))
+    except PermissionError as error:
+        owner = owner_of(configuration.state)
+        raise UsageError(f"you may not read {error.filename}", f"type: sudo -u {owner} drd …") from error
     try:
         yield journal
     finally:
