@@ -31,13 +31,16 @@ _DENIED = re.compile(
 )
 _AWAY = re.compile(
     r"connection refused|connection reset|no such host|no route to host|network is unreachable|broken pipe|"
-    r"i/o timeout|TLS handshake|handshake failure|certificate|deadline exceeded|server misbehaving|unexpected EOF|"
-    r"Client\.Timeout|dial tcp|dial unix|\b50[0234] |unexpected HTTP response \(5\d\d\)|SlowDown|"
+    r"i/o timeout|TLS handshake|handshake failure|x509:|deadline exceeded|server misbehaving|unexpected EOF|"
+    r"Client\.Timeout|dial tcp|dial unix|\b50[0234] (Internal|Bad|Service|Gateway)|"
+    r"unexpected HTTP response \(5\d\d\)|SlowDown|"
     r"unable to start the sftp session|ssh: connect|Connection (timed out|closed|refused)|Could not resolve hostname|"
     r"stale NFS file handle|transport endpoint is not connected",
     re.IGNORECASE,
 )
-_FULL = re.compile(r"no space left on device|disk quota exceeded|XMinioStorageFull|QuotaExceeded|\b507 ", re.IGNORECASE)
+_FULL = re.compile(
+    r"no space left on device|disk quota exceeded|XMinioStorageFull|QuotaExceeded|\b507 Insufficient", re.IGNORECASE
+)
 _MISSING = re.compile(
     r"repository does not exist|Is there a repository at the following location|"
     r"unable to open config file: .*(no such file or directory|does not exist|not exist)"
