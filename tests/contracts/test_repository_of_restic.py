@@ -28,7 +28,7 @@ class TestResticRepository(RepositoryContract):
         return Opened(
             first=opened("first", b"secret"),
             second=opened("second", b"other secret"),
-            wrong_password=lambda: opened("first", b"wrong"),
+            wrong_password=lambda: opened("first", b"battery staple 7"),
             producer=("/bin/sh", "-c", "printf hello"),
             dying_producer=("/bin/sh", "-c", "printf half; exit 7"),
         )

@@ -1,0 +1,164 @@
+"""What every journal with its catalogue keeps to, the real one and the one in memory: subclass with a `journal`."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from drd.core.catalogue import Standing
+from drd.core.events import (
+    Body,
+    CopyCreated,
+    Event,
+    HoldPlaced,
+    HoldReleased,
+    Paused,
+    PolicyAdded,
+    PolicyRemoved,
+    RestoreFinished,
+    Resumed,
+    RunFinished,
+    RunStarted,
+    SnapshotCreated,
+    SnapshotFound,
+    SnapshotMissing,
+    SnapshotsForgotten,
+    StoreCameBack,
+    StoreChecked,
+    StoreCreated,
+    StorePruned,
+    StoreReconciled,
+    StoreWentAway,
+)
+from drd.core.policy import Cause, Mode, Outcome
+
+MOMENT = datetime(2026, 3, 2, 8, tzinfo=UTC)
+
+
+def created(part: str = "main", outcome: Outcome = Outcome.SUCCEEDED, store: str = "local", hour: int = 0) -> Body:
+    moment = MOMENT + timedelta(hours=hour)
+    return SnapshotCreated("orders", part, store, f"{hour}{part}", moment, Mode.FULL, outcome, 100, 2, 50, 1.0)
+
+
+def finished(outcome: Outcome = Outcome.SUCCEEDED) -> Body:
+    return RunFinished("orders", Mode.FULL, outcome, "", "", 2.0, 100, 50)
+
+
+async def a_run(journal: Any, run: str, *bodies: Body, outcome: Outcome = Outcome.SUCCEEDED) -> None:
+    await journal.append(RunStarted("orders", Mode.FULL, Cause.SCHEDULE, None), run=run)
+    await journal.append(*(bodies or (created(outcome=outcome),)), run=run)
+    await journal.append(finished(outcome), run=run)
+
+
+class JournalContract:
+    """The tests; each begins with an empty journal."""
+
+    async def test_events_are_numbered_and_chained(self, journal: Any) -> None:
+        first = (await journal.head()).sequence
+        written = await journal.append(PolicyAdded("orders"), PolicyAdded("logs"), run="01RUN")
+        assert [event.sequence for event in written] == [first + 1, first + 2]
+        head = await journal.head()
+        assert (head.sequence, head.digest) == (written[-1].sequence, written[-1].head)
+        assert written[0].head != written[1].head
+        assert {event.run for event in written} == {"01RUN"}
+
+    async def test_observers_have_seen_an_event_before_its_append_returns(self, journal: Any) -> None:
+        seen: list[Event] = []
+        stop = journal.observe(seen.append)
+        written = await journal.append(PolicyAdded("orders"))
+        assert tuple(seen) == written
+        stop()
+        await journal.append(PolicyAdded("logs"))
+        assert len(seen) == 1
+
+    async def test_a_policy_is_there_from_its_addition_to_its_removal(self, journal: Any) -> None:
+        assert await journal.policy("orders") is None
+        await journal.append(PolicyAdded("orders"))
+        assert list(await journal.policies()) == ["orders"]
+        await journal.append(PolicyRemoved("orders"))
+        assert await journal.policies() == {}
+
+    async def test_a_good_run_moves_what_the_scheduler_decides_by(self, journal: Any) -> None:
+        await journal.append(PolicyAdded("orders"))
+        await a_run(journal, "01RUN")
+        record = await journal.policy("orders")
+        assert (record.runs, record.failures, record.last_total_bytes) == (1, 0, 100)
+        assert set(record.last_success_start) == {Mode.FULL}
+        assert record.last_run.outcome is Outcome.SUCCEEDED
+        await a_run(journal, "02RUN", outcome=Outcome.INCOMPLETE)
+        record = await journal.policy("orders")
+        assert (record.runs, record.failures, record.failures_in_a_row) == (2, 1, 1)
+        assert record.last_success_start[Mode.FULL] < record.last_start[Mode.FULL]
+
+    async def test_a_run_without_an_end_is_unfinished(self, journal: Any) -> None:
+        await journal.append(RunStarted("orders", Mode.FULL, Cause.SCHEDULE, None), run="01RUN")
+        assert [record.run for record in await journal.unfinished()] == ["01RUN"]
+        await journal.append(finished(), run="01RUN")
+        assert await journal.unfinished() == ()
+        assert [record.run for record in await journal.runs("orders")] == ["01RUN"]
+
+    async def test_points_are_oldest_first_and_the_newest_good_one_is_known(self, journal: Any) -> None:
+        await a_run(journal, "02RUN", created(hour=2))
+        await a_run(journal, "01RUN", created(hour=1))
+        await a_run(journal, "03RUN", created(hour=3, outcome=Outcome.INCOMPLETE), outcome=Outcome.INCOMPLETE)
+        assert [point.run for point in await journal.points("orders")] == ["01RUN", "02RUN", "03RUN"]
+        newest = await journal.newest_points()
+        assert {key: point.run for key, point in newest.items()} == {("orders", "local"): "02RUN"}
+
+    async def test_a_copy_of_one_part_is_no_copy_of_the_point(self, journal: Any) -> None:
+        await a_run(journal, "01RUN", created("files"), created("database"))
+        for part, left in (("files", 1), ("database", 0)):
+            copy = CopyCreated("orders", part, "offsite", f"0{part}", "local", MOMENT)
+            await journal.append(copy, run="01RUN")
+            assert len(await journal.uncopied("orders", "offsite")) == left
+        [point] = await journal.points("orders")
+        assert point.stores == ("local", "offsite")
+        assert point.total_bytes == 200
+
+    async def test_what_is_forgotten_or_missing_is_held_no_more(self, journal: Any) -> None:
+        await a_run(journal, "01RUN", created(hour=1))
+        await a_run(journal, "02RUN", created(hour=2))
+        assert await journal.holdings("local") == {"1main": "orders", "2main": "orders"}
+        await journal.append(SnapshotsForgotten("orders", "local", ("1main",), "anna"))
+        await journal.append(SnapshotMissing("orders", "local", "2main"))
+        assert await journal.holdings("local") == {}
+        assert await journal.points("orders") == ()
+
+    async def test_a_snapshot_that_got_another_id_leaves_its_point_as_it_was(self, journal: Any) -> None:
+        await a_run(journal, "01RUN", outcome=Outcome.INCOMPLETE)
+        found = SnapshotFound(
+            "orders", "01RUN", "main", "local", "marked", MOMENT, Mode.FULL, Outcome.INCOMPLETE, "01DAEMON"
+        )
+        await journal.append(found, SnapshotMissing("orders", "local", "0main"), run="01RUN")
+        [point] = await journal.points("orders")
+        assert ([copy.snapshot_id for copy in point.copies], point.total_bytes) == (["marked"], 100)
+        assert point.outcome is Outcome.INCOMPLETE
+
+    async def test_a_whole_restore_proves_its_copy(self, journal: Any) -> None:
+        await a_run(journal, "01RUN")
+        await journal.append(
+            RestoreFinished("orders", "01RUN", "local", Outcome.SUCCEEDED, "", "", 1.0, 100, 2, True, "0main")
+        )
+        [point] = await journal.points("orders")
+        assert [copy.standing for copy in point.copies] == [Standing.PROVEN]
+
+    async def test_a_store_is_remembered_with_all_that_happened_to_it(self, journal: Any) -> None:
+        await journal.append(StoreCreated("local", "5e" * 32, None), StoreWentAway("local", "unplugged"))
+        assert (await journal.stores())["local"].away_since is not None
+        await journal.append(StoreCameBack("local"), StoreReconciled("local", 0, 0, 0), StorePruned("local", 1.0))
+        await journal.append(StoreChecked("local", "", False, 1, "damage", 1.0), HoldPlaced("local", "damage"))
+        record = (await journal.stores())["local"]
+        assert (record.repository_id, record.away_since) == ("5e" * 32, None)
+        assert (record.check_sound, record.hold) == (False, "damage")
+        assert record.last_reconciled is not None
+        assert record.last_pruned is not None
+        await journal.append(HoldReleased("local", "anna"))
+        assert (await journal.stores())["local"].hold is None
+
+    async def test_pauses_last_until_they_are_ended(self, journal: Any) -> None:
+        until = MOMENT + timedelta(hours=2)
+        await journal.append(Paused("orders", "backup", until, "a migration", "anna"))
+        [pause] = await journal.pauses()
+        assert (pause.policy, pause.what, pause.until, pause.by) == ("orders", "backup", until, "anna")
+        await journal.append(Resumed("orders", "all", "anna"))
+        assert len(await journal.pauses()) == 1
+        await journal.append(Resumed("orders", "backup", "anna"))
+        assert await journal.pauses() == ()
