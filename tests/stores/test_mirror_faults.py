@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from drd.clients.carrier import ProcessCarrier
 from drd.clients.carrier.errands import opened
 from drd.clients.carrier.files import FileKind
 from drd.clients.carrier.job import Place
@@ -293,3 +294,30 @@ async def test_an_upload_limit_is_kept(
     carried = await mirroring.carry(local_place.store, SLOW_BYTES_PER_SECOND)
     assert carried.bytes >= 6_000_000
     assert carried.seconds >= carried.bytes / SLOW_BYTES_PER_SECOND - 0.5
+
+
+async def test_a_damaged_pack_of_the_first_store_is_mended_from_its_mirror(
+    place: StorePlace, mirroring: Mirroring, carrier: ProcessCarrier, origin: Restic
+) -> None:
+    await mirroring.adopt(place.store)
+    await mirroring.carry(place.store)
+    assert isinstance(mirroring.first, LocalStore)
+    damaged = packs(mirroring.first)[0]
+    flip_a_byte(damaged)
+    await origin.run("check", "--read-data", expect=1)
+    path = f"data/{damaged.name[:2]}/{damaged.name}"
+    good, bad = await place.store.shelf(place.world), await mirroring.first.shelf(place.world)
+    # Both ways round: what is damaged is never taken for a cure.
+    assert list(await carrier.mend(bad, good, (path,), None, lambda progress: None)) == [path]
+    assert await carrier.mend(good, bad, (path,), None, lambda progress: None) == {}
+    await origin.run("check", "--read-data")
+
+
+async def test_a_file_that_neither_store_has_cannot_be_mended(
+    local_place: StorePlace, mirroring: Mirroring, carrier: ProcessCarrier
+) -> None:
+    await mirroring.adopt(local_place.store)
+    missing = f"data/00/{'0' * 64}"
+    ends = [await store.shelf(local_place.world) for store in (mirroring.first, local_place.store)]
+    left = await carrier.mend(ends[0], ends[1], (missing,), None, lambda progress: None)
+    assert "does not have it" in left[missing]

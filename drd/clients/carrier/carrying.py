@@ -227,6 +227,14 @@ def send(
             raise
 
 
+def require_good(origin: RepositoryFiles, kind: FileKind, name: str, size: int) -> None:
+    """Read a whole file for nothing but its hash. Raises `Refused` and `Vanished`."""
+    with origin.open(kind, name) as source:
+        content = NamedContent(source, name, size, Pace(None), lambda _: None)
+        while content.read():
+            pass
+
+
 def read_config(repository: RepositoryFiles) -> bytes | None:
     """The config file, or None where there is none."""
     try:

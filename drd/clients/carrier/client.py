@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -61,6 +61,18 @@ class ProcessCarrier:
             processor_seconds=ended.processor_seconds,
             peak_memory_bytes=ended.peak_memory_bytes,
         )
+
+    async def mend(
+        self, origin: Shelf, target: Shelf, paths: tuple[str, ...], upload: int | None, on_progress: OnProgress
+    ) -> Mapping[str, str]:
+        """Replace files of `target` (as `data/ab/ab12…`) by those of `origin`, each verified by its name.
+
+        Heals a mirror from its first store and the first store from its mirror. Returns the files that could not be
+        mended, with the reason. Raises what `carry` raises, and `PermanentError` where a store only appends.
+        """
+        job = Job(Verb.MEND, target=_place(target), origin=_place(origin), upload=upload, names=paths)
+        heard, _ = await _do(self._runner, job, CARRY_DEADLINE, on_progress)
+        return heard.refused
 
     async def key_files(self, shelf: Shelf) -> tuple[str, ...]:
         """The names of the repository's keys; empty where there is no repository."""

@@ -8,8 +8,9 @@ from dataclasses import asdict
 from importlib import import_module
 from types import ModuleType
 
-from drd.clients.carrier.carrying import Round, require_same_repository, send
-from drd.clients.carrier.files import CONFIG_NAME, FileKind, RepositoryFiles
+from drd.clients.carrier.carrying import Round, require_good, require_same_repository, send
+from drd.clients.carrier.content import Refused
+from drd.clients.carrier.files import CONFIG_NAME, FileKind, RepositoryFiles, Vanished
 from drd.clients.carrier.job import Job, Place, Saying, Verb
 from drd.clients.carrier.pace import Pace
 from drd.clients.carrier.report import Report
@@ -41,6 +42,31 @@ def do(job: Job, report: Report) -> None:
         case Verb.FOUND:
             with opened(_origin(job)) as origin, opened(job.target) as target:
                 found(origin, target, frozenset(job.names), report)
+        case Verb.MEND:
+            with opened(_origin(job)) as origin, opened(job.target) as target:
+                mend(origin, target, job.names, Pace(job.upload), report)
+
+
+def mend(origin: RepositoryFiles, target: RepositoryFiles, paths: tuple[str, ...], pace: Pace, report: Report) -> None:
+    """Put good copies of damaged files in their place. A file that is damaged or missing at `origin` too is refused."""
+    require_same_repository(origin, target)
+    report.phase("mending")
+    for path in paths:
+        kind, name = FileKind(path.split("/")[0]), path.rpartition("/")[2]
+        size = origin.list(kind).get(name)
+        if kind is FileKind.CONFIG or size is None:
+            report.refuse(path, f"{origin.place} does not have it")
+            continue
+        try:
+            # Some servers lose what they have under a name when an upload of that name is broken off, so nothing is
+            # sent before the whole file is known to be good.
+            require_good(origin, kind, name, size)
+            send(origin, target, kind, name, size, pace, report)
+        except (Refused, Vanished) as refusal:
+            report.refuse(path, str(refusal))
+        else:
+            report.sent(size)
+    target.settle()
 
 
 def fetch(origin: RepositoryFiles, target: RepositoryFiles, report: Report) -> None:
