@@ -91,6 +91,9 @@ class HouseControl:
         """The recovery points of a policy, newest first."""
         protected = self._protected(policy)
         points = await self._house.catalogue.points(policy)
+        if not points:
+            await self._learn(policy)
+            points = await self._house.catalogue.points(policy)
         reasons: dict[tuple[str, str], tuple[str, ...]] = {}
         if why:
             for store in protected.policy.backup.to:
