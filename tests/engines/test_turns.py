@@ -135,6 +135,18 @@ async def test_a_job_that_has_waited_too_long_goes_before_every_other() -> None:
 
 
 @pytest.mark.looptime
+async def test_an_endless_stream_of_overlapping_backups_does_not_starve_a_prune() -> None:
+    work = Work(at_once=2, patience=60)
+    work.begin("first", JobClass.BACKUP, 50)
+    prune = work.begin("prune", JobClass.PRUNE)
+    for number in range(20):
+        await asyncio.sleep(20)
+        work.begin(f"backup {number}", JobClass.BACKUP, 50)
+    assert prune.done()
+    await work.end()
+
+
+@pytest.mark.looptime
 async def test_a_waiting_job_that_is_cancelled_gives_way() -> None:
     work = Work(at_once=1)
     work.begin("first", JobClass.BACKUP)
