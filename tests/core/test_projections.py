@@ -29,17 +29,8 @@ from drd.core.events import (
     StoreWentAway,
 )
 from drd.core.policy import Cause, Mode, Outcome
-from drd.core.projections import (
-    RUNS_KEPT,
-    MemoryShelf,
-    PauseRow,
-    PlaceRow,
-    PointRow,
-    PolicyRow,
-    RunRow,
-    StoreRow,
-    fold,
-)
+from drd.core.projections import RUNS_KEPT, fold
+from drd.core.rows import MemoryShelf, PauseRow, PlaceRow, PointRow, PolicyRow, RunRow, StoreRow
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
 

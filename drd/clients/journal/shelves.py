@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar, cast
 from drd.clients.journal.chain import Link
 from drd.core import projections
 from drd.core.encoding import canonical
-from drd.core.projections import Key, PauseRow, PlaceRow, PointRow, PolicyRow, RunRow, StoreRow
+from drd.core.rows import Key, PauseRow, PlaceRow, PointRow, PolicyRow, RunRow, StoreRow
 
 Row = TypeVar("Row")
 

@@ -10,7 +10,7 @@ from drd.clients.journal.shelves import SqlShelves
 from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RunRecord, StoreRecord
 from drd.core.encoding import moment, restore
 from drd.core.policy import Outcome
-from drd.core.projections import Key, PointRow, PolicyRow, RunRow, StoreRow
+from drd.core.rows import Key, PointRow, PolicyRow, RunRow, StoreRow
 
 _RUN_BOOKKEEPING = ("sequence", "slot")
 

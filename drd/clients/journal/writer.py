@@ -36,7 +36,8 @@ from drd.clients.journal.views import Views
 from drd.core.encoding import Fact, canonical, envelope, moment_text, read_fact
 from drd.core.errors import StateFull
 from drd.core.events import BallastReleased, BallastRestored, Body, Event, SegmentOpened
-from drd.core.projections import Key, fold
+from drd.core.projections import fold
+from drd.core.rows import Key
 from drd.core.ulid import RANDOM_BYTES, ulid
 from drd.ports.clock import Clock
 from drd.ports.journal import Head

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import tempfile
+from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,15 @@ def put_back(state: Path, contents: Tables) -> None:
     connection.close()
 
 
+def in_a_loop_of_its_own(work: Coroutine[Any, Any, object]) -> None:
+    """asyncio.run would take the loop of pytest-asyncio away, which then is found unclosed in some later test."""
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(work)
+    finally:
+        loop.close()
+
+
 policies = st.sampled_from(["web", "db"])
 stores = st.sampled_from(["local", "offsite"])
 snapshots = st.sampled_from([f"s{number}" for number in range(6)])
@@ -164,8 +174,8 @@ def test_whatever_was_told_a_rebuild_gives_the_same_tables(
 
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder)
-        asyncio.run(tell(state))
+        in_a_loop_of_its_own(tell(state))
         written = tables(state)
         forget_projections(state)
-        asyncio.run(opened_and_closed(state))
+        in_a_loop_of_its_own(opened_and_closed(state))
         assert tables(state) == written

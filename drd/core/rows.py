@@ -1,0 +1,163 @@
+"""The plain rows in which the projections are kept: JSON values, with moments as canonical texts."""
+
+from __future__ import annotations
+
+from typing import Generic, Protocol, TypedDict, TypeVar
+
+Key = tuple[str | int, ...]
+Row = TypeVar("Row")
+
+
+class RunRow(TypedDict):
+    """A run, with the sequence number of its start."""
+
+    run: str
+    policy: str
+    mode: str
+    cause: str
+    started: str
+    finished: str | None
+    outcome: str | None
+    message: str
+    hint: str
+    added_bytes: int
+    total_bytes: int
+    sequence: int
+    slot: int
+
+
+class PolicyRow(TypedDict):
+    """A policy; `protected` is false before it was added and after it was removed."""
+
+    protected: bool
+    created: str
+    last_start: dict[str, str]
+    last_success_start: dict[str, str]
+    last_success_finished: str | None
+    last_run: RunRow | None
+    failures_in_a_row: int
+    runs: int
+    failures: int
+    last_total_bytes: int | None
+
+
+class CopyRow(TypedDict):
+    """One snapshot in one store."""
+
+    store: str
+    part: str
+    snapshot_id: str
+    standing: str
+    proven_at: str | None
+
+
+class PointRow(TypedDict):
+    """A recovery point; it exists as long as it has a copy."""
+
+    mode: str
+    moment: str
+    outcome: str
+    total_bytes: int
+    total_files: int
+    copies: list[CopyRow]
+
+
+class PlaceRow(TypedDict):
+    """Which point a snapshot belongs to."""
+
+    policy: str
+    run: str
+
+
+class StoreRow(TypedDict):
+    """A store; `unsound` are the subsets whose last check found damage."""
+
+    repository_id: str | None
+    away_since: str | None
+    last_checked: str | None
+    unsound: list[str]
+    last_pruned: str | None
+    last_reconciled: str | None
+    hold: str | None
+
+
+class PauseRow(TypedDict):
+    """A pause that nobody ended."""
+
+    until: str
+    reason: str
+    by: str
+
+
+class Shelf(Protocol[Row]):
+    """Rows by key. A row that was changed is put back."""
+
+    def get(self, key: Key) -> Row | None:
+        """The row, or None."""
+        ...
+
+    def put(self, key: Key, row: Row) -> None:
+        """Add or replace."""
+        ...
+
+    def drop(self, key: Key) -> None:
+        """Remove, if it is there."""
+        ...
+
+
+class Shelves(Protocol):
+    """The whole state, with what each shelf's keys are."""
+
+    @property
+    def policies(self) -> Shelf[PolicyRow]:
+        """By (policy)."""
+        ...
+
+    @property
+    def runs(self) -> Shelf[RunRow]:
+        """By (policy, slot): a ring, so that the newest `RUNS_KEPT` runs of a policy stay."""
+        ...
+
+    @property
+    def open_runs(self) -> Shelf[RunRow]:
+        """By (run)."""
+        ...
+
+    @property
+    def points(self) -> Shelf[PointRow]:
+        """By (policy, run)."""
+        ...
+
+    @property
+    def places(self) -> Shelf[PlaceRow]:
+        """By (store, snapshot id)."""
+        ...
+
+    @property
+    def stores(self) -> Shelf[StoreRow]:
+        """By (store)."""
+        ...
+
+    @property
+    def pauses(self) -> Shelf[PauseRow]:
+        """By (policy, what)."""
+        ...
+
+
+class MemoryShelf(Generic[Row]):
+    """Rows in memory: for tests and small tools."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Key, Row] = {}
+
+    def get(self, key: Key) -> Row | None:
+        """The row, or None."""
+        return self.rows.get(key)
+
+    def put(self, key: Key, row: Row) -> None:
+        """Add or replace."""
+        self.rows[key] = row
+
+    def drop(self, key: Key) -> None:
+        """Remove, if it is there."""
+        self.rows.pop(key, None)
