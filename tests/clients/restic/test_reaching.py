@@ -23,6 +23,8 @@ from tests.clients.restic.conftest import Open, files, stream
 from tests.servers import RcloneRest, RcloneS3
 from tests.waiting import until
 
+pytestmark = pytest.mark.slow
+
 
 def ignore(progress: Progress) -> None:
     """Progress is not what these tests are about."""

@@ -9,6 +9,8 @@ from drd.core.errors import PermanentError
 from drd.ports.repository import Progress
 from tests.clients.restic.conftest import files
 
+pytestmark = pytest.mark.slow
+
 
 def ignore(progress: Progress) -> None:
     """Progress is not what these tests are about."""

@@ -11,6 +11,8 @@ from drd.ports.repository import Progress
 from tests.clients.restic.conftest import Open, files
 from tests.servers import RcloneRest
 
+pytestmark = pytest.mark.slow
+
 
 def ignore(progress: Progress) -> None:
     """Progress is not what these tests are about."""
@@ -58,7 +60,6 @@ async def test_an_id_that_is_not_there_is_gone_and_removes_nothing_else(
     assert [snapshot.id for snapshot in await repository.snapshots()] == [saved.snapshot_id]
 
 
-@pytest.mark.slow
 async def test_an_append_only_store_forgets_nothing_and_says_so(
     open_at: Open, rclone_rest_append_only: RcloneRest, tree: Path
 ) -> None:
@@ -75,7 +76,6 @@ async def test_an_append_only_store_forgets_nothing_and_says_so(
     assert [snapshot.id for snapshot in await repository.snapshots()] == [saved.snapshot_id]
 
 
-@pytest.mark.slow
 async def test_an_append_only_store_lets_nothing_be_marked_and_says_so(
     open_at: Open, rclone_rest_append_only: RcloneRest, tree: Path
 ) -> None:
