@@ -6,7 +6,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -191,27 +193,38 @@ class Machine:
 
     def points(self, policy: str) -> list[dict[str, Any]]:
         """The recovery points, newest first."""
-        found: list[dict[str, Any]] = self.drd("points", policy, "--json").done().json
+        if self._answers():
+            found: list[dict[str, Any]] = json.loads(self._get(f"/policies/{policy}/points"))
+        else:
+            found = self.drd("points", policy, "--json").done().json
+        return found
+
+    def status(self) -> dict[str, Any]:
+        """What `drd status` says, of a running daemon."""
+        found: dict[str, Any] = json.loads(self._get("/status"))
         return found
 
     def status_of(self, policy: str) -> dict[str, Any]:
-        """What `drd status` says of a policy."""
-        policies = self.drd("status", "--json").done().json["policies"]
-        found: dict[str, Any] = next(each for each in policies if each["name"] == policy)
+        """What it says of a policy."""
+        found: dict[str, Any] = next(each for each in self.status()["policies"] if each["name"] == policy)
         return found
+
+    def state_of(self, store: str) -> str:
+        """What it says of a store, in a word."""
+        return next(str(each["state"]) for each in self.status()["stores"] if each["name"] == store)
 
     def metrics(self) -> str:
         """What Prometheus would get, by way of the control socket."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(30)
-            connection.connect(str(self.state / "control.sock"))
-            connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: drd\r\nConnection: close\r\n\r\n")
-            answer = b""
-            while block := connection.recv(65536):
-                answer += block
-        head, _, body = answer.partition(b"\r\n\r\n")
-        assert b" 200 " in head.splitlines()[0], answer
-        return body.decode()
+        return self._get("/metrics")
+
+    def _get(self, path: str) -> str:
+        """A quick look, without starting a program for it."""
+        with closing(_ControlConnection(self.state / "control.sock")) as connection:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read().decode()
+            assert answer.status == HTTPStatus.OK, body
+            return body
 
     def restic_in(self, store: str, *words: str) -> Finished:
         """Plain restic in a store, as an operator without drd would type it."""
@@ -241,3 +254,16 @@ class Machine:
     def _bucket_url(self) -> str:
         assert self.s3 is not None
         return f"s3:{self.s3.url}/{BUCKET}"
+
+
+class _ControlConnection(HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("drd", timeout=30)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))

@@ -24,7 +24,7 @@ def wait_for(look: Callable[[], Found | None], what: str, seconds: float = SECON
     deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.01)
+        time.sleep(0.02)
     return found
 
 
@@ -99,16 +99,13 @@ class Running:
             self.process.kill()
         self.process.wait(SECONDS)
 
-    def child(self, *words: str, without: str = "") -> int | None:
-        """The pid of a child whose command line holds all of `words`, or None."""
-        return next(
-            (
-                pid
-                for pid, line in self.children().items()
-                if all(word in line for word in words) and without not in (line or [without])
-            ),
-            None,
-        )
+    def child(self, program: str, *words: str, without: str = "") -> int | None:
+        """The pid of a child that runs `program` (the end of its path, or a module) with these words, or None."""
+        for pid, line in self.children().items():
+            runs_it = program in line or Path(line[0]).name == program
+            if runs_it and all(word in line for word in words) and without not in line:
+                return pid
+        return None
 
     def children(self) -> dict[int, list[str]]:
         """Every process below it that is no zombie, with its command line."""
