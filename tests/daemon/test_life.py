@@ -276,10 +276,10 @@ async def test_two_reloads_at_once_come_one_after_the_other() -> None:
 
 @pytest.mark.looptime
 async def test_a_full_disk_is_told_once_while_everything_goes_on_and_its_end_too() -> None:
-    house = a_house("10m")
-    async with living(house, 60) as life:
+    house = a_house("1m")
+    async with living(house, 30) as life:
         house.journal.is_full = True
-        await asyncio.sleep(1800)
+        await asyncio.sleep(120)
         assert not life.task.done()
         told = [line for line in life.said if "is full" in line]
         assert told == [
@@ -287,7 +287,7 @@ async def test_a_full_disk_is_told_once_while_everything_goes_on_and_its_end_too
         ]
         assert life.supervisor.told[-1] == "status: the disk of the state folder is full"
         house.journal.is_full = False
-        await asyncio.sleep(1200)
+        await asyncio.sleep(125)
         assert life.said[-1] == "the disk of the state folder has room again"
         assert (await house.journal.points("orders"))[-1].stores == ("local", "offsite")
         assert await house.journal.unfinished() == ()

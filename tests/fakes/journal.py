@@ -15,7 +15,7 @@ from drd.core.policy import Outcome
 from drd.core.projections import fold
 from drd.core.rows import MemoryShelf
 from drd.ports.clock import Clock
-from drd.ports.journal import Head, Observer
+from drd.ports.journal import Head, Observer, Verdict
 
 SomeBody = TypeVar("SomeBody", bound=Body)
 
@@ -75,6 +75,9 @@ class FakeJournal:
 
     async def seal_if_due(self) -> str | None:
         return None
+
+    def verify(self) -> Verdict:
+        return Verdict(True, len(self.events))
 
     # --- Catalogue ---
 
