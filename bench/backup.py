@@ -2,7 +2,7 @@
 
 Each pair backs the same tree up into fresh repositories: a full, then an incremental after 1 % of the tree changed.
 drd's time is the daemon's own, from the start of the run to the recorded snapshot; the command line's share is told
-apart. A second store is then filled too; `bench/mirror.py` holds that against `restic copy` and a second backup.
+apart. A second store is then filled too, beside borgmatic over one and two repositories where that is installed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the 2 GB tree")
     options = parser.parse_args()
     shape = Shape().scaled(options.scale)
-    restic, one, two = Times(), Times(), Times()
+    restic, one, two, borgmatic_one, borgmatic_two = Times(), Times(), Times(), Times(), Times()
     with tempfile.TemporaryDirectory(prefix="drd-bench-") as folder:
         work = Path(folder)
         size = make_tree(work / "tree", shape)
@@ -62,7 +62,17 @@ def main() -> None:
             if pair % 2 == 1:
                 _restic(work, restic, shape, pair)
             _drd(work, two, shape, pair, 2)
+            if shutil.which("borgmatic"):
+                for repositories, times in ((1, borgmatic_one), (2, borgmatic_two)):
+                    _borgmatic(work, times, shape, pair, repositories)
     _report(restic, one, two)
+    if borgmatic_one.full:
+        ratio = paired_ratio(borgmatic_two.full, borgmatic_one.full)
+        print(f"borgmatic, two repositories, full        {spread(borgmatic_two.full)} s   ratio to one {ratio}")
+        ratio = paired_ratio(borgmatic_two.incremental, borgmatic_one.incremental)
+        print(f"borgmatic, two repositories, incremental {spread(borgmatic_two.incremental)} s   ratio to one {ratio}")
+    else:
+        print("borgmatic is not installed, so it was not measured: apt-get install borgbackup borgmatic")
 
 
 def _report(restic: Times, one: Times, two: Times) -> None:
@@ -93,6 +103,28 @@ def _restic(work: Path, times: Times, shape: Shape, pair: int) -> None:
         getattr(times, kind).append(time.perf_counter() - started)
     shutil.rmtree(repository)
     shutil.rmtree(work / "plain-cache")
+
+
+def _borgmatic(work: Path, times: Times, shape: Shape, pair: int, repositories: int) -> None:
+    folder = work / "borgmatic"
+    folder.mkdir()
+    names = [f"{folder}/{number}" for number in range(repositories)]
+    settings = folder / "config.yaml"
+    settings.write_text(
+        f"location:\n  source_directories: [{work}/tree]\n  repositories: [{', '.join(names)}]\n"
+        "storage:\n  encryption_passphrase: measured\nretention:\n  keep_daily: 7\n"
+        "consistency:\n  checks:\n    - name: disabled\n"
+    )
+    environment = {**os.environ, "HOME": str(folder), "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes"}
+    base = ["borgmatic", "--config", str(settings)]
+    subprocess.run([*base, "init", "-e", "repokey-blake2"], env=environment, check=True, capture_output=True)
+    for kind in ("full", "incremental"):
+        if kind == "incremental":
+            change_tree(work / "tree", shape, 0.01, seed=3000 + pair)
+        started = time.perf_counter()
+        subprocess.run([*base, "create"], env=environment, check=True, capture_output=True)
+        getattr(times, kind).append(time.perf_counter() - started)
+    shutil.rmtree(folder)
 
 
 def _drd(work: Path, times: Times, shape: Shape, pair: int, stores: int) -> None:
@@ -127,7 +159,7 @@ def _furnish(folder: Path, stores: int) -> None:
         f"  {name}: {{local: {folder}/{name}, site: here, password: {{file: {folder}/password}}}}\n" for name in names
     )
     (folder / "drd.yaml").write_text(
-        f"site: here\nsites: {{here: {{latitude: 30.25, longitude: 120.17}}}}\n"
+        f"http: {{listen: 127.0.0.1:0}}\nsite: here\nsites: {{here: {{latitude: 30.25, longitude: 120.17}}}}\n"
         f"state: {folder}/state\nstores:\n{entries}"
     )
     # A first policy makes the stores: restic's own `init` is not measured either.

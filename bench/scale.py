@@ -60,7 +60,8 @@ def _furnish(work: Path, policies: int) -> None:
     (work / "password").write_text("measured\n")
     (work / "password").chmod(0o600)
     (work / "drd.yaml").write_text(
-        f"site: here\nsites: {{here: {{latitude: 30.25, longitude: 120.17}}}}\nstate: {work}/state\n"
+        f"http: {{listen: 127.0.0.1:0}}\nsite: here\nsites: {{here: {{latitude: 30.25, longitude: 120.17}}}}\n"
+        f"state: {work}/state\n"
         f"stores:\n  bench: {{local: {work}/repository, site: here, password: {{file: {work}/password}}}}\n"
     )
     for number in range(policies):
