@@ -51,6 +51,7 @@ def bring_up_to_date(
     if known.sequence < last.sequence:
         with _in_a_hurry(connection):
             fold_stored(connection, shelves, _stored(connection, state, known.sequence), upcasters)
+            shelves.forget()
     return last.sequence - known.sequence
 
 
@@ -102,6 +103,7 @@ def fold_stored(
 
 def _give_memory_back() -> None:
     """Have the C library return what it holds for later: after a rebuild of a large journal that is most of it."""
+    gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; other libraries do without
     if trim is not None:
         trim(0)
