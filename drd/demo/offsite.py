@@ -30,7 +30,8 @@ async def offsite_server(folder: Path, access_key: str, secret_key: str, port: i
         "HOME": str(folder.parent),
     }
     process = await asyncio.create_subprocess_exec(
-        program, "serve", "s3", "--addr", f"127.0.0.1:{port}", str(folder),
+        # A demonstration that is killed takes its server along.
+        "setpriv", "--pdeathsig", "KILL", "--", program, "serve", "s3", "--addr", f"127.0.0.1:{port}", str(folder),
         env=environment,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
