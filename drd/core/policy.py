@@ -128,8 +128,6 @@ class Guard(Model):
 
     shrink: Share = Field(default="50 %", validate_default=True)
     """A run that saves this much less than the last good one fails loudly."""
-    allow_empty: Flag = False
-    """Whether a source without a single file is a success."""
 
 
 class Window(Model):

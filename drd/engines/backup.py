@@ -155,7 +155,7 @@ class Backup:
                     len(sources),
                 )
                 saved[name] = await self._save(job, source, origin, repository)
-            result = judge(saved, baseline, job.protected.policy.backup.guard.shrink)
+            result = judge(saved, baseline, job.protected.policy.backup.guard.shrink, _must_hold(sources))
             # In one transaction: no crash leaves half a recovery point on record. A bad outcome is marked in the store
             # itself by `reconcile`, because that needs the repository alone and the run must not wait for it.
             await self._journal.append(
@@ -186,13 +186,25 @@ class Backup:
             )
 
 
-def judge(saved: Mapping[str, Saved], baseline: int | None, shrink: float) -> RunResult:
-    """What a run amounts to: incomplete when anything could not be read, failed when it shrank beyond its guard.
+def judge(
+    saved: Mapping[str, Saved], baseline: int | None, shrink: float, must_hold: frozenset[str] = frozenset()
+) -> RunResult:
+    """What a run amounts to: incomplete when anything could not be read, failed when it saved nothing or shrank.
 
-    `baseline` is the size of the last good run in bytes, `shrink` the share (0 to 1) by which this one may be smaller.
+    `baseline` is the size of the last good run in bytes, `shrink` the share (0 to 1) by which this one may be smaller,
+    `must_hold` the parts that are nothing without a single file.
     """
     total = sum(each.total_bytes for each in saved.values())
     added = sum(each.added_bytes for each in saved.values())
+    empty = sorted(name for name in must_hold & saved.keys() if saved[name].total_files == 0)
+    if empty:
+        return RunResult(
+            Outcome.FAILED,
+            f"not a single file of the source was saved ({', '.join(empty)})",
+            "look at exclude: in the policy, or set allow_empty: true",
+            total,
+            added,
+        )
     if baseline and total < baseline * (1 - shrink):
         return RunResult(
             Outcome.FAILED,
@@ -214,6 +226,10 @@ def judge(saved: Mapping[str, Saved], baseline: int | None, shrink: float) -> Ru
     if not saved:
         raise PermanentError("the policy has no source", "add backup: source: to the policy")
     return RunResult(Outcome.SUCCEEDED, total_bytes=total, added_bytes=added)
+
+
+def _must_hold(sources: Mapping[str, Source]) -> frozenset[str]:
+    return frozenset(name for name, source in sources.items() if not source.may_be_empty)
 
 
 def _created(

@@ -23,6 +23,11 @@ class Prepared:
 class Source(Spec):
     """One thing that is protected; a policy with several makes one recovery point of several parts."""
 
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether saving not a single file of it is a success."""
+        return False
+
     @abstractmethod
     def opened(self, world: World) -> AbstractAsyncContextManager[Prepared]:
         """Make the source ready to be read, and put things right afterwards.

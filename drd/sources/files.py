@@ -54,6 +54,11 @@ class Files(Source):
     def _a_list_of_paths_is_enough(cls, value: Any) -> Any:
         return {"paths": value} if isinstance(value, str | Path | list | tuple) else value
 
+    @property
+    def may_be_empty(self) -> bool:
+        """What the user said."""
+        return self.allow_empty
+
     def summary(self) -> str:
         """The paths."""
         return f"files {', '.join(map(str, self.paths))}"

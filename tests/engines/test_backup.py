@@ -266,3 +266,11 @@ def test_one_unreadable_part_makes_the_whole_run_incomplete() -> None:
     result = judge(parts, None, 0.3)
     assert result.outcome is Outcome.INCOMPLETE
     assert result.message.startswith("3 items")
+
+
+def test_a_part_of_which_every_file_was_excluded_fails_unless_it_may_be_empty() -> None:
+    nothing = Saved("1f", SaveOutcome.COMPLETE, START, 1.0, 0, 0, 0)
+    result = judge({"main": nothing}, None, 0.3, frozenset({"main"}))
+    assert result.outcome is Outcome.FAILED
+    assert "not a single file" in result.message
+    assert judge({"main": nothing}, None, 0.3).outcome is Outcome.SUCCEEDED
