@@ -28,6 +28,7 @@ class Measure:
         house = self._built.house
         configuration = house.in_force()
         newest = await house.catalogue.newest_points()
+        proven = await house.catalogue.newest_proven_points()
         looks = {name: house.stores.look_of(name) for name in configuration.stores}
         seen = MetricsInput(
             version=self._version,
@@ -37,11 +38,7 @@ class Measure:
             policies=await house.catalogue.policies(),
             stores=await house.catalogue.stores(),
             newest=newest,
-            proven={
-                key: point.moment
-                for key, point in newest.items()
-                if (copy := point.copy_in(key[1])) is not None and copy.proven_at is not None
-            },
+            proven={key: point.moment for key, point in proven.items()},
             intervals=await self._intervals_in(configuration, house.clock.now()),
             pauses=await house.catalogue.pauses(),
             away=frozenset(name for name in configuration.stores if house.stores.why_away(name) is not None),

@@ -61,6 +61,13 @@ class RecoveryPoint:
                 held.setdefault(copy.store, set()).add(copy.part)
         return tuple(store for store, there in held.items() if there == parts)
 
+    @property
+    def proven_in(self) -> tuple[str, ...]:
+        """The stores from which a restore has read every part of it."""
+        return tuple(
+            store for store in self.stores if all(copy.standing is Standing.PROVEN for copy in self.copies_in(store))
+        )
+
     def copy_in(self, store: str) -> Copy | None:
         """The undamaged copy in `store` (of its first part, where it has several), if the point stands whole there."""
         return next(iter(self.copies_in(store)), None)

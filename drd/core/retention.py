@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from drd.core.catalogue import RecoveryPoint, Standing, newest_good
+from drd.core.catalogue import RecoveryPoint, newest_good
 
 MOST_AT_ONCE = 0.5
 """Share of a policy's snapshots in a store that retention may remove in one go without a person."""
@@ -92,7 +92,7 @@ def _guards(
     by_snapshot = {copy.snapshot_id: point for point in points for copy in point.copies if copy.store == store}
     guards: dict[str, str] = {}
     newest = newest_good(points, store=store)
-    proven = newest_good(tuple(p for p in points if _is_proven(p, store)), store=store)
+    proven = newest_good(tuple(p for p in points if store in p.proven_in), store=store)
     stand_ins = _stand_ins(candidates, by_snapshot)
     kept = {
         by_snapshot[each.snapshot_id].run for each in candidates if each.reasons and each.snapshot_id in by_snapshot
@@ -115,10 +115,6 @@ def _guards(
         elif point.is_good and (enough is None or enough <= point.moment):
             guards[candidate.snapshot_id] = f"no newer recovery point has {required_copies} copies"
     return guards
-
-
-def _is_proven(point: RecoveryPoint, store: str) -> bool:
-    return any(copy.store == store and copy.standing is Standing.PROVEN for copy in point.copies)
 
 
 def _stand_ins(candidates: Sequence[Candidate], by_snapshot: Mapping[str, RecoveryPoint]) -> frozenset[str]:

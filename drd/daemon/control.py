@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from drd import __version__
-from drd.core.catalogue import RecoveryPoint, Standing
+from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import DrdError, RepositoryMissing, StoreAway, UsageError
 from drd.core.events import Event, HoldReleased, Paused, Resumed
 from drd.core.policy import Cause, Mode, Outcome
@@ -419,7 +419,7 @@ def _point(point: RecoveryPoint, reasons: dict[tuple[str, str], tuple[str, ...]]
         total_bytes=point.total_bytes,
         total_files=point.total_files,
         stores=point.stores,
-        proven_in=tuple(copy.store for copy in point.copies if copy.standing is Standing.PROVEN),
+        proven_in=point.proven_in,
         why_kept={
             copy.store: reasons[copy.store, copy.snapshot_id]
             for copy in point.copies

@@ -98,6 +98,10 @@ class Catalogue(Protocol):
         """(policy, store) → the newest good point with an undamaged copy there: what metrics and status need."""
         ...
 
+    async def newest_proven_points(self) -> dict[tuple[str, str], RecoveryPoint]:
+        """(policy, store) → the newest good point whose copy there a restore has read."""
+        ...
+
     async def uncopied(self, policy: str, store: str) -> tuple[RecoveryPoint, ...]:
         """Good or incomplete points that have a copy somewhere but none in `store`, oldest first."""
         ...

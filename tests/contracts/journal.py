@@ -103,6 +103,18 @@ class JournalContract:
         newest = await journal.newest_points()
         assert {key: point.run for key, point in newest.items()} == {("orders", "local"): "02RUN"}
 
+    async def test_the_newest_proven_point_stays_known_when_newer_ones_are_not_proven(self, journal: Any) -> None:
+        await a_run(journal, "01RUN", created(hour=1))
+        assert await journal.newest_proven_points() == {}
+        [copy] = (await journal.points("orders"))[0].copies
+        read = RestoreFinished(
+            "orders", "01RUN", "local", Outcome.SUCCEEDED, "", "", 1.0, 100, 1, whole=True, snapshot_id=copy.snapshot_id
+        )
+        await journal.append(read, run="0RESTORE")
+        await a_run(journal, "02RUN", created(hour=2))
+        proven = await journal.newest_proven_points()
+        assert {key: point.run for key, point in proven.items()} == {("orders", "local"): "01RUN"}
+
     async def test_a_copy_of_one_part_is_no_copy_of_the_point(self, journal: Any) -> None:
         await a_run(journal, "01RUN", created("files"), created("database"))
         for part, left in (("files", 1), ("database", 0)):

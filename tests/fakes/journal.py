@@ -116,6 +116,14 @@ class FakeJournal:
                     newest.update({(policy, store): point for store in point.stores})
         return newest
 
+    async def newest_proven_points(self) -> dict[tuple[str, str], RecoveryPoint]:
+        newest: dict[tuple[str, str], RecoveryPoint] = {}
+        for policy in sorted({str(key[0]) for key in self._shelves.points.rows}):
+            for point in await self.points(policy):
+                if point.is_good:
+                    newest.update({(policy, store): point for store in point.proven_in})
+        return newest
+
     async def uncopied(self, policy: str, store: str) -> tuple[RecoveryPoint, ...]:
         useful = (Outcome.SUCCEEDED, Outcome.INCOMPLETE)
         return tuple(

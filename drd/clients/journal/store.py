@@ -201,16 +201,12 @@ class SqliteJournal:
         return await self._look(Views.points, policy)
 
     async def newest_points(self) -> dict[tuple[str, str], RecoveryPoint]:
-        """(policy, store) → the newest good point with an undamaged copy there.
+        """(policy, store) → the newest good point with an undamaged copy there."""
+        return await self._newest(Views.newest)
 
-        The first look reads every point; it is taken a few policies at a time, so that appends go between.
-        """
-        names = await self._look(Views.policies_with_points)
-        result: dict[tuple[str, str], RecoveryPoint] = {}
-        for start in range(0, len(names), _POLICIES_A_LOOK):
-            some = names[start : start + _POLICIES_A_LOOK]
-            result.update(await self._look(Views.newest, some))
-        return result
+    async def newest_proven_points(self) -> dict[tuple[str, str], RecoveryPoint]:
+        """(policy, store) → the newest good point whose copy there a restore has read."""
+        return await self._newest(Views.newest_proven)
 
     async def uncopied(self, policy: str, store: str) -> tuple[RecoveryPoint, ...]:
         """Good or incomplete points that have a copy somewhere but none in `store`, oldest first."""
@@ -227,6 +223,16 @@ class SqliteJournal:
     async def pauses(self) -> tuple[Pause, ...]:
         """Pauses that were not ended; whether they are over is a question of time."""
         return await self._look(Views.pauses)
+
+    async def _newest(
+        self, question: Callable[[Views, list[str]], dict[tuple[str, str], RecoveryPoint]]
+    ) -> dict[tuple[str, str], RecoveryPoint]:
+        """The first look reads every point; it is taken a few policies at a time, so that appends go between."""
+        names = await self._look(Views.policies_with_points)
+        result: dict[tuple[str, str], RecoveryPoint] = {}
+        for start in range(0, len(names), _POLICIES_A_LOOK):
+            result.update(await self._look(question, names[start : start + _POLICIES_A_LOOK]))
+        return result
 
     # --- the thread ---
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from drd.clients.journal.shelves import SqlShelves
@@ -15,14 +15,21 @@ from drd.core.rows import Key, PointRow, PolicyRow, RunRow, StoreRow
 _RUN_BOOKKEEPING = ("sequence", "slot")
 
 
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    """Store → a policy's newest good point there, and its newest proven one."""
+
+    good: dict[str, RecoveryPoint]
+    proven: dict[str, RecoveryPoint]
+
+
 class Views:
     """Reads the rows, and remembers what is asked for all the time until an event changes it."""
 
     def __init__(self, shelves: SqlShelves) -> None:
         self._shelves = shelves
         self._policies: dict[str, PolicyRecord] | None = None
-        self._newest: dict[str, dict[str, RecoveryPoint]] = {}
-        """Policy → store → its newest good point there."""
+        self._newest: dict[str, _Newest] = {}
 
     def refresh(self, changed: Mapping[str, set[Key]]) -> None:
         """Forget what an append has changed: table → keys."""
@@ -80,13 +87,19 @@ class Views:
 
     def newest(self, policies: Iterable[str]) -> dict[tuple[str, str], RecoveryPoint]:
         """(policy, store) → newest good point there, for these policies."""
-        result = {}
-        for policy in policies:
-            known = self._newest.get(policy)
-            if known is None:
-                known = self._newest[policy] = _newest_by_store(self.points(policy))
-            result.update({(policy, store): point for store, point in known.items()})
-        return result
+        return {(policy, store): point for policy in policies for store, point in self._newest_of(policy).good.items()}
+
+    def newest_proven(self, policies: Iterable[str]) -> dict[tuple[str, str], RecoveryPoint]:
+        """(policy, store) → newest good point whose copy there a restore has read, for these policies."""
+        return {
+            (policy, store): point for policy in policies for store, point in self._newest_of(policy).proven.items()
+        }
+
+    def _newest_of(self, policy: str) -> _Newest:
+        known = self._newest.get(policy)
+        if known is None:
+            known = self._newest[policy] = _newest_by_store(self.points(policy))
+        return known
 
     def unfinished(self) -> tuple[RunRecord, ...]:
         """Runs without an end, oldest first."""
@@ -106,11 +119,12 @@ class Views:
         return tuple(restore(Pause, {"policy": key[0], "what": key[1], **row}) for key, row in found)
 
 
-def _newest_by_store(points: tuple[RecoveryPoint, ...]) -> dict[str, RecoveryPoint]:
-    newest: dict[str, RecoveryPoint] = {}
+def _newest_by_store(points: tuple[RecoveryPoint, ...]) -> _Newest:
+    newest = _Newest({}, {})
     for point in points:
         if point.is_good:
-            newest.update(dict.fromkeys(point.stores, point))
+            newest.good.update(dict.fromkeys(point.stores, point))
+            newest.proven.update(dict.fromkeys(point.proven_in, point))
     return newest
 
 
