@@ -46,6 +46,7 @@ def main() -> None:
     """Run the pairs and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--peers", type=int, default=3, help="pairs in which borgmatic is measured too")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the 2 GB tree")
     options = parser.parse_args()
     shape = Shape().scaled(options.scale)
@@ -62,7 +63,7 @@ def main() -> None:
             if pair % 2 == 1:
                 _restic(work, restic, shape, pair)
             _drd(work, two, shape, pair, 2)
-            if shutil.which("borgmatic"):
+            if pair < options.peers and shutil.which("borgmatic"):
                 for repositories, times in ((1, borgmatic_one), (2, borgmatic_two)):
                     _borgmatic(work, times, shape, pair, repositories)
     _report(restic, one, two)
