@@ -18,7 +18,7 @@ from drd.core.units import format_duration, format_size
 from drd.daemon.house import House
 from drd.daemon.status import status
 from drd.engines.backup import Request, RunResult
-from drd.engines.restore import Wish
+from drd.engines.restore import BESIDE, Landed, Wish
 from drd.ports.configuration import Protected
 from drd.ports.control import ForgetLine, PointStatus, Status, Step
 from drd.ports.repository import Progress
@@ -148,7 +148,7 @@ class HouseControl:
             kind="finished",
             run=run,
             outcome=Outcome.SUCCEEDED,
-            text=f"{landed.files} files, {format_size(landed.bytes)} from store {landed.store}, every file verified",
+            text=_landed(landed, beside=target == BESIDE),
             exit_code=3 if is_late else 0,
             message=f"it took longer than the RTO of {rto:.0f} s" if is_late else "",
             result={
@@ -408,6 +408,12 @@ def _progress(run: str, sample: Progress) -> Step:
         done_files=sample.done_files,
         total_files=sample.total_files,
     )
+
+
+def _landed(landed: Landed, beside: bool) -> str:
+    files = "1 file" if landed.files == 1 else f"{landed.files} files"
+    words = f"{files}, {format_size(landed.bytes)} from store {landed.store}, every file verified"
+    return f"{words}: {', '.join(landed.places)}" if beside else words
 
 
 def _point(point: RecoveryPoint, reasons: dict[tuple[str, str], tuple[str, ...]]) -> PointStatus:

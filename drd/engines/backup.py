@@ -218,7 +218,7 @@ def judge(
     if any(each.outcome is SaveOutcome.INCOMPLETE for each in saved.values()):
         return RunResult(
             Outcome.INCOMPLETE,
-            f"{unreadable or 'some'} items of the source could not be read",
+            f"{unreadable or 'some'} {'item' if unreadable == 1 else 'items'} of the source could not be read",
             "let drd's user read them, or name them under exclude:",
             total,
             added,
