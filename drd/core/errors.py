@@ -9,7 +9,7 @@ Two families matter to the engines, and only they decide about retrying:
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class DrdError(Exception):
@@ -86,3 +86,7 @@ class JournalDamaged(PermanentError):
 
 class StateFull(TransientError):
     """The disk that holds the state folder is full."""
+
+
+NOT_NOW: Final = (StateFull, Busy)
+"""Why the journal may take no fact for a while: no room, or another process has it locked. No loop ends of that."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from drd import __version__
-from drd.core.errors import DrdError, StateFull, UsageError
+from drd.core.errors import NOT_NOW, DrdError, StateFull, UsageError
 from drd.core.events import BugFound, ConfigurationRefused, DaemonStarted, DaemonStopped
 from drd.daemon.house import House
 from drd.daemon.moving_in import move_in, take_up
@@ -89,7 +89,8 @@ class Daemon:
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._reloading = asyncio.Lock()
-        self._is_full = False
+        self._cannot: DrdError | None = None
+        """Why nothing can be recorded now."""
         self._say: Callable[[str], None] = _silent
 
     async def run(self, served: Served, say: Callable[[str], None]) -> None:
@@ -104,7 +105,7 @@ class Daemon:
             raise foreseen from failures
         try:
             await self._house.journal.append(DaemonStopped("asked to stop"))
-        except StateFull as error:
+        except NOT_NOW as error:
             say(f"the journal could not record the stop: {error.message}")
         say("stopped")
 
@@ -142,12 +143,12 @@ class Daemon:
             try:
                 await self._tended.mark()
                 await self._tended.tend_ballast()
-                await self._house.backup.ends.pay()
-                await self._house.restore.ends.pay()
-            except StateFull as error:
-                self._disk_is_full(error)
+                for engine in (self._house.stores, self._house.backup, self._house.restore):
+                    await engine.ends.pay()
+            except NOT_NOW as error:
+                self._cannot_record(error)
             else:
-                self._disk_has_room()
+                self._can_record()
 
     async def reload(self) -> tuple[str, ...]:
         """Read everything again; errors change nothing, are journaled, and are raised for whoever asked.
@@ -253,17 +254,19 @@ class Daemon:
             await self.tick()
             await self._house.clock.sleep(BREATH_SECONDS)
 
-    def _disk_is_full(self, error: StateFull) -> None:
-        if not self._is_full:
-            self._say(f"{error.message}: runs fail until there is room ({error.hint})")
-        self._is_full = True
+    def _cannot_record(self, error: DrdError) -> None:
+        if not self._cannot:
+            until = "there is room" if isinstance(error, StateFull) else "it is free"
+            self._say(f"{error.message}: runs fail until {until} ({error.hint})")
+        self._cannot = error
         self._supervisor.status(error.message)
 
-    def _disk_has_room(self) -> None:
-        if self._is_full:
-            self._say("the disk of the state folder has room again")
+    def _can_record(self) -> None:
+        if self._cannot:
+            full = isinstance(self._cannot, StateFull)
+            self._say("the disk of the state folder has room again" if full else "the journal is free again")
             self._supervisor.status(self._line())
-        self._is_full = False
+        self._cannot = None
 
     def _take_signals(self, stack: AsyncExitStack) -> None:
         loop = asyncio.get_running_loop()

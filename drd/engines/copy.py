@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from drd.core.catalogue import RecoveryPoint
-from drd.core.errors import DrdError, StateFull, StoreAway, TransientError
+from drd.core.errors import NOT_NOW, DrdError, StoreAway, TransientError
 from drd.core.events import Body, CopyCreated, JobFailed, MirrorFinished
 from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores, origin_of
@@ -96,14 +96,14 @@ class Copy:
     async def _is_filled(self, store: str) -> bool:
         try:
             return await self.fill(store)
-        except StateFull as error:  # what was brought cannot be put on record now; the daemon's tick tells people
+        except NOT_NOW as error:  # what was brought cannot be put on record now; the daemon's tick tells people
             self._why_late[store] = error.message
             return False
 
     async def fill(self, store: str) -> bool:
         """One round: bring what `store` lacks. False when it has to be tried again; the reason is journaled once.
 
-        What came up meanwhile asks for a round of its own. Raises `StateFull` when the facts cannot be journaled.
+        What came up meanwhile asks for a round of its own. Raises what stands in `NOT_NOW`.
         """
         configuration = self._configuration()
         if store not in configuration.stores:
@@ -117,7 +117,7 @@ class Copy:
             for source in sources:
                 await self._bring(store, source, before, mirror=source == origin)
             await self._look_again(store, before)
-        except StateFull:
+        except NOT_NOW:
             raise
         except StoreAway as error:
             if await self._stores.is_away(store):

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
-from drd.core.errors import StateFull
+from drd.core.errors import NOT_NOW
 from drd.core.events import ClockStepped
 from drd.core.plan import History, Plan
 from drd.core.schedule import Verdict, consider
@@ -160,7 +160,7 @@ class Scheduler:
         while self._steps:
             try:
                 await self._journal.append(ClockStepped(self._steps[0]))
-            except StateFull:  # kept until there is room
+            except NOT_NOW:  # kept until it can
                 return
             self._steps.pop(0)
 

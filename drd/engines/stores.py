@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from drd.core.errors import PermanentError, RepositoryMissing, StateFull, StoreAway
+from drd.core.errors import PermanentError, RepositoryMissing, StoreAway
 from drd.core.events import HoldPlaced, StoreCameBack, StoreCreated, StoreWentAway
+from drd.engines.endings import Ends
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration
 from drd.ports.journal import Catalogue, Journal
@@ -52,6 +53,7 @@ class Stores:
         self._doubted: set[str] = set()
         self._looking: dict[str, asyncio.Lock] = {}
         self._making: dict[str, asyncio.Lock] = {}
+        self.ends = Ends(journal)
 
     async def load(self) -> None:
         """Take over what the journal knows: which repository each store held, and which stores were away."""
@@ -120,15 +122,11 @@ class Stores:
         return seen.look
 
     async def went_away(self, name: str, message: str) -> None:
-        """Note that a store does not answer: journaled once, until it comes back."""
+        """Note that a store does not answer: journaled once, until it comes back; a full disk only puts that off."""
         self._doubted.add(name)
         if name not in self._away:
             self._away[name] = message
-            try:
-                await self._journal.append(StoreWentAway(name, message))
-            except StateFull:
-                self._away.pop(name, None)
-                raise
+            await self.ends.record(StoreWentAway(name, message))
 
     async def is_away(self, name: str) -> bool:
         """Look afresh: work that failed between two stores does not tell which of them was away."""
@@ -162,13 +160,8 @@ class Stores:
         return self._clock.monotonic() - seen.at < LOOK_LASTS_SECONDS
 
     async def _came_back(self, name: str) -> None:
-        message = self._away.pop(name, None)
-        if message is not None:
-            try:
-                await self._journal.append(StoreCameBack(name))
-            except StateFull:
-                self._away[name] = message
-                raise
+        if self._away.pop(name, None) is not None:
+            await self.ends.record(StoreCameBack(name))
 
     async def _not_the_same(self, name: str, known: str | None, what: str) -> PermanentError:
         reason = f"store {name} held repository {(known or '')[:8]} and {what}"

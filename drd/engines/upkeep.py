@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from drd.core.catalogue import StoreRecord
-from drd.core.errors import DrdError, PermanentError, StateFull, StoreAway
+from drd.core.errors import NOT_NOW, DrdError, PermanentError, StoreAway
 from drd.core.events import Event, JobFailed, SnapshotCreated
 from drd.core.policy import Outcome
 from drd.engines.copy import Copy
@@ -66,7 +66,7 @@ class Upkeep:
     async def serve(self, store: str) -> None:
         """Look after one store until cancelled."""
         while True:
-            with suppress(StateFull):  # nothing can be put on record now; the daemon's tick tells people
+            with suppress(*NOT_NOW):  # nothing can be put on record now; the daemon's tick tells people
                 record = (await self._catalogue.stores()).get(store)
                 if record is not None and record.repository_id is not None:
                     await self._look_after(store, record)
@@ -97,7 +97,7 @@ class Upkeep:
             return False
         try:
             await do(store)
-        except StateFull:
+        except NOT_NOW:
             raise
         except StoreAway as error:
             await self._stores.went_away(store, error.message)

@@ -294,6 +294,22 @@ async def test_a_full_disk_is_told_once_while_everything_goes_on_and_its_end_too
 
 
 @pytest.mark.looptime
+async def test_a_journal_that_another_process_locks_ends_nothing() -> None:
+    house = a_house("1m")
+    async with living(house, 30) as life:
+        house.journal.is_locked = True
+        await asyncio.sleep(4000)
+        assert not life.task.done()
+        assert [line for line in life.said if "locked" in line] == [
+            "another process keeps the journal locked: runs fail until it is free (fuser -v /var/lib/drd/journal.db)"
+        ]
+        house.journal.is_locked = False
+        await asyncio.sleep(1000)
+        assert (await house.journal.points("orders"))[-1].stores == ("local", "offsite")
+        assert await house.journal.unfinished() == ()
+
+
+@pytest.mark.looptime
 async def test_a_run_that_ends_while_the_disk_is_full_is_put_on_record_by_the_tick() -> None:
     house = a_house("24h")
     house.repository("local").seconds["save"] = 60

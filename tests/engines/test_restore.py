@@ -325,6 +325,17 @@ async def test_a_full_state_disk_keeps_nobody_from_their_data(source: Path, tmp_
     assert [fact.outcome for fact in house.journal.of(RestoreFinished)] == [Outcome.SUCCEEDED]
 
 
+async def test_not_even_when_the_nearest_store_is_away_too(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    await house.copy.fill("offsite")
+    house.journal.is_full = True
+    await house.stores.went_away("local", "unplugged")
+    house.local.away = "unplugged"
+    landed = await house.restore.restore("09R", wish(tmp_path / "target"))
+    assert landed.store == "offsite"
+
+
 async def test_a_failed_restore_that_nobody_waits_for_is_no_noise(source: Path, tmp_path: Path) -> None:
     house = a_house(source)
     await house.run()

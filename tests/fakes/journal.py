@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RunRecord, StoreRecord
 from drd.core.encoding import encode, moment, read_fact, restore
-from drd.core.errors import StateFull
+from drd.core.errors import Busy, StateFull
 from drd.core.events import Body, Event
 from drd.core.policy import Outcome
 from drd.core.projections import fold
@@ -32,12 +32,13 @@ class MemoryShelves:
 
 
 class FakeJournal:
-    """Journal and Catalogue. While `is_full`, nothing can be written; `marks` counts the signs of life."""
+    """Journal and Catalogue. Nothing is written while `is_full` or `is_locked`; `marks` counts the signs of life."""
 
     def __init__(self, clock: Clock, daemon: str = "01DAEMON") -> None:
         self.daemon = daemon
         self.events: list[Event] = []
         self.is_full = False
+        self.is_locked = False
         self.marks = 0
         self._clock = clock
         self._shelves = MemoryShelves()
@@ -173,6 +174,8 @@ class FakeJournal:
     def _demand_room(self) -> None:
         if self.is_full:
             raise StateFull("the disk of the state folder is full", "free some space below /var/lib/drd")
+        if self.is_locked:
+            raise Busy("another process keeps the journal locked", "fuser -v /var/lib/drd/journal.db")
 
 
 def _policy(name: str, row: dict[str, Any]) -> PolicyRecord:
