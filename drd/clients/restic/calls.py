@@ -200,11 +200,16 @@ class Calls:
         if call.lock is Lock.NONE:
             return
         clearing = asyncio.ensure_future(self.unlock(CLEARING))
+        cancel: asyncio.CancelledError | None = None
         while not clearing.done():
-            with suppress(asyncio.CancelledError):
+            try:
                 await asyncio.wait({clearing})
+            except asyncio.CancelledError as error:  # it takes effect afterwards
+                cancel = error
         with suppress(DrdError):
             clearing.result()
+        if cancel is not None:
+            raise cancel
 
     def _command(self, call: Call) -> Command:
         words = [*restic_arguments(self.restic, self.access, call.other, self._limits)]
