@@ -13,7 +13,7 @@ from drd import __version__
 from drd.app.kinds import find_kinds
 from drd.cli.program import main
 from drd.core.standing import PolicyState
-from tests.docs.pages import PAGES, REPOSITORY, TYPED, anchor, typed_lines
+from tests.docs.pages import PAGES, REPOSITORY, TYPED, anchor, blocks, typed_lines
 
 OPERATING = (REPOSITORY / "docs" / "operating.md").read_text()
 README = (REPOSITORY / "README.md").read_text()
@@ -120,3 +120,20 @@ def test_lines_stay_readable_in_a_terminal() -> None:
         if len(line) > 130 and not line.startswith("|")
     ]
     assert not long
+
+
+def test_every_credential_of_the_first_drd_yaml_is_made_and_loaded() -> None:
+    guide = REPOSITORY / "docs" / "operating.md"
+    [drop_in] = [block.text for block in blocks(guide, "ini")]
+    [settings] = [block.text for block in blocks(guide, "yaml") if block.text.startswith("site:")]
+    wanted = set(re.findall(r"\{credential: ([\w-]+)\}", settings))
+    loaded = dict(re.findall(r"^LoadCredential=([\w-]+):(\S+)$", drop_in, re.MULTILINE))
+    made = {line.words[-1] for line in typed_lines() if line.words[0] == "install"}
+    assert wanted == set(loaded)
+    assert set(loaded.values()) <= made
+
+
+def test_the_drop_in_of_the_guide_uses_what_the_unit_leaves_to_it() -> None:
+    [drop_in] = [block.text for block in blocks(REPOSITORY / "docs" / "operating.md", "ini")]
+    unit = (REPOSITORY / "systemd" / "drd.service").read_text()
+    assert all(f"\n#{key}=" in unit for key in re.findall(r"^(\w+)=", drop_in, re.MULTILINE))
