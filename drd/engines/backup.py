@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from drd.core.errors import DrdError, PermanentError, StoreAway
+from drd.core.errors import DrdError, PermanentError, RepositoryMissing, StoreAway
 from drd.core.events import RunFinished, RunStarted, SnapshotCreated
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.tags import Origin
 from drd.core.units import format_duration, format_size
+from drd.engines.doubting import unless_away
 from drd.engines.endings import Ends, to_the_end
 from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores
@@ -131,10 +132,15 @@ class Backup:
                 away.append(error.message)
                 continue
             try:
-                return await self._save_all(job, store, repository, baseline)
+                saving = self._save_all(job, store, repository, baseline)
+                return await unless_away(saving, store, self._stores, lambda: self._board.latest(job.run))
             except StoreAway as error:
                 await self._stores.went_away(store, error.message)
                 away.append(error.message)
+            except RepositoryMissing:
+                # It stood there when the store was opened first: what is there now is another disk, or none.
+                await self._stores.confirm_identity(store, repository)
+                raise
         raise StoreAway("no store answers: " + "; ".join(away), "the run is tried again; type: drd status")
 
     async def _save_all(self, job: _Job, store: str, repository: Repository, baseline: int | None) -> RunResult:

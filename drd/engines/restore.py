@@ -19,6 +19,7 @@ from drd.core.errors import DrdError, PermanentError, StoreAway, UsageError
 from drd.core.events import RestoreFinished, RestoreStarted
 from drd.core.policy import Outcome
 from drd.core.units import format_size
+from drd.engines.doubting import unless_away
 from drd.engines.endings import Ends, to_the_end
 from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores
@@ -157,7 +158,8 @@ class Restore:
             with self._board.lane(run):
                 at_once = self._stores.configured(store).limits.at_once
                 async with self._turns.take(store, JobClass.RESTORE, at_once):
-                    landed = await self._bring(run, wish, point, store, repository)
+                    bringing = self._bring(run, wish, point, store, repository)
+                    landed = await unless_away(bringing, store, self._stores, lambda: self._board.latest(run))
             outcome, message, hint = Outcome.SUCCEEDED, "", ""
         except DrdError as error:
             message, hint = error.message, error.hint
