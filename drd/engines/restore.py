@@ -21,6 +21,7 @@ from drd.core.policy import Outcome
 from drd.core.units import format_size
 from drd.engines.doubting import unless_away
 from drd.engines.endings import Ends, to_the_end
+from drd.engines.private_tmp import demand_visible
 from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores
 from drd.engines.turns import JobClass, Turns
@@ -207,6 +208,7 @@ class Restore:
         target = Path(wish.target)
         if not target.is_absolute():
             raise UsageError("the place to restore to is not an absolute path", f"write --to {Path('/') / target}")
+        await asyncio.to_thread(demand_visible, target)
         await asyncio.to_thread(_demand_empty, target)
         await self._demand_room(wish, point, target)
 

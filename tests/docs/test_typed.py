@@ -11,7 +11,7 @@ from tests.docs.conftest import Demonstration
 from tests.docs.pages import REPOSITORY, Block, Typed, all_blocks, blocks, typed_lines
 from tests.system.programs import Finished
 
-FOLDERS = ("/tmp/restored", "/tmp/recordings", "/var/tmp/drd-restore")
+FOLDERS = ("/srv/drd/restored", "/tmp/recordings", "/var/tmp/drd-restore")
 """What a page restores to, or keeps for a moment: each command gets a fresh folder in its place."""
 
 CODES = {
