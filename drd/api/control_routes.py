@@ -62,6 +62,7 @@ class ControlRoutes:
         """All routes."""
         return [
             Route("/status", self._status, methods=["GET"]),
+            Route("/anchors", self._anchors, methods=["GET"]),
             Route("/reload", self._reload, methods=["POST"]),
             Route("/policies/{policy:path}/points", self._points, methods=["GET"]),
             Route("/policies/{policy:path}/forget", self._forget_plan, methods=["GET"]),
@@ -78,6 +79,9 @@ class ControlRoutes:
 
     async def _status(self, _request: Request) -> Response:
         return await self._answers.single("status", self._control.status())
+
+    async def _anchors(self, _request: Request) -> Response:
+        return await self._answers.single("anchors", self._control.anchors())
 
     async def _reload(self, _request: Request) -> Response:
         return await self._answers.single("reload", self._control.reload())

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from drd.clients.control import RemoteControl
     from drd.daemon.control import HouseControl
     from drd.ports.configuration import Configuration
+    from drd.ports.control import Anchors
     from drd.ports.journal import JournalReader
 
 
@@ -27,7 +28,7 @@ def read_configuration(path: Path | None, environment: Mapping[str, str]) -> Con
 
 @asynccontextmanager
 async def control(configuration: Configuration, *, alone: bool) -> AsyncIterator[RemoteControl | HouseControl]:
-    """The daemon's control, or with `alone` this process's own when there is no daemon; `is_remote` tells which."""
+    """The daemon's control, or with `alone` this process's own when there is no daemon."""
     from drd.app import connect
 
     async with connect.control(configuration, alone=alone) as reached:
@@ -56,6 +57,13 @@ def journal_reader(configuration: Configuration) -> Iterator[JournalReader]:
 
     with records.journal_reader(configuration) as reader:
         yield reader
+
+
+async def anchors(configuration: Configuration) -> tuple[Anchors, ...]:
+    """The journal's heads that every store holds: asked of the daemon, or of the stores themselves without one."""
+    from drd.app.anchors import read_anchors
+
+    return await read_anchors(configuration)
 
 
 def json_schema(what: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ SOCKET = "control.sock"
 
 @asynccontextmanager
 async def control(configuration: Configuration, *, alone: bool) -> AsyncIterator[RemoteControl | HouseControl]:
-    """The daemon's control, or with `alone` this process's own when there is no daemon; `is_remote` tells which.
+    """The daemon's control, or with `alone` this process's own when there is no daemon.
 
     Raises `UsageError` when there is no daemon and `alone` is false, and `Busy` when another command works alone.
     """

@@ -43,7 +43,7 @@ class Measure:
             pauses=await house.catalogue.pauses(),
             away=frozenset(name for name in configuration.stores if house.stores.why_away(name) is not None),
             free_bytes={name: look.free_bytes for name, look in looks.items() if look and look.free_bytes is not None},
-            is_chain_valid=house.anchor.is_chain_valid,
+            is_chain_valid=not house.anchor.problem,
             last_tick=self._pulse.last_tick,
         )
         return await asyncio.to_thread(render, seen)

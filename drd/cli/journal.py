@@ -15,7 +15,9 @@ from drd.core.errors import UsageError
 
 if TYPE_CHECKING:
     from drd.core.events import Event
-    from drd.ports.journal import JournalReader
+    from drd.ports.configuration import Configuration
+    from drd.ports.control import Anchors
+    from drd.ports.journal import JournalReader, Verdict
 
 RUN_ID_CHARACTERS = 26
 
@@ -59,13 +61,19 @@ def show(
 
 
 @journal.command()
+@click.option("--anchors", is_flag=True, help="Also hold it against the heads that were written into the stores.")
 @pass_session
-def verify(session: Session) -> int:
-    """Check the chain of hashes over all events, and name the first that does not fit."""
-    from drd.reports.journal import verdict_words
+def verify(session: Session, anchors: bool) -> int:
+    """Check the chain of hashes over all events, and name the first that does not fit.
 
-    with session.application().journal_reader(session.configuration()) as reader:
-        verdict = reader.verify()
+    Whoever rewrites the whole chain makes it fit again, but not the heads of it that lie in the stores: --anchors.
+    """
+    from drd.reports.journal import anchors_words, verdict_words
+
+    configuration = session.configuration()
+    found = _anchors(session, configuration) if anchors else ()
+    with session.application().journal_reader(configuration) as reader:
+        verdict = _verdict(reader, found)
     if session.as_json:
         session.emit(
             {
@@ -73,13 +81,35 @@ def verify(session: Session) -> int:
                 "events": verdict.events,
                 "sequence": verdict.sequence,
                 "problem": verdict.problem,
+                "anchors": [each.model_dump(mode="json") for each in found],
             }
         )
     else:
         session.show(verdict_words(verdict))
+        for each in found:
+            session.show(anchors_words(each))
         if not verdict.sound:
             session.say("  keep a copy of the state folder before anything else; the stores still hold every snapshot")
-    return 0 if verdict.sound else 1
+    unasked = any(each.problem for each in found)
+    return 1 if not verdict.sound else 3 if unasked else 0
+
+
+def _anchors(session: Session, configuration: Configuration) -> tuple[Anchors, ...]:
+    import asyncio
+
+    return asyncio.run(session.application().anchors(configuration))
+
+
+def _verdict(reader: JournalReader, found: tuple[Anchors, ...]) -> Verdict:
+    """Of one walk through the chain, or of one more for each store that contradicts those before it."""
+    heads: list[dict[int, str]] = [{}]
+    for each in found:
+        if all(heads[-1].get(sequence, head) == head for sequence, head in each.heads.items()):
+            heads[-1] |= each.heads
+        else:
+            heads.append(each.heads)
+    verdicts = [reader.verify(each) for each in heads]
+    return next((verdict for verdict in verdicts if not verdict.sound), verdicts[0])
 
 
 def _fitting(

@@ -102,16 +102,17 @@ def forget(session: Session, policy: str, plan: bool, confirm: str | None) -> in
     if plan:
         session.next(f"drd forget {policy}") if count else session.next(f"drd points {policy}")
         return 0
-    if not count:
+    # A person may lift what holds retention back by itself, and else is told that it is held.
+    at_most = count + sum(line.action == "guarded" for line in lines)
+    if not at_most:
         session.say("there is nothing to forget")
         if session.as_json:
             session.emit({"outcome": "skipped", "exit_code": 0, "result": {"forgotten": 0}})
         return 0
     from drd.reports.moments import counted
 
-    confirm_by_name(
-        policy, confirm, f"{counted(count, 'snapshot', 'snapshots')} of {policy} will be forgotten for good"
-    )
+    amount = f"{'up to ' if at_most > count else ''}{counted(at_most, 'snapshot', 'snapshots')}"
+    confirm_by_name(policy, confirm, f"{amount} of {policy} will be forgotten for good")
     code = session.ask(configuration, lambda control: follow(session, control.forget(policy, session.user)))
     session.next(f"drd points {policy}")
     return code

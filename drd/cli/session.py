@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,20 +16,11 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from drd.ports.configuration import Configuration
-    from drd.ports.control import Control
+    from drd.ports.control import Anchors, Control
     from drd.ports.journal import JournalReader
 
 Answer = TypeVar("Answer")
 WIDTH = 100
-
-
-class ReachedControl(Protocol):
-    """A `Control`, and whether it is a daemon's or this process's own."""
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether the work goes on when this process ends."""
-        ...
 
 
 class Application(Protocol):
@@ -53,6 +44,10 @@ class Application(Protocol):
 
     def json_schema(self, what: str) -> dict[str, Any]:
         """The JSON Schema of a kind of file."""
+        ...
+
+    async def anchors(self, configuration: Configuration) -> tuple[Anchors, ...]:
+        """The journal's heads that every store holds."""
         ...
 
     async def validate(self, path: Path | None, environment: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -145,11 +140,6 @@ def session_of_this_process() -> Session:
         return drd.app
 
     return Session(dict(os.environ), application, _now, _user(os.environ), os.uname().nodename)
-
-
-async def gathered(items: AsyncIterator[Answer]) -> list[Answer]:
-    """Everything that an iterator has."""
-    return [item async for item in items]
 
 
 def _now() -> datetime:

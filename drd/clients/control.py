@@ -20,7 +20,7 @@ import h11
 from pydantic import TypeAdapter
 
 from drd.core.errors import DrdError, TransientError
-from drd.ports.control import ForgetLine, PointStatus, Problem, Status, Step
+from drd.ports.control import Anchors, ForgetLine, PointStatus, Problem, Status, Step
 
 CONNECT_DEADLINE = timedelta(seconds=5)
 SILENCE = timedelta(seconds=20)
@@ -36,8 +36,6 @@ class DaemonAway(TransientError):
 
 class RemoteControl:
     """The control of the daemon that listens on a socket. Holds no connection between questions."""
-
-    is_remote = True
 
     def __init__(
         self, socket: Path, *, connect_deadline: timedelta = CONNECT_DEADLINE, silence: timedelta = SILENCE
@@ -104,6 +102,10 @@ class RemoteControl:
     async def accept(self, store: str, by: str) -> str:
         """Take what a store holds now for what it shall hold; returns the repository's id."""
         return await self._single(TypeAdapter(str), "POST", f"{_store(store)}/accept", {"by": by})
+
+    async def anchors(self) -> tuple[Anchors, ...]:
+        """What every store holds of the journal's heads."""
+        return await self._single(TypeAdapter(tuple[Anchors, ...]), "GET", "/anchors")
 
     async def reload(self) -> tuple[str, ...]:
         """Read the configuration again."""

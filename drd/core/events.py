@@ -302,7 +302,10 @@ class StorePruned(Body):
 
 @dataclass(frozen=True)
 class JobFailed(Body):
-    """Work on a store that belongs to no run failed: a check, a prune, a copy that is caught up."""
+    """Work that belongs to no run failed: a check, a prune, a copy that is caught up.
+
+    `store` is empty where it is the journal that is sealed or verified.
+    """
 
     KIND = "job-failed"
     store: str

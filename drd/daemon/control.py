@@ -20,7 +20,7 @@ from drd.daemon.status import status
 from drd.engines.backup import Request, RunResult
 from drd.engines.restore import BESIDE, Landed, Wish
 from drd.ports.configuration import Protected
-from drd.ports.control import ForgetLine, PointStatus, Status, Step
+from drd.ports.control import Anchors, ForgetLine, PointStatus, Status, Step
 from drd.ports.repository import Progress
 
 COPY_PATIENCE_SECONDS = 24 * 3600.0
@@ -31,8 +31,6 @@ LOOK_SECONDS = 2.0
 
 class HouseControl:
     """`Control` over the engines of this process."""
-
-    is_remote = False
 
     def __init__(self, house: House, since: datetime | None, reload: Callable[[], Awaitable[tuple[str, ...]]]) -> None:
         self._house = house
@@ -280,9 +278,19 @@ class HouseControl:
         await self._house.reconcile.reconcile(store)
         return identity
 
+    async def anchors(self) -> tuple[Anchors, ...]:
+        """What every store holds of the journal's heads."""
+        return tuple([await self._anchors(store) for store in self._house.in_force().stores])
+
     async def reload(self) -> tuple[str, ...]:
         """Read the configuration again."""
         return await self._reload()
+
+    async def _anchors(self, store: str) -> Anchors:
+        try:
+            return Anchors(store=store, heads=await self._house.anchor.anchors(store))
+        except DrdError as error:
+            return Anchors(store=store, problem=error.message)
 
     async def _planned(self, policy: str, store: str) -> Retention:
         """What retention would do in a store; in one that is away, nothing, and that is the reason."""

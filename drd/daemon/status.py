@@ -7,6 +7,7 @@ from datetime import datetime
 from drd.core.catalogue import PolicyRecord, RecoveryPoint, StoreRecord
 from drd.core.standing import assess
 from drd.daemon.house import House
+from drd.engines.anchor import VERIFY_HINT
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.control import CopyStatus, PolicyStatus, Status, StoreStatus
 from drd.ports.store import ConfiguredStore
@@ -31,8 +32,13 @@ async def status(house: House, version: str, since: datetime | None) -> Status:
             for name, protected in sorted(configuration.policies.items())
         ),
         stores=tuple(_store(house, store, stores.get(name)) for name, store in configuration.stores.items()),
-        warnings=configuration.warnings,
+        warnings=(*configuration.warnings, *_of_the_journal(house)),
     )
+
+
+def _of_the_journal(house: House) -> tuple[str, ...]:
+    problem = house.anchor.problem
+    return (f"the journal does not verify: {problem}; {VERIFY_HINT}",) if problem else ()
 
 
 def _policy(

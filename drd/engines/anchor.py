@@ -14,18 +14,21 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from drd.core.errors import Busy, DrdError, StateFull
-from drd.core.events import HeadAnchored
-from drd.core.tags import anchor_tags, read_anchor
+from drd.core.errors import NOT_NOW, DrdError, JournalDamaged
+from drd.core.events import HeadAnchored, JobFailed
+from drd.core.tags import MINE, anchor_tags, read_anchor
+from drd.engines.endings import Ends
 from drd.engines.stores import Stores
 from drd.engines.turns import JobClass, Turns
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration
-from drd.ports.journal import Catalogue, Journal, JournalReader
+from drd.ports.journal import Catalogue, Journal, JournalReader, Verdict
+from drd.ports.repository import Snapshots
 
 ANCHOR_EVERY = timedelta(days=7)
 VERIFY_EVERY = timedelta(days=1)
 LOOK_SECONDS = 300.0
+VERIFY_HINT = "type: drd journal verify --anchors"
 
 
 class Sealed(Protocol):
@@ -61,24 +64,23 @@ class Anchor:
         self._daemon = daemon
         self._reader = reader
         self._verified: datetime | None = None
-        self._is_chain_valid = True
+        self._problem = ""
+        self._told: dict[str, str] = {}
         self._anchored: dict[str, datetime] = {}
+        self.ends = Ends(journal)
 
     @property
-    def is_chain_valid(self) -> bool:
-        """What the last verification of the whole chain found; true until one has been."""
-        return self._is_chain_valid
+    def problem(self) -> str:
+        """What the last verification of the whole chain found wrong; empty when it fits, and until one has been."""
+        return self._problem
 
     async def serve(self) -> None:
         """Look every few minutes, until cancelled. A store that is away gets its anchor at a later look."""
         while True:
             await self._clock.sleep(LOOK_SECONDS)
-            with suppress(Busy, StateFull):  # somebody reads it, or there is no room: the next look tries again
-                if await self._sealed.seal_if_due() is not None:
-                    self._anchored.clear()
-            if self._verified is None or self._clock.now() - self._verified >= VERIFY_EVERY:
-                self._verified = self._clock.now()
-                self._is_chain_valid = (await asyncio.to_thread(self._reader.verify)).sound
+            with suppress(*NOT_NOW):  # somebody reads it, or there is no room: the next look tries again
+                await self._seal()
+                await self._verify()
             for store in self._configuration().stores:
                 last = self._anchored.get(store)
                 if last is None or self._clock.now() - last >= ANCHOR_EVERY:
@@ -98,15 +100,46 @@ class Anchor:
         async with self._turns.take(store, JobClass.LIST, self._stores.configured(store).limits.at_once):
             content = json.dumps(document, indent=1).encode()
             snapshot_id = await repository.save_bytes(content, "journal-head.json", "drd", tags)
-        await self._journal.append(HeadAnchored(store, snapshot_id, head.sequence, head.digest))
+        await self.ends.record(HeadAnchored(store, snapshot_id, head.sequence, head.digest))
 
     async def anchors(self, store: str) -> dict[int, str]:
         """Sequence → head, as this daemon wrote them into a store."""
-        repository = await self._stores.open(store)
-        listed = [read_anchor(snapshot.tags) for snapshot in await repository.snapshots(("drd", "kind=anchor"))]
-        return {
-            anchor.sequence: anchor.head for anchor in listed if anchor is not None and anchor.daemon == self._daemon
-        }
+        return await anchors_in(await self._stores.open(store), self._daemon)
+
+    async def _seal(self) -> None:
+        """Seal when it is time. A file system that does not let it be sealed keeps no daemon from its work."""
+        try:
+            if await self._sealed.seal_if_due() is not None:
+                self._anchored.clear()
+        except NOT_NOW:
+            raise
+        except DrdError as error:
+            await self._tell("seal", error)
+        else:
+            self._told.pop("seal", None)
+
+    async def _verify(self) -> None:
+        """Walk the chain once a day. Damage is told, and backups go on: the stores hold the data, not the journal."""
+        if self._verified is not None and self._clock.now() - self._verified < VERIFY_EVERY:
+            return
+        try:
+            verdict = await asyncio.to_thread(self._reader.verify)
+        except NOT_NOW:
+            raise
+        except DrdError as error:
+            verdict = Verdict(sound=False, events=0, problem=error.message)
+        self._verified = self._clock.now()
+        self._problem = "" if verdict.sound else verdict.problem
+        if verdict.sound:
+            self._told.pop("verify", None)
+        else:
+            await self._tell("verify", JournalDamaged(f"the journal does not verify: {self._problem}", VERIFY_HINT))
+
+    async def _tell(self, job: str, error: DrdError) -> None:
+        """Journal a failure once, as long as it stays the same."""
+        if self._told.get(job) != error.message:
+            await self._journal.append(JobFailed("", job, error.message, error.hint))
+            self._told[job] = error.message
 
     async def _try(self, store: str) -> None:
         try:
@@ -114,3 +147,9 @@ class Anchor:
         except DrdError:
             return  # the engines that need this store more often have journaled why
         self._anchored[store] = self._clock.now()
+
+
+async def anchors_in(repository: Snapshots, daemon: str) -> dict[int, str]:
+    """Sequence → head, as a daemon wrote them into a repository."""
+    listed = [read_anchor(snapshot.tags) for snapshot in await repository.snapshots((MINE, "kind=anchor"))]
+    return {anchor.sequence: anchor.head for anchor in listed if anchor is not None and anchor.daemon == daemon}

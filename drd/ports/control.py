@@ -115,6 +115,15 @@ class ForgetLine(Message):
     reasons: tuple[str, ...] = ()
 
 
+class Anchors(Message):
+    """The heads of the journal that one store holds, or why it could not be asked."""
+
+    store: str
+    heads: dict[int, str] = {}
+    """Sequence → head, as this daemon wrote them there."""
+    problem: str = ""
+
+
 class Problem(Message):
     """A `DrdError` on its way over the control socket."""
 
@@ -192,6 +201,10 @@ class Control(Protocol):
 
     async def accept(self, store: str, by: str) -> str:
         """Take what a store holds now for what it shall hold, when the old repository is lost; returns its id."""
+        ...
+
+    async def anchors(self) -> tuple[Anchors, ...]:
+        """What every store holds of the journal's heads."""
         ...
 
     async def reload(self) -> tuple[str, ...]:

@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo
 from rich.text import Text
 
 from drd.core.events import Event
+from drd.ports.control import Anchors
 from drd.ports.journal import Verdict
-from drd.reports.moments import local, number, size
+from drd.reports.moments import counted, local, number, size
 
 SHOWN_OF_A_RUN = 8
 """The last characters of a run's id: they differ where the first, which are the time, do not."""
@@ -67,6 +68,17 @@ def verdict_words(verdict: Verdict) -> Text:
     return Text.assemble(
         ("damaged", "bold red"),
         f": {place} does not fit: {verdict.problem} ({number(verdict.events)} events before it do)",
+    )
+
+
+def anchors_words(anchors: Anchors) -> Text:
+    """What one store had to say about it."""
+    if anchors.problem:
+        return Text.assemble(("not asked", "yellow"), f": store {anchors.store}: {anchors.problem}")
+    if not anchors.heads:
+        return Text(f"store {anchors.store} holds no head of it yet; the daemon writes one each week")
+    return Text(
+        f"store {anchors.store} holds {number(len(anchors.heads))} heads of it, up to event {max(anchors.heads)}"
     )
 
 

@@ -57,6 +57,7 @@ async def test_questions_get_the_answers_that_the_control_gives(control_of) -> N
         assert await control.points("recordings", False) == await FakeControl().points("recordings", False)
         assert await control.forget_plan("uploads") == await FakeControl().forget_plan("uploads")
         assert await control.explain("uploads") == await FakeControl().explain("uploads")
+        assert await control.anchors() == await FakeControl().anchors()
         assert await control.reload() == await FakeControl().reload()
 
 

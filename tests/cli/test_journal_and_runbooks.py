@@ -18,6 +18,7 @@ from drd.core.events import (
 from drd.core.kinds import Spec
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.runbook import Runbook
+from drd.ports.control import Anchors
 from drd.ports.journal import Verdict
 from tests.cli.typing_commands import drd
 from tests.fakes.application import FakeApplication, FakeReader, a_configuration
@@ -77,6 +78,35 @@ def test_a_misspelt_kind_is_a_usage_error_with_the_nearest() -> None:
     )
 
 
+def test_a_chain_is_held_against_the_heads_in_the_stores() -> None:
+    application = an_application()
+    application.anchored = (
+        Anchors(store="local", heads={3: "aa", 7: "bb"}),
+        Anchors(store="mirror", heads={3: "aa"}),
+        Anchors(store="attic"),
+    )
+    answered = drd(application, "journal", "verify", "--anchors")
+    assert answered.exit_code == 0
+    assert "store local holds 2 heads of it, up to event 7" in answered.out
+    assert "store attic holds no head of it yet" in answered.out
+    assert application.reader.held_against == [{3: "aa", 7: "bb"}]
+
+
+def test_a_store_that_could_not_be_asked_is_named_and_an_objective_missed() -> None:
+    application = an_application()
+    application.anchored = (Anchors(store="offsite", problem="no route to host"),)
+    answered = drd(application, "journal", "verify", "--anchors")
+    assert answered.exit_code == 3
+    assert "not asked: store offsite: no route to host" in answered.out
+
+
+def test_stores_that_contradict_each_other_are_each_held_against_the_chain() -> None:
+    application = an_application()
+    application.anchored = (Anchors(store="local", heads={3: "aa"}), Anchors(store="offsite", heads={3: "ff"}))
+    drd(application, "journal", "verify", "--anchors")
+    assert application.reader.held_against == [{3: "aa"}, {3: "ff"}]
+
+
 def test_a_sound_chain_is_said_to_be_sound() -> None:
     answered = drd(an_application(), "journal", "verify")
     assert (answered.exit_code, answered.out) == (0, "sound: 8 events, each fits the one before it\n")
@@ -92,6 +122,7 @@ def test_a_damaged_chain_names_the_first_event_that_does_not_fit() -> None:
         "events": 6,
         "sequence": 7,
         "problem": "its digest is another",
+        "anchors": [],
     }
 
 

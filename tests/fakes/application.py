@@ -13,6 +13,7 @@ from drd.core.events import Event
 from drd.core.policy import Policy
 from drd.core.secrets import SecretReference
 from drd.ports.configuration import Configuration, Protected
+from drd.ports.control import Anchors
 from drd.ports.journal import Verdict
 from drd.ports.store import ConfiguredStore, Limits, Location, Look, Shelf, Store
 from drd.ports.world import World
@@ -82,6 +83,7 @@ class FakeReader:
 
     written: tuple[Event, ...] = ()
     verdict: Verdict = field(default_factory=lambda: Verdict(True, 0))
+    held_against: list[dict[int, str]] = field(default_factory=list)
 
     def events(
         self, after: int = 0, newest: int | None = None, run: str | None = None, kind: str | None = None
@@ -93,7 +95,8 @@ class FakeReader:
         ]
         return iter(fitting if newest is None else fitting[-newest:])
 
-    def verify(self) -> Verdict:
+    def verify(self, anchors: Mapping[int, str] | None = None) -> Verdict:
+        self.held_against.append(dict(anchors or {}))
         return self.verdict
 
 
@@ -107,6 +110,7 @@ class FakeApplication:
     """What reading the configuration raises."""
     reader: FakeReader = field(default_factory=FakeReader)
     findings: tuple[tuple[str, str], ...] = ()
+    anchored: tuple[Anchors, ...] = ()
     read: list[Path | None] = field(default_factory=list)
     alone: list[bool] = field(default_factory=list)
 
@@ -131,6 +135,9 @@ class FakeApplication:
 
     def json_schema(self, what: str) -> dict[str, Any]:
         return {"title": what}
+
+    async def anchors(self, configuration: Configuration) -> tuple[Anchors, ...]:
+        return self.anchored
 
     async def validate(self, path: Path | None, environment: Mapping[str, str]) -> list[tuple[str, str]]:
         return list(self.findings)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from drd.core.errors import DrdError, UsageError
 from drd.core.policy import Mode, Outcome
-from drd.ports.control import CopyStatus, ForgetLine, PointStatus, PolicyStatus, Status, Step, StoreStatus
+from drd.ports.control import Anchors, CopyStatus, ForgetLine, PointStatus, PolicyStatus, Status, Step, StoreStatus
 
 NOW = datetime(2026, 3, 2, 8, 30, 17, tzinfo=UTC)
 RUN = "01JNB3Q0Z7M4V2K8T6R5W9XYEC"
@@ -147,7 +147,6 @@ def good_steps(policy: str) -> tuple[Step, ...]:
 class FakeControl:
     """Answers from its fields; `error` is raised by everything, `gate` holds streams up after their first step."""
 
-    is_remote: bool = True
     answer: Status = field(default_factory=a_status)
     steps: tuple[Step, ...] | None = None
     error: Exception | None = None
@@ -215,6 +214,10 @@ class FakeControl:
     async def accept(self, store: str, by: str) -> str:
         await self._answering("accept", store, by)
         return "5e" * 32
+
+    async def anchors(self) -> tuple[Anchors, ...]:
+        await self._answering("anchors")
+        return (Anchors(store="local", heads={7: "ab" * 32}), Anchors(store="offsite", problem="unplugged"))
 
     async def reload(self) -> tuple[str, ...]:
         await self._answering("reload")

@@ -1,7 +1,7 @@
 """A journal and catalogue in memory, folded by the very functions that the real one uses."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RunRecord, StoreRecord
 from drd.core.encoding import encode, moment, read_fact, restore
-from drd.core.errors import Busy, StateFull
+from drd.core.errors import Busy, DrdError, StateFull
 from drd.core.events import Body, Event
 from drd.core.policy import Outcome
 from drd.core.projections import fold
@@ -39,6 +39,10 @@ class FakeJournal:
         self.events: list[Event] = []
         self.is_full = False
         self.is_locked = False
+        self.seal: str | DrdError | None = None
+        """What sealing gives once, or raises each time."""
+        self.verdict: Verdict | DrdError | None = None
+        self.verified = 0
         self.marks = 0
         self._clock = clock
         self._shelves = MemoryShelves()
@@ -75,10 +79,16 @@ class FakeJournal:
         return False
 
     async def seal_if_due(self) -> str | None:
-        return None
+        if isinstance(self.seal, Exception):
+            raise self.seal
+        sealed, self.seal = self.seal, None
+        return sealed
 
-    def verify(self) -> Verdict:
-        return Verdict(True, len(self.events))
+    def verify(self, anchors: Mapping[int, str] | None = None) -> Verdict:
+        self.verified += 1
+        if isinstance(self.verdict, Exception):
+            raise self.verdict
+        return self.verdict or Verdict(True, len(self.events))
 
     # --- Catalogue ---
 
