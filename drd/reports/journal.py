@@ -14,7 +14,7 @@ from rich.text import Text
 from drd.core.events import Event
 from drd.ports.control import Anchors
 from drd.ports.journal import Verdict
-from drd.reports.moments import counted, local, number, size
+from drd.reports.moments import local, number, size
 
 SHOWN_OF_A_RUN = 8
 """The last characters of a run's id: they differ where the first, which are the time, do not."""
