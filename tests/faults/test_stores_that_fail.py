@@ -191,7 +191,7 @@ def test_another_live_daemon_in_a_store_means_that_nothing_is_forgotten_there(
     (hold,) = second.events("hold-placed")
     assert "another live daemon" in hold["reason"]
     held = len(first.snapshots_in("local"))
-    second.drd("forget", POLICY, "--confirm", POLICY)
+    second.drd("forget", POLICY, "--confirm", POLICY).done(5)
     assert len(first.snapshots_in("local")) == held
 
 

@@ -69,6 +69,23 @@ def test_errors_end_with_the_code_that_tells_what_to_do_about_them(machine: Mach
     machine.drd("backup", "shop").done(1)
 
 
+def test_a_guard_that_refuses_has_a_code_of_its_own(machine: Machine) -> None:
+    machine.protect("shop", keep={"last": 1})
+    grow(machine.data / "shop")
+    machine.start()
+    for _ in range(2):
+        machine.drd("backup", "shop").done()
+    aside = machine.repository.rename(machine.folder / "unplugged")
+    machine.drd("backup", "shop").done(1)
+    aside.rename(machine.repository)
+    refused = machine.drd("forget", "shop", "--confirm", "shop", "--json").done(5).json
+    assert "holds no repository now" in refused["message"]
+    assert "drd release local" in refused["hint"]
+    assert len(machine.snapshots_in("local")) == 2
+    machine.drd("release", "local", "--confirm", "local").done()
+    assert machine.drd("forget", "shop", "--confirm", "shop", "--json").done().json["result"]["forgotten"] == 1
+
+
 def test_a_second_daemon_on_the_same_state_is_busy_and_names_the_first(machine: Machine) -> None:
     grow(machine.data / "shop")
     machine.protect("shop")

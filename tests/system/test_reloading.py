@@ -25,10 +25,10 @@ def test_a_bad_file_changes_nothing_and_a_good_one_takes_effect(machine: Machine
     wait_for(lambda: "reload refused, nothing changed" in daemon.said(), "the refusal in the log")
     place = f"{machine.policy_file('shop')}:"
     assert any(line.startswith(place) and "did you mean `keep`" in line for line in daemon.said().splitlines())
+    assert [each["name"] for each in machine.status()["policies"]] == ["shop"]
+    machine.policy_file("shop").write_text(good)  # so that the command line itself can read the files
     (refused,) = machine.events("configuration-refused")
     assert refused["errors"] >= 1
-    machine.policy_file("shop").write_text(good)  # so that the command line itself can read the files
-    assert [each["name"] for each in machine.drd("status", "--json").done().json["policies"]] == ["shop"]
 
     daemon.signal(signal.SIGHUP)
     wait_for(lambda: "reloaded: policy posts added" in daemon.said(), "the reload in the log")
