@@ -7,6 +7,7 @@ from drd.app.connect import SOCKET
 from drd.app.repositories import ResticRepositories
 from drd.clients.clock import SystemClock
 from drd.clients.control import RemoteControl
+from drd.clients.host import MachineHost
 from drd.clients.journal import SqliteJournal
 from drd.clients.restic import find_restic
 from drd.core.errors import DrdError
@@ -23,7 +24,7 @@ async def read_anchors(configuration: Configuration) -> tuple[Anchors, ...]:
     if await daemon.is_there():
         return await daemon.anchors()
     world = make_world(configuration)
-    repositories = ResticRepositories(await find_restic(configuration.restic, world.runner), world)
+    repositories = ResticRepositories(await find_restic(configuration.restic, world.runner), world, MachineHost())
     async with await SqliteJournal.open(configuration.state, SystemClock(), readonly=True) as journal:
         owner = journal.daemon
     return tuple([await _in_store(repositories, store, owner) for store in configuration.stores.values()])

@@ -81,7 +81,7 @@ async def build(configuration: Configuration) -> AsyncIterator[Built]:
             turns, board, tick = Turns(clock), ProgressBoard(), TickHook()
             host, timer = MachineHost(), SchedulerTimer()
             carrier = ProcessCarrier(world.runner, restic.path, configuration.state / "scratch")
-            repositories = ResticRepositories(restic, world)
+            repositories = ResticRepositories(restic, world, host)
             stores = Stores(in_force, repositories, carrier, journal, journal, world)
             backup = Backup(stores, turns, journal, journal, world, board, journal.daemon)
             copy = Copy(in_force, stores, carrier, turns, journal, journal, world, board)

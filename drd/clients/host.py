@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from drd.clients.blocking import within
 from drd.core.errors import PermanentError
 from drd.ports.host import Load
 
@@ -35,8 +36,7 @@ class MachineHost:
         Raises `PermanentError` when the path may not be looked at, and when its file system does not answer in time.
         """
         try:
-            async with asyncio.timeout(CALL_SECONDS):
-                return await asyncio.to_thread(_free_bytes, path)
+            return await within(CALL_SECONDS, lambda: _free_bytes(path))
         except TimeoutError as error:
             raise PermanentError(f"the file system of {path} does not answer", "dmesg | tail") from error
         except OSError as error:

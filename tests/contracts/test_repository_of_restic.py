@@ -7,7 +7,7 @@ import pytest
 
 from drd.clients.clock import SystemClock
 from drd.clients.process import ChildRunner
-from drd.clients.restic import ResticRepository, find_restic
+from drd.clients.restic import Access, ResticRepository, find_restic
 from drd.ports.store import Limits, Location
 from tests.contracts.repository import Opened, RepositoryContract
 
@@ -22,8 +22,8 @@ class TestResticRepository(RepositoryContract):
         def opened(name: str, password: bytes) -> ResticRepository:
             cache = tmp_path / f"{name}-cache"
             cache.mkdir(exist_ok=True)
-            location = Location(str(tmp_path / name))
-            return ResticRepository(restic, location, password, cache, runner, clock, Limits())
+            access = Access(Location(str(tmp_path / name)), password, cache)
+            return ResticRepository(restic, access, runner, clock, Limits())
 
         return Opened(
             first=opened("first", b"secret"),

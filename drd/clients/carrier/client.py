@@ -96,7 +96,7 @@ class ProcessCarrier:
             founding = Job(Verb.FOUND, target=_place(target), origin=copy, names=tuple(foreign.keys))
             await _do(self._runner, founding, SHORT_DEADLINE)
         finally:
-            await asyncio.to_thread(shutil.rmtree, private)
+            await asyncio.to_thread(shutil.rmtree, private, ignore_errors=True)
 
     async def _add_key(self, private: Path, origin_password: bytes, target_password: bytes) -> None:
         command = Command(
@@ -202,8 +202,13 @@ async def _do(
 
 
 def _private_folder(scratch: Path) -> str:
-    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return tempfile.mkdtemp(prefix="adopt-", dir=scratch)
+    try:
+        scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return tempfile.mkdtemp(prefix="adopt-", dir=scratch)
+    except OSError as error:
+        raise TransientError(
+            f"nothing can be put into {scratch}: {error.strerror}", f"df -h {scratch}; ls -ld {scratch}"
+        ) from error
 
 
 def _place(shelf: Shelf) -> Place:

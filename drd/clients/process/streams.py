@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from drd.clients.process.redaction import Redaction
+
 TAIL_BYTES = 8192
 
 
@@ -55,18 +57,13 @@ class Tail:
     """The last kilobytes of a stream, without secrets."""
 
     def __init__(self, secrets: Iterable[bytes]) -> None:
-        # A secret of several lines (a private key) is never seen whole, so each of its lines is hidden too.
-        whole = {secret for secret in secrets if secret}
-        parts = {line.strip() for secret in whole for line in secret.splitlines() if len(line.strip()) >= 8}
-        self._hidden = sorted(whole | parts, key=len, reverse=True)
+        self._redaction = Redaction(secrets)
         self._lines: deque[bytes] = deque()
         self._size = 0
 
     def add(self, line: bytes) -> None:
         """Take a line."""
-        for secret in self._hidden:
-            line = line.replace(secret, b"[secret]")
-        line = line[-TAIL_BYTES:]
+        line = self._redaction.hide(line)[-TAIL_BYTES:]
         self._lines.append(line)
         self._size += len(line) + 1
         while self._size > TAIL_BYTES and len(self._lines) > 1:

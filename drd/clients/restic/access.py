@@ -23,6 +23,9 @@ class Access:
     location: Location
     password: bytes = field(repr=False)
     cache: Path
+    """A folder of this repository's own, which is also restic's home."""
+    keeps_cache: bool = True
+    """Whether restic may keep what it has read there; else it works without, and reads it again each time."""
 
     @property
     def place(self) -> str:
@@ -81,7 +84,8 @@ def restic_environment(access: Access, other: Access | None, processor_share: fl
 
 def restic_arguments(restic: Restic, access: Access, other: Access | None, limits: Limits) -> tuple[str, ...]:
     """The program and the options that come before every command."""
-    words = [restic.path, "--json", "--cache-dir", str(access.cache), *access.arguments()]
+    cache = ("--cache-dir", str(access.cache)) if access.keeps_cache else ("--no-cache",)
+    words = [restic.path, "--json", *cache, *access.arguments()]
     if other is not None:
         words += other.arguments("from-")
     for option in (*access.location.options, *(other.location.options if other is not None else ())):

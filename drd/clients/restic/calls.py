@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum, auto
 
+from drd.clients.process import Redaction
 from drd.clients.restic.access import Access, restic_arguments, restic_environment
 from drd.clients.restic.outcomes import failure
 from drd.clients.restic.versions import Restic
@@ -150,6 +151,17 @@ class Calls:
             if not self.restic.waits_for_locks:
                 await self.clock.sleep(min(OLD_LOCK_PAUSE_SECONDS, self._patience.lock.total_seconds()))
 
+    def failure(self, answer: Answer, other: Access | None = None) -> DrdError:
+        """What an answer that is no success means; `other` is the second repository of the call."""
+        stderr = b"\n".join(answer.output.stderr).decode(errors="replace")
+        own_folder = str(self.access.cache)
+        return failure(answer.ended.code, stderr, self.access.place, own_folder, lambda text: self.shown(text, other))
+
+    def shown(self, text: str, other: Access | None = None) -> str:
+        """What restic said, without the secrets of the repository, or of both."""
+        secrets = [*self.access.secrets().values(), *(other.secrets().values() if other is not None else ())]
+        return Redaction(secrets).hide(text.encode()).decode(errors="replace")
+
     async def unlock(self, deadline: timedelta | None = None) -> None:
         """Remove stale locks: of dead processes on this host, or older than half an hour. Never `--remove-all`."""
         await self._attempt(Call(("unlock",), deadline=deadline), Output())
@@ -166,7 +178,7 @@ class Calls:
             await self._clear_own_lock(call)
         if answer.ended.code == 0 or _failed_producer(answer):
             return answer
-        error = failure(answer.ended.code, answer.ended.stderr_tail, self.access.place)
+        error = self.failure(answer, call.other)
         # Before 0.17 a lock is exit code 1 too, which some calls accept as a finding.
         if answer.ended.code not in call.accepted or isinstance(error, RepositoryLocked):
             raise error

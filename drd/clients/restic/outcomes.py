@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from drd.clients.restic.messages import ExitError, ItemFailed, parse
 from drd.core.errors import (
@@ -54,13 +54,18 @@ def tells_of_a_store_that_is_away(said: str) -> bool:
     return _AWAY.search(said) is not None
 
 
-def failure(code: int, stderr: str, store: str) -> DrdError:
-    """The error that a restic exit code and its standard error amount to. `store` is the place in words, no secret."""
+def failure(code: int, stderr: str, store: str, own_folder: str = "\0", hide: Callable[[str], str] = str) -> DrdError:
+    """The error that a restic exit code and its standard error amount to.
+
+    `store` is the place in words, no secret, and `own_folder` where drd lets restic keep what is its own.
+    `stderr` may hold secrets: what it means is read from it as it is, since a password may be a word of restic's own,
+    and only what is shown goes through `hide`.
+    """
     said = "\n".join(_sentences(stderr))
-    last = _last_sentence(said)
+    last = hide(_last_sentence(said))
     if code == LOCKED or _LOCKED.search(said):
         return RepositoryLocked(
-            f"the repository {store} is locked by another process: {_lock_holder(said)}", _LOCK_HINT
+            f"the repository {store} is locked by another process: {hide(_lock_holder(said))}", _LOCK_HINT
         )
     if code == WRONG_PASSWORD or _WRONG_PASSWORD.search(said):
         return WrongPassword(
@@ -73,7 +78,7 @@ def failure(code: int, stderr: str, store: str) -> DrdError:
     if _NO_SOURCE.search(said):
         return SourceRefused("nothing that the source names is there", "correct the policy's paths: drd validate")
     if _FULL.search(said):
-        return TransientError(f"the store {store} is full", "make room there, or keep fewer recovery points (`keep:`)")
+        return _full(store, own_folder if own_folder in said else None)
     if _EXISTS.search(said):
         return PermanentError(f"{store} holds a repository already", "drd validate")
     if code != NO_REPOSITORY and _AWAY.search(said):
@@ -88,10 +93,17 @@ def failure(code: int, stderr: str, store: str) -> DrdError:
         return RepositoryMissing(
             f"there is no repository at {store}", "drd makes it with the next backup: drd backup POLICY"
         )
-    return PermanentError(f"restic failed at {store} (exit code {code}): {last or 'it gave no reason'}", "")
+    return PermanentError(f"restic failed at {store} (exit code {code}): {last or 'it gave no reason'}", HINT)
 
 
+HINT = "look at the store and at drd's log; whether drd reaches everything tells: drd validate --reach"
 _LOCK_HINT = "wait until that work is done; a lock whose process is dead goes by itself after 30 minutes"
+
+
+def _full(store: str, own_folder: str | None) -> DrdError:
+    if own_folder is not None:
+        return TransientError(f"the disk that holds {own_folder} is full", f"make room there: df -h {own_folder}")
+    return TransientError(f"the store {store} is full", "make room there, or keep fewer recovery points (`keep:`)")
 
 
 def _sentences(stderr: str) -> Iterator[str]:

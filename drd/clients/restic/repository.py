@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from drd.clients.restic.access import Access
 from drd.clients.restic.calls import USUAL, Calls, Patience
 from drd.clients.restic.restoring import Restoring
@@ -12,11 +10,11 @@ from drd.clients.restic.versions import Restic
 from drd.clients.restic.writing import Writing
 from drd.ports.clock import Clock
 from drd.ports.runner import Runner
-from drd.ports.store import Limits, Location
+from drd.ports.store import Limits
 
 
 class ResticRepository(Writing, Keeping, Restoring):
-    """A repository at `location`. `cache` is this store's own folder, which must be there; it is also restic's home.
+    """One repository. The folder of its `access` must be there.
 
     Nothing is asked of the store until a method is called, and each call pays about half a second for the password's
     key derivation.
@@ -25,13 +23,10 @@ class ResticRepository(Writing, Keeping, Restoring):
     def __init__(
         self,
         restic: Restic,
-        location: Location,
-        password: bytes,
-        cache: Path,
+        access: Access,
         runner: Runner,
         clock: Clock,
         limits: Limits,
         patience: Patience = USUAL,
     ) -> None:
-        access = Access(location, password, cache)
         super().__init__(Calls(restic, access, runner, clock, limits, patience))

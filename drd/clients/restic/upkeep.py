@@ -10,7 +10,7 @@ from typing import Any
 from drd.clients.restic.calls import LONG, Answer, Call, Lock
 from drd.clients.restic.listing import Listing, read_snapshot
 from drd.clients.restic.messages import CheckSummary, ItemFailed, parse
-from drd.clients.restic.outcomes import failure, tells_of_a_store_that_is_away
+from drd.clients.restic.outcomes import tells_of_a_store_that_is_away
 from drd.core.errors import PermanentError, StoreAway
 from drd.core.policy import Keep
 from drd.ports.repository import CheckReport, ForgetPlan, Snapshot, Upkeep
@@ -65,7 +65,7 @@ class Keeping(Listing):
         still_there = {snapshot.id for snapshot in await self.snapshots()}
         gone = tuple(each for each in snapshot_ids if each not in still_there)
         if not gone and answer.ended.code != 0:
-            raise failure(answer.ended.code, answer.ended.stderr_tail, self._calls.access.place)
+            raise self._calls.failure(answer)
         return gone
 
     async def prune(self, max_repack_bytes: int | None) -> None:
@@ -82,7 +82,7 @@ class Keeping(Listing):
         answer = await self._calls.ask(Call(("check", *subset), Lock.EXCLUSIVE, LONG, accepted=frozenset({0, 1})))
         said = answer.output.text
         if answer.ended.code != 0 and not _DAMAGED.search(said):
-            raise failure(answer.ended.code, answer.ended.stderr_tail, self._calls.access.place)
+            raise self._calls.failure(answer)
         if answer.ended.code != 0 and tells_of_a_store_that_is_away(said):
             raise StoreAway(
                 f"the store {self._calls.access.place} went away during the check", "drd checks again by itself"
@@ -93,7 +93,7 @@ class Keeping(Listing):
         found = [pack for finding in findings for pack in _PACK.findall(finding)]
         return CheckReport(
             sound=answer.ended.code == 0,
-            errors=findings,
+            errors=tuple(map(self._calls.shown, findings)),
             broken_packs=tuple(dict.fromkeys(named or found)),
             seconds=answer.ended.seconds,
         )

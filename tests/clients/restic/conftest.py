@@ -11,7 +11,7 @@ import pytest
 
 from drd.clients.clock import SystemClock
 from drd.clients.process import ChildRunner
-from drd.clients.restic import Patience, Restic, ResticRepository, find_restic
+from drd.clients.restic import Access, Patience, Restic, ResticRepository, find_restic
 from drd.ports.repository import FilesToSave, SaveRequest, StreamToSave
 from drd.ports.store import Limits, Location
 
@@ -32,11 +32,14 @@ def restic(restic_binary: Path) -> Restic:
 def open_at(restic: Restic, tmp_path: Path) -> Open:
     """Opens a repository at a place; each place has a cache of its own."""
 
-    def opened(place: str | Location, password: bytes = PASSWORD, patience: Patience = PATIENCE) -> ResticRepository:
+    def opened(
+        place: str | Location, password: bytes = PASSWORD, patience: Patience = PATIENCE, keeps_cache: bool = True
+    ) -> ResticRepository:
         location = place if isinstance(place, Location) else Location(place)
         cache = tmp_path / f"cache-{abs(hash(location.url))}"
         cache.mkdir(exist_ok=True)
-        return ResticRepository(restic, location, password, cache, ChildRunner(), SystemClock(), Limits(), patience)
+        access = Access(location, password, cache, keeps_cache)
+        return ResticRepository(restic, access, ChildRunner(), SystemClock(), Limits(), patience)
 
     return opened
 
@@ -46,7 +49,7 @@ def pristine(restic: Restic, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty repository, to copy."""
     folder = tmp_path_factory.mktemp("pristine")
     place = Location(str(folder / "repository"))
-    repository = ResticRepository(restic, place, PASSWORD, folder, ChildRunner(), SystemClock(), Limits())
+    repository = ResticRepository(restic, Access(place, PASSWORD, folder), ChildRunner(), SystemClock(), Limits())
     asyncio.run(repository.create())
     return folder / "repository"
 

@@ -61,6 +61,19 @@ def test_a_failure_is_told_apart(code: int, stderr: str, kind: type[DrdError]) -
     assert "/r" in error.message or kind is SourceRefused
 
 
+def test_drds_own_disk_is_not_taken_for_the_store() -> None:
+    said = "Fatal: unable to save snapshot: write /var/lib/drd/cache/local/restic-temp-pack-1: no space left on device"
+    error = failure(1, said, "/srv/repository", "/var/lib/drd/cache/local")
+    assert (type(error), error.message) == (TransientError, "the disk that holds /var/lib/drd/cache/local is full")
+    assert "/srv/repository is full" in failure(1, said, "/srv/repository", "/elsewhere").message
+
+
+def test_what_restic_means_is_read_before_secrets_are_hidden_and_shown_after() -> None:
+    hide = {"Fatal: wrong password or no key found": "", "something holds swordfish": "something holds [secret]"}
+    assert type(failure(1, "Fatal: wrong password or no key found", "/r", hide=lambda text: "")) is WrongPassword
+    assert "[secret]" in failure(1, "something holds swordfish", "/r", hide=lambda text: hide[text]).message
+
+
 def test_a_locked_repository_names_who_holds_it() -> None:
     assert "PID 4711 on shop" in failure(11, LOCKED_JSON, "/r").message
     assert "PID 4711 on shop" in failure(1, LOCKED, "/r").message

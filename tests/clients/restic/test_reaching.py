@@ -40,13 +40,24 @@ async def test_a_server_without_the_repository_is_told_apart(open_at: Open, rclo
         await open_at(rclone_rest.repository("nothing")).identity()
 
 
-async def test_a_wrong_password_is_told_apart_and_not_repeated(repository: ResticRepository, open_at: Open) -> None:
-    stranger = open_at(repository.access.location.url, b"guessed wrong")
+@pytest.mark.parametrize("guessed", [b"guessed wrong", b"wrong", b"password"])
+async def test_a_wrong_password_is_told_apart_and_not_repeated(
+    repository: ResticRepository, open_at: Open, guessed: bytes
+) -> None:
+    stranger = open_at(repository.access.location.url, guessed)
 
     with pytest.raises(WrongPassword) as caught:
         await stranger.identity()
 
     assert "guessed" not in str(caught.value)
+
+
+async def test_a_repository_works_without_keeping_a_cache(open_at: Open, place: Path, tree: Path) -> None:
+    repository = open_at(str(place), keeps_cache=False)
+    saved = await repository.save(files(tree), ignore)
+    assert [each.id for each in await repository.snapshots()] == [saved.snapshot_id]
+    assert (await repository.check()).sound
+    assert [each.name for each in repository.access.cache.iterdir()] == []
 
 
 async def test_a_store_that_is_away_is_told_apart(open_at: Open, rclone_rest: RcloneRest) -> None:
