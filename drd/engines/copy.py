@@ -7,7 +7,7 @@ same way as one that is a minute behind.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import TypeAlias
 
 from drd.core.catalogue import RecoveryPoint
@@ -52,13 +52,16 @@ class Copy:
         self._world = world
         self._board = board
         self._wanted: dict[str, asyncio.Event] = {}
+        self._asked: dict[str, set[str | None]] = {}
+        """Store → the policies whose points it may lack; None stands for all of them."""
         self._failed_in_a_row: dict[str, int] = {}
         self._told: dict[str, str] = {}
         self._why_late: dict[str, str] = {}
         self._served: set[str] = set()
 
-    def want(self, store: str) -> None:
-        """Ask for a round into `store` soon; asking twice is asking once."""
+    def want(self, store: str, policy: str | None = None) -> None:
+        """Ask for a round into `store` soon, for one policy or for all; asking twice is asking once."""
+        self._asked.setdefault(store, set()).add(policy)
         self._wanted.setdefault(store, asyncio.Event()).set()
 
     def want_behind(self, policy: str) -> None:
@@ -66,7 +69,7 @@ class Copy:
         protected = self._configuration().policies.get(policy)
         if protected is not None and len(protected.policy.backup.to) > 1:
             for store in protected.policy.backup.to:
-                self.want(store)
+                self.want(store, policy)
 
     def why_late(self, store: str) -> str | None:
         """Why the last round into `store` did not bring all that it lacks, or None when it did."""
@@ -84,31 +87,35 @@ class Copy:
             while True:
                 await wanted.wait()
                 wanted.clear()
-                if await self._is_filled(store):
+                asked = self._asked.pop(store, set())
+                if await self._is_filled(store, asked):
                     self._failed_in_a_row[store] = 0
                     continue
+                self._asked.setdefault(store, set()).update(asked)
                 failures = self._failed_in_a_row[store] = self._failed_in_a_row.get(store, 0) + 1
                 await self._world.clock.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1])
                 wanted.set()
         finally:
             self._served.discard(store)
 
-    async def _is_filled(self, store: str) -> bool:
+    async def _is_filled(self, store: str, asked: Set[str | None]) -> bool:
         try:
-            return await self.fill(store)
+            return await self.fill(store, asked)
         except NOT_NOW as error:  # what was brought cannot be put on record now; the daemon's tick tells people
             self._why_late[store] = error.message
             return False
 
-    async def fill(self, store: str) -> bool:
+    async def fill(self, store: str, asked: Set[str | None] = frozenset({None})) -> bool:
         """One round: bring what `store` lacks. False when it has to be tried again; the reason is journaled once.
 
-        What came up meanwhile asks for a round of its own. Raises what stands in `NOT_NOW`.
+        `asked` are the policies that are looked at, None for all: a look at all of many takes its time, and nearly
+        always it is one that has just run. What came up meanwhile asks for a round of its own. Raises what stands in
+        `NOT_NOW`.
         """
         configuration = self._configuration()
         if store not in configuration.stores:
             return True
-        before = await self._missing(configuration, store)
+        before = await self._missing(configuration, store, asked)
         origin = origin_of(configuration, store)
         sources = tuple(
             dict.fromkeys(each for points in before.values() for each in _sources(points, origin, configuration.stores))
@@ -136,9 +143,9 @@ class Copy:
 
     async def _look_again(self, store: str, before: Missing) -> None:
         """Raises when a point that was to be brought is still not there; newer ones get the next round."""
-        after = await self._missing(self._configuration(), store)
-        if after:
-            self.want(store)
+        after = await self._missing(self._configuration(), store, before.keys())
+        for policy in after:
+            self.want(store, policy)
         left = _runs(before) & _runs(after)
         if left:
             raise TransientError(
@@ -152,11 +159,13 @@ class Copy:
             self._told[store] = error.message
             await self._journal.append(JobFailed(store, "copy", error.message, error.hint))
 
-    async def _missing(self, configuration: Configuration, store: str) -> Missing:
+    async def _missing(self, configuration: Configuration, store: str, asked: Set[str | None]) -> Missing:
         """Policy → its points that stand whole in another store, but not in `store`, where the policy wants them."""
+        names = [name for name in configuration.policies if name in asked or None in asked]
         missing: dict[str, tuple[RecoveryPoint, ...]] = {}
-        for name, protected in configuration.policies.items():
-            if store in protected.policy.backup.to and len(protected.policy.backup.to) > 1:
+        for name in names:
+            to = configuration.policies[name].policy.backup.to
+            if store in to and len(to) > 1:
                 uncopied = await self._catalogue.uncopied(name, store)
                 points = tuple(point for point in uncopied if set(point.stores) & set(configuration.stores))
                 if points:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from drd.core.catalogue import RecoveryPoint
 from drd.core.events import CopyCreated, JobFailed, MirrorFinished, StoreCameBack, StoreWentAway
 from drd.engines.copy import RETRY_SECONDS
 from tests.fakes.house import FakeHouse, a_policy, a_store, protected
@@ -40,6 +41,46 @@ async def test_a_mirror_is_made_on_first_use_and_filled() -> None:
     [copy] = house.journal.of(CopyCreated)
     assert (copy.store, copy.origin_store, copy.part) == ("offsite", "local", "main")
     assert await stores_of(house) == [("local", "offsite")]
+
+
+async def test_after_a_run_only_its_policy_is_looked_at_and_after_a_start_all() -> None:
+    house = FakeHouse(protected(a_policy("orders")), protected(a_policy("carts")))
+    looked: list[str] = []
+    uncopied = house.journal.uncopied
+
+    async def watch(policy: str, store: str) -> tuple[RecoveryPoint, ...]:
+        looked.append(policy)
+        return await uncopied(policy, store)
+
+    house.journal.uncopied = watch  # type: ignore[method-assign]
+    workers = await a_served(house, "offsite")
+    await house.run("orders")
+    await house.run("carts")
+    house.copy.want_behind("orders")
+    await asyncio.sleep(1)
+    assert set(looked) == {"orders"}
+    assert await stores_of(house) == [("local", "offsite")]
+    house.copy.want("offsite")
+    await asyncio.sleep(1)
+    assert set(looked) == {"orders", "carts"}
+    assert [point.stores for point in await house.journal.points("carts")] == [("local", "offsite")]
+    await stop(workers)
+
+
+async def test_what_failed_is_asked_for_again_beside_what_came_up_since() -> None:
+    house = FakeHouse(protected(a_policy("orders")), protected(a_policy("carts")))
+    await house.run("orders")
+    house.offsite.away = "unplugged"
+    workers = await a_served(house, "offsite")
+    house.copy.want_behind("orders")
+    await asyncio.sleep(1)
+    await house.run("carts")
+    house.copy.want_behind("carts")
+    house.offsite.away = ""
+    await asyncio.sleep(RETRY_SECONDS[0] + 60)
+    assert await stores_of(house) == [("local", "offsite")]
+    assert [point.stores for point in await house.journal.points("carts")] == [("local", "offsite")]
+    await stop(workers)
 
 
 async def test_a_mirror_claims_only_what_stands_whole_there() -> None:
