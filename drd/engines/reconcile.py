@@ -98,16 +98,20 @@ class Reconcile:
         """
         outcomes: dict[str, Outcome] = {}
         parts: dict[str, set[str]] = {}
+        unknown: dict[str, set[str]] = {}
         for _, origin in mine:
+            unknown.setdefault(origin.policy, set()).add(origin.run)
             outcomes[origin.run] = worse(origin.outcome, outcomes.get(origin.run, Outcome.SUCCEEDED))
             parts.setdefault(origin.run, set()).add(origin.part)
-        for policy in {origin.policy for _, origin in mine}:
+        for policy, runs in unknown.items():
             for point in await self._catalogue.points(policy):
                 if point.run in outcomes:
                     outcomes[point.run] = worse(point.outcome, outcomes[point.run])
                     parts[point.run] |= {copy.part for copy in point.copies}
-            for record in await self._catalogue.runs(policy, newest=RUNS_LOOKED_AT):
-                if record.run in outcomes and record.outcome is not None:
+                    runs.discard(point.run)
+            # A point is as bad as its run, so runs are asked for what is no point (yet): many, and seldom needed.
+            for record in await self._catalogue.runs(policy, newest=RUNS_LOOKED_AT) if runs else ():
+                if record.run in runs and record.outcome is not None:
                     outcomes[record.run] = worse(record.outcome, outcomes[record.run])
         for _, origin in mine:
             if len(parts[origin.run]) < origin.parts and outcomes.get(origin.run) is Outcome.SUCCEEDED:
