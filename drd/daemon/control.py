@@ -367,7 +367,7 @@ class HouseControl:
             kind="finished",
             run=run,
             outcome=Outcome.SUCCEEDED,
-            text=f"saved, {format_size(result.added_bytes)} new",
+            text=f"saved, {format_size(result.added_bytes)} new" + (f"; {result.message}" if result.message else ""),
             message="; ".join(f"store {store} gets its copy later: {why}" for store, why in sorted(late.items())),
             exit_code=3 if late else 0,
             result={"late": sorted(late), "added_bytes": result.added_bytes},

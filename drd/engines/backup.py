@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from drd.core.errors import DrdError, PermanentError, RepositoryMissing, StoreAway
@@ -146,6 +146,7 @@ class Backup:
     async def _save_all(self, job: _Job, store: str, repository: Repository, baseline: int | None) -> RunResult:
         sources = job.protected.sources
         saved: dict[str, Saved] = {}
+        notes: list[str] = []
         async with self._turns.take(store, JobClass.BACKUP, self._stores.configured(store).limits.at_once):
             # Whole seconds, as in the tags: a catalogue that is rebuilt from the store tells the same moment.
             moment = self._world.clock.now().replace(microsecond=0)
@@ -160,8 +161,11 @@ class Backup:
                     self._daemon,
                     len(sources),
                 )
-                saved[name] = await self._save(job, source, origin, repository)
+                saved[name], note = await self._save(job, source, origin, repository)
+                notes += [note] if note else []
             result = judge(saved, baseline, job.protected.policy.backup.guard.shrink, _must_hold(sources))
+            if result.outcome is Outcome.SUCCEEDED and notes:
+                result = replace(result, message="; ".join(notes))
             # In one transaction: no crash leaves half a recovery point on record. A bad outcome is marked in the store
             # itself by `reconcile`, because that needs the repository alone and the run must not wait for it.
             await self._journal.append(
@@ -170,14 +174,15 @@ class Backup:
             )
         return result
 
-    async def _save(self, job: _Job, source: Source, origin: Origin, repository: Repository) -> Saved:
+    async def _save(self, job: _Job, source: Source, origin: Origin, repository: Repository) -> tuple[Saved, str]:
+        """What was saved, and what a person should know of it."""
         plan = job.protected.policy.backup
 
         def post(progress: Progress) -> None:
             self._board.post(job.run, progress)
 
         async with source.opened(self._world) as prepared:
-            return await repository.save(
+            saved = await repository.save(
                 SaveRequest(
                     content=prepared.content,
                     host="drd",
@@ -190,6 +195,7 @@ class Backup:
                 ),
                 post,
             )
+            return saved, prepared.note
 
 
 def judge(

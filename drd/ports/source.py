@@ -17,7 +17,10 @@ class Prepared:
 
     content: FilesToSave | StreamToSave
     note: str = ""
-    """What a person should know about this run, as a file system that was left out."""
+    """What a person should know about this run, as how many file systems were left out.
+
+    It stands in the journal, so it names nothing inside the source.
+    """
 
 
 class Source(Spec):

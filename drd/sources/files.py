@@ -98,7 +98,8 @@ class Files(Source):
         left_out = sorted(str(point) for point in points if any(root in point.parents for root in roots))
         if not self.one_file_system or not left_out or any(Path(point) in roots for point in left_out):
             return ""
-        return f"left out, because other file systems are mounted there: {', '.join(left_out)}"
+        count = "another file system is" if len(left_out) == 1 else f"{len(left_out)} other file systems are"
+        return f"{count} mounted below the paths and left out (findmnt shows them; one_file_system: false saves them)"
 
 
 def _whole(path: Path, base: Path | None) -> Path:

@@ -36,6 +36,12 @@ async def test_a_run_saves_its_source_into_the_first_store_and_is_on_record() ->
     assert not any(tag.startswith("outcome=") for tag in snapshot.tags)
 
 
+async def test_what_a_person_should_know_of_a_good_run_stands_in_the_journal() -> None:
+    house = FakeHouse(protected(a_policy(), main=FakeSource(note="2 other file systems are left out")))
+    assert (await house.run()).outcome is Outcome.SUCCEEDED
+    assert [fact.message for fact in house.journal.of(RunFinished)] == ["2 other file systems are left out"]
+
+
 async def test_a_store_that_is_away_gives_way_to_the_next() -> None:
     house = FakeHouse()
     await house.run()

@@ -17,6 +17,7 @@ class FakeSource(Source):
     path: str = "/srv"
     program: str = ""
     refusal: Any = None
+    note: str = ""
 
     def summary(self) -> str:
         return f"the made-up folder {self.path}"
@@ -28,4 +29,4 @@ class FakeSource(Source):
         if self.program:
             yield Prepared(StreamToSave((self.program,), "dump", {}))
         else:
-            yield Prepared(FilesToSave((Path(self.path),)))
+            yield Prepared(FilesToSave((Path(self.path),)), self.note)
