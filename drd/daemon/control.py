@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 
 from drd import __version__
@@ -115,7 +116,9 @@ class HouseControl:
             text=f"restore of {policy} as of {point.moment:%F %T} UTC",
             total_bytes=0 if include else point.total_bytes,
         )
-        task = house.restore.start(run, wish)
+        task = house.restore.start(
+            run, replace(wish, at=point.moment)
+        )  # what was announced, whatever is made meanwhile
         async for step in self._follow(run, task, run):
             yield step
         if task.cancelled():

@@ -304,7 +304,17 @@ def _refusal(error: DrdError) -> ConfigurationRefused:
 
 
 def _changes(before: Configuration, after: Configuration) -> tuple[str, ...]:
-    changes = [f"policy {name} added" for name in sorted(set(after.policies) - set(before.policies))]
+    changes = [
+        f"{key}: takes effect at the next start of the daemon"
+        for key, old, new in (
+            ("state", before.state, after.state),
+            ("restic", before.restic, after.restic),
+            ("data", before.data, after.data),
+            ("http", before.listen, after.listen),
+        )
+        if old != new
+    ]
+    changes += [f"policy {name} added" for name in sorted(set(after.policies) - set(before.policies))]
     changes += [f"policy {name} removed" for name in sorted(set(before.policies) - set(after.policies))]
     changes += [
         f"policy {name} changed"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
-
 
 def span(duration: timedelta) -> str:
     """A length of time in one unit, or two where the second still matters: `3 min`, `1 h 40 min`, `26 h`, `12 d`."""

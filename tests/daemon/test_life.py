@@ -5,7 +5,8 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -228,6 +229,16 @@ async def test_a_reload_puts_what_is_new_in_force_and_says_what_changed() -> Non
         assert point.stores == ("local", "attic")
         assert not life.house.copy.is_served("offsite")
         assert life.pulse.last_reload_succeeded
+
+
+@pytest.mark.looptime
+async def test_a_reload_says_what_takes_effect_only_at_the_next_start() -> None:
+    async with living(a_house()) as life:
+        life.answer = replace(life.house.in_force(), state=Path("/srv/drd"), listen=("127.0.0.1", 9477))
+        assert await life.daemon.reload() == (
+            "state: takes effect at the next start of the daemon",
+            "http: takes effect at the next start of the daemon",
+        )
 
 
 @pytest.mark.looptime

@@ -43,7 +43,7 @@ class Listing(View):
         answer = await self._calls.ask(Call(("cat", "config")))
         document = self._document(answer.output.stdout, "cat config")
         if not isinstance(document, dict) or not isinstance(document.get("id"), str):
-            raise PermanentError(f"the config of {self._calls.access.place} names no id", "drd prove")
+            raise PermanentError(f"the config of {self._calls.access.place} names no id", "drd check STORE")
         return str(document["id"])
 
     async def snapshots(self, tags: tuple[str, ...] = ()) -> tuple[Snapshot, ...]:

@@ -32,7 +32,7 @@ class BackupStatus(Message):
 
 @dataclass(frozen=True, slots=True)
 class BackupSummary(Message):
-    """What a backup made. Durations are in seconds."""
+    """What a backup made."""
 
     TYPE = "summary"
     snapshot_id: str = ""
@@ -44,7 +44,6 @@ class BackupSummary(Message):
     """Since 0.17: what was really stored, compressed."""
     total_files_processed: int = 0
     total_bytes_processed: int = 0
-    total_duration: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +88,6 @@ class CheckSummary(Message):
     TYPE = "summary"
     num_errors: int = 0
     broken_packs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Initialized(Message):
-    """A repository was made, since 0.15."""
-
-    TYPE = "initialized"
-    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Restoring(Listing):
         if include and not await asyncio.to_thread(_holds_something, target):
             raise PermanentError(
                 f"the snapshot {snapshot_id[:8]} holds nothing at {', '.join(include)}",
-                "drd restore lists what it holds",
+                "write each path as it was backed up, whole or from the source on",
             )
         verified = _VERIFIED.search(answer.output.text)
         return Restored(

@@ -15,6 +15,8 @@ from drd.core.errors import PermanentError, StoreAway
 from drd.core.policy import Keep
 from drd.ports.repository import CheckReport, ForgetPlan, Snapshot, Upkeep
 
+FORGET_DEADLINE = timedelta(hours=1)
+"""Each snapshot is a request to the store: hundreds, after a policy's `keep:` was lowered."""
 _DAMAGED = re.compile(r"repository contains errors|The repository (contains damaged|is damaged)")
 _PACK = re.compile(r"(?:pack |want )([0-9a-f]{64})")
 # What `check` says around its findings: what it is doing, and advice that would remove damaged files from history.
@@ -60,7 +62,7 @@ class Keeping(Listing):
         """
         if not snapshot_ids:
             return ()
-        call = Call(("forget", *snapshot_ids), Lock.EXCLUSIVE, accepted=frozenset({0, 1, 3}))
+        call = Call(("forget", *snapshot_ids), Lock.EXCLUSIVE, FORGET_DEADLINE, accepted=frozenset({0, 1, 3}))
         answer = await self._calls.ask(call)
         still_there = {snapshot.id for snapshot in await self.snapshots()}
         gone = tuple(each for each in snapshot_ids if each not in still_there)

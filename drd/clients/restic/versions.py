@@ -35,19 +35,9 @@ class Restic:
         return self.version >= (0, 16, 0)
 
     @property
-    def checks_with_messages(self) -> bool:
-        """`check --json` tells what it found."""
-        return self.version >= (0, 18, 0)
-
-    @property
     def names_whole_snapshot_ids(self) -> bool:
         """`backup --json` gives the snapshot's whole id instead of its first 8 characters, and `init` gives JSON."""
         return self.version >= (0, 15, 0)
-
-    @property
-    def marks_with_messages(self) -> bool:
-        """`tag --json` tells the snapshot's new id."""
-        return self.version >= (0, 18, 0)
 
     @property
     def limits_stuck_requests(self) -> bool:

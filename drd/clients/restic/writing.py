@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from drd.clients.restic.calls import LONG, Answer, Call, Lock, Output
 from drd.clients.restic.listing import Listing
@@ -24,6 +24,8 @@ from drd.ports.repository import (
 )
 from drd.ports.runner import Command, Ended, Ending
 
+SMALL_SAVE_DEADLINE = timedelta(hours=1)
+"""Little is written, but restic reads the whole index before, which of a large and slow repository takes its time."""
 # Plain text also with --json, in every version; before 0.19 it is the only sign that a source was not there.
 _SKIPPED = re.compile(rb"does not exist, skipping$")
 
@@ -49,7 +51,8 @@ class Writing(Listing):
         """Store a small document as a snapshot of its own and return the snapshot's id."""
         watch = _BackupWatch(lambda _: None)
         arguments = ("backup", *_named(host, tags), "--stdin", "--stdin-filename", filename)
-        await self._calls.ask(Call(arguments, Lock.SHARED, standard_input=content), Output(watch.see))
+        call = Call(arguments, Lock.SHARED, SMALL_SAVE_DEADLINE, standard_input=content)
+        await self._calls.ask(call, Output(watch.see))
         if watch.summary is None or not watch.summary.snapshot_id:
             raise PermanentError("restic made no snapshot and gave no reason", "drd status")
         return await self._whole_id(watch.summary.snapshot_id)
@@ -71,7 +74,7 @@ class Writing(Listing):
         if missing:
             raise PermanentError(
                 f"restic copy left {len(missing)} of {len(snapshot_ids)} snapshots out at {self._calls.access.place}",
-                "check the store they come from: drd prove",
+                "check the store that they come from: drd check STORE",
             )
 
     async def mark(self, snapshot_id: str, tag: str) -> str:
