@@ -55,10 +55,10 @@ async def run(path: Path | None, environment: Mapping[str, str], say: Callable[[
 
 
 def _alive(built: Built, pulse: Pulse) -> tuple[bool, str]:
-    if pulse.last_tick is None:
+    if pulse.beat is None:
         return False, "starting"
-    age = (built.house.clock.now() - pulse.last_tick).total_seconds()
-    return age < PULSE_SECONDS, f"the scheduler came round {max(0.0, age):.0f} s ago"
+    age = built.house.clock.monotonic() - pulse.beat
+    return age < PULSE_SECONDS, f"the scheduler came round {age:.0f} s ago"
 
 
 async def _bug(built: Built, unit: str, bug: BaseException) -> None:

@@ -62,8 +62,9 @@ class Pulse:
     """Signs of life, for `/livez`, metrics and the supervisor."""
 
     last_tick: datetime | None = None
+    beat: float | None = None
+    """The same in monotonic seconds: how long ago it was does not depend on a clock that is set."""
     last_reload_succeeded: bool = True
-    last_reload: datetime | None = None
 
 
 class Daemon:
@@ -137,6 +138,7 @@ class Daemon:
     async def tick(self) -> None:
         """Called from the scheduler's own loop, so that a stuck scheduler is a daemon without a pulse."""
         self._pulse.last_tick = self._house.clock.now()
+        self._pulse.beat = self._house.clock.monotonic()
         self._supervisor.ping()
         if self._house.clock.monotonic() - self._last_mark >= MARK_SECONDS:
             self._last_mark = self._house.clock.monotonic()
@@ -184,7 +186,6 @@ class Daemon:
         for store in configuration.stores:
             self._house.copy.want(store)
         self._pulse.last_reload_succeeded = True
-        self._pulse.last_reload = self._house.clock.now()
         self._supervisor.ready(self._line())
         return _changes(before, configuration)
 
