@@ -59,14 +59,8 @@ async def _store(world: World, store: ConfiguredStore) -> Finding:
         return Finding(what, False, error.message, error.hint)
     if not look.reachable:
         return Finding(what, False, look.message, look.hint)
-    if store.immutable_days is not None and (look.object_lock_days or 0) < store.immutable_days:
-        held = f"locks for {look.object_lock_days} days" if look.object_lock_days else "has no object lock by default"
-        return Finding(
-            what,
-            False,
-            f"is declared immutable for {store.immutable_days} days, but the bucket {held}",
-            "set the bucket's default retention, or take immutable: out",
-        )
+    if broken := store.broken_promise(look):
+        return Finding(what, False, broken, "set the bucket's default retention, or take immutable: out")
     return Finding(what, True, f"answers; {store.place.summary()}, {store.distance_metres / 1000:.0f} km away")
 
 

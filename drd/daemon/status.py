@@ -32,13 +32,20 @@ async def status(house: House, version: str, since: datetime | None) -> Status:
             for name, protected in sorted(configuration.policies.items())
         ),
         stores=tuple(_store(house, store, stores.get(name)) for name, store in configuration.stores.items()),
-        warnings=(*configuration.warnings, *_of_the_journal(house)),
+        warnings=(*configuration.warnings, *_of_the_journal(house), *_of_promises(house, configuration)),
     )
 
 
 def _of_the_journal(house: House) -> tuple[str, ...]:
     problem = house.anchor.problem
     return (f"the journal does not verify: {problem}; {VERIFY_HINT}",) if problem else ()
+
+
+def _of_promises(house: House, configuration: Configuration) -> tuple[str, ...]:
+    """What is declared of the stores and was seen not to hold: checked all the time, and never believed."""
+    looks = ((store, house.stores.look_of(name)) for name, store in configuration.stores.items())
+    broken = ((store.name, store.broken_promise(look)) for store, look in looks if look is not None and look.reachable)
+    return tuple(f"store {name} {promise}" for name, promise in broken if promise)
 
 
 def _policy(

@@ -96,6 +96,13 @@ class ConfiguredStore:
     independent: bool
     cache: Path
 
+    def broken_promise(self, look: Look) -> str:
+        """What was declared of the store and does not hold, seen from here; empty when all does."""
+        if self.immutable_days is None or (look.object_lock_days or 0) >= self.immutable_days:
+            return ""
+        held = f"locks for {look.object_lock_days} days" if look.object_lock_days else "has no object lock by default"
+        return f"is declared immutable for {self.immutable_days} days, but the bucket {held}"
+
 
 @dataclass(frozen=True, slots=True)
 class Carried:

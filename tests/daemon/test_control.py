@@ -50,6 +50,18 @@ async def told(steps: AsyncIterator[Step]) -> list[Step]:
         return [step async for step in steps]
 
 
+async def test_a_store_whose_bucket_does_not_lock_as_was_declared_is_shown() -> None:
+    house = FakeHouse()
+    far = a_store(house.offsite, site="far", metres=1.2e6, immutable_days=30)
+    house = FakeHouse(stores=(a_store(house.local), far))
+    async with controlled(house) as control:
+        assert (await control.status()).warnings == ()
+        await house.stores.look("offsite")
+        assert (await control.status()).warnings == (
+            "store offsite is declared immutable for 30 days, but the bucket has no object lock by default",
+        )
+
+
 async def test_a_backup_is_followed_into_every_store() -> None:
     house = FakeHouse()
     house.carrier.seconds = 30

@@ -14,6 +14,7 @@ class FakeStore(Store):
     kind: ClassVar[str] = "fake"
     place: Any
     free_bytes: int = 2**40
+    object_lock_days: int | None = None
 
     def summary(self) -> str:
         return f"a made-up place {self.place.name}"
@@ -29,7 +30,7 @@ class FakeStore(Store):
         await world.clock.sleep(self.place.look_seconds)
         if self.place.away:
             return Look(False, self.place.away, "plug it in")
-        return Look(True, free_bytes=self.free_bytes)
+        return Look(True, free_bytes=self.free_bytes, object_lock_days=self.object_lock_days)
 
 
 class FakeRepositories:
