@@ -88,7 +88,7 @@ class Anchor:
 
     async def anchor(self, store: str) -> None:
         """Write the head of this moment into a store. Mirrors are left out: they get it from their origin."""
-        if self._stores.origin_of(store) is not None and not self._stores.configured(store).independent:
+        if self._stores.is_mirror(store):
             return
         record = (await self._catalogue.stores()).get(store)
         if record is None or record.repository_id is None:

@@ -79,14 +79,17 @@ class Retain:
         return gone
 
     async def prune(self, store: str) -> None:
-        """Remove unreferenced data from a store, so much at a time. Raises `RefusedByGuard` while the store is held."""
+        """Remove unreferenced data from a store, so much at a time. Raises `RefusedByGuard` while the store is held.
+
+        In a mirror only whole files go: those that a repack had replaced would all be carried there once more.
+        """
         record = (await self._catalogue.stores()).get(store)
         if record is not None and record.hold is not None:
             raise RefusedByGuard(f"nothing is pruned in store {store}: {record.hold}", f"type: drd release {store}")
         repository = await self._stores.open(store)
         async with self._turns.take(store, JobClass.PRUNE, self._stores.configured(store).limits.at_once):
             started = self._clock.monotonic()
-            await repository.prune(MOST_REPACKED_BYTES)
+            await repository.prune(0 if self._stores.is_mirror(store) else MOST_REPACKED_BYTES)
             await self._journal.append(StorePruned(store, self._clock.monotonic() - started))
 
     async def _judge(self, policy: str, store: str, repository: Repository, by_a_person: bool) -> Retention:

@@ -78,6 +78,10 @@ class Stores:
         """The store that this one is filled from, or None when sources are read straight into it."""
         return origin_of(self._configuration(), name)
 
+    def is_mirror(self, name: str) -> bool:
+        """Whether a store holds the same files as the one that it is filled from."""
+        return self.origin_of(name) is not None and not self.configured(name).independent
+
     def look_of(self, name: str) -> Look | None:
         """The last look at a store."""
         seen = self._seen.get(name)

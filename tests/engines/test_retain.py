@@ -6,6 +6,7 @@ import pytest
 
 from drd.core.errors import PermanentError, RefusedByGuard, UsageError
 from drd.core.events import HoldPlaced, HoldReleased, RetentionHeld, SnapshotsForgotten, StorePruned
+from drd.engines.retain import MOST_REPACKED_BYTES
 from tests.fakes.house import FakeHouse, a_policy, protected
 from tests.fakes.source import FakeSource
 
@@ -135,3 +136,13 @@ async def test_a_policy_that_is_not_there_is_named() -> None:
     house = await a_house_with_runs(1)
     with pytest.raises((PermanentError, UsageError), match="no policy attic"):
         await house.retain.forget("attic", "local", "anna")
+
+
+async def test_a_mirror_is_pruned_without_repacking_and_the_origin_with() -> None:
+    house = FakeHouse()
+    await house.run()
+    await house.copy.fill("offsite")
+    for store in ("local", "offsite"):
+        await house.retain.prune(store)
+    assert house.local.most_repacked == MOST_REPACKED_BYTES
+    assert house.offsite.most_repacked == 0

@@ -51,6 +51,8 @@ class FakePlace:
     exclusive: int = 0
     stale_locks: int = 0
     prunes: int = 0
+    most_repacked: int | None = None
+    """What the last prune was allowed to repack."""
     looks: int = 0
     look_seconds: float = 0.0
     made: int = 0
@@ -198,6 +200,7 @@ class FakeRepository:
     async def prune(self, max_repack_bytes: int | None) -> None:
         async with self._working("prune", is_exclusive=True):
             self.place.prunes += 1
+            self.place.most_repacked = max_repack_bytes
 
     async def check(self, read_subset: str | None = None) -> CheckReport:
         begun = self._clock.monotonic()
