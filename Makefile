@@ -20,7 +20,7 @@ run: setup ## The demonstration: a platform that changes, an off-site store, and
 	@PATH="$(PARTS)/restic-newest:$(CURDIR)/$(VENV):$$PATH" $(VENV)/drd demo run
 
 test: setup parts programs static ## Everything CI runs: the static checks, all tests and a seeded share of the fault tests
-	$(PYTEST) -m "not endurance" --fault-share $(SHARE) --fault-seed $(SEED)
+	$(PYTEST) -n auto -m "not endurance" --fault-share $(SHARE) --fault-seed $(SEED)
 
 check: setup parts programs static unit ## The quick half: formatting, lint, types, layers and the unit tests
 
@@ -31,7 +31,7 @@ static:
 	$(VENV)/lint-imports --no-logo
 
 unit:
-	$(PYTEST) -q -m "not slow and not system and not faults and not endurance"
+	$(PYTEST) -q -n auto -m "not slow and not system and not faults and not endurance"
 
 faults: setup parts programs ## All fault tests: what happens when a part is killed, damaged or cut off
 	@scripts/some-tests -m "faults and not endurance" --fault-seed $(SEED)

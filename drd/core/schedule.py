@@ -224,10 +224,10 @@ def _retry_at(own: ModeHistory, slot: _Slot, now: datetime) -> datetime | None:
     failed = own.failed_at
     if own.failures == 0 or failed is None or (failed < slot.start and not slot.runs_at_once):
         return None
-    if failed > now:  # the clock was set back unseen, so there is nothing to count the wait from
-        return slot.start
     doubled = FIRST_RETRY * (1 << min(own.failures - 1, 10))
-    return failed + min(doubled, LONGEST_RETRY, slot.interval / 2)
+    again = failed + min(doubled, LONGEST_RETRY, slot.interval / 2)
+    # A failure that lies ahead is a clock that was set back unseen: the slot need not wait for it.
+    return min(slot.start, again) if failed > now else again
 
 
 def _allowed_from(plan: Plan, history: History, moment: datetime) -> datetime:

@@ -10,6 +10,8 @@ from drd.app.build import build
 from drd.daemon.moving_in import move_in
 from drd.ports.configuration import Configuration
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = """\
 site: here
 state: {folder}/state

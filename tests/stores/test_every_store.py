@@ -10,6 +10,8 @@ from drd.ports.runner import Runner
 from drd.stores.local import LocalStore
 from tests.stores.places import Mirroring, ResticOn, StorePlace, content_of
 
+pytestmark = pytest.mark.slow
+
 
 async def test_a_store_that_answers_looks_reachable(place: StorePlace) -> None:
     look = await place.store.look(place.world)

@@ -8,6 +8,8 @@ from drd.stores.s3 import S3Store
 from tests.servers import RcloneS3
 from tests.stores.places import GivenSecrets, Mirroring, ResticOn, StorePlace
 
+pytestmark = pytest.mark.slow
+
 CREDENTIALS = SecretReference(env="S3")
 
 

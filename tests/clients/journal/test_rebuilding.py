@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -154,6 +155,7 @@ BODIES: st.SearchStrategy[Body] = st.one_of(
 APPENDS = st.lists(st.tuples(st.lists(BODIES, min_size=1, max_size=4), st.one_of(st.none(), runs)), max_size=25)
 
 
+@pytest.mark.slow
 @given(appends=APPENDS, seal_after=st.integers(0, 25), at_once=st.booleans())
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_was_told_a_rebuild_gives_the_same_tables(

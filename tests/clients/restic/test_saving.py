@@ -14,6 +14,8 @@ from drd.ports.store import Location
 from tests.clients.restic.conftest import PASSWORD, Open, files, request, stream
 from tests.waiting import until
 
+pytestmark = pytest.mark.slow
+
 # Reading it fails with an input/output error also for root, who may read every file of a real folder.
 UNREADABLE = Path("/proc/self/mem")
 
