@@ -14,7 +14,7 @@ from drd.core.units import format_duration
 FIRST_COPIES = timedelta(minutes=15)
 """How long the first copies of a new policy without an RPO may take before they are missed."""
 
-PolicyState = Literal["ok", "running", "late", "failed", "incomplete", "never run", "paused", "held"]
+PolicyState = Literal["ok", "running", "late", "failed", "incomplete", "never run", "paused"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -300,7 +300,13 @@ def _existing(path: Path) -> Path:
 
 def _place_of(target: str, part: str, parts: int, snapshot: Snapshot) -> Path:
     if target == BESIDE:
-        return Path(snapshot.paths[0])
+        first = Path(snapshot.paths[0])
+        if first.parent == Path("/"):
+            raise UsageError(
+                f"{first} lies in the root folder, or is a program's output: nothing is restored beside it",
+                "name an empty or a new folder with --to",
+            )
+        return first
     return Path(target) if parts == 1 else Path(target) / part
 
 

@@ -16,7 +16,7 @@ from drd.reports.tables import Row, heading, state, table
 
 COLUMNS_FOR_STORES = 3
 """With more stores than this, the copies share one column."""
-NEEDS_A_PERSON = ("failed", "late", "incomplete", "held")
+NEEDS_A_PERSON = ("failed", "late", "incomplete")
 
 
 def status_page(status: Status, host: str, now: datetime, zone: ZoneInfo) -> RenderableType:
