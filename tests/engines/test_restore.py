@@ -359,6 +359,7 @@ async def test_a_file_as_source_comes_back_into_the_target(source: Path, tmp_pat
 
 async def test_nothing_is_restored_beside_what_lies_in_the_root_folder() -> None:
     house = FakeHouse(protected(a_policy(), main=FakeSource(program="dump")))
+    house.disk.programs["dump"] = b"a listing"
     await house.run()
     with pytest.raises(UsageError, match="nothing is restored beside it"):
         await house.restore.restore("09R", wish("beside"))
