@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from drd.api.answers import HEARTBEAT_SECONDS, Answers, OnBug
 from drd.api.control_routes import ERROR_HANDLERS, ControlRoutes
 from drd.api.sockets import bind_control_socket, bind_tcp, remove_control_socket
+from drd.api.tokens import Guarded, Tokens
 from drd.core.errors import DrdError
 from drd.ports.control import Control
 
@@ -44,6 +45,7 @@ class ApiServer:
         on_bug: OnBug,
         who_listens: Callable[[int], str] = lambda _port: "",
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        tokens: Tokens | None = None,
     ) -> None:
         self._path = control_socket
         self._listen = listen
@@ -51,11 +53,12 @@ class ApiServer:
         self._answers = Answers(on_bug, heartbeat_seconds)
         control_routes = ControlRoutes(control, self._answers).routes()
         public_routes = _public_routes(self._answers, metrics, alive)
+        public = Starlette(routes=public_routes)
         self._ready = asyncio.Event()
         self._server = _Server(
             _ByDoor(
                 control=Starlette(routes=[*control_routes, *public_routes], exception_handlers=ERROR_HANDLERS),
-                public=Starlette(routes=public_routes),
+                public=public if tokens is None else Guarded(public, tokens),
             ),
             self._ready,
         )

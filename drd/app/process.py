@@ -9,6 +9,7 @@ from pathlib import Path
 
 from drd import __version__
 from drd.api import ApiServer
+from drd.api.tokens import Tokens, read_tokens
 from drd.app.build import Built, build
 from drd.app.connect import SOCKET
 from drd.app.measure import Measure
@@ -45,6 +46,7 @@ async def run(path: Path | None, environment: Mapping[str, str], say: Callable[[
             configuration.listen,
             on_bug=lambda unit, bug: _bug(built, unit, bug),
             who_listens=holder_of_port,
+            tokens=_tokens(built, configuration),
         )
         say(f"drd {__version__} at {configuration.site}, restic {built.house.restic}, state {configuration.state}")
         for warning in configuration.warnings:
@@ -52,6 +54,17 @@ async def run(path: Path | None, environment: Mapping[str, str], say: Callable[[
         built.journal.observe(lambda event: say(event_line(event, built.house.in_force().zone).plain))
         await daemon.run(server, say)
     return 0
+
+
+def _tokens(built: Built, configuration: Configuration) -> Tokens | None:
+    reference = configuration.tokens
+    if reference is None:
+        return None
+
+    async def tokens() -> frozenset[bytes]:
+        return read_tokens(await built.world.secrets.read(reference))
+
+    return tokens
 
 
 def _alive(built: Built, pulse: Pulse) -> tuple[bool, str]:

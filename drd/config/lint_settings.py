@@ -74,9 +74,10 @@ def _lint_people(entry: Entry, report: Report) -> None:
 
 def _lint_http(entry: Entry, report: Report) -> None:
     listen = typed(entry, ("http", "listen"), Listen)
-    if listen is not None and not is_loopback(listen[0]):
-        # `tokens:` is read but asked of nobody yet, so it must not look like protection.
-        sentence = "other machines can reach this address, and none is asked for a token yet: listen on 127.0.0.1"
+    if listen is not None and not is_loopback(listen[0]) and entry.at(("http", "tokens")) is None:
+        sentence = (
+            "other machines can reach this address: name `tokens:` that they have to show, or listen on 127.0.0.1"
+        )
         report(entry.problem(("http", "listen"), sentence))
 
 

@@ -115,7 +115,7 @@ class HttpSettings(Model):
     listen: Listen | None = Field(default="127.0.0.1:9476", validate_default=True)
     """An address and a port; null serves nothing."""
     tokens: SecretReference | None = None
-    """Tokens that callers show; needed where other machines can reach the address."""
+    """Bearer tokens, one a line; /metrics wants to see one. Needed where other machines can reach the address."""
 
 
 class NodePostgres(Model):

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from drd.api.server import ApiServer
+from drd.api.tokens import Tokens
 from tests.fakes.control import FakeControl
 
 DEADLINE_SECONDS = 10
@@ -33,6 +34,7 @@ async def serving(
     metrics: Callable[[], Awaitable[bytes]] = one_metric,
     alive: tuple[bool, str] = (True, "alive"),
     who: Callable[[int], str] = lambda _port: "",
+    tokens: Tokens | None = None,
 ) -> AsyncIterator[ApiServer]:
     server = ApiServer(
         fake,
@@ -43,6 +45,7 @@ async def serving(
         on_bug=(bugs if bugs is not None else Bugs()).note,
         who_listens=who,
         heartbeat_seconds=heartbeat_seconds,
+        tokens=tokens,
     )
     task = asyncio.create_task(server.serve())
     ready = asyncio.create_task(server.ready())

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from drd.api.server import METRICS_TYPE, ApiServer
+from drd.api.tokens import read_tokens
 from drd.clients.listeners import holder_of_port
 from drd.core.errors import Busy, StoreAway, UsageError
 from tests.api.serving import DEADLINE_SECONDS, Bugs, one_metric, serving
@@ -37,6 +38,35 @@ async def test_a_daemon_that_hangs_is_not_alive(path: Path) -> None:
     async with serving(FakeControl(), path, alive=(False, "no tick for 90 s")) as server, httpx.AsyncClient() as client:
         life = await client.get(f"http://127.0.0.1:{server.port}/livez")
     assert (life.status_code, life.text) == (503, "no tick for 90 s\n")
+
+
+async def test_where_tokens_are_named_metrics_want_to_see_one_and_life_does_not(path: Path) -> None:
+    async def tokens() -> frozenset[bytes]:
+        return read_tokens(b"first-token\n\nsecond-token\n")
+
+    async with serving(FakeControl(), path, tokens=tokens) as server, httpx.AsyncClient() as client:
+        metrics, life = (f"http://127.0.0.1:{server.port}{route}" for route in ("/metrics", "/livez"))
+        answers = [
+            (await client.get(metrics, headers=headers)).status_code
+            for headers in (
+                {},
+                {"Authorization": "Bearer wrong"},
+                {"Authorization": "Basic second-token"},
+                {"Authorization": "Bearer"},
+                {"Authorization": "Bearer second-token"},
+            )
+        ]
+        assert (await client.get(life)).status_code == 200
+    assert answers == [401, 401, 401, 401, 200]
+
+
+async def test_tokens_that_cannot_be_read_let_nobody_in(path: Path) -> None:
+    async def tokens() -> frozenset[bytes]:
+        raise UsageError("file /etc/drd/tokens is not there", "")
+
+    async with serving(FakeControl(), path, tokens=tokens) as server, httpx.AsyncClient() as client:
+        answer = await client.get(f"http://127.0.0.1:{server.port}/metrics", headers={"Authorization": "Bearer x"})
+    assert (answer.status_code, answer.text) == (503, "file /etc/drd/tokens is not there\n")
 
 
 @pytest.mark.parametrize("route", ["/status", "/reload", "/policies/uploads/backup", "/policies/uploads/points"])
