@@ -164,6 +164,11 @@ class Machine:
             self.stop()
         return self.start()
 
+    def daemon_log(self) -> str:
+        """What the daemon has said since it was started."""
+        assert self.daemon is not None
+        return self.daemon.said()
+
     def shut_down(self) -> None:
         """Kill everything that was started here."""
         for running in self._daemons:
