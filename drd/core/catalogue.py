@@ -43,6 +43,8 @@ class RecoveryPoint:
     total_bytes: int
     total_files: int
     copies: tuple[Copy, ...]
+    forgotten_in: tuple[str, ...] = ()
+    """The stores from which retention has removed it: it is not brought back there."""
 
     @property
     def is_good(self) -> bool:
@@ -67,6 +69,11 @@ class RecoveryPoint:
         return tuple(
             store for store in self.stores if all(copy.standing is Standing.PROVEN for copy in self.copies_in(store))
         )
+
+    def is_lacking_in(self, store: str) -> bool:
+        """Whether it shall be copied to `store`: it is worth a copy, there is none, and retention did not remove it."""
+        is_worth_it = self.outcome in (Outcome.SUCCEEDED, Outcome.INCOMPLETE) and bool(self.stores)
+        return is_worth_it and store not in self.forgotten_in and self.copy_in(store) is None
 
     def copy_in(self, store: str) -> Copy | None:
         """The undamaged copy in `store` (of its first part, where it has several), if the point stands whole there."""

@@ -14,7 +14,7 @@ from typing import Any
 from drd.core.encoding import Fact
 from drd.core.rows import CopyRow, PauseRow, PointRow, PolicyRow, RunRow, Shelves, StoreRow
 
-VERSION = 1
+VERSION = 2
 """Meaning of the rows. Another one on the disk is thrown away and built anew from the events."""
 
 RUNS_KEPT = 500
@@ -144,8 +144,14 @@ def _snapshot_missing(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
 
 
 def _snapshots_forgotten(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+    store = body["store"]
     for snapshot_id in body["snapshot_ids"]:
-        _lose(shelves, body["store"], snapshot_id)
+        place = shelves.places.get((store, snapshot_id))
+        _lose(shelves, store, snapshot_id)
+        point = shelves.points.get((place["policy"], place["run"])) if place is not None else None
+        if place is not None and point is not None and store not in point["forgotten_in"]:
+            point["forgotten_in"].append(intern(store))
+            shelves.points.put((place["policy"], place["run"]), point)
 
 
 def _restore_finished(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
@@ -265,6 +271,7 @@ def _new_point(mode: str, moment: str, outcome: str) -> PointRow:
         "total_bytes": 0,
         "total_files": 0,
         "copies": [],
+        "forgotten_in": [],
     }
 
 
@@ -291,6 +298,7 @@ def _place(shelves: Shelves, key: tuple[str, str], point: PointRow, body: dict[s
             "proven_at": None,
         }
         point["copies"].append(copy)
+    point["forgotten_in"] = [each for each in point["forgotten_in"] if each != store]
     shelves.points.put(key, point)
     shelves.places.put((intern(store), snapshot_id), {"policy": key[0], "run": key[1]})
     if shelves.stores.get((store,)) is None:

@@ -60,6 +60,7 @@ class PointRow(TypedDict):
     total_bytes: int
     total_files: int
     copies: list[CopyRow]
+    forgotten_in: list[str]
 
 
 class PlaceRow(TypedDict):

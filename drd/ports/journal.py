@@ -103,7 +103,7 @@ class Catalogue(Protocol):
         ...
 
     async def uncopied(self, policy: str, store: str) -> tuple[RecoveryPoint, ...]:
-        """Good or incomplete points that have a copy somewhere but none in `store`, oldest first."""
+        """Points worth a copy that `store` lacks and that were not forgotten there, oldest first."""
         ...
 
     async def unfinished(self) -> tuple[RunRecord, ...]:

@@ -115,6 +115,18 @@ class JournalContract:
         proven = await journal.newest_proven_points()
         assert {key: point.run for key, point in proven.items()} == {("orders", "local"): "01RUN"}
 
+    async def test_what_retention_removed_from_a_store_is_not_lacking_there(self, journal: Any) -> None:
+        await a_run(journal, "01RUN", created())
+        [copy] = (await journal.points("orders"))[0].copies
+        await journal.append(CopyCreated("orders", copy.part, "offsite", "0far", "local", MOMENT), run="01RUN")
+        await journal.append(SnapshotsForgotten("orders", "local", (copy.snapshot_id,), "schedule"))
+        assert await journal.uncopied("orders", "local") == ()
+        [point] = await journal.points("orders")
+        assert (point.stores, point.forgotten_in) == (("offsite",), ("local",))
+        await journal.append(CopyCreated("orders", copy.part, "local", "0back", "offsite", MOMENT), run="01RUN")
+        [point] = await journal.points("orders")
+        assert (set(point.stores), point.forgotten_in) == ({"local", "offsite"}, ())
+
     async def test_a_copy_of_one_part_is_no_copy_of_the_point(self, journal: Any) -> None:
         await a_run(journal, "01RUN", created("files"), created("database"))
         for part, left in (("files", 1), ("database", 0)):

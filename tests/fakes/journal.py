@@ -11,7 +11,6 @@ from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RunRecord, St
 from drd.core.encoding import encode, moment, read_fact, restore
 from drd.core.errors import Busy, DrdError, StateFull
 from drd.core.events import Body, Event
-from drd.core.policy import Outcome
 from drd.core.projections import fold
 from drd.core.rows import MemoryShelf
 from drd.ports.clock import Clock
@@ -136,12 +135,7 @@ class FakeJournal:
         return newest
 
     async def uncopied(self, policy: str, store: str) -> tuple[RecoveryPoint, ...]:
-        useful = (Outcome.SUCCEEDED, Outcome.INCOMPLETE)
-        return tuple(
-            point
-            for point in await self.points(policy)
-            if point.outcome in useful and point.stores and point.copy_in(store) is None
-        )
+        return tuple(point for point in await self.points(policy) if point.is_lacking_in(store))
 
     async def unfinished(self) -> tuple[RunRecord, ...]:
         await asyncio.sleep(0)

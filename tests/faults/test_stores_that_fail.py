@@ -203,7 +203,6 @@ def _with_a_first_point(machine: Machine) -> Machine:
     return machine
 
 
-@pytest.mark.xfail(reason="the catalogue does not remember what was forgotten where, so it is copied back")
 def test_what_was_forgotten_in_one_store_is_not_brought_back_from_another(two_stores: Machine) -> None:
     machine = _with_a_first_point(two_stores)
     assert machine.s3 is not None

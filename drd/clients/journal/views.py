@@ -9,7 +9,6 @@ from datetime import datetime
 from drd.clients.journal.shelves import SqlShelves
 from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RunRecord, StoreRecord
 from drd.core.encoding import moment, restore
-from drd.core.policy import Outcome
 from drd.core.rows import Key, PointRow, PolicyRow, RunRow, StoreRow
 
 _RUN_BOOKKEEPING = ("sequence", "slot")
@@ -73,13 +72,8 @@ class Views:
         return tuple(_point(key, row) for key, row in sorted(found, key=lambda item: (item[1]["moment"], item[0])))
 
     def uncopied(self, policy: str, store: str) -> tuple[RecoveryPoint, ...]:
-        """Good or incomplete points that have a copy, but none in `store`, oldest first."""
-        useful = (Outcome.SUCCEEDED, Outcome.INCOMPLETE)
-        return tuple(
-            point
-            for point in self.points(policy)
-            if point.outcome in useful and point.stores and point.copy_in(store) is None
-        )
+        """Points that `store` lacks, oldest first."""
+        return tuple(point for point in self.points(policy) if point.is_lacking_in(store))
 
     def policies_with_points(self) -> list[str]:
         """Names of the policies that have points, also of those that are protected no more."""
