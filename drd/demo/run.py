@@ -63,6 +63,9 @@ async def run_demo(
             raise UsageError(
                 f"there is no folder {needed}", "type: make run, in the folder that holds policies/ and runbooks/"
             )
+    listen = environment.get("DRD_DEMO_PORT", str(PORT))
+    if not listen.isdigit():
+        raise UsageError(f"DRD_DEMO_PORT is {listen!r}, which is no port", "type: DRD_DEMO_PORT=0 make run")
     folder, policies, runbooks = (path.absolute() for path in (folder, policies, runbooks))
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     with StateLock(folder, SystemClock()):
@@ -76,8 +79,7 @@ async def _live(
     platform = Platform(folder / "platform")
     await asyncio.to_thread(platform.found)
     async with offsite_server(folder / "offsite", access_key, secret_key, _last_port(folder)) as port:
-        listen = int(environment.get("DRD_DEMO_PORT", PORT))
-        settings = await asyncio.to_thread(_configure, folder, policies, runbooks, port, listen)
+        settings = await asyncio.to_thread(_configure, folder, policies, runbooks, port, int(listen))
         say(f"a shop platform lives in {folder / 'platform'}")
         say(f"its off-site S3 server, as if in another town, listens on 127.0.0.1:{port}")
         say(f"in another terminal: export DRD_CONFIG={settings}; .venv/bin/drd status")
