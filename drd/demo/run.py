@@ -63,9 +63,6 @@ async def run_demo(
             raise UsageError(
                 f"there is no folder {needed}", "type: make run, in the folder that holds policies/ and runbooks/"
             )
-    listen = environment.get("DRD_DEMO_PORT", str(PORT))
-    if not listen.isdigit():
-        raise UsageError(f"DRD_DEMO_PORT is {listen!r}, which is no port", "type: DRD_DEMO_PORT=0 make run")
     folder, policies, runbooks = (path.absolute() for path in (folder, policies, runbooks))
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     with StateLock(folder, SystemClock()):
@@ -75,6 +72,9 @@ async def run_demo(
 async def _live(
     folder: Path, policies: Path, runbooks: Path, environment: Mapping[str, str], say: Callable[[str], None]
 ) -> int:
+    listen = environment.get("DRD_DEMO_PORT", str(PORT))
+    if not listen.isdigit():
+        raise UsageError(f"DRD_DEMO_PORT is {listen!r}, which is no port", "type: DRD_DEMO_PORT=0 make run")
     access_key, secret_key = await asyncio.to_thread(_furnish, folder)
     platform = Platform(folder / "platform")
     await asyncio.to_thread(platform.found)
