@@ -1,0 +1,1 @@
+"""What PostgreSQL's positions, timelines and files of write-ahead log mean; nothing here asks a server."""
