@@ -9,6 +9,7 @@ from drd.app.build import Built
 from drd.core.cadence import longest_gap
 from drd.core.plan import Plan
 from drd.daemon.life import Pulse
+from drd.daemon.requirements import clauses
 from drd.ports.configuration import Configuration
 from drd.reports.metrics import MetricsInput, render
 
@@ -39,6 +40,7 @@ class Measure:
             stores=await house.catalogue.stores(),
             newest=newest,
             proven={key: point.moment for key, point in proven.items()},
+            requirements=await clauses(house),
             intervals=await self._intervals_in(configuration, house.clock.now()),
             pauses=await house.catalogue.pauses(),
             away=frozenset(name for name in configuration.stores if house.stores.why_away(name) is not None),

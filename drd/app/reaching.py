@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from drd.app.build import make_world
 from drd.clients.restic import find_restic
 from drd.core.errors import DrdError
+from drd.core.geography import format_away
 from drd.ports.configuration import Configuration
 from drd.ports.source import Source
 from drd.ports.store import ConfiguredStore
@@ -61,7 +62,7 @@ async def _store(world: World, store: ConfiguredStore) -> Finding:
         return Finding(what, False, look.message, look.hint)
     if broken := store.broken_promise(look):
         return Finding(what, False, broken, "set the bucket's default retention, or take immutable: out")
-    return Finding(what, True, f"answers; {store.place.summary()}, {store.distance_metres / 1000:.0f} km away")
+    return Finding(what, True, f"answers; {store.place.summary()}, {format_away(store.distance_metres)}")
 
 
 async def _source(world: World, policy: str, part: str, source: Source) -> Finding:

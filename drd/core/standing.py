@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from drd.core.catalogue import PolicyRecord, RecoveryPoint
+from drd.core.catalogue import PolicyRecord
 from drd.core.policy import Outcome, Policy
+from drd.core.requirements import Place, hold_against
 from drd.core.units import format_duration
 
 FIRST_COPIES = timedelta(minutes=15)
 """How long the first copies of a new policy without an RPO may take before they are missed."""
 
-PolicyState = Literal["ok", "running", "late", "failed", "incomplete", "never run", "paused"]
+PolicyState = Literal["ok", "running", "late", "lacking", "failed", "incomplete", "never run", "paused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +30,12 @@ class Assessment:
 def assess(
     policy: Policy,
     record: PolicyRecord | None,
-    newest: Mapping[str, RecoveryPoint],
-    offsite: frozenset[str],
+    places: Sequence[Place],
     paused_until: datetime | None,
     is_running: bool,
     now: datetime,
 ) -> Assessment:
-    """Judge a policy; the worst finding is the one that is told.
-
-    `newest` maps a store to the newest good point with a copy there; `offsite` names the stores at other sites.
-    """
+    """Judge a policy; the worst finding is the one that is told. `places` are the stores that its points go to."""
     name = policy.name
     last = record.last_run if record else None
     if last is not None and last.outcome in (Outcome.FAILED, Outcome.INCOMPLETE) and not is_running:
@@ -48,35 +45,33 @@ def assess(
         return Assessment("paused", f"until {paused_until:%F %H:%M} UTC", f"type: drd resume {name}")
     if is_running:
         return Assessment("running")
-    if not newest:
+    newest = max((place.newest for place in places if place.newest is not None), default=None)
+    if newest is None:
         return Assessment("never run", "there is no recovery point yet", f"type: drd backup {name}")
-    late = _late(policy, newest, now) or _lacking(policy, newest, offsite, now)
-    if late and record is not None and now - record.created < (policy.objectives.rpo or FIRST_COPIES):
+    late = _late(policy, newest, now)
+    finding = Assessment("late", late, f"type: drd explain {name}") if late else _unmet(policy, places, now)
+    is_new = record is not None and now - record.created < (policy.objectives.rpo or FIRST_COPIES)
+    if finding is not None and finding.state == "late" and is_new:
         return Assessment("ok", "its first copies are on their way")
-    if late:
-        return Assessment("late", late, f"type: drd explain {name}")
-    return Assessment("ok")
+    return finding or Assessment("ok")
 
 
-def _late(policy: Policy, newest: Mapping[str, RecoveryPoint], now: datetime) -> str:
+def _late(policy: Policy, newest: datetime, now: datetime) -> str:
     rpo = policy.objectives.rpo
-    age = now - max(point.moment for point in newest.values())
+    age = now - newest
     if rpo is None or age <= rpo:
         return ""
     return f"the newest recovery point is {format_duration(_whole(age))} old, the RPO is {format_duration(rpo)}"
 
 
-def _lacking(policy: Policy, newest: Mapping[str, RecoveryPoint], offsite: frozenset[str], now: datetime) -> str:
-    """What is required and not there. A copy older than the RPO does not count: a store away for weeks has one."""
-    require, rpo = policy.backup.require, policy.objectives.rpo
-    counted = {store for store, point in newest.items() if rpo is None or now - point.moment <= rpo}
-    within = "exist" if rpo is None else f"are within the RPO of {format_duration(rpo)}"
-    if len(counted) < require.copies:
-        return f"{len(counted)} of {require.copies} required copies {within}"
-    away = len(offsite & counted)
-    if away < require.offsite:
-        return f"{away} of {require.offsite} required off-site copies {within}"
-    return ""
+def _unmet(policy: Policy, places: Sequence[Place], now: datetime) -> Assessment | None:
+    """The worst of what is required and not there: what somebody has to repair before what is only late."""
+    unmet = [clause for clause in hold_against(policy.backup.require, places, now) if not clause.is_met]
+    if not unmet:
+        return None
+    worst = min(unmet, key=lambda clause: clause.is_late)
+    others = f" (and {len(unmet) - 1} more)" if len(unmet) > 1 else ""
+    return Assessment("late" if worst.is_late else "lacking", f"{worst}{others}", f"type: drd explain {policy.name}")
 
 
 def _whole(age: timedelta) -> timedelta:

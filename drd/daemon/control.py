@@ -12,11 +12,13 @@ from drd import __version__
 from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import DrdError, RepositoryMissing, StoreAway, UsageError
 from drd.core.events import Event, HoldReleased, Paused, Resumed
+from drd.core.geography import format_away
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.retention import Retention, Verdict
 from drd.core.schedule import Reason
 from drd.core.units import format_duration, format_size
 from drd.daemon.house import House
+from drd.daemon.requirements import clauses
 from drd.daemon.status import status
 from drd.engines.backup import Request, RunResult
 from drd.engines.restore import BESIDE, Landed, Wish
@@ -86,7 +88,7 @@ class HouseControl:
         async for step in self._follow_copies(run, policy, result, protected, facts):
             yield step
 
-    async def points(self, policy: str, why: bool) -> tuple[PointStatus, ...]:
+    async def points(self, policy: str, why: bool = False) -> tuple[PointStatus, ...]:
         """The recovery points of a policy, newest first."""
         protected = self._protected(policy)
         points = await self._house.catalogue.points(policy)
@@ -216,8 +218,12 @@ class HouseControl:
             how = "read from the source"
             if origin is not None:
                 how = f"copied from {origin}" if store.independent else f"mirrored from {origin}"
-            km = store.distance_metres / 1000
-            lines.append(f"store {name}: {how}; at {store.site}, {km:.0f} km away; {store.place.summary()}")
+            away = format_away(store.distance_metres)
+            lines.append(f"store {name}: {how}; at {store.site}, {away}; {store.place.summary()}")
+        lines += [
+            f"required {clause.name}: {'met' if clause.is_met else 'NOT MET'}: {clause.reason}"
+            for clause in (await clauses(self._house))[policy]
+        ]
         lines.append(self._next(policy))
         for store_name in plan.to:
             why = self._house.stores.why_away(store_name)

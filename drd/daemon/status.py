@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from drd.core.catalogue import PolicyRecord, RecoveryPoint, StoreRecord
+from drd.core.requirements import Place
 from drd.core.standing import assess
 from drd.daemon.house import House
+from drd.daemon.requirements import places
 from drd.engines.anchor import VERIFY_HINT
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.control import CopyStatus, PolicyStatus, Status, StoreStatus
@@ -28,7 +30,15 @@ async def status(house: House, version: str, since: datetime | None) -> Status:
         site=configuration.site,
         since=since,
         policies=tuple(
-            _policy(house, configuration, protected, records.get(name), newest, paused.get(name), now)
+            _policy(
+                house,
+                protected,
+                records.get(name),
+                places(house, protected.policy, newest, stores),
+                newest,
+                paused.get(name),
+                now,
+            )
             for name, protected in sorted(configuration.policies.items())
         ),
         stores=tuple(_store(house, store, stores.get(name)) for name, store in configuration.stores.items()),
@@ -50,18 +60,17 @@ def _of_promises(house: House, configuration: Configuration) -> tuple[str, ...]:
 
 def _policy(
     house: House,
-    configuration: Configuration,
     protected: Protected,
     record: PolicyRecord | None,
+    known: tuple[Place, ...],
     newest: dict[tuple[str, str], RecoveryPoint],
     paused_until: datetime | None,
     now: datetime,
 ) -> PolicyStatus:
     policy = protected.policy
     here = {store: newest[policy.name, store] for store in policy.backup.to if (policy.name, store) in newest}
-    offsite = frozenset(name for name in policy.backup.to if configuration.stores[name].site != configuration.site)
     is_running = house.dispatch.is_running(policy.name)
-    assessment = assess(policy, record, here, offsite, paused_until, is_running, now)
+    assessment = assess(policy, record, known, paused_until, is_running, now)
     verdict = house.scheduler.verdict(policy.name)
     due = verdict.due if verdict else None
     running = next((ticket.run for ticket in house.dispatch.running() if ticket.request.policy == policy.name), None)

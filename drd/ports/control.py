@@ -46,7 +46,7 @@ class PolicyStatus(Message):
 
     name: str
     description: str = ""
-    state: Literal["ok", "running", "late", "failed", "incomplete", "never run", "paused"]
+    state: Literal["ok", "running", "late", "lacking", "failed", "incomplete", "never run", "paused"]
     note: str = ""
     hint: str = ""
     rpo: timedelta | None = None

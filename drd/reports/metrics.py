@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, StoreRecord
-from drd.core.policy import DisasterClass, Mode, Policy
+from drd.core.policy import Mode, Policy
+from drd.core.requirements import Clause, rpo_in
 from drd.ports.configuration import Configuration
 from drd.reports.exposition import Family, Sample, expose, seconds
 
@@ -30,6 +31,8 @@ class MetricsInput:
     """(policy, store) → the newest good point with an undamaged copy there."""
     proven: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     """(policy, store) → the moment of the newest point whose copy there a restore has read."""
+    requirements: Mapping[str, tuple[Clause, ...]] = field(default_factory=dict)
+    """Policy → how each clause of its `require:` stands."""
     intervals: Mapping[str, timedelta] = field(default_factory=dict)
     """Policy → the longest time between two runs that its schedule allows; none for a policy without a schedule."""
     pauses: tuple[Pause, ...] = ()
@@ -129,6 +132,15 @@ def _of_policies(snapshot: MetricsInput) -> Iterator[Family]:
         "drd_copies",
         "Stores that hold the newest good recovery point.",
         [((("policy", name),), float(_copies(snapshot, name))) for name in snapshot.configuration.policies],
+    )
+    yield _gauge(
+        "drd_requirement_met",
+        "1 if the copies of a policy are what this clause of its require: asks for.",
+        [
+            ((("policy", name), ("clause", clause.name)), float(clause.is_met))
+            for name in snapshot.configuration.policies
+            for clause in snapshot.requirements.get(name, ())
+        ],
     )
 
 
@@ -237,9 +249,5 @@ def _copies(snapshot: MetricsInput, policy: str) -> int:
 
 
 def _objective(configuration: Configuration, name: str, store: str) -> timedelta | None:
-    policy = configuration.policies[name].policy
-    if configuration.stores[store].site != configuration.site:
-        disaster = policy.disasters.get(DisasterClass.SITE)
-        if disaster is not None and disaster.rpo is not None:
-            return disaster.rpo
-    return policy.objectives.rpo
+    is_offsite = configuration.stores[store].site != configuration.site
+    return rpo_in(configuration.policies[name].policy, is_offsite=is_offsite)

@@ -10,13 +10,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from drd.core.geography import format_distance
 from drd.ports.control import CopyStatus, PolicyStatus, Status, StoreStatus
 from drd.reports.moments import age, local_short, size, span
 from drd.reports.tables import Row, heading, state, table
 
 COLUMNS_FOR_STORES = 3
 """With more stores than this, the copies share one column."""
-NEEDS_A_PERSON = ("failed", "late", "incomplete")
+NEEDS_A_PERSON = ("failed", "late", "lacking", "incomplete")
 
 
 def status_page(status: Status, host: str, now: datetime, zone: ZoneInfo) -> RenderableType:
@@ -76,7 +77,7 @@ def _stores(status: Status, now: datetime) -> Table:
             state(store.state),
             f"mirror of {store.mirror_of}, {store.kind}" if store.mirror_of else store.kind,
             store.site,
-            f"{store.distance_km:,.0f} km".replace(",", " ") if store.distance_km else "here",
+            format_distance(store.distance_km * 1000) if store.distance_km else "here",
             "-" if store.free_bytes is None else size(store.free_bytes),
             age(store.last_checked, now),
         ]

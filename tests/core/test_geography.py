@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drd.core.geography import EARTH_RADIUS_METRES, great_circle_metres
+from drd.core.geography import EARTH_RADIUS_METRES, format_away, great_circle_metres
 
 LATITUDES = st.floats(min_value=-90, max_value=90)
 LONGITUDES = st.floats(min_value=-180, max_value=180)
@@ -33,3 +33,18 @@ def test_the_way_back_is_as_far_and_never_more_than_half_way_round(a: float, b: 
 
     assert there == pytest.approx(great_circle_metres(c, d, a, b), abs=0.1)
     assert 0 <= there <= HALF_WAY_ROUND
+
+
+@pytest.mark.parametrize(
+    ("metres", "words"),
+    [
+        (0, "here"),
+        (0.4, "here"),
+        (420, "420 m away"),
+        (9_999, "9 999 m away"),
+        (12_300, "12 km away"),
+        (1_148_000, "1 148 km away"),
+    ],
+)
+def test_a_distance_is_told_so_that_nothing_is_zero_kilometres_away(metres: float, words: str) -> None:
+    assert format_away(metres) == words

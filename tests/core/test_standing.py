@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from drd.core.catalogue import Copy, PolicyRecord, RecoveryPoint, RunRecord
+from drd.core.catalogue import PolicyRecord, RunRecord
 from drd.core.policy import Cause, Mode, Outcome, Policy
+from drd.core.requirements import Place
 from drd.core.standing import Assessment, assess
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
-OFFSITE = frozenset({"offsite"})
 
 
 def hours(count: float) -> timedelta:
@@ -27,9 +27,12 @@ def a_policy(rpo: str | None = "1h", **require: Any) -> Policy:
     )
 
 
-def a_point(age: timedelta, store: str = "local") -> RecoveryPoint:
-    copies = (Copy(store, "main", "1f"),)
-    return RecoveryPoint("orders", "01RUN", Mode.FULL, NOW - age, Outcome.SUCCEEDED, 1, 1, copies)
+def places(local: float | None = 0.5, offsite: float | None = None, **more: Any) -> tuple[Place, ...]:
+    """The policy's two stores, with the age of the newest copy in each in hours; `more` is about the off-site one."""
+    return (
+        Place("local", None if local is None else NOW - hours(local)),
+        Place("offsite", None if offsite is None else NOW - hours(offsite), None, True, 1.2e6, **more),
+    )
 
 
 def a_record(outcome: Outcome | None = Outcome.SUCCEEDED, age: timedelta = hours(1000)) -> PolicyRecord:
@@ -40,14 +43,14 @@ def a_record(outcome: Outcome | None = Outcome.SUCCEEDED, age: timedelta = hours
 
 
 def assessed(
-    newest: dict[str, RecoveryPoint] | None = None,
+    known: tuple[Place, ...] | None = None,
     policy: Policy | None = None,
     record: PolicyRecord | None = None,
     paused_until: datetime | None = None,
     is_running: bool = False,
 ) -> Assessment:
-    points = {"local": a_point(hours(0.5))} if newest is None else newest
-    return assess(policy or a_policy(), record or a_record(), points, OFFSITE, paused_until, is_running, NOW)
+    known = places() if known is None else known
+    return assess(policy or a_policy(), record or a_record(), known, paused_until, is_running, NOW)
 
 
 def test_what_keeps_its_promise_is_ok() -> None:
@@ -79,31 +82,38 @@ def test_a_pause_is_told_until_it_is_over() -> None:
 
 
 def test_without_any_point_it_has_never_run() -> None:
-    assert assessed({}, record=a_record(None)).state == "never run"
+    assert assessed(places(None), record=a_record(None)).state == "never run"
 
 
 def test_a_point_older_than_the_rpo_is_late() -> None:
-    assert assessed({"local": a_point(hours(1))}).state == "ok"
-    late = assessed({"local": a_point(hours(1.5))})
+    assert assessed(places(1)).state == "ok"
+    late = assessed(places(1.5))
     assert (late.state, late.hint) == ("late", "type: drd explain orders")
     assert late.note == "the newest recovery point is 1h 30m old, the RPO is 1h"
 
 
 def test_without_an_rpo_nothing_is_late() -> None:
-    assert assessed({"local": a_point(hours(9999))}, a_policy(rpo=None)).state == "ok"
+    assert assessed(places(9999), a_policy(rpo=None)).state == "ok"
 
 
 def test_a_required_copy_that_is_not_there_is_missed() -> None:
     late = assessed(policy=a_policy(rpo=None, copies=2))
-    assert (late.state, late.note) == ("late", "1 of 2 required copies exist")
+    assert (late.state, late.note) == ("late", "copies: 1 of 2: store offsite has none")
 
 
-def test_a_store_that_has_been_away_for_weeks_keeps_no_promise() -> None:
-    newest = {"local": a_point(hours(0.5)), "offsite": a_point(hours(500), "offsite")}
-    assert assessed(newest, a_policy(copies=2)).note == "1 of 2 required copies are within the RPO of 1h"
-    assert assessed(newest, a_policy(offsite=1)).note == "0 of 1 required off-site copies are within the RPO of 1h"
-    newest["offsite"] = a_point(hours(0.9), "offsite")
-    assert assessed(newest, a_policy(copies=2, offsite=1)).state == "ok"
+def test_of_several_clauses_the_worst_is_told_and_how_many_more_there_are() -> None:
+    late = assessed(policy=a_policy(copies=2, offsite=1, distance="500 km"))
+    assert late.note == "copies: 1 of 2: store offsite has none (and 2 more)"
+
+
+def test_what_waiting_does_not_heal_is_lacking_and_told_first() -> None:
+    known = places(0.5, 0.5, is_immutable=True, broken_promise="has no object lock by default")
+    lacking = assessed((*known, Place("attic", None)), a_policy(copies=3, immutable=1), a_record(age=hours(0.1)))
+    assert lacking == Assessment(
+        "lacking",
+        "immutable: 0 of 1: store offsite has no object lock by default (and 1 more)",
+        "type: drd explain orders",
+    )
 
 
 def test_the_first_copies_of_a_new_policy_are_not_missed_yet() -> None:

@@ -307,9 +307,28 @@ async def test_explain_says_what_happens_next_and_what_is_missing() -> None:
         await told(control.backup("orders", full=True, by="anna"))
         lines = await control.explain("orders")
     text = "\n".join(lines)
-    assert "store offsite: mirrored from local; at far, 1200 km away" in text
+    assert "store local: read from the source; at here, here" in text
+    assert "store offsite: mirrored from local; at far, 1 200 km away" in text
     assert "store offsite is away (the line is cut): it is caught up when it answers again" in text
     assert "store offsite lacks 1 recovery points" in text
+
+
+async def test_every_clause_of_what_is_required_is_told_with_its_state_and_the_worst_by_status() -> None:
+    require = {"copies": 2, "offsite": 1, "distance": "500 km", "immutable": 1}
+    house = FakeHouse(protected(a_policy(full={"every": "1h"}, require=require, objectives={"rpo": "1d"})))
+    vault = a_store(house.offsite, site="far", metres=1.2e6, immutable_days=30)
+    house.put_in_force(house.policy(), stores=(house.in_force().stores["local"], vault))
+    async with controlled(house) as control:
+        await told(control.backup("orders", full=True, by="anna"))
+        house.clock.step(timedelta(days=0.5))
+        lines = await control.explain("orders")
+        [policy] = (await control.status()).policies
+    text = "\n".join(lines)
+    assert "required copies: met: 2, 2 required: local, offsite" in text
+    assert "required distance: met: the farthest current copy, in offsite, is 1 200 km away, 500 km required" in text
+    unlocked = "store offsite is declared immutable for 30 days, but the bucket has no object lock by default"
+    assert f"required immutable: NOT MET: 0 of 1: {unlocked}" in text
+    assert (policy.state, policy.note) == ("lacking", f"immutable: 0 of 1: {unlocked}")
 
 
 async def test_a_plan_of_retention_shows_what_a_guard_keeps() -> None:

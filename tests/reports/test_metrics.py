@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from drd.core.catalogue import Copy, Pause, PolicyRecord, RecoveryPoint, RunRecord, Standing, StoreRecord
 from drd.core.policy import Cause, Mode, Outcome
+from drd.core.requirements import Clause
 from drd.reports.exposition import Family, expose
 from drd.reports.metrics import MetricsInput, render
 from tests.fakes.application import a_configuration, a_policy
@@ -51,6 +52,7 @@ def a_snapshot(policies: int = 1) -> MetricsInput:
         stores={"local": StoreRecord("local", "id", None, NOW, True, None, None, None)},
         newest={(name, store): points[name] for name in names for store in ("local", "offsite")},
         proven={(name, "offsite"): NOW - minutes(5) for name in names},
+        requirements={name: (Clause("copies", True, "2"), Clause("offsite", False, "0 of 1")) for name in names},
         intervals={name: minutes(15) for name in names},
         away=frozenset({"offsite"}),
         free_bytes={"local": 2**40},
@@ -89,6 +91,8 @@ def test_the_scrape_says_what_the_catalogue_knows() -> None:
     )
     assert value(scrape, "drd_recovery_point_proven_timestamp_seconds", store="local", **policy) == 0
     assert value(scrape, "drd_copies", **policy) == 2
+    assert value(scrape, "drd_requirement_met", clause="copies", **policy) == 1
+    assert value(scrape, "drd_requirement_met", clause="offsite", **policy) == 0
     assert value(scrape, "drd_store_up", store="local") == 1
     assert value(scrape, "drd_store_up", store="offsite") == 0
     assert value(scrape, "drd_store_distance_meters", store="offsite") == 1_134_400

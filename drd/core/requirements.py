@@ -1,0 +1,125 @@
+"""What a policy requires of its copies, clause by clause, held against where they really are now.
+
+Each clause of `require:` is a rule of its own: it names the stores that can meet it, counts those whose copy is
+current, and says why the others do not count. A further clause is a further rule in `_RULES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from drd.core.geography import format_away, format_distance
+from drd.core.policy import DisasterClass, Policy, Require
+from drd.core.units import format_duration
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A store that a policy's points go to, as it is known now."""
+
+    store: str
+    newest: datetime | None
+    """Moment of the newest good point with an undamaged copy there."""
+    rpo: timedelta | None = None
+    """How old that point may be for its copy to count; None: as old as it is."""
+    is_offsite: bool = False
+    distance_metres: float = 0.0
+    is_immutable: bool = False
+    """Whether the store is declared immutable."""
+    broken_promise: str = ""
+    """What the last look found of the store's immutability, if it is not as declared."""
+    doubt: str = ""
+    """Why no copy there is counted, however new it is."""
+
+    def fault(self, now: datetime) -> str:
+        """Why the copy in this store does not count; empty when it does."""
+        if self.doubt:
+            return self.doubt
+        if self.newest is None:
+            return "has none"
+        if self.rpo is not None and now - self.newest > self.rpo:
+            age = timedelta(seconds=int((now - self.newest).total_seconds()))
+            return f"has one that is {format_duration(age)} old, not within the RPO of {format_duration(self.rpo)}"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """How one clause of `require:` stands."""
+
+    name: str
+    """Its key under `require:`."""
+    is_met: bool
+    reason: str
+    """Which copies count and why others do not, for people."""
+    is_late: bool = False
+    """Not met, and copies that are only late would meet it: nobody has to repair anything first."""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+def rpo_in(policy: Policy, *, is_offsite: bool) -> timedelta | None:
+    """How old the newest point in a store may be; off-site, what is promised for the loss of a site, if anything is."""
+    disaster = policy.disasters.get(DisasterClass.SITE) if is_offsite else None
+    return disaster.rpo if disaster is not None and disaster.rpo is not None else policy.objectives.rpo
+
+
+def hold_against(require: Require, places: Sequence[Place], now: datetime) -> tuple[Clause, ...]:
+    """Every clause that a policy has, in the order in which it matters, judged by its stores as they are known now."""
+    return tuple(clause for rule in _RULES if (clause := rule(require, places, now)) is not None)
+
+
+def _copies(require: Require, places: Sequence[Place], now: datetime) -> Clause:
+    return _counted("copies", require.copies, places, now)
+
+
+def _offsite(require: Require, places: Sequence[Place], now: datetime) -> Clause | None:
+    if not require.offsite:
+        return None
+    return _counted("offsite", require.offsite, [place for place in places if place.is_offsite], now)
+
+
+def _distance(require: Require, places: Sequence[Place], now: datetime) -> Clause | None:
+    """As many copies as have to be off-site, and one at least, are that far away."""
+    if require.distance is None:
+        return None
+    far = [place for place in places if place.distance_metres >= (require.distance or 0.0)]
+    clause = _counted("distance", max(require.offsite, 1), far, now)
+    current = [place for place in places if not place.fault(now)]
+    farthest = max(current, key=lambda place: place.distance_metres, default=None)
+    where = (
+        "no store has a current copy"
+        if farthest is None
+        else f"the farthest current copy, in {farthest.store}, is {format_away(farthest.distance_metres)}"
+    )
+    wanted = f"{where}, {format_distance(require.distance)} required"
+    return replace(clause, reason=wanted if clause.is_met else f"{wanted}; {clause.reason}")
+
+
+def _immutable(require: Require, places: Sequence[Place], now: datetime) -> Clause | None:
+    if not require.immutable:
+        return None
+    declared = [replace(place, doubt=place.broken_promise or place.doubt) for place in places if place.is_immutable]
+    return _counted("immutable", require.immutable, declared, now)
+
+
+_RULES: tuple[Callable[[Require, Sequence[Place], datetime], Clause | None], ...] = (
+    _copies,
+    _offsite,
+    _distance,
+    _immutable,
+)
+
+
+def _counted(name: str, wanted: int, able: Sequence[Place], now: datetime) -> Clause:
+    """A clause that asks for so many current copies in the stores that are `able` to meet it."""
+    faults = {place.store: place.fault(now) for place in able}
+    good = [store for store, fault in faults.items() if not fault]
+    if len(good) >= wanted:
+        return Clause(name, True, f"{len(good)}, {wanted} required: {', '.join(good)}")
+    missing = "; ".join(f"store {store} {fault}" for store, fault in faults.items() if fault)
+    is_late = sum(not place.doubt for place in able) >= wanted
+    return Clause(name, False, f"{len(good)} of {wanted}: {missing or 'no store of the policy can meet it'}", is_late)
