@@ -6,17 +6,19 @@ called.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from drd.clients.control import RemoteControl
     from drd.daemon.control import HouseControl
     from drd.ports.configuration import Configuration
-    from drd.ports.control import Anchors
+    from drd.ports.control import Anchors, Questions
     from drd.ports.journal import JournalReader
+
+Answer = TypeVar("Answer")
 
 
 def read_configuration(path: Path | None, environment: Mapping[str, str]) -> Configuration:
@@ -33,6 +35,15 @@ async def control(configuration: Configuration, *, alone: bool) -> AsyncIterator
 
     async with connect.control(configuration, alone=alone) as reached:
         yield reached
+
+
+async def consult(
+    configuration: Configuration, question: Callable[[Questions], Awaitable[Answer]], say: Callable[[str], None]
+) -> Answer:
+    """Ask the daemon, and where none answers the journal, which nothing is written to; `say` is told so."""
+    from drd.app import connect
+
+    return await connect.consult(configuration, question, say)
 
 
 async def run(path: Path | None, environment: Mapping[str, str], say: Callable[[str], None]) -> int:

@@ -15,7 +15,7 @@ from drd.clients.clock import SystemClock
 from drd.clients.host import MachineHost
 from drd.clients.journal import SqliteJournal, StateLock
 from drd.clients.process import ChildRunner
-from drd.clients.restic import find_restic
+from drd.clients.restic import Restic, find_restic
 from drd.clients.secrets import SystemSecrets
 from drd.clients.timer import SchedulerTimer
 from drd.daemon.house import House, InForce
@@ -71,51 +71,49 @@ async def build(configuration: Configuration) -> AsyncIterator[Built]:
     Raises `Busy` when another process has the folder, and `UsageError` when it belongs to another user.
     """
     world = make_world(configuration)
-    clock = world.clock
-    in_force = InForce(configuration)
     demand_own_state(configuration.state)
-    with StateLock(configuration.state, clock):
+    with StateLock(configuration.state, world.clock):
         restic = await find_restic(configuration.restic, world.runner)
-        journal = await SqliteJournal.open(configuration.state, clock)
-        try:
-            turns, board, tick = Turns(clock), ProgressBoard(), TickHook()
-            host, timer = MachineHost(), SchedulerTimer()
-            carrier = ProcessCarrier(world.runner, restic.path, configuration.state / "scratch")
-            repositories = ResticRepositories(restic, world, host)
-            stores = Stores(in_force, repositories, carrier, journal, journal, world)
-            backup = Backup(stores, turns, journal, journal, world, board, journal.daemon)
-            copy = Copy(in_force, stores, carrier, turns, journal, journal, world, board)
-            retain = Retain(in_force, stores, turns, journal, journal, clock)
-            proof = Proof(stores, turns, journal)
-            reconcile = Reconcile(stores, turns, journal, journal, clock, journal.daemon)
-            restore = Restore(stores, turns, journal, journal, world, host, board)
-            scheduler = Scheduler(in_force, journal, journal, timer, host, clock, tick)
-            dispatch = Dispatch(in_force, backup, journal, journal, clock, _Told(scheduler, copy))
-            upkeep = Upkeep(in_force, stores, copy, reconcile, proof, retain, journal, journal, clock)
-            house = House(
-                daemon=journal.daemon,
-                restic=restic.version_text,
-                in_force=in_force,
-                clock=clock,
-                journal=journal,
-                catalogue=journal,
-                board=board,
-                turns=turns,
-                stores=stores,
-                backup=backup,
-                copy=copy,
-                retain=retain,
-                proof=proof,
-                reconcile=reconcile,
-                restore=restore,
-                dispatch=dispatch,
-                scheduler=scheduler,
-                upkeep=upkeep,
-                anchor=Anchor(in_force, stores, turns, journal, journal, journal, clock, journal.daemon, journal),
-            )
-            yield Built(house, journal, world, tick)
-        finally:
-            await journal.close()
+        async with await SqliteJournal.open(configuration.state, world.clock) as journal:
+            yield furnish(configuration, world, journal, restic)
+
+
+def furnish(configuration: Configuration, world: World, journal: SqliteJournal, restic: Restic) -> Built:
+    """Every engine, over this journal; nothing of it has begun to work."""
+    clock, host = world.clock, MachineHost()
+    in_force = InForce(configuration)
+    turns, board, tick = Turns(clock), ProgressBoard(), TickHook()
+    carrier = ProcessCarrier(world.runner, restic.path, configuration.state / "scratch")
+    repositories = ResticRepositories(restic, world, host)
+    stores = Stores(in_force, repositories, carrier, journal, journal, world)
+    backup = Backup(stores, turns, journal, journal, world, board, journal.daemon)
+    copy = Copy(in_force, stores, carrier, turns, journal, journal, world, board)
+    retain = Retain(in_force, stores, turns, journal, journal, clock)
+    proof = Proof(stores, turns, journal)
+    reconcile = Reconcile(stores, turns, journal, journal, clock, journal.daemon)
+    scheduler = Scheduler(in_force, journal, journal, SchedulerTimer(), host, clock, tick)
+    house = House(
+        daemon=journal.daemon,
+        restic=restic.version_text,
+        in_force=in_force,
+        clock=clock,
+        journal=journal,
+        catalogue=journal,
+        board=board,
+        turns=turns,
+        stores=stores,
+        backup=backup,
+        copy=copy,
+        retain=retain,
+        proof=proof,
+        reconcile=reconcile,
+        restore=Restore(stores, turns, journal, journal, world, host, board),
+        dispatch=Dispatch(in_force, backup, journal, journal, clock, _Told(scheduler, copy)),
+        scheduler=scheduler,
+        upkeep=Upkeep(in_force, stores, copy, reconcile, proof, retain, journal, journal, clock),
+        anchor=Anchor(in_force, stores, turns, journal, journal, journal, clock, journal.daemon, journal),
+    )
+    return Built(house, journal, world, tick)
 
 
 class _Told:

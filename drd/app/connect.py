@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
 
-from drd.clients.control import RemoteControl
+from drd.clients.control import DaemonAway, DaemonForbidden, DaemonSilent, RemoteControl
 from drd.core.errors import UsageError
 from drd.ports.configuration import Configuration
+from drd.ports.control import Questions
 
 if TYPE_CHECKING:
     from drd.daemon.control import HouseControl
 
 SOCKET = "control.sock"
+PATIENCE = timedelta(seconds=10)
+"""After so long without a word, which is two missing heartbeats, a question that only reads is answered without it."""
+
+Answer = TypeVar("Answer")
 
 
 @asynccontextmanager
@@ -45,6 +51,27 @@ async def control(configuration: Configuration, *, alone: bool) -> AsyncIterator
                 worker.cancel()
             await built.house.dispatch.drain(0)
             await built.house.restore.cancel()
+
+
+async def consult(
+    configuration: Configuration, question: Callable[[Questions], Awaitable[Answer]], say: Callable[[str], None]
+) -> Answer:
+    """Ask the daemon, and where none answers the journal; `say` is told so.
+
+    Raises `UsageError` when this user may read neither.
+    """
+    try:
+        return await question(RemoteControl(configuration.state / SOCKET, silence=PATIENCE))
+    except DaemonAway:
+        why = "no daemon answers"
+    except (DaemonSilent, DaemonForbidden) as error:
+        why = str(error)
+    from drd.app.reading import JournalAnswers
+
+    answers = JournalAnswers(configuration)
+    answer = await question(answers)
+    say(f"{why}: this is what {answers.whose_words}")
+    return answer
 
 
 async def _nothing_to_reload() -> tuple[str, ...]:

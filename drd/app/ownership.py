@@ -6,6 +6,7 @@ import os
 import pwd
 from pathlib import Path
 
+from drd.clients.journal.schema import CURRENT
 from drd.core.errors import UsageError
 
 
@@ -23,12 +24,25 @@ def demand_own_state(state: Path) -> None:
         raise UsageError(f"the state folder {state} belongs to user {name}", f"type: sudo -u {name} drd …")
 
 
-def owner_of(state: Path) -> str:
-    """The name of the user that a state folder belongs to."""
+def demand_readable(state: Path) -> None:
+    """Raise `UsageError` when this user may not read the journal in the state folder; there need not be one."""
+    database = state / CURRENT
     try:
-        return _name_of(state.stat().st_uid)
-    except OSError:
-        return "drd"
+        is_readable = not database.exists() or os.access(database, os.R_OK)
+    except PermissionError:
+        is_readable = False
+    if not is_readable:
+        raise UsageError(f"you may not read {database}", f"type: sudo -u {_owner_of(database)} drd …")
+
+
+def _owner_of(file: Path) -> str:
+    """The user of a file, or of the folder that hides it; of one that is hidden deeper the usual one."""
+    for seen in (file, file.parent):
+        try:
+            return _name_of(seen.stat().st_uid)
+        except OSError:
+            continue
+    return "drd"
 
 
 def _name_of(user: int) -> str:

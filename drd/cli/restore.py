@@ -24,7 +24,10 @@ def points(session: Session, policy: str, why: bool) -> None:
     A copy is proven when a restore has read it, and only claimed before.
     """
     configuration = session.configuration()
-    found = session.ask(configuration, lambda control: control.points(policy, why))
+    if why:
+        found = session.ask(configuration, lambda control: control.points(policy, why=True))
+    else:
+        found = session.consult(configuration, lambda questions: questions.points(policy))
     if session.as_json:
         session.emit([point.model_dump(mode="json") for point in found])
         return

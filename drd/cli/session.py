@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from drd.ports.configuration import Configuration
-    from drd.ports.control import Anchors, Control
+    from drd.ports.control import Anchors, Control, Questions
     from drd.ports.journal import JournalReader
 
 Answer = TypeVar("Answer")
@@ -32,6 +32,15 @@ class Application(Protocol):
 
     def control(self, configuration: Configuration, *, alone: bool) -> AbstractAsyncContextManager[Any]:
         """The daemon's control, or with `alone` this process's own when there is no daemon."""
+        ...
+
+    async def consult(
+        self,
+        configuration: Configuration,
+        question: Callable[[Questions], Awaitable[Answer]],
+        say: Callable[[str], None],
+    ) -> Answer:
+        """The answer of the daemon, or of the journal where none answers; `say` is told so."""
         ...
 
     def journal_reader(self, configuration: Configuration) -> AbstractContextManager[JournalReader]:
@@ -86,6 +95,12 @@ class Session:
                 return await question(control)
 
         return asyncio.run(asking())
+
+    def consult(self, configuration: Configuration, question: Callable[[Questions], Awaitable[Answer]]) -> Answer:
+        """Ask what can be told by reading alone: nothing is written, and nobody is kept from anything."""
+        import asyncio
+
+        return asyncio.run(self.application().consult(configuration, question, self.say))
 
     def say(self, words: str = "", style: str = "") -> None:
         """A line for people that is no result: to standard error."""

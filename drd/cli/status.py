@@ -17,7 +17,7 @@ def status(session: Session) -> None:
     to type.
     """
     configuration = session.configuration()
-    answer = session.ask(configuration, lambda control: control.status())
+    answer = session.consult(configuration, lambda questions: questions.status())
     if session.as_json:
         session.emit(answer.model_dump(mode="json"))
         return
@@ -31,7 +31,7 @@ def status(session: Session) -> None:
 @pass_session
 def explain(session: Session, policy: str) -> None:
     """Say what drd would do with POLICY now, and why."""
-    lines = session.ask(session.configuration(), lambda control: control.explain(policy))
+    lines = session.consult(session.configuration(), lambda questions: questions.explain(policy))
     if session.as_json:
         session.emit(list(lines))
         return

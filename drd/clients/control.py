@@ -34,6 +34,14 @@ class DaemonAway(TransientError):
     """No daemon answers on the control socket."""
 
 
+class DaemonSilent(TransientError):
+    """A daemon is there, and says nothing: it is stopped, or stuck."""
+
+
+class DaemonForbidden(DrdError):
+    """A daemon is there, and this user may not ask it."""
+
+
 class RemoteControl:
     """The control of the daemon that listens on a socket. Holds no connection between questions."""
 
@@ -52,7 +60,7 @@ class RemoteControl:
         """Run a policy now, or join the run that is under way."""
         return self._steps(f"{_path(policy)}/backup", {"full": full, "by": by})
 
-    async def points(self, policy: str, why: bool) -> tuple[PointStatus, ...]:
+    async def points(self, policy: str, why: bool = False) -> tuple[PointStatus, ...]:
         """The recovery points of a policy, newest first."""
         query = "?why=true" if why else ""
         return await self._single(TypeAdapter(tuple[PointStatus, ...]), "GET", f"{_path(policy)}/points{query}")
@@ -161,7 +169,7 @@ class _Connection(AbstractAsyncContextManager["_Connection"]):
             async with asyncio.timeout(self._connect_deadline.total_seconds()):
                 self._reader, self._writer = await asyncio.open_unix_connection(os.fspath(self._socket))
         except PermissionError as error:
-            raise DrdError(
+            raise DaemonForbidden(
                 f"you may not use {self._socket}", "type: sudo -u drd drd …, as the daemon's own user"
             ) from error
         except (OSError, TimeoutError) as error:
@@ -209,7 +217,7 @@ class _Connection(AbstractAsyncContextManager["_Connection"]):
             async with asyncio.timeout(self._silence.total_seconds()):
                 data = await self._reader.read(65536)
         except TimeoutError as error:
-            raise TransientError(
+            raise DaemonSilent(
                 f"the daemon has said nothing for {self._silence.total_seconds():.0f} s",
                 "look at it: systemctl status drd",
             ) from error

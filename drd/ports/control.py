@@ -147,19 +147,31 @@ class Problem(Message):
         return candidates[0](self.message, self.hint)
 
 
-class Control(Protocol):
-    """The questions and orders that drd takes. Orders that take long answer with a stream of steps."""
+class Questions(Protocol):
+    """What can be told by reading alone, with or without a daemon."""
 
     async def status(self) -> Status:
         """Everything at a glance."""
         ...
 
+    async def points(self, policy: str) -> tuple[PointStatus, ...]:
+        """The recovery points of a policy, newest first."""
+        ...
+
+    async def explain(self, policy: str) -> tuple[str, ...]:
+        """What drd would do with a policy now and why, as lines for people."""
+        ...
+
+
+class Control(Questions, Protocol):
+    """The questions and orders that drd takes. Orders that take long answer with a stream of steps."""
+
     def backup(self, policy: str, full: bool, by: str) -> AsyncIterator[Step]:
         """Run a policy now, or join the run that is under way."""
         ...
 
-    async def points(self, policy: str, why: bool) -> tuple[PointStatus, ...]:
-        """The recovery points of a policy, newest first."""
+    async def points(self, policy: str, why: bool = False) -> tuple[PointStatus, ...]:
+        """The recovery points of a policy, newest first; with `why` also why retention keeps them, of the stores."""
         ...
 
     def restore(
@@ -177,10 +189,6 @@ class Control(Protocol):
 
     def forget(self, policy: str, by: str) -> AsyncIterator[Step]:
         """Apply retention now."""
-        ...
-
-    async def explain(self, policy: str) -> tuple[str, ...]:
-        """What drd would do with a policy now and why, as lines for people."""
         ...
 
     async def pause(self, policy: str, what: str, until: datetime, reason: str, by: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from drd.app.ownership import demand_own_state, owner_of
+from drd.app.ownership import demand_own_state, demand_readable
 from drd.core.errors import UsageError
 
 
@@ -29,5 +29,6 @@ def test_ones_own_state_folder_and_one_to_be_made_may_be_used(tmp_path: Path) ->
     demand_own_state(tmp_path / "not-there-yet")
 
 
-def test_the_owner_of_a_folder_that_cannot_be_seen_is_taken_for_drd(tmp_path: Path) -> None:
-    assert owner_of(tmp_path / "missing") == "drd"
+def test_a_journal_that_is_not_there_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    demand_readable(tmp_path)
+    demand_readable(tmp_path / "not-there-yet")

@@ -267,7 +267,7 @@ def test_a_schema_is_json() -> None:
 
 def test_a_person_without_points_is_told_to_make_one() -> None:
     class Empty(FakeControl):
-        async def points(self, policy: str, why: bool) -> tuple[()]:
+        async def points(self, policy: str, why: bool = False) -> tuple[()]:
             return ()
 
     answered = drd(FakeApplication(Empty()), "points", "uploads")

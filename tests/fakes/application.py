@@ -1,10 +1,10 @@
 """What the commands ask of the application, answered by fakes."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from drd.cli.session import Session
@@ -13,11 +13,13 @@ from drd.core.events import Event
 from drd.core.policy import Policy
 from drd.core.secrets import SecretReference
 from drd.ports.configuration import Configuration, Protected
-from drd.ports.control import Anchors
+from drd.ports.control import Anchors, Questions
 from drd.ports.journal import Verdict
 from drd.ports.store import ConfiguredStore, Limits, Location, Look, Shelf, Store
 from drd.ports.world import World
 from tests.fakes.control import NOW, FakeControl
+
+Answer = TypeVar("Answer")
 
 
 class Shelter(Store):
@@ -124,6 +126,14 @@ class FakeApplication:
     async def control(self, configuration: Configuration, *, alone: bool) -> AsyncIterator[FakeControl]:
         self.alone.append(alone)
         yield self.fake_control
+
+    async def consult(
+        self,
+        configuration: Configuration,
+        question: Callable[[Questions], Awaitable[Answer]],
+        say: Callable[[str], None],
+    ) -> Answer:
+        return await question(self.fake_control)
 
     @contextmanager
     def journal_reader(self, configuration: Configuration) -> Iterator[FakeReader]:

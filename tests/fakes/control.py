@@ -170,7 +170,7 @@ class FakeControl:
         async for step in self._steps(policy, "backup", policy, full, by):
             yield step
 
-    async def points(self, policy: str, why: bool) -> tuple[PointStatus, ...]:
+    async def points(self, policy: str, why: bool = False) -> tuple[PointStatus, ...]:
         await self._answering("points", policy, why)
         self._known(policy)
         return some_points(why)
