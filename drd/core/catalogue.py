@@ -129,6 +129,14 @@ class PolicyRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Anchored:
+    """A head of the journal in a store."""
+
+    snapshot_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class StoreRecord:
     """What the journal knows of a store."""
 
@@ -141,6 +149,19 @@ class StoreRecord:
     last_reconciled: datetime | None
     hold: str | None
     """Why nothing may be forgotten there, or None."""
+    last_retained: datetime | None = None
+    """When the rules of all policies were applied there last."""
+    is_prune_owed: bool = False
+    """Whether something was removed from it since it was pruned last."""
+    anchors: tuple[Anchored, ...] = ()
+    """The journal's heads that were written into it and not forgotten since, oldest first."""
+    forgotten_anchors: tuple[str, ...] = ()
+    """Snapshot ids of the anchors that were forgotten there last."""
+
+    @property
+    def last_anchored(self) -> datetime | None:
+        """When the journal's head was written into it last."""
+        return self.anchors[-1].at if self.anchors else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,15 @@ class HeadAnchored(Body):
 
 
 @dataclass(frozen=True)
+class AnchorsForgotten(Body):
+    """Old anchors were removed from a store; enough newer ones stand there."""
+
+    KIND = "anchors-forgotten"
+    store: str
+    snapshot_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class DaemonStarted(Body):
     """A daemon opened this journal."""
 
@@ -238,6 +247,21 @@ class RetentionHeld(Body):
     policy: str
     store: str
     reason: str
+
+
+@dataclass(frozen=True)
+class RetentionApplied(Body):
+    """The rules of all policies in a store were applied: one event a store and day, also when nothing went.
+
+    `removed` counts snapshots; what went and what was held is told policy by policy beside it.
+    """
+
+    KIND = "retention-applied"
+    store: str
+    policies: int
+    removed: int
+    refused: int
+    """Policies of which the store did not let go what was to go."""
 
 
 @dataclass(frozen=True)

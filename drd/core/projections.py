@@ -14,11 +14,14 @@ from typing import Any
 from drd.core.encoding import Fact
 from drd.core.rows import CopyRow, PauseRow, PointRow, PolicyRow, RunRow, Shelves, StoreRow
 
-VERSION = 2
+VERSION = 3
 """Meaning of the rows. Another one on the disk is thrown away and built anew from the events."""
 
 RUNS_KEPT = 500
 """Newest runs of each policy that stay in the catalogue; the events know all."""
+
+FORGOTTEN_ANCHORS_KEPT = 100
+"""A mirror forgets these after its origin: at one a week it may stay away for two years."""
 
 _BADNESS = ("succeeded", "incomplete", "cancelled", "skipped", "failed")
 
@@ -141,6 +144,7 @@ def _snapshot_found(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
 
 def _snapshot_missing(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
     _lose(shelves, body["store"], body["snapshot_id"])
+    _owe_prune(shelves, body["store"])
 
 
 def _snapshots_forgotten(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
@@ -152,6 +156,27 @@ def _snapshots_forgotten(shelves: Shelves, _: Fact, body: dict[str, Any]) -> Non
         if place is not None and point is not None and store not in point["forgotten_in"]:
             point["forgotten_in"].append(intern(store))
             shelves.points.put((place["policy"], place["run"]), point)
+    if body["snapshot_ids"]:
+        _owe_prune(shelves, store)
+
+
+def _retention_applied(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+    store = _store(shelves, body["store"])
+    store["last_retained"] = fact.at
+    shelves.stores.put((body["store"],), store)
+
+
+def _head_anchored(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+    store = _store(shelves, body["store"])
+    store["anchors"].append({"snapshot_id": body["snapshot_id"], "at": fact.at})
+    shelves.stores.put((body["store"],), store)
+
+
+def _anchors_forgotten(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+    store, gone = _store(shelves, body["store"]), body["snapshot_ids"]
+    store["anchors"] = [anchor for anchor in store["anchors"] if anchor["snapshot_id"] not in gone]
+    store["forgotten_anchors"] = [*store["forgotten_anchors"], *gone][-FORGOTTEN_ANCHORS_KEPT:]
+    shelves.stores.put((body["store"],), store)
 
 
 def _restore_finished(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
@@ -171,6 +196,8 @@ def _restore_finished(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> Non
 
 def _store_created(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
     store = _store(shelves, body["store"])
+    if store["repository_id"] != body["repository_id"]:
+        store["anchors"] = []  # those lie in the repository that was there before
     store["repository_id"] = body["repository_id"]
     shelves.stores.put((body["store"],), store)
 
@@ -206,6 +233,7 @@ def _store_checked(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
 def _store_pruned(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
     store = _store(shelves, body["store"])
     store["last_pruned"] = fact.at
+    store["is_prune_owed"] = False
     shelves.stores.put((body["store"],), store)
 
 
@@ -284,7 +312,18 @@ def _store(shelves: Shelves, name: str) -> StoreRow:
         "last_pruned": None,
         "last_reconciled": None,
         "hold": None,
+        "last_retained": None,
+        "is_prune_owed": False,
+        "anchors": [],
+        "forgotten_anchors": [],
     }
+
+
+def _owe_prune(shelves: Shelves, name: str) -> None:
+    store = _store(shelves, name)
+    if not store["is_prune_owed"]:
+        store["is_prune_owed"] = True
+        shelves.stores.put((name,), store)
 
 
 def _place(shelves: Shelves, key: tuple[str, str], point: PointRow, body: dict[str, Any]) -> None:
@@ -334,6 +373,9 @@ _EFFECTS: dict[str, Effect] = {
     "snapshot-found": _snapshot_found,
     "snapshot-missing": _snapshot_missing,
     "snapshots-forgotten": _snapshots_forgotten,
+    "retention-applied": _retention_applied,
+    "head-anchored": _head_anchored,
+    "anchors-forgotten": _anchors_forgotten,
     "restore-finished": _restore_finished,
     "store-created": _store_created,
     "store-went-away": _store_went_away,

@@ -10,12 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from drd.core.catalogue import RecoveryPoint, newest_good
+from drd.core.catalogue import Anchored, RecoveryPoint, StoreRecord, newest_good
 
 MOST_AT_ONCE = 0.5
 """Share of a policy's snapshots in a store that retention may remove in one go without a person."""
 FEW = 8
 """Below this many snapshots the share is not looked at: removing one of two would always be half."""
+
+ANCHORS_KEPT = 8
+"""So many of the newest anchors stay in a store: two months of them."""
+ANCHORED_MONTHS_KEPT = 36
+"""Of each of so many months the last anchor stays, so that what was rewritten long ago is still told roughly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,22 @@ def decide(
     elif len(candidates) >= FEW and removed > MOST_AT_ONCE * len(candidates) and not by_a_person:
         held = f"it would remove {removed} of {len(candidates)} snapshots at once"
     return Retention(verdicts, held)
+
+
+def superfluous_anchors(record: StoreRecord, origin: StoreRecord | None) -> tuple[str, ...]:
+    """Ids of the anchors that may go from a store; `origin` is the record of the store that it mirrors.
+
+    Only what this journal knows to have written counts, never what a store lists: whoever can write there could plant
+    newer ones to have the true ones forgotten, and a journal that was put back does not know the ones that say so. A
+    mirror lets go what its origin has let go.
+    """
+    if origin is not None:
+        return tuple(each for each in origin.forgotten_anchors if each not in record.forgotten_anchors)
+    last_of_month: dict[tuple[int, int], Anchored] = {(each.at.year, each.at.month): each for each in record.anchors}
+    months = sorted(last_of_month)[-ANCHORED_MONTHS_KEPT:]
+    kept = {each.snapshot_id for each in record.anchors[-ANCHORS_KEPT:]}
+    kept |= {last_of_month[month].snapshot_id for month in months}
+    return tuple(each.snapshot_id for each in record.anchors if each.snapshot_id not in kept)
 
 
 def _verdict(candidate: Candidate, guard: str | None) -> Verdict:

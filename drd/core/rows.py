@@ -70,6 +70,13 @@ class PlaceRow(TypedDict):
     run: str
 
 
+class AnchorRow(TypedDict):
+    """One anchor of the journal's head in a store."""
+
+    snapshot_id: str
+    at: str
+
+
 class StoreRow(TypedDict):
     """A store; `unsound` are the subsets whose last check found damage."""
 
@@ -80,6 +87,10 @@ class StoreRow(TypedDict):
     last_pruned: str | None
     last_reconciled: str | None
     hold: str | None
+    last_retained: str | None
+    is_prune_owed: bool
+    anchors: list[AnchorRow]
+    forgotten_anchors: list[str]
 
 
 class PauseRow(TypedDict):

@@ -2,7 +2,7 @@
 
 Whoever rewrites the journal would have to rewrite the anchors too, and those lie encrypted in repositories elsewhere.
 An anchor is a tiny snapshot whose tags carry the head, so that listing is enough to read it; mirrors get theirs by
-mirroring.
+mirroring. When a store was anchored last follows from the journal, so a restart writes none.
 """
 
 from __future__ import annotations
@@ -66,7 +66,6 @@ class Anchor:
         self._verified: datetime | None = None
         self._problem = ""
         self._told: dict[str, str] = {}
-        self._anchored: dict[str, datetime] = {}
         self.ends = Ends(journal)
 
     @property
@@ -82,9 +81,7 @@ class Anchor:
                 await self._seal()
                 await self._verify()
             for store in self._configuration().stores:
-                last = self._anchored.get(store)
-                if last is None or self._clock.now() - last >= ANCHOR_EVERY:
-                    await self._try(store)
+                await self._try(store)
 
     async def anchor(self, store: str) -> None:
         """Write the head of this moment into a store. Mirrors are left out: they get it from their origin."""
@@ -109,8 +106,7 @@ class Anchor:
     async def _seal(self) -> None:
         """Seal when it is time. A file system that does not let it be sealed keeps no daemon from its work."""
         try:
-            if await self._sealed.seal_if_due() is not None:
-                self._anchored.clear()
+            await self._sealed.seal_if_due()
         except NOT_NOW:
             raise
         except DrdError as error:
@@ -119,7 +115,10 @@ class Anchor:
             self._told.pop("seal", None)
 
     async def _verify(self) -> None:
-        """Walk the chain once a day. Damage is told, and backups go on: the stores hold the data, not the journal."""
+        """Walk the chain once a day, and after each start: nobody has watched the disk while the daemon was away.
+
+        Damage is told, and backups go on: the stores hold the data, not the journal.
+        """
         if self._verified is not None and self._clock.now() - self._verified < VERIFY_EVERY:
             return
         try:
@@ -142,11 +141,21 @@ class Anchor:
             self._told[job] = error.message
 
     async def _try(self, store: str) -> None:
-        try:
-            await self.anchor(store)
-        except DrdError:
-            return  # the engines that need this store more often have journaled why
-        self._anchored[store] = self._clock.now()
+        """Anchor when it is time; not while an anchor is written that is not on record yet."""
+        with suppress(DrdError):  # the engines that need this store more often have journaled why
+            record = (await self._catalogue.stores()).get(store)
+            if record is not None and not self.ends.owed and is_anchor_due(record.last_anchored, self._clock.now()):
+                await self.anchor(store)
+
+
+def is_anchor_due(last: datetime | None, now: datetime) -> bool:
+    """Whether a store is due for an anchor: each week, and in a new month, when the last one's segment is sealed.
+
+    A `last` in the future (a clock set back) is not believed.
+    """
+    if last is None or now - last >= ANCHOR_EVERY or last > now + timedelta(minutes=5):
+        return True
+    return (last.year, last.month) != (now.year, now.month)
 
 
 async def anchors_in(repository: Snapshots, daemon: str) -> dict[int, str]:

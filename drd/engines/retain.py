@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import PermanentError, RefusedByGuard
-from drd.core.events import RetentionHeld, SnapshotsForgotten, StorePruned
-from drd.core.retention import Candidate, Retention, decide
+from drd.core.events import AnchorsForgotten, RetentionHeld, SnapshotsForgotten, StorePruned
+from drd.core.retention import Candidate, Retention, decide, superfluous_anchors
 from drd.core.tags import policy_tags
 from drd.engines.stores import Stores
 from drd.engines.turns import JobClass, Turns
@@ -72,11 +72,26 @@ class Retain:
                 await self._journal.append(SnapshotsForgotten(policy, store, gone, by))
         left = set(retention.forgotten) - set(gone)
         if left:
-            raise PermanentError(
-                f"store {store} still lists {len(left)} snapshots that were to be forgotten",
-                "it is append-only: prune there with a credential that may delete",
-            )
+            raise _still_listed(store, len(left))
         return gone
+
+    async def forget_anchors(self, store: str) -> None:
+        """Forget the journal's old heads in a store, unless it is held. Raises `PermanentError` when it keeps them."""
+        records = await self._catalogue.stores()
+        record = records.get(store)
+        if record is None or record.hold is not None:
+            return
+        origin = self._stores.origin_of(store) if self._stores.is_mirror(store) else None
+        superfluous = superfluous_anchors(record, records.get(origin) if origin is not None else None)
+        if not superfluous:
+            return
+        repository = await self._stores.open(store)
+        async with self._turns.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once):
+            gone = await repository.forget(superfluous)
+            if gone:
+                await self._journal.append(AnchorsForgotten(store, gone))
+        if len(gone) < len(superfluous):
+            raise _still_listed(store, len(superfluous) - len(gone))
 
     async def prune(self, store: str) -> None:
         """Remove unreferenced data from a store, so much at a time. Raises `RefusedByGuard` while the store is held.
@@ -109,6 +124,13 @@ class Retain:
         record = (await self._catalogue.stores()).get(store)
         hold = record.hold if record else None
         return decide(candidates, points, store, plan.require.copies, hold, by_a_person)
+
+
+def _still_listed(store: str, count: int) -> PermanentError:
+    return PermanentError(
+        f"store {store} still lists {count} snapshots that were to be forgotten",
+        "it is append-only: prune there with a credential that may delete",
+    )
 
 
 def _groups(policy: str, points: tuple[RecoveryPoint, ...]) -> tuple[tuple[str, ...], ...]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from drd.core.catalogue import StoreRecord
 from drd.core.errors import NOT_NOW, DrdError, PermanentError, StoreAway
-from drd.core.events import Event, JobFailed, SnapshotCreated
+from drd.core.events import Event, JobFailed, RetentionApplied, SnapshotCreated
 from drd.core.policy import Outcome
 from drd.engines.copy import Copy
 from drd.engines.proof import Proof
@@ -30,6 +31,21 @@ LOOK_SECONDS = 30.0
 """How often the loop asks what is due, and how long a store that is away is left alone."""
 AGAIN_AFTER = timedelta(minutes=15)
 """How long work that failed for another reason is left alone: a person has to change something, or a lock has to go."""
+
+
+@dataclass(slots=True)
+class _Round:
+    """One day's retention in a store, as far as it has come: what ends it in the middle does not begin it anew."""
+
+    looked_at: set[str] = field(default_factory=set)
+    removed: int = 0
+    refused: int = 0
+    refusal: DrdError | None = None
+
+    def refuse(self, refusal: DrdError) -> None:
+        """One policy could not be served."""
+        self.refused += 1
+        self.refusal = refusal
 
 
 class Upkeep:
@@ -57,8 +73,7 @@ class Upkeep:
         self._catalogue = catalogue
         self._clock = clock
         self._reconciled: set[str] = set()
-        self._retained: dict[tuple[str, str], datetime] = {}
-        self._removed: set[str] = set()
+        self._rounds: dict[str, _Round] = {}
         self._told: dict[tuple[str, str], str] = {}
         self._failed: dict[tuple[str, str], float] = {}
         journal.observe(self._notice)
@@ -86,9 +101,10 @@ class Upkeep:
             await self._try(store, "mark", self._reconcile.mark)
         if _is_due(record.last_checked, CHECK_EVERY, now) and not await self._try(store, "check", self._do_check):
             return
-        await self._try(store, "forget", self._do_forget)
-        if store in self._removed and record.hold is None and _is_due(record.last_pruned, PRUNE_EVERY, now):
-            await self._try(store, "prune", self._do_prune)
+        if _is_due(record.last_retained, FORGET_EVERY, now):
+            await self._try(store, "forget", self._do_forget)
+        if await self._is_prune_due(store):
+            await self._try(store, "prune", self._retain.prune)
 
     async def _try(self, store: str, job: str, do: Callable[[str], Awaitable[None]]) -> bool:
         """Do a job unless it failed a moment ago; False when it was not done."""
@@ -127,24 +143,31 @@ class Upkeep:
         await self._proof.check(store)
 
     async def _do_forget(self, store: str) -> None:
-        """Apply retention to each policy once a day; one that cannot be served does not hold the others up."""
-        refused: DrdError | None = None
+        """Apply retention to each policy; one that cannot be served does not hold the others up."""
+        today = self._rounds.setdefault(store, _Round())
         for name, protected in self._configuration().policies.items():
-            last = self._retained.get((name, store))
-            if store in protected.policy.backup.to and _is_due(last, FORGET_EVERY, self._clock.now()):
-                points = await self._catalogue.points(name)
+            if store in protected.policy.backup.to and name not in today.looked_at:
                 try:
-                    if points and await self._retain.forget(name, store, "schedule"):
-                        self._removed.add(store)
+                    if await self._catalogue.points(name):
+                        today.removed += len(await self._retain.forget(name, store, "schedule"))
                 except PermanentError as error:
-                    refused = error
-                self._retained[name, store] = self._clock.now()
-        if refused is not None:
-            raise refused
+                    today.refuse(error)
+                today.looked_at.add(name)
+        try:
+            await self._retain.forget_anchors(store)
+        except PermanentError as error:
+            today.refusal = error
+        await self._journal.append(RetentionApplied(store, len(today.looked_at), today.removed, today.refused))
+        del self._rounds[store]
+        if today.refusal is not None:
+            raise today.refusal
 
-    async def _do_prune(self, store: str) -> None:
-        await self._retain.prune(store)
-        self._removed.discard(store)
+    async def _is_prune_due(self, store: str) -> bool:
+        """Whether something was removed since the last prune, a week ago or more."""
+        record = (await self._catalogue.stores())[store]
+        return (
+            record.is_prune_owed and record.hold is None and _is_due(record.last_pruned, PRUNE_EVERY, self._clock.now())
+        )
 
 
 def _is_due(last: datetime | None, every: timedelta, now: datetime) -> bool:

@@ -5,9 +5,11 @@ from typing import Any
 
 from drd.core.catalogue import Standing
 from drd.core.events import (
+    AnchorsForgotten,
     Body,
     CopyCreated,
     Event,
+    HeadAnchored,
     HoldPlaced,
     HoldReleased,
     Paused,
@@ -15,6 +17,7 @@ from drd.core.events import (
     PolicyRemoved,
     RestoreFinished,
     Resumed,
+    RetentionApplied,
     RunFinished,
     RunStarted,
     SnapshotCreated,
@@ -174,6 +177,22 @@ class JournalContract:
         assert (record.check_sound, record.hold) == (False, "damage")
         assert record.last_reconciled is not None
         assert record.last_pruned is not None
+        assert (record.last_retained, record.is_prune_owed, record.anchors) == (None, False, ())
+
+    async def test_what_a_store_owes_and_when_it_was_looked_at_is_remembered(self, journal: Any) -> None:
+        await journal.append(
+            SnapshotsForgotten("orders", "local", ("1main",), "schedule"),
+            RetentionApplied("local", 1, 1, 0),
+            HeadAnchored("local", "old", 1, "ff"),
+            HeadAnchored("local", "new", 2, "ff"),
+            AnchorsForgotten("local", ("old",)),
+        )
+        record = (await journal.stores())["local"]
+        assert record.is_prune_owed
+        assert [anchor.snapshot_id for anchor in record.anchors] == ["new"]
+        assert record.forgotten_anchors == ("old",)
+        assert record.last_anchored is not None
+        assert record.last_retained is not None
         await journal.append(HoldReleased("local", "anna"))
         assert (await journal.stores())["local"].hold is None
 

@@ -6,8 +6,10 @@ from typing import Any
 
 from drd.core.encoding import Fact, moment_text, plain
 from drd.core.events import (
+    AnchorsForgotten,
     Body,
     CopyCreated,
+    HeadAnchored,
     HoldPlaced,
     HoldReleased,
     Paused,
@@ -15,6 +17,7 @@ from drd.core.events import (
     PolicyRemoved,
     RestoreFinished,
     Resumed,
+    RetentionApplied,
     RunFinished,
     RunStarted,
     SnapshotCreated,
@@ -29,7 +32,7 @@ from drd.core.events import (
     StoreWentAway,
 )
 from drd.core.policy import Cause, Mode, Outcome
-from drd.core.projections import RUNS_KEPT, fold
+from drd.core.projections import FORGOTTEN_ANCHORS_KEPT, RUNS_KEPT, fold
 from drd.core.rows import MemoryShelf, PauseRow, PlaceRow, PointRow, PolicyRow, RunRow, StoreRow
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
@@ -288,6 +291,47 @@ def test_damage_stays_until_a_check_that_covers_it_is_sound() -> None:
     assert told.store()["unsound"] == []
     told.tell(StoreChecked("local", "", False, 1, "index", 1.0), StoreChecked("local", "100%", True, 0, "", 1.0))
     assert told.store()["unsound"] == []
+
+
+def test_a_store_owes_a_prune_from_the_first_removal_to_the_next_prune() -> None:
+    told = Told()
+    told.tell(StoreCreated("local", "id", None))
+    told.tell(SnapshotsForgotten("web", "local", (), "retention"))
+    assert not told.store()["is_prune_owed"]
+    told.tell(SnapshotsForgotten("web", "local", ("a",), "retention"))
+    assert told.store()["is_prune_owed"]
+    told.tell(StorePruned("local", 1.0))
+    assert not told.store()["is_prune_owed"]
+    told.tell(SnapshotMissing("web", "local", "b"))
+    assert told.store()["is_prune_owed"]
+
+
+def test_retention_that_removed_nothing_leaves_a_trace_all_the_same() -> None:
+    told = Told()
+    at = told.tell(RetentionApplied("local", 1000, 0, 0))
+    assert told.store()["last_retained"] == at
+    assert not told.store()["is_prune_owed"]
+
+
+def test_the_anchors_of_a_store_are_known_until_they_are_forgotten_or_its_repository_is_another() -> None:
+    told = Told()
+    told.tell(StoreCreated("local", "id", None))
+    first, second = (told.tell(HeadAnchored("local", each, 7, "ff")) for each in ("a", "b"))
+    told.tell(StoreCreated("local", "id", None))
+    assert told.store()["anchors"] == [{"snapshot_id": "a", "at": first}, {"snapshot_id": "b", "at": second}]
+    told.tell(AnchorsForgotten("local", ("a",)))
+    assert told.store()["anchors"] == [{"snapshot_id": "b", "at": second}]
+    assert told.store()["forgotten_anchors"] == ["a"]
+    told.tell(StoreCreated("local", "another", None))
+    assert told.store()["anchors"] == []
+
+
+def test_only_so_many_forgotten_anchors_are_remembered() -> None:
+    told = Told()
+    for number in range(FORGOTTEN_ANCHORS_KEPT + 3):
+        told.tell(AnchorsForgotten("local", (str(number),)))
+    remembered = [str(number) for number in range(3, FORGOTTEN_ANCHORS_KEPT + 3)]
+    assert told.store()["forgotten_anchors"] == remembered
 
 
 def test_prune_reconcile_and_hold_are_noted() -> None:

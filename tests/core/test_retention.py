@@ -1,13 +1,21 @@
 """What retention may really remove."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drd.core.catalogue import Copy, RecoveryPoint, Standing, newest_good
+from drd.core.catalogue import Anchored, Copy, RecoveryPoint, Standing, StoreRecord, newest_good
 from drd.core.policy import Mode, Outcome
-from drd.core.retention import Candidate, Retention, decide
+from drd.core.retention import (
+    ANCHORED_MONTHS_KEPT,
+    ANCHORS_KEPT,
+    Candidate,
+    Retention,
+    decide,
+    superfluous_anchors,
+)
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 KEPT = ("daily snapshot",)
@@ -164,3 +172,44 @@ def test_no_point_is_forgotten_in_part(points: list[RecoveryPoint], kept: set[in
     for point in points:
         ids = {copy.snapshot_id for copy in point.copies}
         assert not forgotten & ids or ids <= forgotten
+
+
+def anchored(*days: int, forgotten: tuple[str, ...] = ()) -> StoreRecord:
+    """A store with an anchor on each of these days."""
+    anchors = tuple(Anchored(f"day {day}", START + timedelta(days=day)) for day in days)
+    return StoreRecord("local", "id", None, None, None, None, None, None, anchors=anchors, forgotten_anchors=forgotten)
+
+
+def left_after_years(years: int) -> StoreRecord:
+    """A store that got an anchor each week and was looked at each time."""
+    record = anchored()
+    for day in range(0, 365 * years, 7):
+        record = anchored(*(int(each.snapshot_id.split()[1]) for each in record.anchors), day)
+        gone = superfluous_anchors(record, None)
+        record = replace(record, anchors=tuple(each for each in record.anchors if each.snapshot_id not in gone))
+    return record
+
+
+def test_of_the_anchors_the_newest_stay_and_the_last_one_of_each_month() -> None:
+    record = left_after_years(2)
+    months = [(each.at.year, each.at.month) for each in record.anchors]
+    assert set(months) == {(2026, month) for month in range(3, 13)} | {(2027, m) for m in range(1, 13)} | {
+        (2028, 1),
+        (2028, 2),
+    }
+    last_of_march = record.anchors[0].at
+    assert (last_of_march.month, last_of_march.day) == (3, 30)
+    assert (record.anchors[-1].at - record.anchors[-ANCHORS_KEPT].at).days == 7 * (ANCHORS_KEPT - 1)
+
+
+def test_a_store_never_holds_more_than_a_bounded_number_of_anchors() -> None:
+    assert len(left_after_years(20).anchors) <= ANCHORS_KEPT + ANCHORED_MONTHS_KEPT
+
+
+def test_few_anchors_all_stay() -> None:
+    assert superfluous_anchors(anchored(*range(ANCHORS_KEPT)), None) == ()
+
+
+def test_a_mirror_lets_go_the_anchors_that_its_origin_has_let_go() -> None:
+    origin = anchored(*range(20), forgotten=("old", "older"))
+    assert superfluous_anchors(anchored(*range(20), forgotten=("older",)), origin) == ("old",)

@@ -81,13 +81,37 @@ async def test_a_store_that_is_away_gets_its_anchor_when_it_is_back() -> None:
     assert len(house.journal.of(HeadAnchored)) == 1
 
 
-async def test_every_store_is_anchored_anew_when_a_segment_was_sealed() -> None:
+async def test_every_store_is_anchored_anew_in_a_new_month_when_a_segment_was_sealed() -> None:
+    house = FakeHouse()
+    await house.run()
+    async with anchoring(house):
+        await asyncio.sleep(30 * DAY)
+    times = [event.at for event in house.journal.events if isinstance(event.body, HeadAnchored)]
+    assert [(at.month, at.day) for at in times] == [(3, 2), (3, 9), (3, 16), (3, 23), (3, 30), (4, 1)]
+
+
+async def test_a_restart_anchors_nothing_anew() -> None:
+    house = FakeHouse()
+    await house.run()
+    for _ in range(3):
+        async with anchoring(house):
+            await asyncio.sleep(DAY)
+        house = FakeHouse(after=house)
+    assert len(house.journal.of(HeadAnchored)) == 1
+    async with anchoring(house):
+        await asyncio.sleep(5 * DAY)
+    assert len(house.journal.of(HeadAnchored)) == 2
+
+
+async def test_a_store_that_got_another_repository_is_anchored_anew() -> None:
     house = FakeHouse()
     await house.run()
     async with anchoring(house):
         await asyncio.sleep(DAY)
-        house.journal.seal = "journal-2026-01.db"
+        house.local.identity, house.local.snapshots = None, {}
+        await house.stores.accept("local")
         await asyncio.sleep(301)
+    assert len(await house.anchor.anchors("local")) == 1
     assert len(house.journal.of(HeadAnchored)) == 2
 
 

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from drd.core.errors import PermanentError, RefusedByGuard, UsageError
-from drd.core.events import HoldPlaced, HoldReleased, RetentionHeld, SnapshotsForgotten, StorePruned
+from drd.core.events import AnchorsForgotten, HoldPlaced, HoldReleased, RetentionHeld, SnapshotsForgotten, StorePruned
+from drd.core.retention import ANCHORS_KEPT
 from drd.engines.retain import MOST_REPACKED_BYTES
 from tests.fakes.house import FakeHouse, a_policy, protected
 from tests.fakes.source import FakeSource
@@ -146,3 +147,49 @@ async def test_a_mirror_is_pruned_without_repacking_and_the_origin_with() -> Non
         await house.retain.prune(store)
     assert house.local.most_repacked == MOST_REPACKED_BYTES
     assert house.offsite.most_repacked == 0
+
+
+async def a_house_with_anchors(count: int) -> FakeHouse:
+    """So many anchors, a minute apart, in the first store and its mirror."""
+    house = FakeHouse()
+    await house.run()
+    for _ in range(count):
+        await house.anchor.anchor("local")
+        await asyncio.sleep(60)
+    await house.copy.fill("offsite")
+    return house
+
+
+async def test_old_anchors_are_forgotten_in_a_store_and_then_in_its_mirror() -> None:
+    house = await a_house_with_anchors(ANCHORS_KEPT + 2)
+    await house.retain.forget_anchors("offsite")
+    assert len(await house.anchor.anchors("offsite")) == ANCHORS_KEPT + 2
+    for store in ("local", "offsite"):
+        await house.retain.forget_anchors(store)
+        await house.retain.forget_anchors(store)
+        assert len(await house.anchor.anchors(store)) == ANCHORS_KEPT
+    assert [fact.store for fact in house.journal.of(AnchorsForgotten)] == ["local", "offsite"]
+    assert len(await house.journal.points("orders")) == 1
+
+
+async def test_anchors_that_the_journal_does_not_know_stay_and_push_none_out() -> None:
+    house = await a_house_with_anchors(ANCHORS_KEPT)
+    for number in range(2 * ANCHORS_KEPT):
+        tags = ("drd", "kind=anchor", f"daemon={house.journal.daemon}", f"sequence={900 + number}", "head=ff")
+        house.local.plant(house.foreign(run=f"{number}PLANTED", tags=tags))
+    await house.retain.forget_anchors("local")
+    assert house.journal.of(AnchorsForgotten) == []
+
+
+async def test_no_anchor_is_forgotten_in_a_store_that_is_held() -> None:
+    house = await a_house_with_anchors(ANCHORS_KEPT + 2)
+    await house.journal.append(HoldPlaced("local", "another daemon writes there"))
+    await house.retain.forget_anchors("local")
+    assert len(await house.anchor.anchors("local")) == ANCHORS_KEPT + 2
+
+
+async def test_a_store_that_keeps_its_anchors_is_found_out() -> None:
+    house = await a_house_with_anchors(ANCHORS_KEPT + 2)
+    house.local.append_only = True
+    with pytest.raises(PermanentError, match="still lists 2 snapshots"):
+        await house.retain.forget_anchors("local")

@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from drd.core.events import (
+    AnchorsForgotten,
     HoldPlaced,
     JobFailed,
+    RetentionApplied,
     SnapshotsForgotten,
     StoreCameBack,
     StoreChecked,
@@ -66,6 +68,96 @@ async def test_retention_runs_daily_and_prune_weekly_after_something_was_forgott
             await asyncio.sleep(DAY)
     assert house.local.prunes == 2
     assert len(house.journal.of(StorePruned)) == 2
+
+
+async def test_a_restart_looks_at_no_policy_again_that_was_looked_at_today() -> None:
+    house = FakeHouse(protected(a_policy(to=("local",))))
+    await house.run()
+    for _ in range(3):
+        async with looked_after(house):
+            await asyncio.sleep(3600)
+        house = FakeHouse(after=house)
+    assert house.journal.of(RetentionApplied) == [RetentionApplied("local", 1, 0, 0)]
+    async with looked_after(house):
+        await asyncio.sleep(DAY)
+    assert len(house.journal.of(RetentionApplied)) == 2
+
+
+async def test_retention_leaves_one_event_a_store_and_day_however_many_policies_there_are() -> None:
+    house = FakeHouse(*(protected(a_policy(f"policy-{number}", to=("local",))) for number in range(30)))
+    for name in house.in_force().policies:
+        await house.run(name)
+    async with looked_after(house):
+        await asyncio.sleep(2 * DAY + 60)
+    assert house.journal.of(RetentionApplied) == [RetentionApplied("local", 30, 0, 0)] * 3
+
+
+async def test_a_prune_that_is_owed_is_done_after_a_restart() -> None:
+    house = FakeHouse(protected(a_policy(to=("local",))))
+    await house.run()
+    await house.journal.append(StorePruned("local", 1.0))
+    for number in range(4):
+        await house.run(run=f"{number:02}RUN")
+        await asyncio.sleep(60)
+    async with looked_after(house):
+        await asyncio.sleep(DAY)
+    assert len(house.journal.of(SnapshotsForgotten)) == 1
+    assert house.local.prunes == 0
+    house = FakeHouse(after=house)
+    async with looked_after(house):
+        await asyncio.sleep(6 * DAY + 60)
+    assert house.local.prunes == 1
+
+
+async def test_what_a_person_forgets_is_pruned_too() -> None:
+    house = FakeHouse(protected(a_policy(to=("local",))))
+    for number in range(5):
+        await house.run(run=f"{number:02}RUN")
+        await asyncio.sleep(60)
+    await house.retain.forget("orders", "local", "anna", by_a_person=True)
+    async with looked_after(house):
+        await asyncio.sleep(60)
+    assert house.local.prunes == 1
+
+
+async def test_a_store_that_goes_away_during_retention_is_not_looked_at_from_the_beginning() -> None:
+    house = FakeHouse(*(protected(a_policy(name, to=("local",))) for name in ("first", "second", "third")))
+    for name in house.in_force().policies:
+        await house.run(name)
+    asked: list[str] = []
+    repository = house.repository("local")
+    plan_forget = repository.plan_forget
+
+    async def watch(keep: object, tags: tuple[str, ...]) -> ForgetPlan:
+        asked.append(tags[1])
+        house.local.away = "unplugged" if len(asked) == 2 else ""
+        return await plan_forget(keep, tags)  # type: ignore[arg-type]
+
+    repository.plan_forget = watch  # type: ignore[method-assign]
+    async with looked_after(house):
+        await asyncio.sleep(60)
+        house.local.away = ""
+        await asyncio.sleep(3600)
+    assert asked == ["policy=first", "policy=second", "policy=second", "policy=third"]
+    assert house.journal.of(RetentionApplied) == [RetentionApplied("local", 3, 0, 0)]
+
+
+async def test_old_anchors_go_with_the_days_retention_and_one_that_stays_hinders_nothing() -> None:
+    house = FakeHouse(protected(a_policy(to=("local",))))
+    for number in range(5):
+        await house.run(run=f"{number:02}RUN")
+        await asyncio.sleep(60)
+    for _ in range(10):
+        await house.anchor.anchor("local")
+        await asyncio.sleep(60)
+    house.local.append_only = True
+    async with looked_after(house):
+        await asyncio.sleep(DAY - 60)
+        assert house.journal.of(AnchorsForgotten) == []
+        house.local.append_only = False
+        await asyncio.sleep(DAY)
+    assert [len(fact.snapshot_ids) for fact in house.journal.of(AnchorsForgotten)] == [2]
+    assert house.local.prunes == 1
 
 
 async def test_damage_is_told_and_holds_the_store() -> None:

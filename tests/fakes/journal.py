@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, TypeVar
 
-from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RunRecord, StoreRecord
+from drd.core.catalogue import Anchored, Pause, PolicyRecord, RecoveryPoint, RunRecord, StoreRecord
 from drd.core.encoding import encode, moment, read_fact, restore
 from drd.core.errors import Busy, DrdError, StateFull
 from drd.core.events import Body, Event
@@ -202,5 +202,9 @@ def _store(name: str, row: dict[str, Any]) -> StoreRecord:
         check_sound=None if row["last_checked"] is None else not row["unsound"],
         last_reconciled=moment(row["last_reconciled"]) if row["last_reconciled"] else None,
         hold=row["hold"],
+        last_retained=moment(row["last_retained"]) if row["last_retained"] else None,
+        is_prune_owed=row["is_prune_owed"],
+        anchors=tuple(Anchored(anchor["snapshot_id"], moment(anchor["at"])) for anchor in row["anchors"]),
+        forgotten_anchors=tuple(row["forgotten_anchors"]),
         **moments,
     )

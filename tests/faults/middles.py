@@ -69,6 +69,8 @@ def amid_a_forget(machine: Machine) -> Middle:
 def amid_a_prune(machine: Machine) -> Middle:
     """restic holds the repository alone and writes packs anew, after retention has removed what was due."""
     _with_points_to_forget(machine)
+    machine.drd("reload").done()
+    machine.drd("forget", POLICY, "--confirm", POLICY).done()
     machine.stop()
     _limit(machine, local={"upload": "128 KiB/s"})
     daemon = machine.start()

@@ -60,7 +60,7 @@ RUNS = Table("runs", ("policy", "slot"), RunRow, sorted_by="sequence")
 OPEN_RUNS = Table("open_runs", ("run",), RunRow, is_small=True)
 POINTS = Table("points", ("policy", "run"), PointRow, json=("copies", "forgotten_in"))
 PLACES = Table("places", ("store", "snapshot_id"), PlaceRow)
-STORES = Table("stores", ("store",), StoreRow, json=("unsound",), is_small=True)
+STORES = Table("stores", ("store",), StoreRow, json=("unsound", "anchors", "forgotten_anchors"), is_small=True)
 PAUSES = Table("pauses", ("policy", "what"), PauseRow, is_small=True)
 TABLES = (POLICIES, RUNS, OPEN_RUNS, POINTS, PLACES, STORES, PAUSES)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from drd.clients.journal.shelves import SqlShelves
-from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RunRecord, StoreRecord
+from drd.core.catalogue import Anchored, Pause, PolicyRecord, RecoveryPoint, RunRecord, StoreRecord
 from drd.core.encoding import moment, restore
 from drd.core.rows import Key, PointRow, PolicyRow, RunRow, StoreRow
 
@@ -149,6 +149,10 @@ def _store(name: str, row: StoreRow) -> StoreRecord:
         last_pruned=_moment(row["last_pruned"]),
         last_reconciled=_moment(row["last_reconciled"]),
         hold=row["hold"],
+        last_retained=_moment(row["last_retained"]),
+        is_prune_owed=bool(row["is_prune_owed"]),
+        anchors=tuple(Anchored(anchor["snapshot_id"], moment(anchor["at"])) for anchor in row["anchors"]),
+        forgotten_anchors=tuple(row["forgotten_anchors"]),
     )
 
 

@@ -88,6 +88,25 @@ async def test_a_reader_of_another_version_builds_its_own_in_memory(tmp_path: Pa
     assert await opened_and_closed(tmp_path) == 6
 
 
+async def test_a_journal_of_the_drd_before_tells_what_a_store_owes(tmp_path: Path, clock: StillClock) -> None:
+    """Its tables are thrown away, whatever columns they have; its events have known all along."""
+    async with await SqliteJournal.open(tmp_path, clock, ballast_bytes=4096) as journal:
+        await journal.append(events.SnapshotsForgotten("web", "local", ("s1",), "schedule"))
+        await journal.append(events.HeadAnchored("local", "s2", 3, "ff"))
+    connection = sqlite3.connect(tmp_path / "journal.db")
+    for column in ("last_retained", "is_prune_owed", "anchors", "forgotten_anchors"):
+        connection.execute(f"ALTER TABLE stores DROP COLUMN {column}")
+    connection.execute("UPDATE projection SET version = 2")
+    connection.commit()
+    connection.close()
+    for is_readonly in (True, False):
+        async with await SqliteJournal.open(tmp_path, clock, readonly=is_readonly, ballast_bytes=4096) as journal:
+            record = (await journal.stores())["local"]
+            assert record.is_prune_owed
+            assert record.last_anchored == NOON
+            assert record.last_retained is None
+
+
 def put_back(state: Path, contents: Tables) -> None:
     connection = sqlite3.connect(state / "journal.db")
     for name, rows in contents.items():
@@ -141,7 +160,10 @@ BODIES: st.SearchStrategy[Body] = st.one_of(
         st.booleans(), st.one_of(small, snapshots),
     ),
     st.builds(events.StoreChecked, stores, subsets, st.booleans(), st.just(0), small, st.just(1.0)),
-    st.builds(events.StoreCreated, stores, st.just("id"), st.none()),
+    st.builds(events.RetentionApplied, stores, st.just(2), st.just(0), st.just(0)),
+    st.builds(events.HeadAnchored, stores, snapshots, st.just(1), st.just("ff")),
+    st.builds(events.AnchorsForgotten, stores, st.lists(snapshots, max_size=3).map(tuple)),
+    st.builds(events.StoreCreated, stores, st.sampled_from(["id", "another"]), st.none()),
     st.builds(events.StoreWentAway, stores, small),
     st.builds(events.StoreCameBack, stores),
     st.builds(events.StorePruned, stores, st.just(1.0)),
