@@ -14,6 +14,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import settings
 
+from tests.postgres_lab import Cluster, Lab, lab
 from tests.servers import MotoS3, RcloneRest, RcloneS3, RcloneSftp, Server
 
 pytest_plugins = ["tests.fault_share"]
@@ -87,6 +88,28 @@ def rclone_sftp(rclone_binary: Path, tmp_path: Path) -> Iterator[RcloneSftp]:
 def moto_s3(tmp_path: Path) -> Iterator[MotoS3]:
     """An S3 server that knows versioning and object lock, which rclone's does not; it holds nothing yet."""
     yield from _serving(MotoS3(tmp_path / "moto-s3"))
+
+
+@pytest.fixture(scope="session")
+def postgres_programs() -> Path:
+    """The folder that holds PostgreSQL's programs, server and tools."""
+    programs = _parts_folder() / "postgresql" / "bin"
+    if not (programs / "postgres").exists():
+        pytest.fail(f"{programs / 'postgres'} is missing; type: make parts", pytrace=False)
+    return programs.resolve()
+
+
+@pytest.fixture(scope="module")
+def postgres_lab(postgres_programs: Path) -> Iterator[Lab]:
+    """Makes clusters of PostgreSQL for the tests of a module; what still runs at its end is killed."""
+    with lab(postgres_programs) as laboratory:
+        yield laboratory
+
+
+@pytest.fixture(scope="module")
+def postgres(postgres_lab: Lab) -> Cluster:
+    """One cluster for all tests of a module, with small segments; who stops or fills it takes one of his own."""
+    return postgres_lab.new("shop", segment_mib=1)
 
 
 def _restic(age: str) -> Path:
