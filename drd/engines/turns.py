@@ -1,22 +1,30 @@
 """Whose turn it is in a store: one queue a repository, ordered by class of work.
 
 restic lets any number of backups, copies and restores share a repository, while check, forget and prune need it alone.
-A more urgent class goes first; within a class, the first to come. A restore waits for nobody but exclusive work that
-runs. Copies leave one place free where there are several: a slow off-site store must not keep backups from starting.
+A more urgent class goes first; within a class, the first to come. A restore waits for nobody: a check or a prune that
+runs is stopped for it, and done again later. Copies leave one place free where there are several: a slow off-site store
+must not keep backups from starting.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from drd.core.errors import TransientError
 from drd.ports.clock import Clock
 
 PATIENCE_SECONDS = 3600.0
-"""After this long a waiting job goes before every other, so that a busy repository still gets checked and pruned."""
+"""After this long a waiting job goes before every other, so that a busy repository still gets checked and pruned.
+
+Others are held back for it only while all that runs is younger than this: nobody waits behind a check that waits behind
+a first backup of two days.
+"""
+LOOK_SECONDS = 30.0
+"""How often who waits looks again: time alone can make it somebody's turn."""
 
 
 class JobClass(IntEnum):
@@ -37,19 +45,33 @@ class JobClass(IntEnum):
         """Whether restic needs the repository alone for it."""
         return self >= JobClass.CHECK
 
+    @property
+    def gives_way(self) -> bool:
+        """Whether it is stopped when somebody wants their data back: nothing is lost by doing it again."""
+        return self in (JobClass.CHECK, JobClass.PRUNE)
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    job: JobClass
+    since: float
+    task: asyncio.Task[object] | None
+    is_stopped: bool = False
+
+
+@dataclass(slots=True, eq=False)
 class _Waiter:
     job: JobClass
     arrived: float
     order: int
-    turn: asyncio.Future[None]
+    turn: asyncio.Future[_Running]
+    task: asyncio.Task[object] | None
 
 
 @dataclass(slots=True)
 class _Queue:
     at_once: int = 1
-    running: list[JobClass] = field(default_factory=list)
+    running: list[_Running] = field(default_factory=list)
     waiting: list[_Waiter] = field(default_factory=list)
 
 
@@ -63,28 +85,46 @@ class Turns:
         self._order = 0
 
     @asynccontextmanager
-    async def take(self, store: str, job: JobClass, at_once: int) -> AsyncIterator[None]:
-        """Wait for a turn in `store`, where at most `at_once` jobs may run together, and give it back at the end."""
+    async def take(
+        self, store: str, job: JobClass, at_once: int, on_wait: Callable[[str], None] | None = None
+    ) -> AsyncIterator[None]:
+        """Wait for a turn in `store`, where at most `at_once` jobs may run together, and give it back at the end.
+
+        `on_wait` is told, now and then, what is waited for. A check or a prune raises `TransientError` when it is
+        stopped for a restore.
+        """
         queue = self._queues.setdefault(store, _Queue())
         queue.at_once = at_once
+        running = await self._turn(store, queue, job, on_wait)
+        try:
+            with _given_way(running, store):
+                yield
+        finally:
+            queue.running.remove(running)
+            self._start_next(queue)
+
+    async def _turn(self, store: str, queue: _Queue, job: JobClass, on_wait: Callable[[str], None] | None) -> _Running:
         self._order += 1
-        waiter = _Waiter(job, self._clock.monotonic(), self._order, asyncio.get_running_loop().create_future())
+        turn: asyncio.Future[_Running] = asyncio.get_running_loop().create_future()
+        waiter = _Waiter(job, self._clock.monotonic(), self._order, turn, asyncio.current_task())
         queue.waiting.append(waiter)
         self._start_next(queue)
+        if job is JobClass.RESTORE and not turn.done():
+            _stop_what_gives_way(queue)
         try:
-            await waiter.turn
+            while not turn.done():
+                if on_wait is not None and queue.running:
+                    on_wait(f"waiting for the {queue.running[0].job.name.lower()} in store {store}")
+                await asyncio.wait([turn], timeout=LOOK_SECONDS)
+                self._start_next(queue)
         except asyncio.CancelledError:
             if waiter in queue.waiting:
                 queue.waiting.remove(waiter)
-            if waiter.turn.done() and not waiter.turn.cancelled():  # the turn came in the same tick as the cancel
-                queue.running.remove(job)
+            if turn.done():  # it came in the same tick as the cancel
+                queue.running.remove(turn.result())
             self._start_next(queue)
             raise
-        try:
-            yield
-        finally:
-            queue.running.remove(job)
-            self._start_next(queue)
+        return turn.result()
 
     @asynccontextmanager
     async def take_all(self, stores: dict[str, int], job: JobClass) -> AsyncIterator[None]:
@@ -97,19 +137,18 @@ class Turns:
     def running(self, store: str) -> tuple[JobClass, ...]:
         """What is being done in a store now."""
         queue = self._queues.get(store)
-        return tuple(queue.running) if queue else ()
+        return tuple(each.job for each in queue.running) if queue else ()
 
     def _start_next(self, queue: _Queue) -> None:
-        """Start whoever may start, in order; nobody passes a job that waits for the repository alone."""
+        """Start whoever may start, in order; nobody passes a job that waits for the repository alone, for a while."""
         now = self._clock.monotonic()
         for waiter in sorted(queue.waiting, key=lambda each: self._rank(each, now)):
-            if waiter.turn.cancelled():
+            if _may_start(queue, waiter.job):
                 queue.waiting.remove(waiter)
-            elif _may_start(queue.running, waiter.job, queue.at_once):
-                queue.waiting.remove(waiter)
-                queue.running.append(waiter.job)
-                waiter.turn.set_result(None)
-            elif waiter.job.is_exclusive:
+                running = _Running(waiter.job, now, waiter.task)
+                queue.running.append(running)
+                waiter.turn.set_result(running)
+            elif waiter.job.is_exclusive and all(now - each.since < self._patience for each in queue.running):
                 return
 
     def _rank(self, waiter: _Waiter, now: float) -> tuple[bool, bool, int, int]:
@@ -117,13 +156,37 @@ class Turns:
         return waiter.job is not JobClass.RESTORE, is_patient, waiter.job if is_patient else 0, waiter.order
 
 
-def _may_start(running: list[JobClass], job: JobClass, at_once: int) -> bool:
+def _may_start(queue: _Queue, job: JobClass) -> bool:
+    running = [each.job for each in queue.running]
     if job.is_exclusive:
         return not running
     if any(other.is_exclusive for other in running):
         return False
     if job in (JobClass.RESTORE, JobClass.LIST):
         return True
-    if job is JobClass.COPY and running.count(JobClass.COPY) >= max(1, at_once - 1):
+    if job is JobClass.COPY and running.count(JobClass.COPY) >= max(1, queue.at_once - 1):
         return False
-    return sum(other not in (JobClass.RESTORE, JobClass.LIST) for other in running) < at_once
+    return sum(other not in (JobClass.RESTORE, JobClass.LIST) for other in running) < queue.at_once
+
+
+def _stop_what_gives_way(queue: _Queue) -> None:
+    for running in queue.running:
+        if running.job.gives_way and running.task is not None and not running.is_stopped:
+            running.is_stopped = True
+            running.task.cancel()
+
+
+@contextmanager
+def _given_way(running: _Running, store: str) -> Iterator[None]:
+    """Turn the cancelling that a restore caused into an error; one that somebody else asked for stays what it is."""
+    try:
+        yield
+    except asyncio.CancelledError as cancelled:
+        if running.is_stopped and running.task is not None and running.task.uncancel() == 0:
+            raise TransientError(
+                f"the {running.job.name.lower()} of store {store} was stopped for a restore", "it is done again later"
+            ) from cancelled
+        raise
+    else:
+        if running.is_stopped and running.task is not None:  # it ended all the same
+            running.task.uncancel()

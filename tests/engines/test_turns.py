@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from drd.core.errors import TransientError
 from drd.engines.turns import JobClass, Turns
 from tests.fakes.clock import FakeClock
 
@@ -206,6 +208,88 @@ async def test_a_limit_that_a_reload_has_raised_counts_at_once() -> None:
     await work.end()
 
 
+@pytest.mark.looptime
+async def test_a_check_that_waits_for_a_copy_of_days_holds_no_backup_up() -> None:
+    turns, began = Turns(FakeClock()), list[str]()
+
+    async def work(job: JobClass, seconds: float) -> None:
+        async with turns.take("local", job, 2):
+            began.append(job.name)
+            await asyncio.sleep(seconds)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(work(JobClass.COPY, 172_800))
+        await asyncio.sleep(1)
+        group.create_task(work(JobClass.CHECK, 10))
+        await asyncio.sleep(3601)
+        group.create_task(work(JobClass.BACKUP, 10))
+        group.create_task(work(JobClass.LIST, 10))
+        await asyncio.sleep(1)
+        assert began == ["COPY", "BACKUP", "LIST"]
+    assert began[-1] == "CHECK"
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("job", [JobClass.CHECK, JobClass.PRUNE])
+async def test_a_check_or_a_prune_is_stopped_for_a_restore(job: JobClass) -> None:
+    work = Work()
+    stopped = work.begin("long", job, 86_400)
+    await asyncio.sleep(1)
+    work.begin("restore", JobClass.RESTORE)
+    await asyncio.sleep(1)
+    assert work.log == ["long", "restore"]
+    with pytest.raises(TransientError, match=f"the {job.name.lower()} of store local was stopped for a restore"):
+        await stopped
+    await work.end()
+
+
+@pytest.mark.looptime
+async def test_a_check_that_ends_while_it_is_stopped_for_a_restore_is_not_cancelled_later() -> None:
+    turns = Turns(FakeClock())
+
+    async def check() -> str:
+        async with turns.take("local", JobClass.CHECK, 1):
+            try:
+                await asyncio.sleep(100)
+            except asyncio.CancelledError:
+                await asyncio.sleep(1)  # what it was about to finish anyway
+        await asyncio.sleep(1)
+        return "done"
+
+    checking = asyncio.create_task(check())
+    await asyncio.sleep(1)
+    async with turns.take("local", JobClass.RESTORE, 1):
+        assert await checking == "done"
+    assert checking.cancelling() == 0
+
+
+@pytest.mark.looptime
+async def test_a_person_who_cancels_a_check_is_not_told_of_a_restore() -> None:
+    work = Work()
+    check = work.begin("check", JobClass.CHECK, 86_400)
+    await asyncio.sleep(1)
+    restore = work.begin("restore", JobClass.RESTORE)
+    check.cancel()
+    await asyncio.wait([check, restore])
+    assert check.cancelled()
+    assert work.log == ["check", "restore"]
+
+
+@pytest.mark.looptime
+async def test_who_waits_is_told_for_what() -> None:
+    turns, told = Turns(FakeClock()), list[str]()
+    async with turns.take("local", JobClass.FORGET, 1):
+        waiting = asyncio.create_task(_take_a_moment(turns, told))
+        await asyncio.sleep(1)
+    await waiting
+    assert told == ["waiting for the forget in store local"]
+
+
+async def _take_a_moment(turns: Turns, told: list[str]) -> None:
+    async with turns.take("local", JobClass.BACKUP, 1, told.append):
+        pass
+
+
 class TurnsMachine(RuleBasedStateMachine):
     """Jobs come, end and are cancelled at every point, also several in one tick."""
 
@@ -223,12 +307,13 @@ class TurnsMachine(RuleBasedStateMachine):
         return self.now
 
     async def _job(self, number: int, job: JobClass) -> None:
-        async with self.turns.take("local", job, 2):
-            self.holding[number] = job
-            try:
-                await self.doors[number].wait()
-            finally:
-                del self.holding[number]
+        with suppress(TransientError):  # stopped for a restore
+            async with self.turns.take("local", job, 2):
+                self.holding[number] = job
+                try:
+                    await self.doors[number].wait()
+                finally:
+                    del self.holding[number]
 
     def _tick(self, act: Callable[[], None], ticks: int) -> None:
         async def go() -> None:
