@@ -104,7 +104,8 @@ def measure(file: Path) -> dict[str, float]:
     """Load `file` twice, and take times and memory."""
     start = time.perf_counter()
     from drd.app.kinds import find_kinds
-    from drd.config import ConfigurationErrors, load
+    from drd.config.load import load
+    from drd.config.problems import ConfigurationErrors
 
     kinds = find_kinds()
     seconds = {"kinds": time.perf_counter() - start, "before": resident_mib(), "problems": 0.0}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from drd.clients.control import RemoteControl
+    from drd.config.whereabouts import Whereabouts
     from drd.daemon.control import HouseControl
     from drd.ports.configuration import Configuration
     from drd.ports.control import Anchors, Questions
@@ -28,22 +29,34 @@ def read_configuration(path: Path | None, environment: Mapping[str, str]) -> Con
     return read.read_configuration(path, environment)
 
 
+def find(path: Path | None, environment: Mapping[str, str]) -> Whereabouts:
+    """Where the daemon is. Raises `ConfigurationErrors` with every problem of every file when drd.yaml is wrong."""
+    from drd.app import finding
+
+    return finding.find(path, environment)
+
+
 @asynccontextmanager
-async def control(configuration: Configuration, *, alone: bool) -> AsyncIterator[RemoteControl | HouseControl]:
+async def control(
+    place: Whereabouts, read: Callable[[], Configuration], *, alone: bool
+) -> AsyncIterator[RemoteControl | HouseControl]:
     """The daemon's control, or with `alone` this process's own when there is no daemon."""
     from drd.app import connect
 
-    async with connect.control(configuration, alone=alone) as reached:
+    async with connect.control(place, read, alone=alone) as reached:
         yield reached
 
 
 async def consult(
-    configuration: Configuration, question: Callable[[Questions], Awaitable[Answer]], say: Callable[[str], None]
+    place: Whereabouts,
+    read: Callable[[], Configuration],
+    question: Callable[[Questions], Awaitable[Answer]],
+    say: Callable[[str], None],
 ) -> Answer:
     """Ask the daemon, and where none answers the journal, which nothing is written to; `say` is told so."""
     from drd.app import connect
 
-    return await connect.consult(configuration, question, say)
+    return await connect.consult(place, read, question, say)
 
 
 async def run(path: Path | None, environment: Mapping[str, str], say: Callable[[str], None]) -> int:
@@ -62,11 +75,11 @@ async def validate(path: Path | None, environment: Mapping[str, str]) -> list[tu
 
 
 @contextmanager
-def journal_reader(configuration: Configuration) -> Iterator[JournalReader]:
+def journal_reader(place: Whereabouts) -> Iterator[JournalReader]:
     """The journal's chain, read beside whoever writes it."""
     from drd.app import records
 
-    with records.journal_reader(configuration) as reader:
+    with records.journal_reader(place.state) as reader:
         yield reader
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from drd.clients.control import DaemonAway, DaemonForbidden, DaemonSilent, RemoteControl
 from drd.core.errors import UsageError
-from drd.ports.configuration import Configuration
-from drd.ports.control import Questions
 
 if TYPE_CHECKING:
+    from drd.config.whereabouts import Whereabouts
     from drd.daemon.control import HouseControl
+    from drd.ports.configuration import Configuration
+    from drd.ports.control import Questions
 
 SOCKET = "control.sock"
 PATIENCE = timedelta(seconds=10)
@@ -24,23 +25,25 @@ Answer = TypeVar("Answer")
 
 
 @asynccontextmanager
-async def control(configuration: Configuration, *, alone: bool) -> AsyncIterator[RemoteControl | HouseControl]:
-    """The daemon's control, or with `alone` this process's own when there is no daemon.
+async def control(
+    place: Whereabouts, read: Callable[[], Configuration], *, alone: bool
+) -> AsyncIterator[RemoteControl | HouseControl]:
+    """The daemon's control, or with `alone` this process's own, over the configuration that `read` reads.
 
     Raises `UsageError` when there is no daemon and `alone` is false, and `Busy` when another command works alone.
     """
-    socket = configuration.state / SOCKET
-    remote = RemoteControl(socket)
+    remote = RemoteControl(place.state / SOCKET)
     if await remote.is_there():
         yield remote
         return
     if not alone:
         raise UsageError("no daemon answers here", "type: drd run")
-    # Only a command that works alone needs the engines: asking a daemon stays quick.
+    # Only a command that works alone needs the engines and the policies: asking a daemon stays quick.
     from drd.app.build import build
     from drd.daemon.control import HouseControl
     from drd.daemon.moving_in import move_in
 
+    configuration = read()
     async with build(configuration) as built, asyncio.TaskGroup() as group:
         await move_in(built.house)
         workers = [group.create_task(built.house.copy.serve(store)) for store in configuration.stores]
@@ -54,21 +57,24 @@ async def control(configuration: Configuration, *, alone: bool) -> AsyncIterator
 
 
 async def consult(
-    configuration: Configuration, question: Callable[[Questions], Awaitable[Answer]], say: Callable[[str], None]
+    place: Whereabouts,
+    read: Callable[[], Configuration],
+    question: Callable[[Questions], Awaitable[Answer]],
+    say: Callable[[str], None],
 ) -> Answer:
     """Ask the daemon, and where none answers the journal; `say` is told so.
 
     Raises `UsageError` when this user may read neither.
     """
     try:
-        return await question(RemoteControl(configuration.state / SOCKET, silence=PATIENCE))
+        return await question(RemoteControl(place.state / SOCKET, silence=PATIENCE))
     except DaemonAway:
         why = "no daemon answers"
     except (DaemonSilent, DaemonForbidden) as error:
         why = str(error)
     from drd.app.reading import JournalAnswers
 
-    answers = JournalAnswers(configuration)
+    answers = JournalAnswers(read())
     answer = await question(answers)
     say(f"{why}: this is what {answers.whose_words}")
     return answer

@@ -11,7 +11,7 @@ from typing import TypeVar
 import drd.actions
 import drd.sources
 import drd.stores
-from drd.config import Kinds
+from drd.config.kinds import Kinds
 from drd.core.kinds import Spec
 from drd.ports.action import Action
 from drd.ports.source import Source

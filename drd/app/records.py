@@ -11,18 +11,17 @@ from drd.app.ownership import demand_readable
 from drd.clients.clock import SystemClock
 from drd.clients.journal import SqliteJournal
 from drd.clients.journal.schema import CURRENT
-from drd.ports.configuration import Configuration
 from drd.ports.journal import JournalReader
 
 
 @contextmanager
-def journal_reader(configuration: Configuration) -> Iterator[JournalReader]:
+def journal_reader(state: Path) -> Iterator[JournalReader]:
     """The chain in the state folder, for reading.
 
     Raises `PermanentError` when there is none, and `UsageError` when this user may not read it.
     """
-    demand_readable(configuration.state)
-    journal = asyncio.run(SqliteJournal.open(configuration.state, SystemClock(), readonly=True))
+    demand_readable(state)
+    journal = asyncio.run(SqliteJournal.open(state, SystemClock(), readonly=True))
     try:
         yield journal
     finally:

@@ -20,9 +20,7 @@ def backup(session: Session, policy: str, full: bool) -> int:
     A run that is under way is joined, not doubled. With a daemon the run belongs to it and goes on when you leave.
     """
     session.on_interrupt = "you left; with a daemon the run goes on: drd status"
-    code = session.ask(
-        session.configuration(), lambda control: follow(session, control.backup(policy, full, session.user))
-    )
+    code = session.ask(lambda control: follow(session, control.backup(policy, full, session.user)))
     session.next(f"drd points {policy}") if code in (0, 3) else session.next(f"drd explain {policy}")
     return code
 
@@ -44,13 +42,12 @@ def pause(session: Session, policy: str, what: str, duration: str, reason: str) 
         raise UsageError(str(error), "type: --for 2h") from error
     if length.total_seconds() <= 0:
         raise UsageError("a pause ends in the future", "type: --for 2h")
-    configuration = session.configuration()
     until = session.now() + length
-    session.ask(configuration, lambda control: control.pause(policy, what, until, reason, session.user))
+    session.ask(lambda control: control.pause(policy, what, until, reason, session.user))
     if session.as_json:
         session.emit({"policy": policy, "what": what, "until": until.isoformat(), "reason": reason})
         return
-    session.show(f"{policy}: {what} is paused until {local_with_offset(until, configuration.zone)}")
+    session.show(f"{policy}: {what} is paused until {local_with_offset(until, session.place.zone)}")
     session.next(f"drd resume {policy}")
 
 
@@ -59,7 +56,7 @@ def pause(session: Session, policy: str, what: str, duration: str, reason: str) 
 @pass_session
 def resume(session: Session, policy: str) -> None:
     """End a pause of POLICY before its time."""
-    session.ask(session.configuration(), lambda control: control.resume(policy, session.user))
+    session.ask(lambda control: control.resume(policy, session.user))
     if session.as_json:
         session.emit({"policy": policy, "paused": False})
         return

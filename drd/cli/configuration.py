@@ -71,7 +71,7 @@ def reload(session: Session) -> None:
 
     When a file is wrong, nothing changes. Runs under way keep the configuration that they began with.
     """
-    changes = session.ask(session.configuration(), lambda control: control.reload(), alone=False)
+    changes = session.ask(lambda control: control.reload(), alone=False)
     if session.as_json:
         session.emit({"changes": list(changes)})
         return

@@ -15,7 +15,6 @@ from drd.core.errors import UsageError
 
 if TYPE_CHECKING:
     from drd.core.events import Event
-    from drd.ports.configuration import Configuration
     from drd.ports.control import Anchors
     from drd.ports.journal import JournalReader, Verdict
 
@@ -47,15 +46,14 @@ def show(
         near = get_close_matches(kind, kinds(), n=1)
         known = f"did you mean {near[0]}?" if near else f"one of: {', '.join(sorted(kinds()))}"
         raise UsageError(f"there is no kind of event {kind}", known)
-    configuration = session.configuration()
-    with session.application().journal_reader(configuration) as reader:
+    with session.application().journal_reader(session.place) as reader:
         is_empty = True
         for event in _fitting(reader, policy, run_id, kind, None if everything else newest):
             is_empty = False
             if session.as_json:
                 session.emit(event_document(event), indent=None)
             else:
-                session.show(event_line(event, configuration.zone), wrap=False)
+                session.show(event_line(event, session.place.zone), wrap=False)
     if is_empty:
         session.say("no event fits")
 
@@ -70,9 +68,8 @@ def verify(session: Session, anchors: bool) -> int:
     """
     from drd.reports.journal import anchors_words, verdict_words
 
-    configuration = session.configuration()
-    found = _anchors(session, configuration) if anchors else ()
-    with session.application().journal_reader(configuration) as reader:
+    found = _anchors(session) if anchors else ()
+    with session.application().journal_reader(session.place) as reader:
         verdict = _verdict(reader, found)
     if session.as_json:
         session.emit(
@@ -94,10 +91,10 @@ def verify(session: Session, anchors: bool) -> int:
     return 1 if not verdict.sound else 3 if unasked else 0
 
 
-def _anchors(session: Session, configuration: Configuration) -> tuple[Anchors, ...]:
+def _anchors(session: Session) -> tuple[Anchors, ...]:
     import asyncio
 
-    return asyncio.run(session.application().anchors(configuration))
+    return asyncio.run(session.application().anchors(session.configuration()))
 
 
 def _verdict(reader: JournalReader, found: tuple[Anchors, ...]) -> Verdict:

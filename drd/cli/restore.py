@@ -23,11 +23,10 @@ def points(session: Session, policy: str, why: bool) -> None:
 
     A copy is proven when a restore has read it, and only claimed before.
     """
-    configuration = session.configuration()
     if why:
-        found = session.ask(configuration, lambda control: control.points(policy, why=True))
+        found = session.ask(lambda control: control.points(policy, why=True))
     else:
-        found = session.consult(configuration, lambda questions: questions.points(policy))
+        found = session.consult(lambda questions: questions.points(policy))
     if session.as_json:
         session.emit([point.model_dump(mode="json") for point in found])
         return
@@ -38,9 +37,9 @@ def points(session: Session, policy: str, why: bool) -> None:
     from drd.reports.moments import local
     from drd.reports.points import points_table
 
-    session.show(points_table(found, session.now(), configuration.zone, why))
-    session.say(f"times are those of {configuration.zone.key}", style="dim")
-    session.next(f'drd restore {policy} --at "{local(found[0].moment, configuration.zone)}" --to /an/empty/folder')
+    session.show(points_table(found, session.now(), session.place.zone, why))
+    session.say(f"times are those of {session.place.zone.key}", style="dim")
+    session.next(f'drd restore {policy} --at "{local(found[0].moment, session.place.zone)}" --to /an/empty/folder')
 
 
 @click.command(cls=Command)
@@ -66,13 +65,11 @@ def restore(session: Session, policy: str, at: str, target: str, include: tuple[
     """
     from drd.cli.moments import parse_moment
 
-    configuration = session.configuration()
-    moment = parse_moment(at, configuration.zone, session.now())
+    moment = parse_moment(at, session.place.zone, session.now())
     # The daemon has another working directory.
     place = target if target == BESIDE else str(Path(target).absolute())
     session.on_interrupt = "you left; with a daemon the restore goes on: drd status"
     code = session.ask(
-        configuration,
         lambda control: follow(session, control.restore(policy, moment, place, include, store, session.user)),
     )
     if code in (0, 3):
@@ -92,8 +89,7 @@ def forget(session: Session, policy: str, plan: bool, confirm: str | None) -> in
 
     The newest good point stays whatever retention says, and so does what `require.copies` needs.
     """
-    configuration = session.configuration()
-    lines = session.ask(configuration, lambda control: control.forget_plan(policy))
+    lines = session.ask(lambda control: control.forget_plan(policy))
     count = sum(line.action == "forget" for line in lines)
     if session.as_json and plan:
         session.emit([line.model_dump(mode="json") for line in lines])
@@ -101,7 +97,7 @@ def forget(session: Session, policy: str, plan: bool, confirm: str | None) -> in
     if not session.as_json:
         from drd.reports.points import forget_plan
 
-        session.show(forget_plan(lines, session.now(), configuration.zone))
+        session.show(forget_plan(lines, session.now(), session.place.zone))
     if plan:
         session.next(f"drd forget {policy}") if count else session.next(f"drd points {policy}")
         return 0
@@ -116,7 +112,7 @@ def forget(session: Session, policy: str, plan: bool, confirm: str | None) -> in
 
     amount = f"{'up to ' if at_most > count else ''}{counted(at_most, 'snapshot', 'snapshots')}"
     confirm_by_name(policy, confirm, f"{amount} of {policy} will be forgotten for good")
-    code = session.ask(configuration, lambda control: follow(session, control.forget(policy, session.user)))
+    code = session.ask(lambda control: follow(session, control.forget(policy, session.user)))
     session.next(f"drd points {policy}")
     return code
 

@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from drd.config.whereabouts import Whereabouts
     from drd.ports.configuration import Configuration
     from drd.ports.control import Anchors, Control, Questions
     from drd.ports.journal import JournalReader
@@ -30,20 +32,27 @@ class Application(Protocol):
         """Raises `UsageError` with every problem of every file."""
         ...
 
-    def control(self, configuration: Configuration, *, alone: bool) -> AbstractAsyncContextManager[Any]:
+    def find(self, path: Path | None, environment: Mapping[str, str]) -> Whereabouts:
+        """Where the daemon is. Raises `UsageError` with every problem when drd.yaml is wrong."""
+        ...
+
+    def control(
+        self, place: Whereabouts, read: Callable[[], Configuration], *, alone: bool
+    ) -> AbstractAsyncContextManager[Any]:
         """The daemon's control, or with `alone` this process's own when there is no daemon."""
         ...
 
     async def consult(
         self,
-        configuration: Configuration,
+        place: Whereabouts,
+        read: Callable[[], Configuration],
         question: Callable[[Questions], Awaitable[Answer]],
         say: Callable[[str], None],
     ) -> Answer:
         """The answer of the daemon, or of the journal where none answers; `say` is told so."""
         ...
 
-    def journal_reader(self, configuration: Configuration) -> AbstractContextManager[JournalReader]:
+    def journal_reader(self, place: Whereabouts) -> AbstractContextManager[JournalReader]:
         """The journal, read beside whoever writes it."""
         ...
 
@@ -84,23 +93,26 @@ class Session:
         """What drd.yaml and its folders say. Raises `UsageError` with every problem."""
         return self.application().read_configuration(self.config, self.environment)
 
-    def ask(
-        self, configuration: Configuration, question: Callable[[Control], Awaitable[Answer]], *, alone: bool = True
-    ) -> Answer:
+    @cached_property
+    def place(self) -> Whereabouts:
+        """Where the daemon is, and its time zone. Raises `UsageError` with every problem when drd.yaml is wrong."""
+        return self.application().find(self.config, self.environment)
+
+    def ask(self, question: Callable[[Control], Awaitable[Answer]], *, alone: bool = True) -> Answer:
         """Ask the daemon, or with `alone` the engines in this process when no daemon runs."""
         import asyncio
 
         async def asking() -> Answer:
-            async with self.application().control(configuration, alone=alone) as control:
+            async with self.application().control(self.place, self.configuration, alone=alone) as control:
                 return await question(control)
 
         return asyncio.run(asking())
 
-    def consult(self, configuration: Configuration, question: Callable[[Questions], Awaitable[Answer]]) -> Answer:
+    def consult(self, question: Callable[[Questions], Awaitable[Answer]]) -> Answer:
         """Ask what can be told by reading alone: nothing is written, and nobody is kept from anything."""
         import asyncio
 
-        return asyncio.run(self.application().consult(configuration, question, self.say))
+        return asyncio.run(self.application().consult(self.place, self.configuration, question, self.say))
 
     def say(self, words: str = "", style: str = "") -> None:
         """A line for people that is no result: to standard error."""

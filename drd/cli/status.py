@@ -16,14 +16,13 @@ def status(session: Session) -> None:
     The daemon, each policy with its newest recovery point in each store, the stores, and what needs a person with what
     to type.
     """
-    configuration = session.configuration()
-    answer = session.consult(configuration, lambda questions: questions.status())
+    answer = session.consult(lambda questions: questions.status())
     if session.as_json:
         session.emit(answer.model_dump(mode="json"))
         return
     from drd.reports.status import status_page
 
-    session.show(status_page(answer, session.host, session.now(), configuration.zone))
+    session.show(status_page(answer, session.host, session.now(), session.place.zone))
 
 
 @click.command(cls=Command)
@@ -31,7 +30,7 @@ def status(session: Session) -> None:
 @pass_session
 def explain(session: Session, policy: str) -> None:
     """Say what drd would do with POLICY now, and why."""
-    lines = session.consult(session.configuration(), lambda questions: questions.explain(policy))
+    lines = session.consult(lambda questions: questions.explain(policy))
     if session.as_json:
         session.emit(list(lines))
         return

@@ -15,7 +15,7 @@ from drd.cli.session import Session
 @pass_session
 def check(session: Session, store: str) -> int:
     """Check the structure of STORE's repository now."""
-    code = session.ask(session.configuration(), lambda control: follow(session, control.check(store, session.user)))
+    code = session.ask(lambda control: follow(session, control.check(store, session.user)))
     session.next("drd status")
     return code
 
@@ -27,7 +27,7 @@ def check(session: Session, store: str) -> int:
 def release(session: Session, store: str, confirm: str | None) -> None:
     """End the hold on STORE: retention removes from it again."""
     confirm_by_name(store, confirm, f"retention will remove from store {store} again")
-    reason = session.ask(session.configuration(), lambda control: control.release(store, session.user))
+    reason = session.ask(lambda control: control.release(store, session.user))
     if session.as_json:
         session.emit({"store": store, "held": False, "reason": reason})
         return
@@ -42,7 +42,7 @@ def release(session: Session, store: str, confirm: str | None) -> None:
 def accept(session: Session, store: str, confirm: str | None) -> None:
     """Take STORE as it is now, after its old repository was lost."""
     confirm_by_name(store, confirm, f"what store {store} held before counts as lost from here on")
-    repository = session.ask(session.configuration(), lambda control: control.accept(store, session.user))
+    repository = session.ask(lambda control: control.accept(store, session.user))
     if session.as_json:
         session.emit({"store": store, "repository_id": repository})
         return

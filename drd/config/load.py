@@ -9,13 +9,14 @@ from typing import Any
 
 from drd.config.build import configuration_of, protected_of
 from drd.config.documents import Entry, Library
+from drd.config.environment import with_environment
 from drd.config.kinds import Kinds
 from drd.config.lint import Files, lint
 from drd.config.policies import policy_model
 from drd.config.problems import ConfigurationErrors, Problem
 from drd.config.read import digest_of, read_entry, read_folder, read_settings, unread_in
 from drd.config.runbooks import runbook_model, runbook_of
-from drd.config.settings import settings_model, with_environment
+from drd.config.settings import settings_model
 from drd.config.yaml import forget_positions
 from drd.ports.configuration import Configuration
 

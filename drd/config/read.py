@@ -10,8 +10,9 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from drd.config.documents import Entry, Library, Report
+from drd.config.environment import SettingsEntry
 from drd.config.sentences import explained, is_echo
-from drd.config.settings import Settings, SettingsEntry, settings_from
+from drd.config.settings import Settings, settings_from
 from drd.config.yaml import Value
 
 MOST_MISTAKES: Final = 50

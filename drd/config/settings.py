@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path as FilePath
@@ -14,21 +13,14 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, create_model
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from drd.config.documents import Entry, overlaid
+from drd.config.environment import DEFAULT_STATE, DEFAULT_TIMEZONE, PREFIX, environment_values
 from drd.config.kinds import Kinds
-from drd.config.problems import Problem
 from drd.config.verbs import OneVerb, with_verbs
-from drd.config.yaml import Path, Spot, Value, scalar
+from drd.config.yaml import Value
 from drd.core.kinds import Model
 from drd.core.policy import Name
 from drd.core.secrets import SecretReference
 from drd.core.units import Count, Duration, Flag, Rate
-
-PREFIX: Final = "DRD_"
-NESTING: Final = "__"
-OTHER_VARIABLES: Final = frozenset({"DRD_CONFIG"})
-"""Variables of the command line that are no settings."""
-
 
 _PORT: Final = re.compile(r"\d{1,9}", re.ASCII)
 _STORES: Any = Field(min_length=1, description="Places for restic repositories.")
@@ -174,9 +166,9 @@ class Settings(BaseSettings):
 
     site: Name
     """Where this daemon runs: a name under `sites:`."""
-    timezone: str = "UTC"
+    timezone: str = DEFAULT_TIMEZONE
     """For cron lines and windows, as Asia/Shanghai."""
-    state: FilePath = FilePath("/var/lib/drd")
+    state: FilePath = FilePath(DEFAULT_STATE)
     """Journal, spool and caches."""
     data: FilePath | None = None
     """What relative paths of sources start from; itself relative to this file."""
@@ -236,48 +228,3 @@ class Environment(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         """The settings that the environment makes."""
         return environment_values(self.environment)
-
-
-@dataclass(frozen=True, slots=True)
-class SettingsEntry(Entry):
-    """drd.yaml with the environment laid over it."""
-
-    environment: Mapping[str, str] = field(default_factory=dict)
-    file_value: dict[str, Value] = field(default_factory=dict)
-
-    def problem(self, path: Path, message: str, spot: Spot = Spot.VALUE) -> Problem:
-        """A problem at `path`: of the variable that set it, else of the file."""
-        variable = variable_at(path, self.environment)
-        return Problem(variable, 0, 0, message) if variable else Entry.problem(self, path, message, spot)
-
-
-def with_environment(entry: Entry, environment: Mapping[str, str]) -> SettingsEntry:
-    """What the file and the environment say together."""
-    return SettingsEntry(entry.chain, overlaid(entry.value, environment_values(environment)), environment, entry.value)
-
-
-def environment_values(environment: Mapping[str, str]) -> dict[str, Value]:
-    """The settings that the environment makes, as a file would say them."""
-    found: dict[str, Value] = {}
-    for path, name in sorted(variables(environment).items()):
-        below = found
-        for step in path[:-1]:
-            deeper = below.setdefault(str(step), {})
-            below = deeper if isinstance(deeper, dict) else {}
-        below[str(path[-1])] = scalar(environment[name])
-    return found
-
-
-def variables(environment: Mapping[str, str]) -> dict[Path, str]:
-    """The path of each setting that the environment makes, and the variable's name."""
-    return {
-        tuple(name.removeprefix(PREFIX).lower().split(NESTING)): name
-        for name in environment
-        if name.startswith(PREFIX) and name not in OTHER_VARIABLES
-    }
-
-
-def variable_at(path: Path, environment: Mapping[str, str]) -> str | None:
-    """The variable that put the value at `path` there, None if the file did."""
-    known = variables(environment)
-    return next((known[path[:length]] for length in range(len(path), 0, -1) if path[:length] in known), None)

@@ -199,6 +199,15 @@ def test_a_terminal_gets_a_progress_bar(settings: Path) -> None:
     assert "next: drd points uploads" in seen
 
 
+def test_the_daemon_is_asked_although_a_policy_is_half_written(settings: Path) -> None:
+    (settings.parent / "policies" / "half.yaml").write_text("policy: [")
+    with a_daemon(settings):
+        answered = drd(settings, "backup", "uploads")
+    assert answered.returncode == 0, answered.stderr
+    alone = drd(settings, "backup", "uploads")
+    assert (alone.returncode, alone.stderr.count("half.yaml:1:")) == (2, 1)
+
+
 def test_help_imports_nothing_that_takes_long() -> None:
     listing = (
         "import sys\n"

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import drd.actions
 from drd.app.kinds import kinds_in
-from drd.config import ConfigurationErrors, Kinds, load
+from drd.config.kinds import Kinds
+from drd.config.load import load
+from drd.config.problems import ConfigurationErrors
 from drd.ports.action import Action
 from drd.ports.configuration import Configuration
 from tests.config.kinds import SOURCES, STORES

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from drd.config import ConfigurationErrors
+from drd.config.problems import ConfigurationErrors
 from tests.config.arranging import HERE, loaded, sound_folder
 
 BAD = HERE / "bad"

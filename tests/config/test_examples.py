@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from drd.app.kinds import find_kinds
-from drd.config import load
+from drd.config.load import load
 from drd.config.reference import configuration_reference
 from drd.config.schema import WHATS, json_schema
 from drd.config.yaml import Value, parse

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from drd.config import ConfigurationErrors
+from drd.config.problems import ConfigurationErrors
 from tests.config.arranging import loaded, mistakes, sound_folder, write
 
 NOBODY = 65534

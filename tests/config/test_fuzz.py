@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drd.config import ConfigurationErrors, Problem
+from drd.config.problems import ConfigurationErrors, Problem
 from tests.config.arranging import SOUND, loaded
 
 FILES = ["drd.yaml", "policies/orders.yaml", "runbooks/orders-failover.yaml"]

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from drd.app.kinds import find_kinds
-from drd.config import ConfigurationErrors, load
+from drd.config.load import load
+from drd.config.problems import ConfigurationErrors
 from tests.config.arranging import SOUND
 
 ENDPOINT = "endpoint: https://s3.example"

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from drd.cli.session import Session
+from drd.config.whereabouts import Whereabouts
 from drd.core.errors import DrdError
 from drd.core.events import Event
 from drd.core.policy import Policy
@@ -122,21 +123,28 @@ class FakeApplication:
             raise self.wrong
         return self.configuration
 
+    def find(self, path: Path | None, environment: Mapping[str, str]) -> Whereabouts:
+        configuration = self.read_configuration(path, environment)
+        return Whereabouts(configuration.state, configuration.zone)
+
     @asynccontextmanager
-    async def control(self, configuration: Configuration, *, alone: bool) -> AsyncIterator[FakeControl]:
+    async def control(
+        self, place: Whereabouts, read: Callable[[], Configuration], *, alone: bool
+    ) -> AsyncIterator[FakeControl]:
         self.alone.append(alone)
         yield self.fake_control
 
     async def consult(
         self,
-        configuration: Configuration,
+        place: Whereabouts,
+        read: Callable[[], Configuration],
         question: Callable[[Questions], Awaitable[Answer]],
         say: Callable[[str], None],
     ) -> Answer:
         return await question(self.fake_control)
 
     @contextmanager
-    def journal_reader(self, configuration: Configuration) -> Iterator[FakeReader]:
+    def journal_reader(self, place: Whereabouts) -> Iterator[FakeReader]:
         yield self.reader
 
     async def run(self, path: Path | None, environment: Mapping[str, str], say: Callable[[str], None]) -> int:
