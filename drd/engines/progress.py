@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,10 @@ class ProgressBoard:
         self._latest[run] = progress
         self._changed.set()
         self._changed = asyncio.Event()
+
+    def waiter(self, run: str) -> Callable[[str], None]:
+        """What tells the watchers of a run what it waits for."""
+        return lambda what: self.post(run, Progress(phase=what))
 
     def latest(self, run: str) -> Progress | None:
         """The newest sample of a run, or None when it has none (any more)."""

@@ -127,11 +127,13 @@ class Turns:
         return turn.result()
 
     @asynccontextmanager
-    async def take_all(self, stores: dict[str, int], job: JobClass) -> AsyncIterator[None]:
+    async def take_all(
+        self, stores: dict[str, int], job: JobClass, on_wait: Callable[[str], None] | None = None
+    ) -> AsyncIterator[None]:
         """Wait for a turn in several stores (name → at once), always in the order of their names: nobody deadlocks."""
         async with AsyncExitStack() as stack:
             for store in sorted(stores):
-                await stack.enter_async_context(self.take(store, job, stores[store]))
+                await stack.enter_async_context(self.take(store, job, stores[store], on_wait))
             yield
 
     def running(self, store: str) -> tuple[JobClass, ...]:
