@@ -159,6 +159,14 @@ class Cluster:
         """Have it read its settings again."""
         self.rows("SELECT pg_reload_conf()")
 
+    def make_folder(self, name: str) -> Path:
+        """An empty folder beside its data that the server may use, as for a tablespace."""
+        folder = self.folder / name
+        folder.mkdir(mode=0o700)
+        if self._lab.user:
+            shutil.chown(folder, self._lab.user)
+        return folder
+
     @property
     def is_running(self) -> bool:
         """Whether it was started and has not ended."""
@@ -240,6 +248,10 @@ class Cluster:
         with psycopg.connect(self.dsn(database=database).decode(), autocommit=True, connect_timeout=10) as connection:
             cursor = connection.execute(cast(Any, statement), parameters or None)
             return cursor.fetchall() if cursor.description else []
+
+    def execute(self, statement: str, *parameters: object) -> None:
+        """Run a statement as the superuser, and wait until it is committed."""
+        self.rows(statement, *parameters)
 
     def value(self, statement: str, *parameters: object) -> Any:
         """The only value of the only row."""

@@ -1,0 +1,200 @@
+"""The Postgres port over a real server."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Any
+
+from drd.clients.postgres.connection import USUAL, Connection, Patience, Row
+from drd.clients.postgres.dsn import Dsn
+from drd.core.errors import PermanentError
+from drd.core.postgres.lsn import Lsn
+from drd.ports.postgres import Heartbeat, Positions, ServerFacts, Slot, Tablespace, WalStatus
+
+# The timeline of a server that was promoted stands in its control file only after its next checkpoint, so a primary is
+# asked for what it writes, and a standby for what it receives. CASE keeps from calling what fails in recovery.
+_FACTS = """
+SELECT system.system_identifier::text AS system_identifier,
+       current_setting('server_version_num')::int AS version,
+       pg_is_in_recovery() AS is_in_recovery,
+       CASE WHEN pg_is_in_recovery()
+            THEN greatest(control.timeline_id, recovery.min_recovery_end_timeline,
+                          (SELECT received_tli FROM pg_stat_wal_receiver))
+            ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int
+       END AS timeline,
+       current_setting('data_checksums') = 'on' AS has_checksums,
+       pg_size_bytes(current_setting('wal_segment_size')) AS segment_bytes,
+       current_setting('wal_level') AS wal_level,
+       current_setting('archive_mode') AS archive_mode,
+       (SELECT setting::bigint * 1048576 FROM pg_settings WHERE name = 'max_slot_wal_keep_size') AS most_kept,
+       (SELECT setting FROM pg_settings WHERE name = 'data_directory') AS data_directory
+FROM pg_control_system() AS system, pg_control_checkpoint() AS control, pg_control_recovery() AS recovery
+"""
+_TABLESPACES = """
+SELECT spcname AS name, oid::bigint AS oid, pg_tablespace_location(oid) AS location
+FROM pg_tablespace WHERE pg_tablespace_location(oid) <> '' ORDER BY oid
+"""
+# The clock comes first, so that what was committed before it lies before the positions.
+_POSITIONS = """
+SELECT clock_timestamp() AS taken,
+       pg_is_in_recovery() AS is_in_recovery,
+       CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_lsn() END::text AS written,
+       CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() END::text AS flushed,
+       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() END::text AS received,
+       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END::text AS replayed,
+       CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp() END AS replayed_until
+"""
+_SLOT = """
+SELECT slot_name AS name, active AS is_active, restart_lsn::text AS restart, wal_status, safe_wal_size AS safe_bytes
+FROM pg_replication_slots WHERE slot_name = %s
+"""
+# Another session may make it in between, which is as good.
+_CREATE_SLOT = """
+SELECT pg_create_physical_replication_slot(%s, true)
+WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s)
+"""
+_DROP_SLOT = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS {schema}.drd_heartbeat (
+    id smallint PRIMARY KEY CHECK (id = 1), at timestamptz NOT NULL, lsn pg_lsn NOT NULL, daemon text NOT NULL
+)
+"""
+# In one transaction with its setting, so that it waits for no standby that is away.
+_BEAT = """
+WITH local AS MATERIALIZED (SELECT set_config('synchronous_commit', 'local', true) AS is_set)
+INSERT INTO {schema}.drd_heartbeat AS mine (id, at, lsn, daemon)
+SELECT 1, clock_timestamp(), pg_current_wal_insert_lsn(), %s FROM local WHERE is_set IS NOT NULL
+ON CONFLICT (id) DO UPDATE SET at = excluded.at, lsn = excluded.lsn, daemon = excluded.daemon
+RETURNING at, lsn::text AS lsn, daemon
+"""
+_HEARTBEAT = "SELECT at, lsn::text AS lsn, daemon FROM {schema}.drd_heartbeat WHERE id = 1"
+
+
+class PostgresServer:
+    """One server, by one connection. The methods are the port's; see there."""
+
+    def __init__(self, dsn: Dsn, patience: Patience = USUAL) -> None:
+        self._connection = Connection(dsn, patience)
+
+    @property
+    def place(self) -> str:
+        """The server in words."""
+        return self._connection.dsn.place
+
+    async def facts(self) -> ServerFacts:
+        """What it is."""
+        row = await self._connection.row(_FACTS)
+        spaces = await self._connection.rows(_TABLESPACES)
+        most_kept = row["most_kept"]
+        return ServerFacts(
+            system_identifier=row["system_identifier"],
+            version=row["version"],
+            timeline=row["timeline"],
+            is_in_recovery=row["is_in_recovery"],
+            has_checksums=row["has_checksums"],
+            segment_bytes=row["segment_bytes"],
+            wal_level=row["wal_level"],
+            archive_mode=row["archive_mode"],
+            max_slot_wal_keep_bytes=None if most_kept is None or most_kept < 0 else most_kept,
+            data_directory=PurePosixPath(row["data_directory"]) if row["data_directory"] else None,
+            tablespaces=tuple(
+                Tablespace(space["name"], space["oid"], PurePosixPath(space["location"])) for space in spaces
+            ),
+        )
+
+    async def positions(self) -> Positions:
+        """How far it is."""
+        row = await self._connection.row(_POSITIONS)
+        return Positions(
+            taken=row["taken"],
+            is_in_recovery=row["is_in_recovery"],
+            written=_lsn(row["written"]),
+            flushed=_lsn(row["flushed"]),
+            received=_lsn(row["received"]),
+            replayed=_lsn(row["replayed"]),
+            replayed_until=row["replayed_until"],
+        )
+
+    async def switch_wal(self) -> Lsn:
+        """End the segment in writing."""
+        row = await self._connection.row("SELECT pg_switch_wal()::text AS lsn")
+        return Lsn.parse(row["lsn"])
+
+    async def create_restore_point(self, name: str) -> Lsn:
+        """Name this moment."""
+        row = await self._connection.row("SELECT pg_create_restore_point(%s)::text AS lsn", (name,))
+        return Lsn.parse(row["lsn"])
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._connection.close()
+
+    async def slot(self, name: str) -> Slot | None:
+        """What became of a slot."""
+        rows = await self._connection.rows(_SLOT, (name,))
+        return _slot(rows[0]) if rows else None
+
+    async def create_slot(self, name: str) -> Slot:
+        """Make a slot."""
+        await self._connection.rows(_CREATE_SLOT, (name, name))
+        return _slot(await self._connection.row(_SLOT, (name,)))
+
+    async def drop_slot(self, name: str) -> bool:
+        """Remove a slot."""
+        return bool(await self._connection.rows(_DROP_SLOT, (name,)))
+
+    async def prepare_heartbeat(self, schema: str) -> None:
+        """Make schema and table."""
+        # Looked for first: CREATE … IF NOT EXISTS asks for the right to create before it looks.
+        if await self._has_table(schema):
+            return
+        named = _quoted(schema)
+        [known] = (await self._connection.row("SELECT to_regnamespace(%s)::oid AS oid", (named,))).values()
+        if known is None:
+            await self._connection.rows(f"CREATE SCHEMA IF NOT EXISTS {named}")
+        await self._connection.rows(_TABLE.format(schema=named))
+
+    async def beat(self, schema: str, daemon: str) -> Heartbeat:
+        """Write the row."""
+        if not await self._has_table(schema):
+            raise PermanentError(f"{self.place}: there is no table {schema}.drd_heartbeat", "drd grants")
+        return _heartbeat(await self._connection.row(_BEAT.format(schema=_quoted(schema)), (daemon,)))
+
+    async def heartbeat(self, schema: str) -> Heartbeat | None:
+        """Read the row."""
+        if not await self._has_table(schema):
+            return None
+        rows = await self._connection.rows(_HEARTBEAT.format(schema=_quoted(schema)))
+        return _heartbeat(rows[0]) if rows else None
+
+    async def _has_table(self, schema: str) -> bool:
+        look = "SELECT to_regclass(%s) IS NOT NULL AS is_there"
+        return bool((await self._connection.row(look, (f"{_quoted(schema)}.drd_heartbeat",)))["is_there"])
+
+
+def _lsn(text: str | None) -> Lsn | None:
+    return None if text is None else Lsn.parse(text)
+
+
+def _slot(row: Row) -> Slot:
+    status: Any = row["wal_status"]
+    return Slot(
+        name=row["name"],
+        is_active=row["is_active"],
+        restart=_lsn(row["restart"]),
+        wal_status=None if status is None else WalStatus(status),
+        safe_bytes=row["safe_bytes"],
+    )
+
+
+def _heartbeat(row: Row) -> Heartbeat:
+    return Heartbeat(row["at"], Lsn.parse(row["lsn"]), row["daemon"])
+
+
+def _quoted(name: str) -> str:
+    """A name as SQL writes it. Raises `PermanentError` for one that PostgreSQL cannot have."""
+    if not name or "\0" in name or len(name.encode()) > 63:
+        raise PermanentError(f"{name!r} cannot be the name of a schema", "choose a word of at most 63 letters")
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'

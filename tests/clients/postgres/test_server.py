@@ -1,0 +1,215 @@
+"""A real server, where it is more than the contract: deadlines, rights, timelines, and slots that are lost."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+
+from drd.clients.postgres import Dsn, Patience, PostgresServer
+from drd.core.errors import TransientError
+from drd.core.postgres.errors import LoginRefused, RightMissing, ServerAway
+from drd.ports.postgres import WalStatus
+from tests.clients.postgres.conftest import AWKWARD
+from tests.postgres_lab import Cluster, Lab, children
+from tests.waiting import until_true
+
+pytestmark = pytest.mark.slow
+
+IMPATIENT = Patience(connect=timedelta(seconds=0.5), answer=timedelta(seconds=0.5))
+
+
+@pytest.fixture
+async def as_owner(shop: Cluster) -> AsyncIterator[PostgresServer]:
+    server = PostgresServer(Dsn.parse(shop.dsn()), IMPATIENT)
+    yield server
+    await server.close()
+
+
+@pytest.fixture
+async def as_clerk(shop: Cluster) -> AsyncIterator[PostgresServer]:
+    server = PostgresServer(Dsn.parse(shop.dsn("clerk", "clerk's own")))
+    yield server
+    await server.close()
+
+
+@contextmanager
+def halted(*pids: int) -> Iterator[None]:
+    """Processes that do nothing for a while."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+async def test_facts_are_those_of_the_cluster(shop: Cluster, as_owner: PostgresServer, postgres_lab: Lab) -> None:
+    facts = await as_owner.facts()
+    assert facts.major == postgres_lab.major
+    assert str(facts.data_directory) == str(shop.data)
+    assert (facts.wal_level, facts.archive_mode, facts.max_slot_wal_keep_bytes) == ("replica", "off", None)
+    assert facts.tablespaces == ()
+
+
+async def test_a_role_without_rights_learns_what_it_may_know(as_clerk: PostgresServer) -> None:
+    facts = await as_clerk.facts()
+    assert facts.data_directory is None
+    assert (await as_clerk.positions()).flushed is not None
+
+
+async def test_a_password_of_awkward_letters_opens(shop: Cluster) -> None:
+    server = PostgresServer(Dsn.parse(shop.dsn("drd", AWKWARD, by_port=True)))
+    assert (await server.facts()).timeline == 1
+    await server.close()
+
+
+async def test_a_wrong_password_is_no_matter_of_time(shop: Cluster) -> None:
+    with pytest.raises(LoginRefused, match="refuses the password") as caught:
+        await PostgresServer(Dsn.parse(shop.dsn("drd", "guessed-wrongly"))).facts()
+    assert "guessed-wrongly" not in repr(caught.value)
+    assert caught.value.__suppress_context__
+
+
+async def test_a_missing_right_is_named_by_the_statement_that_grants_it(
+    shop: Cluster, as_clerk: PostgresServer
+) -> None:
+    shop.execute("CREATE SCHEMA closed; REVOKE CREATE ON DATABASE postgres FROM PUBLIC")
+    with pytest.raises(RightMissing, match=r"GRANT EXECUTE ON FUNCTION pg_switch_wal\(\) TO clerk;"):
+        await as_clerk.switch_wal()
+    with pytest.raises(RightMissing, match=r"GRANT EXECUTE ON FUNCTION pg_create_restore_point\(text\) TO clerk;"):
+        await as_clerk.create_restore_point("here")
+    with pytest.raises(RightMissing, match="ALTER ROLE clerk REPLICATION"):
+        await as_clerk.create_slot("drd_clerk")
+    with pytest.raises(RightMissing, match="GRANT USAGE, CREATE ON SCHEMA closed TO clerk;"):
+        await as_clerk.prepare_heartbeat("closed")
+    with pytest.raises(RightMissing, match="GRANT CREATE ON DATABASE postgres TO clerk;"):
+        await as_clerk.prepare_heartbeat("another")
+
+
+async def test_the_statements_that_an_error_names_are_enough(shop: Cluster, as_clerk: PostgresServer) -> None:
+    shop.execute("CREATE SCHEMA granted")
+    for _ in range(3):
+        try:
+            await as_clerk.prepare_heartbeat("granted")
+            await as_clerk.switch_wal()
+            break
+        except RightMissing as error:
+            shop.execute(error.hint)
+    assert (await as_clerk.beat("granted", "01DAEMON")).daemon == "01DAEMON"
+
+
+async def test_a_server_that_hangs_is_away_when_the_deadline_is_over(shop: Cluster, as_owner: PostgresServer) -> None:
+    await as_owner.positions()
+    started = time.monotonic()
+    with halted(shop.pid, *children(shop.pid)):
+        with pytest.raises(ServerAway, match="within 500ms"):
+            await as_owner.positions()
+        with pytest.raises(ServerAway, match="within 500ms"):
+            await as_owner.positions()  # a new connection, which nobody accepts
+    assert time.monotonic() - started < 5
+    assert (await as_owner.facts()).timeline == 1
+
+
+async def test_a_call_that_is_cancelled_ends_at_once_though_the_server_hangs(
+    shop: Cluster, as_owner: PostgresServer
+) -> None:
+    await as_owner.positions()
+    with halted(shop.pid, *children(shop.pid)):
+        call = asyncio.create_task(as_owner.positions())
+        await asyncio.sleep(0.05)
+        started = time.monotonic()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert time.monotonic() - started < 2
+    assert (await as_owner.positions()).flushed is not None
+
+
+async def test_a_server_that_was_restarted_is_reached_again(postgres_lab: Lab) -> None:
+    cluster = postgres_lab.new("restarted", segment_mib=1)
+    server = PostgresServer(Dsn.parse(cluster.dsn()))
+    await server.facts()
+    cluster.kill()
+    with pytest.raises(ServerAway):
+        await server.facts()
+    with pytest.raises(ServerAway):
+        await server.facts()
+    cluster.start()
+    assert (await server.facts()).timeline == 1
+    await server.close()
+
+
+async def test_calls_at_the_same_time_take_turns(as_owner: PostgresServer) -> None:
+    found = await asyncio.gather(*(as_owner.positions() for _ in range(10)))
+    assert len({each.is_in_recovery for each in found}) == 1
+
+
+async def test_a_promoted_server_is_on_the_new_timeline_at_once_and_tells_its_tablespaces(postgres_lab: Lab) -> None:
+    primary = postgres_lab.new("first", segment_mib=1)
+    standby = postgres_lab.standby(primary, "second")
+    server = PostgresServer(Dsn.parse(standby.dsn()))
+    before = await server.facts()
+    primary.kill()
+    standby.promote()
+    after = await server.facts()
+    assert (before.timeline, before.is_in_recovery) == (1, True)
+    assert (after.timeline, after.is_in_recovery) == (2, False)
+    assert after.system_identifier == before.system_identifier
+    place = standby.make_folder("fast")
+    standby.execute(f"CREATE TABLESPACE fast LOCATION '{place}'")
+    [space] = (await server.facts()).tablespaces
+    assert (space.name, str(space.location)) == ("fast", str(place))
+    await server.close()
+
+
+async def test_a_slot_beyond_the_limit_is_lost_and_said_to_be(postgres_lab: Lab) -> None:
+    limits = {"max_slot_wal_keep_size": "2MB", "max_wal_size": "2MB", "min_wal_size": "2MB"}
+    cluster = postgres_lab.new("limited", segment_mib=1, settings=limits)
+    server = PostgresServer(Dsn.parse(cluster.dsn()))
+    made = await server.create_slot("drd_shop")
+    assert (await server.facts()).max_slot_wal_keep_bytes == 2 * 2**20
+    assert made.safe_bytes is not None
+    cluster.execute("CREATE TABLE filler AS SELECT repeat('x', 1000) FROM generate_series(1, 8000)")
+    cluster.execute("CHECKPOINT")
+
+    async def is_lost() -> bool:
+        slot = await server.slot("drd_shop")
+        return slot is not None and slot.wal_status is WalStatus.LOST
+
+    await until_true(is_lost, "the slot is lost")
+    slot = await server.slot("drd_shop")
+    assert slot is not None
+    assert slot.safe_bytes is None
+    await server.close()
+
+
+async def test_a_slot_that_somebody_receives_by_is_not_dropped(postgres_lab: Lab) -> None:
+    primary = postgres_lab.new("leader", segment_mib=1)
+    postgres_lab.standby(primary, "follower")
+    server = PostgresServer(Dsn.parse(primary.dsn()))
+
+    async def is_active() -> bool:
+        slot = await server.slot("follower")
+        return slot is not None and slot.is_active
+
+    await until_true(is_active, "the standby receives")
+    with pytest.raises(TransientError, match="active"):
+        await server.drop_slot("follower")
+    await server.close()
+
+
+async def test_a_heartbeat_does_not_wait_for_a_standby_that_is_away(postgres_lab: Lab) -> None:
+    cluster = postgres_lab.new("waiting", segment_mib=1, settings={"synchronous_standby_names": "*"})
+    server = PostgresServer(Dsn.parse(cluster.dsn()), IMPATIENT)
+    cluster.execute(
+        "SET synchronous_commit = local; CREATE SCHEMA drd;"
+        " CREATE TABLE drd.drd_heartbeat (id smallint PRIMARY KEY, at timestamptz, lsn pg_lsn, daemon text)"
+    )
+    assert (await server.beat("drd", "01DAEMON")).daemon == "01DAEMON"
+    await server.close()

@@ -1,0 +1,32 @@
+"""Real PostgreSQL servers keep the contract."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from drd.clients.postgres import Dsn, PostgresServer
+from tests.contracts.postgres import Pair, PostgresContract
+from tests.postgres_lab import Cluster, Lab
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def standby(postgres_lab: Lab, postgres: Cluster) -> Cluster:
+    postgres.rows("CREATE TABLE orders (number int)")
+    return postgres_lab.standby(postgres, "second")
+
+
+class TestServers(PostgresContract):
+    @pytest.fixture
+    async def pair(self, postgres: Cluster, standby: Cluster) -> AsyncIterator[Pair]:
+        here, there = (PostgresServer(Dsn.parse(cluster.dsn())) for cluster in (postgres, standby))
+        yield Pair(
+            here,
+            there,
+            write=lambda: postgres.execute("INSERT INTO orders VALUES (1)"),
+            replay=lambda: None,
+            away=lambda: PostgresServer(Dsn.parse(b"host=/nowhere user=drd")),
+        )
+        await here.close()
+        await there.close()

@@ -1,0 +1,145 @@
+"""A PostgreSQL server in memory: its WAL is a number, and a standby follows when it is told to."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from drd.core.errors import PermanentError, TransientError
+from drd.core.postgres.errors import ServerAway, ServerReadOnly
+from drd.core.postgres.lsn import Lsn
+from drd.ports.clock import Clock
+from drd.ports.postgres import Heartbeat, Positions, ServerFacts, Slot, WalStatus
+
+FACTS = ServerFacts(
+    system_identifier="7000000000000000001",
+    version=150018,
+    timeline=1,
+    is_in_recovery=False,
+    has_checksums=True,
+    segment_bytes=2**20,
+    wal_level="replica",
+    archive_mode="off",
+    max_slot_wal_keep_bytes=None,
+    data_directory=None,
+)
+BEGINNING = Lsn(3 * 2**20)
+
+
+@dataclass
+class FakeCluster:
+    """What a primary and its standbys share: a test writes to it, takes it away, or promotes."""
+
+    clock: Clock
+    facts: ServerFacts = FACTS
+    written: Lsn = BEGINNING
+    replayed: Lsn = BEGINNING
+    slots: dict[str, Slot] = field(default_factory=dict)
+    heartbeats: dict[str, Heartbeat | None] = field(default_factory=dict)
+    """By schema; None for a table without a row."""
+    seen: dict[str, Heartbeat | None] = field(default_factory=dict)
+    """The same as the standbys have it."""
+    points: dict[str, Lsn] = field(default_factory=dict)
+    away: str = ""
+    replayed_until: datetime | None = None
+
+    def write(self, byte_count: int) -> None:
+        """A transaction of the platform's."""
+        self.written += byte_count
+
+    def replay(self) -> None:
+        """The standbys catch up."""
+        self.replayed, self.replayed_until = self.written, self.clock.now()
+        self.seen = dict(self.heartbeats)
+
+    def promote(self) -> None:
+        """A standby becomes the primary, on a timeline of its own."""
+        self.facts = replace(self.facts, timeline=self.facts.timeline + 1, is_in_recovery=False)
+        self.heartbeats = dict(self.seen)
+        self.slots.clear()
+
+
+class FakePostgres:
+    """A server of that cluster, the primary or a standby."""
+
+    def __init__(self, cluster: FakeCluster, *, is_standby: bool = False) -> None:
+        self.cluster = cluster
+        self.is_standby = is_standby
+        self.place = "standby" if is_standby else "primary"
+
+    async def facts(self) -> ServerFacts:
+        self._reach()
+        return replace(self.cluster.facts, is_in_recovery=self.is_standby)
+
+    async def positions(self) -> Positions:
+        self._reach()
+        now, cluster = self.cluster.clock.now(), self.cluster
+        if self.is_standby:
+            return Positions(
+                now, True, received=cluster.written, replayed=cluster.replayed, replayed_until=cluster.replayed_until
+            )
+        return Positions(now, False, written=cluster.written, flushed=cluster.written)
+
+    async def switch_wal(self) -> Lsn:
+        self._reach(writes=True)
+        end, size = self.cluster.written, self.cluster.facts.segment_bytes
+        if end.value % size:
+            self.cluster.written = Lsn((end.value // size + 1) * size)
+        return end
+
+    async def create_restore_point(self, name: str) -> Lsn:
+        self._reach(writes=True)
+        if len(name.encode()) > 63:
+            raise PermanentError(f"{self.place}: value too long for restore point", "")
+        self.cluster.write(100)
+        self.cluster.points[name] = self.cluster.written
+        return self.cluster.written
+
+    async def close(self) -> None:
+        pass
+
+    async def slot(self, name: str) -> Slot | None:
+        self._reach()
+        return self.cluster.slots.get(name)
+
+    async def create_slot(self, name: str) -> Slot:
+        self._reach()
+        if not name.replace("_", "").isalnum() or name != name.lower():
+            raise PermanentError(f'{self.place}: replication slot name "{name}" contains invalid character', "")
+        made = Slot(name, False, self.cluster.written, WalStatus.RESERVED, self.cluster.facts.max_slot_wal_keep_bytes)
+        return self.cluster.slots.setdefault(name, made)
+
+    async def drop_slot(self, name: str) -> bool:
+        self._reach()
+        slot = self.cluster.slots.get(name)
+        if slot is not None and slot.is_active:
+            raise TransientError(f'{self.place}: replication slot "{name}" is active', "")
+        return self.cluster.slots.pop(name, None) is not None
+
+    async def prepare_heartbeat(self, schema: str) -> None:
+        self._reach()
+        if schema not in self._heartbeats:
+            self._reach(writes=True)
+            self.cluster.heartbeats[schema] = None
+
+    async def beat(self, schema: str, daemon: str) -> Heartbeat:
+        self._reach()
+        if schema not in self._heartbeats:
+            raise PermanentError(f"{self.place}: there is no table {schema}.drd_heartbeat", "")
+        self._reach(writes=True)
+        beat = Heartbeat(self.cluster.clock.now(), self.cluster.written, daemon)
+        self.cluster.write(200)
+        self.cluster.heartbeats[schema] = beat
+        return beat
+
+    async def heartbeat(self, schema: str) -> Heartbeat | None:
+        self._reach()
+        return self._heartbeats.get(schema)
+
+    @property
+    def _heartbeats(self) -> dict[str, Heartbeat | None]:
+        return self.cluster.seen if self.is_standby else self.cluster.heartbeats
+
+    def _reach(self, *, writes: bool = False) -> None:
+        if self.cluster.away:
+            raise ServerAway(f"{self.place} does not answer: {self.cluster.away}", "drd tries again by itself")
+        if writes and self.is_standby:
+            raise ServerReadOnly(f"{self.place} is a standby, or recovers", "ask the primary")
