@@ -193,6 +193,7 @@ class Copy:
             await target.place.shelf(self._world),
             target.limits.upload,
             self._poster(lane),
+            await self._catalogue.forgotten(store),
         )
         whole = frozenset(carried.snapshot_ids)
         await self._journal_copies(

@@ -163,8 +163,16 @@ class Upkeep:
             raise today.refusal
 
     async def _is_prune_due(self, store: str) -> bool:
-        """Whether something was removed since the last prune, a week ago or more."""
-        record = (await self._catalogue.stores())[store]
+        """Whether something was removed since the last prune, a week ago or more.
+
+        A mirror waits for its origin, which would otherwise send it once more what was just pruned.
+        """
+        records = await self._catalogue.stores()
+        record = records[store]
+        origin = self._stores.origin_of(store) if self._stores.is_mirror(store) else None
+        first = records.get(origin) if origin is not None else None
+        if first is not None and first.is_prune_owed and self._stores.why_away(first.store) is None:
+            return False
         return (
             record.is_prune_owed and record.hold is None and _is_due(record.last_pruned, PRUNE_EVERY, self._clock.now())
         )

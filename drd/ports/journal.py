@@ -106,6 +106,10 @@ class Catalogue(Protocol):
         """Points worth a copy that `store` lacks and that were not forgotten there, oldest first."""
         ...
 
+    async def forgotten(self, store: str) -> frozenset[str]:
+        """Ids, in other stores, of the snapshots that retention has removed from `store`."""
+        ...
+
     async def unfinished(self) -> tuple[RunRecord, ...]:
         """Runs that began and whose end nobody recorded."""
         ...

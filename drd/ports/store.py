@@ -124,9 +124,17 @@ class Carried:
 class Carrier(Protocol):
     """Carries a repository's files from one store to another as they are."""
 
-    async def carry(self, origin: Shelf, target: Shelf, upload: int | None, on_progress: OnProgress) -> Carried:
+    async def carry(
+        self,
+        origin: Shelf,
+        target: Shelf,
+        upload: int | None,
+        on_progress: OnProgress,
+        withheld: frozenset[str] = frozenset(),
+    ) -> Carried:
         """Bring every file of `origin` that `target` lacks, verified by its name; nothing is ever deleted there.
 
+        The snapshots in `withheld` are left out: the target has forgotten them.
         Lists snapshots, then index, then data; sends config, data, index, snapshots. `upload` is in bytes a second.
         Raises `StoreAway` when either end does not answer and `PermanentError` when `target` is another repository.
         """

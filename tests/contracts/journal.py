@@ -189,6 +189,19 @@ class JournalContract:
         )
         record = (await journal.stores())["local"]
         assert record.is_prune_owed
+    async def test_what_one_store_forgot_is_named_as_long_as_another_holds_it(self, journal: Any) -> None:
+        copy = CopyCreated("orders", "main", "offsite", "0main", "local", MOMENT)
+        independent = CopyCreated("orders", "main", "nas", "0nas", "local", MOMENT)
+        await a_run(journal, "01RUN", created(), copy, independent)
+        await a_run(journal, "02RUN", created(hour=1))
+        assert await journal.forgotten("offsite") == frozenset()
+        await journal.append(SnapshotsForgotten("orders", "offsite", ("0main",), "schedule"))
+        assert await journal.forgotten("offsite") == {"0main", "0nas"}
+        assert await journal.forgotten("local") == frozenset()
+        await journal.append(SnapshotsForgotten("orders", "local", ("0main",), "schedule"))
+        await journal.append(SnapshotsForgotten("orders", "nas", ("0nas",), "schedule"))
+        assert await journal.forgotten("offsite") == frozenset()
+
         assert [anchor.snapshot_id for anchor in record.anchors] == ["new"]
         assert record.forgotten_anchors == ("old",)
         assert record.last_anchored is not None

@@ -231,6 +231,23 @@ async def test_a_point_of_several_parts_stands_in_a_store_only_with_all_of_them(
 
 
 async def test_a_full_state_disk_only_puts_the_copy_off() -> None:
+async def test_what_a_mirror_forgot_first_does_not_come_back_with_the_next_round() -> None:
+    house = FakeHouse(protected(a_policy(keep={"last": 1})))
+    await house.run(run="01RUN")
+    await asyncio.sleep(60)
+    await house.run(run="02RUN")
+    assert await house.copy.fill("offsite")
+    [forgotten] = await house.retain.forget("orders", "offsite", "schedule")
+    await asyncio.sleep(60)
+    await house.run(run="03RUN")
+    assert await house.copy.fill("offsite")
+    assert forgotten in house.local.snapshots
+    assert forgotten not in house.offsite.snapshots
+    assert await house.reconcile.reconcile("offsite") == (0, 0)
+    assert len(house.journal.of(CopyCreated)) == 3
+    assert await stores_of(house) == [("local",), ("local", "offsite"), ("local", "offsite")]
+
+
     house = FakeHouse()
     await house.run()
     workers = await a_served(house, "offsite")

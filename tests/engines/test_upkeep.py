@@ -160,6 +160,34 @@ async def test_old_anchors_go_with_the_days_retention_and_one_that_stays_hinders
     assert house.local.prunes == 1
 
 
+async def a_house_that_owes_both_stores_a_prune() -> FakeHouse:
+    house = FakeHouse()
+    await house.run()
+    await house.copy.fill("offsite")
+    for store in ("local", "offsite"):
+        await house.journal.append(SnapshotsForgotten("orders", store, ("gone",), "schedule"))
+    return house
+
+
+async def test_a_mirror_is_pruned_after_its_origin() -> None:
+    house = await a_house_that_owes_both_stores_a_prune()
+    async with looked_after(house, "offsite"):
+        await asyncio.sleep(3600)
+        assert house.offsite.prunes == 0
+        async with looked_after(house, "local"):
+            await asyncio.sleep(120)
+        assert (house.local.prunes, house.offsite.prunes) == (1, 1)
+
+
+async def test_a_mirror_does_not_wait_for_an_origin_that_is_away() -> None:
+    house = await a_house_that_owes_both_stores_a_prune()
+    house.local.away = "unplugged"
+    await house.stores.is_away("local")
+    async with looked_after(house, "offsite"):
+        await asyncio.sleep(120)
+    assert house.offsite.prunes == 1
+
+
 async def test_damage_is_told_and_holds_the_store() -> None:
     house = FakeHouse()
     await house.run()

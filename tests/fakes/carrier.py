@@ -20,13 +20,20 @@ class FakeCarrier:
         self.before: Callable[[], None] = lambda: None
         self._clock = clock
 
-    async def carry(self, origin: Shelf, target: Shelf, upload: int | None, on_progress: OnProgress) -> Carried:
+    async def carry(
+        self,
+        origin: Shelf,
+        target: Shelf,
+        upload: int | None,
+        on_progress: OnProgress,
+        withheld: frozenset[str] = frozenset(),
+    ) -> Carried:
         source, sink = self._place(origin), self._place(target)
         if sink.identity != source.identity:
             raise PermanentError(f"{sink.name} holds another repository than {source.name}", "drd accept")
         self.rounds += 1
         self.before()
-        listed = dict(source.snapshots)
+        listed = {each: snapshot for each, snapshot in source.snapshots.items() if each not in withheld}
         source.shared += 1
         try:
             await self._clock.sleep(self.seconds)

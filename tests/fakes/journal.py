@@ -138,6 +138,13 @@ class FakeJournal:
         return tuple(point for point in await self.points(policy) if point.is_lacking_in(store))
 
     async def unfinished(self) -> tuple[RunRecord, ...]:
+    async def forgotten(self, store: str) -> frozenset[str]:
+        await asyncio.sleep(0)
+        points = [row for row in self._shelves.points.rows.values() if store in row["forgotten_in"]]
+        copies = [copy for row in points for copy in row["copies"]]
+        there = {copy["snapshot_id"] for copy in copies if copy["store"] == store}
+        return frozenset(copy["snapshot_id"] for copy in copies) - there
+
         await asyncio.sleep(0)
         return tuple(_run(row) for row in sorted(self._shelves.open_runs.rows.values(), key=lambda r: r["sequence"]))
 

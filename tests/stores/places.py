@@ -115,10 +115,14 @@ class Mirroring:
         await self.carrier.adopt(origin, target, first_password.encode(), b"mirror password")
 
     async def carry(
-        self, mirror: Store, upload: int | None = None, on_progress: OnProgress = lambda progress: None
+        self,
+        mirror: Store,
+        upload: int | None = None,
+        on_progress: OnProgress = lambda progress: None,
+        withheld: frozenset[str] = frozenset(),
     ) -> Carried:
         origin, target = await self._ends(mirror)
-        return await self.carrier.carry(origin, target, upload, on_progress)
+        return await self.carrier.carry(origin, target, upload, on_progress, withheld)
 
     async def keys(self, store: Store) -> tuple[str, ...]:
         return await self.carrier.key_files(await store.shelf(self.world))

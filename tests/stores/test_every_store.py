@@ -89,6 +89,28 @@ async def test_a_mirror_checks_clean_and_restores_the_same(
         assert await mirror.restored(snapshot, tmp_path / "restored-mirror") == here
 
 
+@pytest.mark.slow
+async def test_a_snapshot_that_the_mirror_forgot_is_not_brought_back(
+    place: StorePlace, mirroring: Mirroring, tree: Path, restic_on: ResticOn, restic_binary: Path
+) -> None:
+    origin = await restic_on(mirroring.first, "first password", restic_binary)
+    await mirroring.adopt(place.store)
+    await mirroring.carry(place.store)
+    mirror = await restic_on(place.store, "mirror password", restic_binary)
+    old = await mirror.snapshots()
+    await mirror.run("forget", "--prune", *old)
+    (tree / "later").write_bytes(os.urandom(200_000))
+    await origin.run("backup", str(tree))
+
+    carried = await mirroring.carry(place.store, withheld=frozenset(old))
+
+    assert carried.complete
+    [newest] = set(await origin.snapshots()) - set(old)
+    assert carried.snapshot_ids == (newest,)
+    assert await mirror.snapshots() == [newest]
+    await mirror.run("check", "--read-data")
+
+
 async def test_a_round_with_nothing_new_sends_nothing_and_claims_everything(
     place: StorePlace, mirroring: Mirroring, first: LocalStore
 ) -> None:

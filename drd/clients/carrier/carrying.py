@@ -14,6 +14,9 @@ indexes, removes the old ones and only then removes packs. So:
 * A snapshot is read last of all. One that can still be read was there during the whole round, so every prune of that
   time kept its packs. One that has gone was forgotten: it is left out and not claimed.
 
+A snapshot that retention has removed from the target stays away although the origin still holds it. What only it needs
+goes all the same: an index names packs of many snapshots, and nobody but restic can tell whose they are.
+
 At the target the order of sending is data, index, snapshots, each made durable before the next begins: a round that is
 killed anywhere leaves a mirror that checks clean. Work in the target itself (its own prune) must not run at the same
 time: the caller's queue sees to that, and the last listing shows what is missing.
@@ -58,6 +61,8 @@ class Round:
     pace: Pace
     report: Report
     threads: int
+    withheld: frozenset[str] = frozenset()
+    """Snapshots that do not go."""
     refused: dict[str, str] = field(default_factory=dict)
     """Path in the repository → why it does not go."""
     absent: int = 0
@@ -86,7 +91,8 @@ class Round:
 
     def _round(self, pool: ThreadPoolExecutor) -> bool:
         self.report.phase("listing")
-        snapshots = self.origin.list(FileKind.SNAPSHOT)
+        held = self.origin.list(FileKind.SNAPSHOT)
+        snapshots = {name: size for name, size in held.items() if name not in self.withheld}
         index = self._settled_index()
         data = self.origin.list(FileKind.DATA)
         listed = {FileKind.DATA: data, FileKind.INDEX: index, FileKind.SNAPSHOT: snapshots}

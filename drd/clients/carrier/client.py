@@ -46,9 +46,18 @@ class ProcessCarrier:
         self._restic = str(restic_program)
         self._scratch = scratch
 
-    async def carry(self, origin: Shelf, target: Shelf, upload: int | None, on_progress: OnProgress) -> Carried:
-        """Bring every file that `target` lacks; see `drd.ports.store.Carrier`."""
-        job = Job(Verb.CARRY, target=_place(target), origin=_place(origin), upload=upload)
+    async def carry(
+        self,
+        origin: Shelf,
+        target: Shelf,
+        upload: int | None,
+        on_progress: OnProgress,
+        withheld: frozenset[str] = frozenset(),
+    ) -> Carried:
+        """Bring every file that `target` lacks but the snapshots in `withheld`; see `drd.ports.store.Carrier`."""
+        job = Job(
+            Verb.CARRY, target=_place(target), origin=_place(origin), upload=upload, names=tuple(sorted(withheld))
+        )
         heard, ended = await _do(self._runner, job, CARRY_DEADLINE, on_progress)
         return Carried(
             complete=heard.complete,

@@ -34,7 +34,8 @@ def do(job: Job, report: Report) -> None:
                 report.names(Saying.KEYS, sorted(target.list(FileKind.KEY)))
         case Verb.CARRY:
             with opened(_origin(job)) as origin, opened(job.target) as target:
-                work = Round(origin, target, Pace(job.upload), report, THREADS[job.target.scheme])
+                threads = THREADS[job.target.scheme]
+                work = Round(origin, target, Pace(job.upload), report, threads, frozenset(job.names))
                 report.finish(complete=work.run(), absent=work.absent)
         case Verb.FETCH:
             with opened(_origin(job)) as origin, opened(job.target) as target:

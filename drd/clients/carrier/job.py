@@ -38,7 +38,7 @@ class Job:
     upload: int | None = None
     """Bytes a second."""
     names: tuple[str, ...] = ()
-    """Files by their path in the repository, for `mend`."""
+    """Files by their path in the repository, for `mend`; snapshots that stay where they are, for `carry`."""
 
     def to_bytes(self) -> bytes:
         """The document that goes through the descriptor."""

@@ -212,6 +212,10 @@ class SqliteJournal:
         """Good or incomplete points that have a copy somewhere but none in `store`, oldest first."""
         return await self._look(Views.uncopied, policy, store)
 
+    async def forgotten(self, store: str) -> frozenset[str]:
+        """Ids, in other stores, of the snapshots that retention has removed from `store`."""
+        return await self._look(Views.forgotten, store)
+
     async def unfinished(self) -> tuple[RunRecord, ...]:
         """Runs that began and whose end nobody recorded."""
         return await self._look(Views.unfinished)

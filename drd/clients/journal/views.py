@@ -75,6 +75,13 @@ class Views:
         """Points that `store` lacks, oldest first."""
         return tuple(point for point in self.points(policy) if point.is_lacking_in(store))
 
+    def forgotten(self, store: str) -> frozenset[str]:
+        """Ids that other stores hold of points which were forgotten in `store`."""
+        found = self._shelves.points.select("WHERE forgotten_in <> '[]'")
+        points = [row for _, row in found if store in row["forgotten_in"]]
+        ids = [(copy["store"] == store, copy["snapshot_id"]) for row in points for copy in row["copies"]]
+        return frozenset(each for is_there, each in ids if not is_there) - {each for is_there, each in ids if is_there}
+
     def policies_with_points(self) -> list[str]:
         """Names of the policies that have points, also of those that are protected no more."""
         return self._shelves.points.distinct("policy")

@@ -110,6 +110,18 @@ def test_a_quiet_origin_is_claimed_whole(backups: int) -> None:
     assert heard.claimed == set(working.origin.files[FileKind.SNAPSHOT]) == set(mirror.files[FileKind.SNAPSHOT])
 
 
+@given(st.integers(min_value=1, max_value=4), st.integers(min_value=0))
+def test_a_withheld_snapshot_stays_away_and_hinders_no_other(backups: int, which: int) -> None:
+    working = Working(["backup"] * backups, [(0, 999)])
+    working.some_steps()
+    snapshots = sorted(working.origin.files[FileKind.SNAPSHOT])
+    withheld = frozenset(snapshots[which % len(snapshots) :])
+    mirror, heard = MemoryFiles("mirror"), Heard()
+    assert Round(working.origin, mirror, Pace(None), heard.report, threads=2, withheld=withheld).run()
+    assert heard.claimed == set(mirror.files[FileKind.SNAPSHOT]) == set(snapshots) - withheld
+    assert is_sound(mirror)
+
+
 @given(COMMANDS, st.integers(min_value=0))
 def test_a_damaged_pack_keeps_every_new_index_and_snapshot_back(commands: list[str], which: int) -> None:
     working = Working(commands, [(0, 999)])
