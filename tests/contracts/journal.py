@@ -179,16 +179,6 @@ class JournalContract:
         assert record.last_pruned is not None
         assert (record.last_retained, record.is_prune_owed, record.anchors) == (None, False, ())
 
-    async def test_what_a_store_owes_and_when_it_was_looked_at_is_remembered(self, journal: Any) -> None:
-        await journal.append(
-            SnapshotsForgotten("orders", "local", ("1main",), "schedule"),
-            RetentionApplied("local", 1, 1, 0),
-            HeadAnchored("local", "old", 1, "ff"),
-            HeadAnchored("local", "new", 2, "ff"),
-            AnchorsForgotten("local", ("old",)),
-        )
-        record = (await journal.stores())["local"]
-        assert record.is_prune_owed
     async def test_what_one_store_forgot_is_named_as_long_as_another_holds_it(self, journal: Any) -> None:
         copy = CopyCreated("orders", "main", "offsite", "0main", "local", MOMENT)
         independent = CopyCreated("orders", "main", "nas", "0nas", "local", MOMENT)
@@ -202,6 +192,16 @@ class JournalContract:
         await journal.append(SnapshotsForgotten("orders", "nas", ("0nas",), "schedule"))
         assert await journal.forgotten("offsite") == frozenset()
 
+    async def test_what_a_store_owes_and_when_it_was_looked_at_is_remembered(self, journal: Any) -> None:
+        await journal.append(
+            SnapshotsForgotten("orders", "local", ("1main",), "schedule"),
+            RetentionApplied("local", 1, 1, 0),
+            HeadAnchored("local", "old", 1, "ff"),
+            HeadAnchored("local", "new", 2, "ff"),
+            AnchorsForgotten("local", ("old",)),
+        )
+        record = (await journal.stores())["local"]
+        assert record.is_prune_owed
         assert [anchor.snapshot_id for anchor in record.anchors] == ["new"]
         assert record.forgotten_anchors == ("old",)
         assert record.last_anchored is not None

@@ -230,7 +230,6 @@ async def test_a_point_of_several_parts_stands_in_a_store_only_with_all_of_them(
     assert await stores_of(house) == [("local", "offsite")]
 
 
-async def test_a_full_state_disk_only_puts_the_copy_off() -> None:
 async def test_what_a_mirror_forgot_first_does_not_come_back_with_the_next_round() -> None:
     house = FakeHouse(protected(a_policy(keep={"last": 1})))
     await house.run(run="01RUN")
@@ -248,6 +247,7 @@ async def test_what_a_mirror_forgot_first_does_not_come_back_with_the_next_round
     assert await stores_of(house) == [("local",), ("local", "offsite"), ("local", "offsite")]
 
 
+async def test_a_full_state_disk_only_puts_the_copy_off() -> None:
     house = FakeHouse()
     await house.run()
     workers = await a_served(house, "offsite")

@@ -137,7 +137,6 @@ class FakeJournal:
     async def uncopied(self, policy: str, store: str) -> tuple[RecoveryPoint, ...]:
         return tuple(point for point in await self.points(policy) if point.is_lacking_in(store))
 
-    async def unfinished(self) -> tuple[RunRecord, ...]:
     async def forgotten(self, store: str) -> frozenset[str]:
         await asyncio.sleep(0)
         points = [row for row in self._shelves.points.rows.values() if store in row["forgotten_in"]]
@@ -145,6 +144,7 @@ class FakeJournal:
         there = {copy["snapshot_id"] for copy in copies if copy["store"] == store}
         return frozenset(copy["snapshot_id"] for copy in copies) - there
 
+    async def unfinished(self) -> tuple[RunRecord, ...]:
         await asyncio.sleep(0)
         return tuple(_run(row) for row in sorted(self._shelves.open_runs.rows.values(), key=lambda r: r["sequence"]))
 
