@@ -33,13 +33,13 @@ def backup(session: Session, policy: str, full: bool) -> int:
 @pass_session
 def pause(session: Session, policy: str, what: str, duration: str, reason: str) -> None:
     """Stop work for POLICY for a time. It starts again by itself."""
-    from drd.core.units import parse_duration
+    from drd.core.units import INTERVAL_UNITS, parse_duration
     from drd.reports.moments import local_with_offset
 
     try:
-        length = parse_duration(duration)
+        length = parse_duration(duration, INTERVAL_UNITS)
     except ValueError as error:
-        raise UsageError(str(error), "type: --for 2h") from error
+        raise UsageError(f"--for: {error}", "as in: --for 2h") from error
     if length.total_seconds() <= 0:
         raise UsageError("a pause ends in the future", "type: --for 2h")
     until = session.now() + length

@@ -16,7 +16,7 @@ from drd.config.settings import Listen, is_loopback
 from drd.config.suggest import nearest
 from drd.config.yaml import Spot
 from drd.core.secrets import SecretReference
-from drd.core.units import Duration
+from drd.core.units import Days
 from drd.ports.store import Store
 
 _DAY: Final = timedelta(days=1)
@@ -84,7 +84,7 @@ def _lint_http(entry: Entry, report: Report) -> None:
 def _lint_stores(entry: Entry, kinds: Mapping[str, type[Store]], report: Report) -> None:
     first: dict[Any, str] = {}
     for name in keys(entry, ("stores",)):
-        immutable = typed(entry, ("stores", name, "immutable"), Duration)
+        immutable = typed(entry, ("stores", name, "immutable"), Days)
         if immutable is not None and (immutable % _DAY or not immutable):
             report(entry.problem(("stores", name, "immutable"), "`immutable`: write whole days, as 30d"))
         for verb in keys(entry, ("stores", name)):

@@ -20,7 +20,7 @@ from drd.config.yaml import Value
 from drd.core.kinds import Model
 from drd.core.policy import Name
 from drd.core.secrets import SecretReference
-from drd.core.units import Count, Duration, Flag, Rate
+from drd.core.units import Count, Days, Flag, Rate
 
 _PORT: Final = re.compile(r"\d{1,9}", re.ASCII)
 _STORES: Any = Field(min_length=1, description="Places for restic repositories.")
@@ -82,7 +82,7 @@ class StoreRules(OneVerb):
     """A name under `sites:`."""
     password: SecretReference
     """The repository's password."""
-    immutable: Duration | None = None
+    immutable: Days | None = None
     """How long nobody can delete from it: checked against the bucket's object lock, never believed."""
     limits: StoreLimits = StoreLimits()
     """How hard it may be worked."""

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 
 from drd.core.kinds import Model
 from drd.core.lists import OneOrMany
-from drd.core.units import Count, Distance, Duration, Flag, PositiveDuration, Share, parse_duration
+from drd.core.units import Count, Days, Distance, Duration, Flag, Interval, PositiveDuration, Share, parse_duration
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 """Lower-case letters, digits and hyphens: names stand in metrics, tags and file names."""
@@ -82,7 +82,7 @@ class Timing(Model):
 
     cron: str | None = None
     """crontab(5), in the configuration's time zone."""
-    every: PositiveDuration | None = None
+    every: Interval | None = None
     """Elapsed time since the last start."""
     spread: Duration = Field(default="0s", validate_default=True)
     """Runs start up to this much later, always the same for a policy and slot, so that not all start at once."""
@@ -106,7 +106,7 @@ class Keep(Model):
     """One for each of so many months."""
     yearly: Count = 0
     """One for each of so many years."""
-    within: PositiveDuration | None = None
+    within: Days | None = None
     """Everything younger than this is kept."""
 
 

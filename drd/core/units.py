@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict, WithJsonSchema
@@ -33,11 +34,18 @@ _MEANT = {
 """Units as people also write them, in lower case, and ours."""
 
 
-def parse_duration(text: object) -> timedelta:
-    """`30s`, `15m`, `1h 30m`, `250ms`, `14d` → a duration. Raises ValueError that says what to write."""
+_BELOW = {"y": "d", "w": "d", "d": "h", "h": "m", "m": "s", "s": "ms"}
+"""What a number without a unit means after one with this unit, as in `1h 30`."""
+
+
+def parse_duration(text: object, likely: tuple[str, ...] = ("s", "m", "h")) -> timedelta:
+    """`30s`, `15m`, `1h 30m`, `250ms`, `14d` → a duration. Raises ValueError that says what to write.
+
+    `likely` are the units that a bare number may have meant: which of them, only its writer knows.
+    """
     if isinstance(text, timedelta):
         return text
-    parts = _split(text, "a duration", "30s, 15m, 2h or 7d", "s", _SECONDS)
+    parts = _split(text, "a duration", "30s, 15m, 2h or 7d", likely, _SECONDS)
     seconds = sum(number * _SECONDS[unit] for number, unit in parts)
     if seconds > _LONGEST.total_seconds():
         raise ValueError("a duration is at most a hundred years: write 36525d or less")
@@ -48,26 +56,26 @@ def parse_size(text: object) -> int:
     """`64 MiB` → bytes. Raises ValueError that says what to write."""
     if isinstance(text, int) and not isinstance(text, bool) and text == 0:
         return 0
-    [(number, unit)] = _split(text, "a size", "64 MiB or 2 GB", "MiB", _BYTES, many=False)
+    [(number, unit)] = _split(text, "a size", "64 MiB or 2 GB", ("MiB",), _BYTES, many=False)
     return _whole(number * _BYTES[unit], "a size")
 
 
 def parse_rate(text: object) -> int:
     """`50 MiB/s` → bytes a second. Raises ValueError that says what to write."""
     rates = {f"{unit}/s": factor for unit, factor in _BYTES.items()}
-    [(number, unit)] = _split(text, "a rate", "50 MiB/s", "MiB/s", rates, many=False)
+    [(number, unit)] = _split(text, "a rate", "50 MiB/s", ("MiB/s",), rates, many=False)
     return _whole(number * rates[unit], "a rate")
 
 
 def parse_distance(text: object) -> float:
     """`500 km` → metres. Raises ValueError that says what to write."""
-    [(number, unit)] = _split(text, "a distance", "500 km", "km", _METRES, many=False)
+    [(number, unit)] = _split(text, "a distance", "500 km", ("km",), _METRES, many=False)
     return number * _METRES[unit]
 
 
 def parse_share(text: object) -> float:
     """`30 %` → 0.3. Raises ValueError that says what to write."""
-    [(number, _)] = _split(text, "a share", "30 %", "%", {"%": 0.01}, many=False)
+    [(number, _)] = _split(text, "a share", "30 %", ("%",), {"%": 0.01}, many=False)
     if number > 100:
         raise ValueError("a share is at most 100 %: write 30 %")
     return number / 100
@@ -97,7 +105,7 @@ def format_size(value: float) -> str:
 
 
 def _split(
-    text: object, what: str, example: str, likely: str, units: Mapping[str, float], many: bool = True
+    text: object, what: str, example: str, likely: tuple[str, ...], units: Mapping[str, float], many: bool = True
 ) -> list[tuple[float, str]]:
     if isinstance(text, bool) or not isinstance(text, str | int | float):
         raise ValueError(f"{what} is written like {example}")
@@ -108,7 +116,8 @@ def _split(
     while position < len(text) and (match := _QUANTITY.match(text, position)):
         number, unit = match["number"], match["unit"]
         if not unit:
-            raise ValueError(_without_unit(text, what, likely))
+            below = (_BELOW.get(found[-1][1], "ms"),) if found else likely
+            raise ValueError(_without_unit(text, what, below))
         if unit not in units:
             raise ValueError(_wrong_unit(number, unit, what, units))
         found.append((float(number), unit))
@@ -118,8 +127,9 @@ def _split(
     return found
 
 
-def _without_unit(number: str, what: str, likely: str) -> str:
-    return f"{what} needs a unit: write {number.strip()}{'' if len(likely) == 1 and likely != '%' else ' '}{likely}"
+def _without_unit(number: str, what: str, likely: tuple[str, ...]) -> str:
+    written = [f"{number.strip()}{_gap(unit)}{unit}" for unit in likely]
+    return f"{what} needs a unit: write {' or '.join(filter(None, (', '.join(written[:-1]), written[-1])))}"
 
 
 def _wrong_unit(number: str, unit: str, what: str, units: Mapping[str, float]) -> str:
@@ -127,7 +137,12 @@ def _wrong_unit(number: str, unit: str, what: str, units: Mapping[str, float]) -
     meant = folded.get(unit.casefold()) or folded.get(f"{unit}/s".casefold()) or _MEANT.get(unit.casefold())
     if meant is None or meant not in units:
         return f"{unit} is no unit of {what}: write one of {', '.join(units)}"
-    return f"{unit} is no unit of {what}: write {number}{'' if len(meant) == 1 and meant != '%' else ' '}{meant}"
+    return f"{unit} is no unit of {what}: write {number}{_gap(meant)}{meant}"
+
+
+def _gap(unit: str) -> str:
+    """Before a unit of one letter, and before ms, none is written."""
+    return "" if unit in _SECONDS else " "
 
 
 def _whole(value: float, what: str) -> int:
@@ -146,14 +161,29 @@ def _schema(pattern: str, example: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
 
 
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(parse_duration),
-    PlainSerializer(format_duration, when_used="json"),
-    _schema(r"^(\d+(\.\d+)?\s*(ms|s|m|h|d|w|y)\s*)+$", "15m"),
-]
+_AS_JSON = PlainSerializer(format_duration, when_used="json")
+_DURATION_SCHEMA = _schema(r"^(\d+(\.\d+)?\s*(ms|s|m|h|d|w|y)\s*)+$", "15m")
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), _AS_JSON, _DURATION_SCHEMA]
 PositiveDuration = Annotated[Duration, AfterValidator(_longer_than_nothing)]
 """A duration that is longer than nothing."""
+INTERVAL_UNITS = ("m", "h", "d")
+Interval = Annotated[
+    timedelta,
+    BeforeValidator(partial(parse_duration, likely=INTERVAL_UNITS)),
+    AfterValidator(_longer_than_nothing),
+    _AS_JSON,
+    _DURATION_SCHEMA,
+]
+"""A duration between two runs: minutes, hours or days."""
+Days = Annotated[
+    timedelta,
+    BeforeValidator(partial(parse_duration, likely=("d",))),
+    AfterValidator(_longer_than_nothing),
+    _AS_JSON,
+    _DURATION_SCHEMA,
+]
+"""A duration that people count in days."""
 Size = Annotated[int, BeforeValidator(parse_size), _schema(r"^\d+(\.\d+)?\s*([kMGT]?B|[KMGT]iB)$", "64 MiB")]
 """Bytes."""
 Rate = Annotated[int, BeforeValidator(parse_rate), _schema(r"^\d+(\.\d+)?\s*([kMGT]?B|[KMGT]iB)/s$", "50 MiB/s")]

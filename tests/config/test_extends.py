@@ -69,7 +69,7 @@ def test_each_mistake_names_the_file_that_it_stands_in(drd_yaml: Path) -> None:
     policy(drd_yaml, "films", "extends: base.yaml\nbackup: {source: {files: {paths: [films]}}}\n")
 
     assert mistakes(drd_yaml) == [
-        "policies/base.yaml:4:24: `every`: a duration needs a unit: write 15s",
+        "policies/base.yaml:4:24: `every`: a duration needs a unit: write 15m, 15h or 15d",
         "policies/base.yaml:6:22: `dayly` is unknown here: did you mean `daily`?",
         "policies/videos.yaml:3:61: `weekly`: write a whole number, as 3",
     ]

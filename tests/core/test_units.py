@@ -59,11 +59,11 @@ def test_a_quantity_is_read(parse: Callable[[object], float], text: object, amou
 @pytest.mark.parametrize(
     ("parse", "text", "sentence"),
     [
-        (parse_duration, 15, "a duration needs a unit: write 15s"),
-        (parse_duration, "15", "a duration needs a unit: write 15s"),
+        (parse_duration, 15, "a duration needs a unit: write 15s, 15m or 15h"),
+        (parse_duration, "15", "a duration needs a unit: write 15s, 15m or 15h"),
         (parse_duration, "15 min", "min is no unit of a duration: write 15m"),
         (parse_duration, "3 fortnights", "fortnights is no unit of a duration: write one of ms, s, m, h, d, w, y"),
-        (parse_duration, "1h 30", "a duration needs a unit: write 1h 30s"),
+        (parse_duration, "1h 30", "a duration needs a unit: write 1h 30m"),
         (parse_duration, "soon", "a duration is written like 30s, 15m, 2h or 7d"),
         (parse_duration, "", "a duration is written like 30s, 15m, 2h or 7d"),
         (parse_duration, True, "a duration is written like 30s, 15m, 2h or 7d"),
