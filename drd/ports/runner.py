@@ -35,6 +35,8 @@ class Command:
     """The child is stopped when it has run this long."""
     stall: timedelta | None = None
     """The child is stopped when it has written no line that tells of movement for this long."""
+    counts_work: bool = False
+    """What the child reads and computes counts as movement too: for programs that write nothing while they work."""
     stop_signals: tuple[tuple[int, timedelta], ...] = ((2, timedelta(seconds=15)), (15, timedelta(seconds=10)))
     """Signals sent to the child's process group, each with the time it gets before the next; SIGKILL comes last."""
     standard_input: bytes | None = None

@@ -209,6 +209,20 @@ async def test_lines_that_tell_of_movement_put_off_the_stall() -> None:
     assert (await ChildRunner().run(command)).ending is Ending.EXITED
 
 
+async def test_a_silent_child_that_reads_is_not_stalled_where_work_counts() -> None:
+    reading = "exec dd if=/dev/zero of=/dev/null bs=64k status=none"
+    command = shell(reading, stall=SECOND / 4, counts_work=True, deadline=SECOND)
+
+    assert (await ChildRunner().run(command)).ending is Ending.DEADLINE
+
+
+async def test_a_silent_child_that_only_waits_is_stalled_although_it_worked_before() -> None:
+    script = "head -c 4000000 /dev/zero; exec sleep 60"
+    command = shell(script, stall=SECOND / 4, counts_work=True)
+
+    assert (await ChildRunner().run(command)).ending is Ending.STALLED
+
+
 async def test_stop_signals_are_sent_in_order_and_a_deaf_child_is_killed(tmp_path: Path) -> None:
     script = f"""
 import signal, time, pathlib

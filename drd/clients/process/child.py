@@ -9,15 +9,16 @@ import pwd
 import shutil
 import signal
 import subprocess
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 from drd.clients.process.group import is_alive, signal_group
 from drd.clients.process.handover import Handover
 from drd.clients.process.streams import LineProtocol, Tail
+from drd.clients.process.work import NOTHING_YET, Work, work_of
 from drd.core.errors import PermanentError, ProgramMissing, TransientError
+from drd.ports.cancelling import to_the_end
 from drd.ports.runner import Command, Ended, Ending, OnLine, Stream
 
 END_OF_OUTPUT_SECONDS = 1.0
@@ -25,8 +26,6 @@ END_OF_OUTPUT_SECONDS = 1.0
 KILL_SECONDS = 30.0
 """How long the kernel gets to end a killed process, which waits for its disk or its network file system."""
 POLL_SECONDS = 0.02
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,7 @@ class Child:
         self._on_line = on_line
         self._tail = Tail(command.secrets.values())
         self._started = self._last_movement = self._loop.time()
+        self._work: Work | None = NOTHING_YET
         self._streams: list[LineProtocol] = []
         self._transports: list[asyncio.ReadTransport] = []
         self._failed = asyncio.Event()
@@ -72,7 +72,7 @@ class Child:
         try:
             await child._listen()
         except BaseException:
-            await uninterrupted(child.gone(Ending.CANCELLED))
+            await to_the_end(child.gone(Ending.CANCELLED))
             raise
         return child
 
@@ -86,7 +86,7 @@ class Child:
                     return Ending.EXITED
                 if self._loop.time() - self._started >= self._command.deadline.total_seconds():
                     return Ending.DEADLINE
-                if self._patience() <= 0:
+                if self._patience() <= 0 and not self._has_worked():
                     return Ending.STALLED
         finally:
             failed.cancel()
@@ -168,6 +168,16 @@ class Child:
             left = min(left, self._last_movement + self._command.stall.total_seconds() - now)
         return max(left, 0.0)
 
+    def _has_worked(self) -> bool:
+        """Whether the silent child did something since it was last looked at; one that cannot be looked at did."""
+        if not self._command.counts_work:
+            return False
+        before, self._work = self._work, work_of(self._process.pid)
+        if before is not None and self._work is not None and not self._work.is_more_than(before):
+            return False
+        self._last_movement = self._loop.time()
+        return True
+
     async def _drain(self) -> None:
         open_streams = {stream.ended for stream in self._streams if not stream.ended.done()}
         if open_streams:
@@ -196,21 +206,6 @@ class Child:
             f"{who} does not end although it was killed",
             f"it waits for a disk or a network file system: ps -o pid,stat,wchan:30,args -g {self._process.pid}",
         )
-
-
-async def uninterrupted(work: Coroutine[object, object, Result]) -> Result:
-    """Finish `work` although this task is cancelled, also more than once; the cancelling is raised again afterwards."""
-    task = asyncio.ensure_future(work)
-    is_cancelled = False
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            is_cancelled = True
-    result = task.result()
-    if is_cancelled:
-        raise asyncio.CancelledError
-    return result
 
 
 def _spawn(command: Command, handover: Handover, stdin: int, stdout: int) -> subprocess.Popen[bytes]:

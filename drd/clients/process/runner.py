@@ -6,8 +6,9 @@ import asyncio
 import os
 from contextlib import suppress
 
-from drd.clients.process.child import Child, Ends, uninterrupted
+from drd.clients.process.child import Child, Ends
 from drd.core.errors import TransientError
+from drd.ports.cancelling import to_the_end
 from drd.ports.runner import Command, Ended, Ending, OnLine
 
 CONSUMER_SECONDS = 0.5
@@ -25,7 +26,7 @@ class ChildRunner:
         except asyncio.CancelledError:
             await _stopped(child)
             raise
-        return await uninterrupted(child.gone(ending))
+        return await to_the_end(child.gone(ending))
 
     async def pipe(self, producer: Command, consumer: Command, on_line: OnLine | None = None) -> tuple[Ended, Ended]:
         """Run two programs, the second reading what the first writes; see the port.
@@ -74,14 +75,14 @@ async def _piped(writing: Child, reading: Child, joint: _Joint) -> tuple[Ended, 
     try:
         await asyncio.wait({written, read}, return_when=asyncio.FIRST_COMPLETED)
         if not written.done():
-            consumed = await uninterrupted(reading.gone(read.result()))
-            return await uninterrupted(writing.gone(Ending.CANCELLED)), consumed
-        produced = await uninterrupted(writing.gone(written.result()))
+            consumed = await to_the_end(reading.gone(read.result()))
+            return await to_the_end(writing.gone(Ending.CANCELLED)), consumed
+        produced = await to_the_end(writing.gone(written.result()))
         if produced.code == 0 and produced.ending is Ending.EXITED:
             joint.close_write_end()
-            return produced, await uninterrupted(reading.gone(await read))
+            return produced, await to_the_end(reading.gone(await read))
         await reading.left_within(CONSUMER_SECONDS)
-        return produced, await uninterrupted(reading.gone(Ending.CANCELLED))
+        return produced, await to_the_end(reading.gone(Ending.CANCELLED))
     except BaseException:
         await _stopped(writing)
         raise
@@ -93,4 +94,4 @@ async def _piped(writing: Child, reading: Child, joint: _Joint) -> tuple[Ended, 
 async def _stopped(child: Child) -> None:
     # The caller hears why it was stopped; that the kernel keeps a killed process comes second to that.
     with suppress(TransientError):
-        await uninterrupted(child.gone(Ending.CANCELLED))
+        await to_the_end(child.gone(Ending.CANCELLED))

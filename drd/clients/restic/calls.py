@@ -16,12 +16,13 @@ from drd.clients.restic.outcomes import failure
 from drd.clients.restic.versions import Restic
 from drd.core.errors import DrdError, RepositoryLocked, StoreAway, TransientError
 from drd.core.units import format_duration
+from drd.ports.cancelling import to_the_end
 from drd.ports.clock import Clock
 from drd.ports.runner import Command, Ended, Ending, OnLine, Runner, Stream
 from drd.ports.store import Limits
 
-LONG = timedelta(hours=24)
-"""Deadline of calls that may read or write a whole repository."""
+LONG = timedelta(days=30)
+"""Deadline of calls that may read or write a whole repository; what stands still is stopped long before."""
 CLEARING = timedelta(seconds=30)
 """Deadline of removing our own lock after a call was stopped."""
 LOCK_ROUND = timedelta(seconds=30)
@@ -43,6 +44,12 @@ class Patience:
     """Deadline of calls that move little data; restic itself would try a store that is away again for 15 minutes."""
     lock: timedelta = timedelta(minutes=5)
     """How long a call waits for other processes' locks altogether."""
+    still: timedelta = timedelta(hours=1)
+    """How long a call with the deadline `LONG` may neither read nor compute anything worth the name.
+
+    With --json, restic tells nothing while it copies, checks and prunes, and before 0.16 nothing while it restores;
+    where it tells something, it repeats it also when nothing moves. So what counts is what the kernel sees it do.
+    """
 
 
 USUAL = Patience()
@@ -65,7 +72,7 @@ class Call:
     arguments: tuple[str, ...]
     lock: Lock = Lock.NONE
     deadline: timedelta | None = None
-    """None for a call that moves little data."""
+    """None for a call that moves little data; with `LONG` it may take as long as it does something."""
     stall: timedelta | None = None
     accepted: frozenset[int] = frozenset({0})
     """Exit codes that are no failure of the call."""
@@ -185,6 +192,8 @@ class Calls:
         return answer
 
     async def _run(self, call: Call, command: Command, on_line: OnLine, output: Output) -> Answer:
+        if command.counts_work:
+            on_line = _telling_nothing(on_line)
         if call.producer is None:
             return Answer(await self._runner.run(command, on_line), output)
         produced, ended = await self._runner.pipe(call.producer, command, on_line)
@@ -198,7 +207,8 @@ class Calls:
         if ended.ending is Ending.CANCELLED:  # because its producer failed, which the caller words
             return
         deadline = call.deadline or self._patience.answer
-        limit = call.stall if ended.ending is Ending.STALLED and call.stall else deadline
+        stall = self._stall(call)
+        limit = stall if ended.ending is Ending.STALLED and stall else deadline
         words = "was not done within" if ended.ending is Ending.DEADLINE else "moved nothing for"
         message = f"restic {call.arguments[0]} at {self.access.place} {words} {format_duration(limit)} and was stopped"
         kind = StoreAway if call.deadline is None else TransientError
@@ -211,17 +221,11 @@ class Calls:
         """
         if call.lock is Lock.NONE:
             return
-        clearing = asyncio.ensure_future(self.unlock(CLEARING))
-        cancel: asyncio.CancelledError | None = None
-        while not clearing.done():
-            try:
-                await asyncio.wait({clearing})
-            except asyncio.CancelledError as error:  # it takes effect afterwards
-                cancel = error
         with suppress(DrdError):
-            clearing.result()
-        if cancel is not None:
-            raise cancel
+            await to_the_end(self.unlock(CLEARING))
+
+    def _stall(self, call: Call) -> timedelta | None:
+        return self._patience.still if call.deadline == LONG else call.stall
 
     def _command(self, call: Call) -> Command:
         words = [*restic_arguments(self.restic, self.access, call.other, self._limits)]
@@ -238,11 +242,22 @@ class Calls:
             secrets,
             working_directory=self.access.cache,
             deadline=call.deadline or self._patience.answer,
-            stall=call.stall,
+            stall=self._stall(call),
+            counts_work=call.deadline == LONG,
             stop_signals=STOP_SIGNALS if call.producer is None else STOP_SIGNALS_WITH_PRODUCER,
             standard_input=call.standard_input,
             io_idle=call.io_idle,
         )
+
+
+def _telling_nothing(on_line: OnLine) -> OnLine:
+    """Hears lines of which none says whether anything moves."""
+
+    def hear(stream: Stream, line: bytes) -> bool:
+        on_line(stream, line)
+        return False
+
+    return hear
 
 
 def _failed_producer(answer: Answer) -> bool:

@@ -4,12 +4,13 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 
-from drd.clients.restic import Restic, ResticRepository
+from drd.clients.restic import Patience, Restic, ResticRepository
 from drd.core.errors import TransientError
 from drd.ports.repository import Progress
 from tests.clients.restic.conftest import Open, files, stream
@@ -141,3 +142,20 @@ def running(restic: Restic) -> list[psutil.Process]:
         except psutil.NoSuchProcess:
             continue
     return found
+
+
+STILL = Patience(answer=timedelta(seconds=20), lock=timedelta(seconds=1), still=timedelta(seconds=1))
+
+
+@pytest.mark.parametrize("what", ["restore", "check"])
+async def test_work_that_stands_still_is_stopped_and_says_so(
+    repository: ResticRepository, open_at: Open, place: Path, tree: Path, tmp_path: Path, what: str
+) -> None:
+    saved = await repository.save(files(tree), ignore)
+    patient = open_at(str(place), patience=STILL, keeps_cache=False)
+    for path in place.glob("data/*/*" if what == "restore" else "index/*"):
+        path.unlink()
+        os.mkfifo(path)
+
+    with pytest.raises(TransientError, match=f"restic {what} at .* moved nothing for 1s and was stopped"):
+        await WORK[what](patient, saved.snapshot_id, tmp_path)
