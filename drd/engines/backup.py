@@ -17,7 +17,7 @@ from drd.core.policy import Cause, Mode, Outcome
 from drd.core.tags import Origin
 from drd.core.units import format_duration, format_size
 from drd.engines.doubting import unless_away
-from drd.engines.endings import Ends, to_the_end
+from drd.engines.endings import Ends
 from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores
 from drd.engines.turns import JobClass, Turns
@@ -99,7 +99,7 @@ class Backup:
             raise
         finally:
             seconds = self._world.clock.monotonic() - started
-            await to_the_end(self.ends.record(_finished(request, result, seconds), run))
+            await self.ends.record(_finished(request, result, seconds), run)
         return result
 
     async def _attempt(self, job: _Job) -> RunResult:
@@ -168,10 +168,9 @@ class Backup:
                 result = replace(result, message="; ".join(notes))
             # In one transaction: no crash leaves half a recovery point on record. A bad outcome is marked in the store
             # itself by `reconcile`, because that needs the repository alone and the run must not wait for it.
-            await self._journal.append(
-                *(_created(job.request, name, store, moment, each, result.outcome) for name, each in saved.items()),
-                run=job.run,
-            )
+            # The snapshots stand whatever the journal can take now, so their record is owed like the run's end.
+            created = [_created(job.request, name, store, moment, each, result.outcome) for name, each in saved.items()]
+            await self.ends.record_together(created, job.run)
         return result
 
     async def _save(self, job: _Job, source: Source, origin: Origin, repository: Repository) -> tuple[Saved, str]:

@@ -16,7 +16,6 @@ from drd.core.events import BugFound, RunFinished
 from drd.core.policy import Outcome
 from drd.core.ulid import RANDOM_BYTES, ulid
 from drd.engines.backup import Backup, Request, RunResult
-from drd.engines.endings import to_the_end
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.journal import Catalogue, Journal
@@ -156,7 +155,7 @@ class Dispatch:
         text = "".join(traceback.format_exception(bug, limit=-12))
         quarantined = count >= BUGS_UNTIL_QUARANTINE
         found = BugFound(f"run of {request.policy}", type(bug).__name__, text, quarantined)
-        await to_the_end(self._backup.ends.record(found, run))
+        await self._backup.ends.record(found, run)
         return RunResult(
             Outcome.FAILED,
             f"a mistake in drd ended the run: {type(bug).__name__}",

@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from drd.core.errors import StoreAway
-from drd.engines.endings import to_the_end
 from drd.engines.stores import Stores
+from drd.ports.cancelling import to_the_end
 from drd.ports.repository import Progress
 
 DOUBT_SECONDS = 20.0

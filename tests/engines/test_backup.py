@@ -220,19 +220,38 @@ async def test_a_wrong_password_fails_the_run_and_is_no_absence() -> None:
     assert house.journal.of(StoreWentAway) == []
 
 
-async def test_a_full_state_disk_fails_the_run_and_its_end_is_put_on_record_later() -> None:
+@pytest.mark.parametrize("obstacle", ["is_full", "is_locked"])
+async def test_a_run_whose_point_stands_succeeds_although_the_journal_takes_nothing_now(obstacle: str) -> None:
+    policy = protected(a_policy(), files=FakeSource(), database=FakeSource(program="pg_dump"))
+    house = FakeHouse(policy)
+    house.disk.programs["pg_dump"] = b"CREATE TABLE"
+    house.repository("local").seconds["save"] = 60
+    task = asyncio.create_task(house.run(run="01RUN"))
+    await asyncio.sleep(90)
+    setattr(house.journal, obstacle, True)
+    assert (await task).outcome is Outcome.SUCCEEDED
+    assert house.journal.of(SnapshotCreated) == []
+    setattr(house.journal, obstacle, False)
+    await house.backup.ends.pay()
+    [point] = await house.journal.points("orders")
+    assert (point.run, point.is_good, len(point.copies)) == ("01RUN", True, 2)
+    assert [type(event.body) for event in house.journal.events[-3:]] == [SnapshotCreated, SnapshotCreated, RunFinished]
+    assert [fact.outcome for fact in house.journal.of(RunFinished)] == [Outcome.SUCCEEDED]
+
+
+async def test_a_full_state_disk_at_the_end_of_a_run_that_fails_puts_its_end_on_record_later() -> None:
     house = FakeHouse()
     house.repository("local").seconds["save"] = 60
     task = asyncio.create_task(house.run())
     await asyncio.sleep(30)
     house.journal.is_full = True
+    house.disk.unreadable["/srv"] = 2
     result = await task
-    assert result.outcome is Outcome.FAILED
-    assert "full" in result.message
-    assert house.backup.ends.owed == 1
+    assert result.outcome is Outcome.INCOMPLETE
+    assert house.backup.ends.owed == 2
     house.journal.is_full = False
     await house.backup.ends.pay()
-    assert [fact.outcome for fact in house.journal.of(RunFinished)] == [Outcome.FAILED]
+    assert [fact.outcome for fact in house.journal.of(RunFinished)] == [Outcome.INCOMPLETE]
     assert await house.journal.unfinished() == ()
 
 
