@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from drd.core.catalogue import RunRecord
+from drd.core.catalogue import RecoveryPoint, RunRecord
 from drd.core.errors import PermanentError
 from drd.core.events import BugFound, RunFinished
 from drd.core.policy import Outcome
@@ -114,28 +114,13 @@ class Dispatch:
     async def end_interrupted_runs(self) -> tuple[RunRecord, ...]:
         """Journal the end of runs that an earlier daemon did not live to record.
 
-        A run whose every part stands in a store ended well, whatever happened to its daemon afterwards.
+        A run whose recovery point is on record ended well, whatever happened to its daemon afterwards and whatever the
+        policy says by now: all parts of a point are journaled in one transaction.
         """
         interrupted = await self._catalogue.unfinished()
         for record in interrupted:
-            protected = self._configuration().policies.get(record.policy)
             points = {point.run: point for point in await self._catalogue.points(record.policy)}
-            point = points.get(record.run)
-            parts = {copy.part for copy in point.copies} if point else set()
-            is_whole = point is not None and protected is not None and set(protected.sources) <= parts
-            await self._journal.append(
-                RunFinished(
-                    policy=record.policy,
-                    mode=record.mode,
-                    outcome=point.outcome if point is not None and is_whole else Outcome.CANCELLED,
-                    message="" if is_whole else "the daemon ended in the middle of the run",
-                    hint="" if is_whole else "nothing to do: the next run makes up for it",
-                    seconds=0.0,
-                    total_bytes=point.total_bytes if point is not None and is_whole else 0,
-                    added_bytes=0,
-                ),
-                run=record.run,
-            )
+            await self._journal.append(_end_of(record, points.get(record.run)), run=record.run)
         return interrupted
 
     async def _run(self, run: str, protected: Protected, request: Request) -> RunResult:
@@ -161,3 +146,17 @@ class Dispatch:
             f"a mistake in drd ended the run: {type(bug).__name__}",
             f"type: drd journal show --run {run}",
         )
+
+
+def _end_of(record: RunRecord, point: RecoveryPoint | None) -> RunFinished:
+    """How a run ended that its daemon did not survive; `point` is what it left on record."""
+    return RunFinished(
+        policy=record.policy,
+        mode=record.mode,
+        outcome=point.outcome if point is not None else Outcome.CANCELLED,
+        message="" if point is not None else "the daemon ended in the middle of the run",
+        hint="" if point is not None else "nothing to do: the next run makes up for it",
+        seconds=0.0,
+        total_bytes=point.total_bytes if point is not None else 0,
+        added_bytes=0,
+    )

@@ -167,11 +167,17 @@ async def test_a_run_that_was_incomplete_before_the_crash_stays_incomplete() -> 
     assert [fact.outcome for fact in house.journal.of(RunFinished)] == [Outcome.INCOMPLETE]
 
 
-async def test_a_run_of_which_one_part_stands_is_no_success() -> None:
-    house = FakeHouse(protected(a_policy(), files=FakeSource(), database=FakeSource(program="pg_dump")))
-    await _crash_after_the_snapshot(house, Outcome.SUCCEEDED, "files")
-    assert [fact.outcome for fact in house.journal.of(RunFinished)] == [Outcome.CANCELLED]
-    assert await house.journal.newest_points() == {}
+@pytest.mark.parametrize("change", ["removed", "another part added"])
+async def test_a_run_that_left_its_point_ended_well_whatever_became_of_its_policy(change: str) -> None:
+    house = FakeHouse()
+    if change == "removed":
+        house.put_in_force()
+    else:
+        house.put_in_force(protected(a_policy(), main=FakeSource(), database=FakeSource(program="pg_dump")))
+    await _crash_after_the_snapshot(house, Outcome.SUCCEEDED, "main")
+    [finished] = house.journal.of(RunFinished)
+    assert (finished.outcome, finished.message, finished.total_bytes) == (Outcome.SUCCEEDED, "", 605)
+    assert (await house.journal.newest_points())["orders", "local"].run == "01CUT"
 
 
 async def test_a_run_keeps_the_policy_it_began_with() -> None:
