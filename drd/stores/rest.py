@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from drd.clients.carrier import examine
-from drd.core.errors import DrdError
+from drd.core.errors import DrdError, PermanentError
 from drd.core.secrets import SecretReference
 from drd.ports.store import Location, Look, Shelf, Store
 from drd.ports.world import World
@@ -79,4 +79,12 @@ class RestStore(Store):
         return await examine(world.runner, shelf)
 
     async def _password(self, world: World) -> str:
-        return "" if self.password is None else (await world.secrets.read(self.password)).decode()
+        if self.password is None:
+            return ""
+        try:
+            return (await world.secrets.read(self.password)).decode()
+        except UnicodeDecodeError:
+            # Without the cause, which holds the secret.
+            raise PermanentError(
+                f"{self.password.summary()} does not hold a password in UTF-8", "write it there as text, on one line"
+            ) from None

@@ -1,8 +1,11 @@
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
 from pydantic import ValidationError
 
+from drd.clients.secrets import SystemSecrets
+from drd.core.errors import PermanentError
 from drd.core.secrets import SecretReference
 from drd.stores.rest import RestStore
 from drd.stores.sftp import SftpStore
@@ -18,6 +21,25 @@ def test_a_password_in_the_url_is_refused() -> None:
 def test_a_user_without_a_password_is_refused() -> None:
     with pytest.raises(ValidationError, match="go together"):
         RestStore(url="https://backup.example/web-1", user="web-1")
+
+
+async def test_a_password_that_is_no_text_makes_the_store_away_and_is_not_shown(
+    rest_place: StorePlace, tmp_path: Path
+) -> None:
+    assert isinstance(rest_place.store, RestStore)
+    secret = tmp_path / "no-text"
+    secret.write_bytes(b"caf\xe9")
+    secret.chmod(0o600)
+    store = rest_place.store.model_copy(update={"password": SecretReference(file=secret)})
+
+    world = replace(rest_place.world, secrets=SystemSecrets(rest_place.world.runner, {}))
+
+    look = await store.look(world)
+
+    assert not look.reachable
+    assert f"{secret} does not hold a password in UTF-8" in look.message
+    with pytest.raises(PermanentError, match="UTF-8"):
+        await store.location(world)
 
 
 async def test_a_url_without_a_user_is_no_secret_and_one_with_a_user_is(rest_place: StorePlace) -> None:

@@ -155,7 +155,11 @@ class _Heard:
         """One line of the child's."""
         if stream != "stdout":
             return
-        fields: dict[str, Any] = json.loads(line)
+        try:
+            fields: dict[str, Any] = json.loads(line)
+        except ValueError:
+            # The last line of a child that was killed in the middle of it; what it meant to say, it did not.
+            return
         says: dict[Saying, Callable[[dict[str, Any]], None]] = {
             Saying.PROGRESS: self._hear_progress,
             Saying.REFUSED: lambda said: self.refused.update({said["path"]: said["reason"]}),
@@ -203,11 +207,17 @@ async def _do(
     if heard.error is not None:
         raise heard.error
     if ended.ending is not Ending.EXITED:
-        what = f"carrying was stopped after {ended.seconds:.0f} s: {ended.ending.value}"
-        raise TransientError(what, "it is tried again")
+        raise _given_up(job, ended)
     if not heard.done:
         raise TransientError(f"the carrier ended with status {ended.code}: {_last_line(ended)}", "it is tried again")
     return heard, ended
+
+
+def _given_up(job: Job, ended: Ended) -> TransientError:
+    if job.verb is Verb.LOOK:
+        return StoreAway(f"it gave no answer within {ended.seconds:.0f} s", "look at the store and the way to it")
+    how = "moved nothing any more" if ended.ending is Ending.STALLED else "was not done"
+    return TransientError(f"carrying {how} and was stopped after {ended.seconds:.0f} s", "it is tried again")
 
 
 def _private_folder(scratch: Path) -> str:
