@@ -1,8 +1,10 @@
 """Real children: what they get, what comes back, and that nothing of them is left."""
 
 import asyncio
+import errno
 import getpass
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from drd.clients.process import ChildRunner
-from drd.core.errors import PermanentError, ProgramMissing
+from drd.clients.process.shortage import in_our_words
+from drd.core.errors import PermanentError, ProgramMissing, TransientError
 from drd.ports.runner import Command, Ending, Stream
 from tests.waiting import until
 
@@ -160,6 +163,73 @@ async def test_a_missing_program_says_what_to_type() -> None:
 async def test_a_missing_folder_to_work_in_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PermanentError):
         await ChildRunner().run(shell("true", working_directory=tmp_path / "gone"))
+
+
+async def test_arguments_that_are_too_long_for_the_system_are_told_as_such() -> None:
+    with pytest.raises(PermanentError, match="too long for this system") as caught:
+        await ChildRunner().run(Command(("/bin/echo", "x" * 200_000), PATH))
+    assert "getconf ARG_MAX" in caught.value.hint
+
+
+AT_THE_LIMIT = """
+import asyncio, os, resource
+from drd.clients.process import ChildRunner
+from drd.core.errors import TransientError
+from drd.ports.runner import Command
+
+async def outcome(spare, start):
+    probe = os.dup(0)
+    os.close(probe)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (probe + spare, 4096))
+    try:
+        await start()
+        return "done"
+    except TransientError as error:
+        return f"{error.message} | {error.hint}"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+
+async def main():
+    runner = ChildRunner()
+    echo = Command(("/bin/echo", "{secret}"), secrets={"secret": b"s"}, standard_input=b"in")
+    cat = Command(("/bin/cat",))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+    for start in (lambda: runner.run(echo), lambda: runner.pipe(echo, cat)):
+        before = sorted(os.listdir("/proc/self/fd"))
+        for spare in range(24):
+            print(await outcome(spare, start))
+            assert sorted(os.listdir("/proc/self/fd")) == before, spare
+    try:
+        os.waitpid(-1, os.WNOHANG)
+        print("a child is left")
+    except ChildProcessError:
+        pass
+
+asyncio.run(main())
+"""
+
+
+def test_however_few_descriptors_are_left_a_child_is_started_whole_or_refused_in_words() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", AT_THE_LIMIT], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    outcomes = ended.stdout.splitlines()
+    assert outcomes.count("done") >= 10, outcomes
+    refusals = [line for line in outcomes if line != "done"]
+    assert len(refusals) >= 10
+    for refusal in refusals:
+        assert re.fullmatch(
+            r"/bin/(echo|cat) cannot be started: drd has as many files open as it may \| .*LimitNOFILE=.*", refusal
+        ), refusal
+
+
+@pytest.mark.parametrize(("number", "words"), [(errno.ENOMEM, "no memory left"), (errno.EAGAIN, "as many processes")])
+def test_what_the_system_lacks_just_now_is_transient(number: int, words: str) -> None:
+    told = in_our_words(OSError(number, os.strerror(number)), "/usr/bin/restic", None)
+    assert isinstance(told, TransientError)
+    assert words in told.message
+    assert told.hint
 
 
 async def test_the_exit_code_and_what_the_child_used_come_back() -> None:

@@ -9,12 +9,14 @@ import pwd
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from drd.clients.process.group import is_alive, signal_group
 from drd.clients.process.handover import Handover
+from drd.clients.process.shortage import told_of
 from drd.clients.process.streams import LineProtocol, Tail
 from drd.clients.process.work import NOTHING_YET, Work, work_of
 from drd.core.errors import PermanentError, ProgramMissing, TransientError
@@ -36,13 +38,29 @@ class Ends:
     standard_output: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """The descriptors of a child's standard streams."""
+
+    input: int
+    output: int
+    error: int
+
+
 class Child:
     """A running program. Make it with `Child.start`, then await `over` and, whatever comes of it, `gone`."""
 
-    def __init__(self, command: Command, process: subprocess.Popen[bytes], on_line: OnLine | None) -> None:
+    def __init__(
+        self,
+        command: Command,
+        process: subprocess.Popen[bytes],
+        pipes: Mapping[Stream, IO[bytes]],
+        on_line: OnLine | None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._command = command
         self._process = process
+        self._pipes = pipes
         self._on_line = on_line
         self._tail = Tail(command.secrets.values())
         self._started = self._last_movement = self._loop.time()
@@ -57,18 +75,31 @@ class Child:
 
     @classmethod
     async def start(cls, command: Command, on_line: OnLine | None, ends: Ends = Ends()) -> Child:
-        """Start the program. Raises `ProgramMissing`, or `PermanentError` when it cannot be started."""
+        """Start the program.
+
+        Raises `ProgramMissing`, `TransientError` while the system lacks descriptors, memory or processes for it, and
+        `PermanentError` when it cannot be started.
+        """
         handover = Handover()
         try:
-            handover.secrets(command.secrets)
-            stdin = ends.standard_input
-            if stdin is None:
-                stdin = handover.standard_input(command.standard_input)
-            stdout = handover.output(command) if ends.standard_output is None else ends.standard_output
-            process = _spawn(command, handover, stdin, subprocess.PIPE if stdout is None else stdout)
+            with told_of(command.argv[0], command.working_directory):
+                handover.secrets(command.secrets)
+                stdin = ends.standard_input
+                if stdin is None:
+                    stdin = handover.standard_input(command.standard_input)
+                stdout = handover.output(command) if ends.standard_output is None else ends.standard_output
+                stdout = handover.heard("stdout") if stdout is None else stdout
+                process = _spawn(command, handover, Standard(stdin, stdout, handover.heard("stderr")))
+                try:
+                    child = cls(command, process, handover.pipes, on_line)
+                except OSError:
+                    _end(process)  # one that cannot be watched must not run
+                    raise
+        except BaseException:
+            handover.close_pipes()
+            raise
         finally:
             handover.close()
-        child = cls(command, process, on_line)
         try:
             await child._listen()
         except BaseException:
@@ -140,15 +171,10 @@ class Child:
             self._left.set_result(None)
 
     async def _listen(self) -> None:
-        pipes: tuple[tuple[Stream, IO[bytes] | None], ...] = (
-            ("stdout", self._process.stdout),
-            ("stderr", self._process.stderr),
-        )
-        for name, pipe in pipes:
-            if pipe is not None:
-                transport, reader = await self._loop.connect_read_pipe(functools.partial(self._reader, name), pipe)
-                self._transports.append(transport)
-                self._streams.append(reader)
+        for name, pipe in self._pipes.items():
+            transport, reader = await self._loop.connect_read_pipe(functools.partial(self._reader, name), pipe)
+            self._transports.append(transport)
+            self._streams.append(reader)
 
     def _reader(self, stream: Stream) -> LineProtocol:
         def take(line: bytes) -> None:
@@ -208,29 +234,28 @@ class Child:
         )
 
 
-def _spawn(command: Command, handover: Handover, stdin: int, stdout: int) -> subprocess.Popen[bytes]:
+def _spawn(command: Command, handover: Handover, standard: Standard) -> subprocess.Popen[bytes]:
     environment = {name: handover.filled(value) for name, value in command.environment.items()}
     argv = [handover.filled(word) for word in command.argv]
     argv[0] = _found(command.argv[0], command)
-    try:
-        # On the loop's own thread, never in a pool: see `_wrapped`.
-        return subprocess.Popen(
-            [*_wrapped(command), *argv],
-            bufsize=0,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            cwd=command.working_directory,
-            env=environment,
-            pass_fds=handover.passed,
-            start_new_session=True,
-            **_identity(command.user),
-        )
-    except OSError as error:
-        raise PermanentError(
-            f"{argv[0]} cannot be started: {error.strerror}",
-            f"ls -ld {argv[0]} {command.working_directory or ''}".strip(),
-        ) from error
+    # On the loop's own thread, never in a pool: see `_wrapped`.
+    return subprocess.Popen(
+        [*_wrapped(command), *argv],
+        bufsize=0,
+        stdin=standard.input,
+        stdout=standard.output,
+        stderr=standard.error,
+        cwd=command.working_directory,
+        env=environment,
+        pass_fds=handover.passed,
+        start_new_session=True,
+        **_identity(command.user),
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    signal_group(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _wrapped(command: Command) -> list[str]:

@@ -6,9 +6,10 @@ import fcntl
 import os
 import re
 from collections.abc import Mapping
+from typing import IO
 
 from drd.core.errors import PermanentError
-from drd.ports.runner import Command
+from drd.ports.runner import Command, Stream
 
 
 class Handover:
@@ -22,6 +23,8 @@ class Handover:
         self._open: list[int] = []
         self._paths: dict[str, str] = {}
         self.passed: tuple[int, ...] = ()
+        self.pipes: dict[Stream, IO[bytes]] = {}
+        """drd's ends of what it hears of the child."""
 
     def secrets(self, secrets: Mapping[str, bytes]) -> None:
         """Lay the secrets ready."""
@@ -44,6 +47,16 @@ class Handover:
                 f"{command.output} cannot be written: {error.strerror}", f"ls -ld {command.output.parent}"
             ) from error
 
+    def heard(self, stream: Stream) -> int:
+        """A descriptor to write into, for a stream that drd listens to.
+
+        Popen makes such pipes too, but up to Python 3.12 it loses the first when there is no descriptor for the second.
+        """
+        reading, writing = os.pipe()
+        self._open.append(writing)
+        self.pipes[stream] = os.fdopen(reading, "rb", buffering=0)
+        return writing
+
     def filled(self, text: str) -> str:
         """`text` with each `{name}` of a secret replaced by the path of its descriptor."""
         if not self._paths:
@@ -51,8 +64,13 @@ class Handover:
         names = "|".join(re.escape(name) for name in self._paths)
         return re.sub(rf"\{{({names})\}}", lambda match: self._paths[match[1]], text)
 
+    def close_pipes(self) -> None:
+        """Close what nobody will listen to."""
+        for pipe in self.pipes.values():
+            pipe.close()
+
     def close(self) -> None:
-        """Close drd's own ends."""
+        """Close what only the child needs."""
         for descriptor in self._open:
             os.close(descriptor)
         self._open.clear()

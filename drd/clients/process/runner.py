@@ -7,6 +7,7 @@ import os
 from contextlib import suppress
 
 from drd.clients.process.child import Child, Ends
+from drd.clients.process.shortage import told_of
 from drd.core.errors import TransientError
 from drd.ports.cancelling import to_the_end
 from drd.ports.runner import Command, Ended, Ending, OnLine
@@ -34,7 +35,8 @@ class ChildRunner:
         The consumer is started first: when drd itself dies, the kernel kills its children in the order of their start,
         and the consumer must not live to see the end of its input.
         """
-        joint = _Joint()
+        with told_of(consumer.argv[0], consumer.working_directory):
+            joint = _Joint()
         try:
             reading = await Child.start(consumer, on_line, Ends(standard_input=joint.read_end))
             joint.close_read_end()
