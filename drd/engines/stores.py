@@ -23,6 +23,8 @@ LOOK_LASTS_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
+    store: ConfiguredStore
+    """As it was configured then; of another place of the same name the look says nothing."""
     look: Look
     at: float
 
@@ -83,9 +85,9 @@ class Stores:
         return self.origin_of(name) is not None and not self.configured(name).independent
 
     def look_of(self, name: str) -> Look | None:
-        """The last look at a store."""
+        """The last look at a store as it is configured now."""
         seen = self._seen.get(name)
-        return seen.look if seen else None
+        return seen.look if seen and seen.store == self._configuration().stores.get(name) else None
 
     def why_away(self, name: str) -> str | None:
         """Why a store is away, or None when it is not."""
@@ -113,10 +115,10 @@ class Stores:
         """
         asked = self._clock.monotonic()
         async with self._looking.setdefault(name, asyncio.Lock()):
-            seen = self._seen.get(name)
-            if seen is None or not self._is_believed(name, seen, asked, afresh):
-                look = await self.configured(name).place.look(self._world)
-                seen = self._seen[name] = _Seen(look, self._clock.monotonic())
+            seen, store = self._seen.get(name), self.configured(name)
+            if seen is None or seen.store != store or not self._is_believed(name, seen, asked, afresh):
+                look = await store.place.look(self._world)
+                seen = self._seen[name] = _Seen(store, look, self._clock.monotonic())
                 if look.reachable:
                     await self._came_back(name)
                 self._doubted.discard(name)

@@ -1,12 +1,14 @@
 """Opening stores: looked at, made on first use, and never taken for what they are not."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from drd.core.errors import PermanentError, RepositoryMissing, StoreAway, WrongPassword
 from drd.core.events import HoldPlaced, StoreCameBack, StoreCreated, StoreWentAway
-from tests.fakes.house import FakeHouse, a_policy, protected
+from tests.fakes.house import FakeHouse, a_policy, a_store, protected
+from tests.fakes.repository import FakePlace
 
 pytestmark = pytest.mark.looptime
 
@@ -65,6 +67,18 @@ async def test_a_good_look_is_believed_for_ten_minutes_and_a_bad_one_not_at_all(
     house.local.away = ""
     await house.stores.look("local")
     assert len(house.journal.of(StoreCameBack)) == 1
+
+
+async def test_a_look_at_the_old_place_is_not_believed_of_the_new_one() -> None:
+    house = FakeHouse()
+    await house.stores.look("local")
+    moved = FakePlace("local")
+    moved.away = "unplugged"
+    before = house.in_force()
+    house.in_force.replace(replace(before, stores={**before.stores, "local": a_store(moved)}))
+    assert house.stores.look_of("local") is None
+    with pytest.raises(StoreAway, match="unplugged"):
+        await house.stores.look("local")
 
 
 async def test_a_failure_of_the_work_itself_ends_the_belief_in_a_look() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from drd.clients.journal.sqlite_errors import translated
 from drd.core.encoding import moment_text
-from drd.core.errors import Busy
+from drd.core.errors import Busy, DrdError
 from drd.ports.clock import Clock
 
 
@@ -27,22 +28,24 @@ class StateLock:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            with translated(self.path):
+                is_ours = _is_taken(descriptor)
+        except DrdError:
+            os.close(descriptor)
+            raise
+        if not is_ours:
             holder = _holder(descriptor)
             os.close(descriptor)
             raise Busy(
                 f"another drd works with {self.path.parent}: {holder}",
                 "let it do the work, or stop it first (`systemctl stop drd`)",
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()} {moment_text(self._clock.now())}\n".encode("ascii"), 0)
+            )
         self._descriptor = descriptor
+        _sign(descriptor, f"{os.getpid()} {moment_text(self._clock.now())}\n".encode("ascii"))
 
     def release(self) -> None:
-        """Give it back; a second call does nothing."""
+        """Give it back; a second call does nothing. Its note stays: it keeps the file's room on a disk that fills up."""
         if self._descriptor is not None:
-            os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None
 
@@ -54,6 +57,24 @@ class StateLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _is_taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _sign(descriptor: int, note: bytes) -> None:
+    """Say who holds it. The lock counts without that: on a full disk drd has to start, to give up its ballast."""
+    try:
+        written = os.pwrite(descriptor, note, 0)
+    except OSError:
+        written = 0
+    with suppress(OSError):
+        os.ftruncate(descriptor, len(note) if written == len(note) else 0)
 
 
 def _holder(descriptor: int) -> str:

@@ -35,7 +35,18 @@ def test_a_second_daemon_is_told_who_holds_the_state(tmp_path: Path, clock: Stil
         os.kill(holder.pid, signal.SIGKILL)
     with StateLock(tmp_path, clock) as lock:
         assert lock.path.read_text() == f"{os.getpid()} 2026-10-01T12:00:00.000000Z\n"
-    assert (tmp_path / "lock").read_text() == ""
+
+
+def test_a_full_disk_keeps_nobody_from_the_lock(tmp_path: Path, clock: StillClock) -> None:
+    (tmp_path / "lock").symlink_to("/dev/full")
+    with StateLock(tmp_path, clock):
+        pass
+
+
+def test_a_note_that_is_shorter_than_the_last_one_leaves_nothing_of_it(tmp_path: Path, clock: StillClock) -> None:
+    (tmp_path / "lock").write_text("4194304 2026-10-01T12:00:00.000000Z and more\n")
+    with StateLock(tmp_path, clock) as lock:
+        assert lock.path.read_text() == f"{os.getpid()} 2026-10-01T12:00:00.000000Z\n"
 
 
 def test_the_lock_can_be_taken_again(tmp_path: Path, clock: StillClock) -> None:
