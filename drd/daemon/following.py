@@ -1,0 +1,224 @@
+"""Following work to its end for whoever waits for it: what it says on its way, and what came of it.
+
+The work is the engines'. It goes on when nobody watches any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+
+from drd.core.catalogue import RecoveryPoint
+from drd.core.errors import DrdError
+from drd.core.events import Event
+from drd.core.policy import Cause, Mode, Outcome
+from drd.core.units import format_size
+from drd.daemon.house import House
+from drd.engines.backup import Request, RunResult
+from drd.engines.restore import BESIDE, Landed, Wish
+from drd.ports.configuration import Protected
+from drd.ports.control import Step
+from drd.ports.repository import Progress
+
+COPY_PATIENCE_SECONDS = 24 * 3600.0
+"""How long `drd backup` follows the filling of further stores before it leaves them to the daemon."""
+LOOK_SECONDS = 2.0
+"""How often it looks whether they are filled, when no fact has told it to."""
+
+
+class Following:
+    """Starts a backup or a restore, and tells its steps."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def backup(self, protected: Protected, full: bool) -> AsyncGenerator[Step, None]:
+        """Run a policy now, or join the run that is under way, and follow it into every store."""
+        policy = protected.policy.name
+        facts: asyncio.Queue[Event] = asyncio.Queue()
+        mode = Mode.FULL if full or protected.policy.backup.incremental is None else Mode.INCREMENTAL
+        record = await self._house.catalogue.policy(policy)
+        if record is None or Mode.FULL not in record.last_success_start:
+            mode = Mode.FULL
+        stop_observing = self._house.journal.observe(facts.put_nowait)
+        try:
+            async for step in self._run_and_follow(policy, mode, protected, facts):
+                yield step
+        finally:
+            stop_observing()
+
+    async def restore(self, wish: Wish) -> AsyncGenerator[Step, None]:
+        """Bring a policy's data back and follow that to its end."""
+        house = self._house
+        point = await house.restore.choose(wish)
+        run = house.dispatch.new_id()
+        yield Step(
+            kind="started",
+            run=run,
+            text=f"restore of {wish.policy} as of {point.moment:%F %T} UTC",
+            total_bytes=0 if wish.include else point.total_bytes,
+        )
+        task = house.restore.start(
+            run, replace(wish, at=point.moment)
+        )  # what was announced, whatever is made meanwhile
+        async for step in self._follow(run, task, run):
+            yield step
+        if task.cancelled():
+            yield Step(
+                kind="finished",
+                run=run,
+                outcome=Outcome.CANCELLED,
+                message="the restore was cancelled",
+                hint="start it again",
+                exit_code=1,
+            )
+            return
+        try:
+            landed = task.result()
+        except DrdError as error:
+            yield Step(
+                kind="finished",
+                run=run,
+                outcome=Outcome.FAILED,
+                message=error.message,
+                hint=error.hint,
+                exit_code=error.exit_code,
+            )
+            return
+        rto = self._rto(wish.policy)
+        is_late = rto is not None and landed.seconds > rto
+        yield Step(
+            kind="finished",
+            run=run,
+            outcome=Outcome.SUCCEEDED,
+            text=_landed(landed, beside=wish.target == BESIDE),
+            exit_code=3 if is_late else 0,
+            message=f"it took longer than the RTO of {rto:.0f} s" if is_late else "",
+            result={
+                "places": list(landed.places),
+                "store": landed.store,
+                "moment": landed.point.moment.isoformat(),
+                "files": landed.files,
+                "bytes": landed.bytes,
+                "seconds": round(landed.seconds, 3),
+            },
+        )
+
+    async def _run_and_follow(
+        self, policy: str, mode: Mode, protected: Protected, facts: asyncio.Queue[Event]
+    ) -> AsyncIterator[Step]:
+        ticket = self._house.dispatch.submit(Request(policy, mode, Cause.MANUAL))
+        while ticket is not None and mode is Mode.FULL and ticket.request.mode is not Mode.FULL:
+            yield Step(kind="fact", text="an incremental run is under way; the full starts after it")
+            await asyncio.wait({ticket.task})
+            ticket = self._house.dispatch.submit(Request(policy, mode, Cause.MANUAL))
+        if ticket is None:
+            yield Step(kind="finished", outcome=Outcome.SKIPPED, message="drd is leaving", exit_code=75)
+            return
+        run = ticket.run
+        yield Step(kind="started", run=run, text=f"{ticket.request.mode} backup of {policy}")
+        async for step in self._follow(run, ticket.task, run):
+            yield step
+        result = ticket.task.result() if not ticket.task.cancelled() else None
+        if result is None or result.outcome is not Outcome.SUCCEEDED:
+            yield Step(
+                kind="finished",
+                run=run,
+                outcome=result.outcome if result else Outcome.CANCELLED,
+                message=result.message if result else "the run was cancelled",
+                hint=result.hint if result else "",
+                exit_code=1,
+            )
+            return
+        async for step in self._follow_copies(run, policy, result, protected, facts):
+            yield step
+
+    async def _follow(self, run: str, task: asyncio.Task[object], lane: str) -> AsyncIterator[Step]:
+        """Progress of a task until it is done. The task is not ours to cancel: it goes on when nobody watches."""
+        samples = self._house.board.follow(lane)
+        following: asyncio.Task[Progress] | None = None
+        try:
+            while not task.done():
+                following = following or asyncio.ensure_future(anext(samples))
+                await asyncio.wait({task, following}, return_when=asyncio.FIRST_COMPLETED, timeout=5)
+                if following.done():
+                    yield _progress(run, following.result())
+                    following = None
+        finally:
+            if following is not None:
+                following.cancel()
+
+    async def _follow_copies(
+        self, run: str, policy: str, result: RunResult, protected: Protected, facts: asyncio.Queue[Event]
+    ) -> AsyncIterator[Step]:
+        """Tell when each store has its copy, until all have or are known to get theirs later.
+
+        The catalogue decides, and a fact only shortens the wait: the copy may have been made before anybody looked.
+        """
+        waiting = dict.fromkeys(protected.policy.backup.to)
+        late: dict[str, str] = {}
+        deadline = self._house.clock.monotonic() + COPY_PATIENCE_SECONDS
+        while True:
+            point = next((each for each in await self._house.catalogue.points(policy) if each.run == run), None)
+            for store in tuple(waiting):
+                copies = point.copies_in(store) if point is not None else ()
+                why = self._why_late(store, point)
+                if copies:
+                    del waiting[store]
+                    for copy in copies:
+                        yield Step(kind="fact", run=run, text=f"snapshot {copy.snapshot_id[:8]} in {store}")
+                elif why is not None:
+                    del waiting[store]
+                    late[store] = why
+            if not waiting:
+                break
+            if self._house.clock.monotonic() >= deadline:
+                late.update(dict.fromkeys(waiting, "it takes longer than anybody waits for"))
+                break
+            with suppress(TimeoutError):
+                await asyncio.wait_for(facts.get(), timeout=LOOK_SECONDS)
+        yield Step(
+            kind="finished",
+            run=run,
+            outcome=Outcome.SUCCEEDED,
+            text=f"saved, {format_size(result.added_bytes)} new" + (f"; {result.message}" if result.message else ""),
+            message="; ".join(f"store {store} gets its copy later: {why}" for store, why in sorted(late.items())),
+            exit_code=3 if late else 0,
+            result={"late": sorted(late), "added_bytes": result.added_bytes},
+        )
+
+    def _why_late(self, store: str, point: RecoveryPoint | None) -> str | None:
+        """Why a store will not have its copy of a point soon, or None while it is being made."""
+        house = self._house
+        if point is None:
+            return "the point is gone"
+        if not house.stores.is_configured(store):
+            return "the configuration does not name the store any more"
+        if not house.copy.is_served(store):
+            return "nobody fills it in this process; the daemon does"
+        return house.stores.why_away(store) or house.copy.why_late(store)
+
+    def _rto(self, policy: str) -> float | None:
+        protected = self._house.in_force().policies.get(policy)
+        rto = protected.policy.objectives.full_restore if protected else None
+        return rto.total_seconds() if rto else None
+
+
+def _progress(run: str, sample: Progress) -> Step:
+    return Step(
+        kind="progress",
+        run=run,
+        phase=sample.phase,
+        done_bytes=sample.done_bytes,
+        total_bytes=sample.total_bytes,
+        done_files=sample.done_files,
+        total_files=sample.total_files,
+    )
+
+
+def _landed(landed: Landed, beside: bool) -> str:
+    files = "1 file" if landed.files == 1 else f"{landed.files} files"
+    words = f"{files}, {format_size(landed.bytes)} from store {landed.store}, every file verified"
+    return f"{words}: {', '.join(landed.places)}" if beside else words
