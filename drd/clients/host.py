@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
@@ -14,6 +15,8 @@ from drd.ports.host import Load
 
 SAMPLE_SECONDS = 1.0
 CALL_SECONDS = 10
+
+Result = TypeVar("Result")
 
 
 class MachineHost:
@@ -41,6 +44,10 @@ class MachineHost:
             raise PermanentError(f"the file system of {path} does not answer", "dmesg | tail") from error
         except OSError as error:
             raise PermanentError(f"free space of {path}: {error.strerror}", f"df -h {path}") from error
+
+    async def within(self, seconds: float, work: Callable[[], Result]) -> Result:
+        """What blocking `work` returns or raises; `TimeoutError` when it has not come back by then."""
+        return await within(seconds, work)
 
 
 def _busy(before: Mapping[str, float], after: Mapping[str, float]) -> float:

@@ -110,6 +110,21 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class RestoreRecord:
+    """One restore, as far as the journal tells."""
+
+    run: str
+    policy: str
+    point_run: str
+    store: str
+    snapshot_id: str
+    started: datetime
+    finished: datetime | None = None
+    outcome: Outcome | None = None
+    """None: nobody has recorded its end."""
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyRecord:
     """What the journal knows of a policy, which is all that the scheduler decides by."""
 

@@ -216,6 +216,9 @@ class SnapshotFound(Body):
     mode: Mode
     outcome: Outcome
     daemon: str
+    total_bytes: int = 0
+    """As the snapshot says itself, which it does since restic 0.17; else 0."""
+    total_files: int = 0
 
 
 @dataclass(frozen=True)
@@ -370,7 +373,10 @@ class RestoreStarted(Body):
 
 @dataclass(frozen=True)
 class RestoreFinished(Body):
-    """A restore ended; on success every file that landed was read back and compared."""
+    """A restore ended; on success every file that landed was read back and compared.
+
+    A restore of several parts has one such event for each, with the part's own figures.
+    """
 
     KIND = "restore-finished"
     policy: str

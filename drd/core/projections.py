@@ -12,9 +12,9 @@ from sys import intern
 from typing import Any
 
 from drd.core.encoding import Fact
-from drd.core.rows import CopyRow, PauseRow, PointRow, PolicyRow, RunRow, Shelves, StoreRow
+from drd.core.rows import CopyRow, PauseRow, PointRow, PolicyRow, RestoreRow, RunRow, Shelves, StoreRow
 
-VERSION = 3
+VERSION = 4
 """Meaning of the rows. Another one on the disk is thrown away and built anew from the events."""
 
 RUNS_KEPT = 500
@@ -22,6 +22,9 @@ RUNS_KEPT = 500
 
 FORGOTTEN_ANCHORS_KEPT = 100
 """A mirror forgets these after its origin: at one a week it may stay away for two years."""
+
+RESTORES_KEPT = 50
+"""Newest restores of each policy that are known, and every one without an end."""
 
 _BADNESS = ("succeeded", "incomplete", "cancelled", "skipped", "failed")
 
@@ -136,7 +139,9 @@ def _snapshot_found(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
     point = shelves.points.get(key)
     if point is None:
         point = _new_point(body["mode"], body["moment"], body["outcome"])
-    elif all(copy["part"] != body["part"] for copy in point["copies"]):
+    if all(copy["part"] != body["part"] for copy in point["copies"]):
+        point["total_bytes"] += body.get("total_bytes", 0)
+        point["total_files"] += body.get("total_files", 0)
         point["moment"] = min(point["moment"], body["moment"])
         point["outcome"] = max(point["outcome"], body["outcome"], key=_BADNESS.index)
     _place(shelves, key, point, body)
@@ -179,7 +184,12 @@ def _anchors_forgotten(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
     shelves.stores.put((body["store"],), store)
 
 
+def _restore_started(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+    _note_restore(shelves, fact, body, finished=None, outcome=None)
+
+
 def _restore_finished(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+    _note_restore(shelves, fact, body, finished=fact.at, outcome=body["outcome"])
     if not body["whole"] or body["outcome"] != "succeeded":
         return
     key = (body["policy"], body["point_run"])
@@ -192,6 +202,26 @@ def _restore_finished(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> Non
     if len(restored) == 1:  # of several parts none is named: a guess would call one proven that nobody read
         restored[0]["standing"], restored[0]["proven_at"] = "proven", fact.at
         shelves.points.put(key, point)
+
+
+def _note_restore(
+    shelves: Shelves, fact: Fact, body: dict[str, Any], finished: str | None, outcome: str | None
+) -> None:
+    row = shelves.restores.get((body["policy"],)) or {"restores": []}
+    run = fact.run or ""
+    before = next((each for each in row["restores"] if each["run"] == run), None)
+    restore: RestoreRow = {
+        "run": run,
+        "point_run": body["point_run"],
+        "store": body["store"],
+        "snapshot_id": body.get("snapshot_id", ""),
+        "started": before["started"] if before is not None else fact.at,
+        "finished": finished,
+        "outcome": outcome,
+    }
+    known = [*(each for each in row["restores"] if each["run"] != run), restore]
+    row["restores"] = [each for each in known[:-RESTORES_KEPT] if each["outcome"] is None] + known[-RESTORES_KEPT:]
+    shelves.restores.put((body["policy"],), row)
 
 
 def _store_created(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
@@ -376,6 +406,7 @@ _EFFECTS: dict[str, Effect] = {
     "retention-applied": _retention_applied,
     "head-anchored": _head_anchored,
     "anchors-forgotten": _anchors_forgotten,
+    "restore-started": _restore_started,
     "restore-finished": _restore_finished,
     "store-created": _store_created,
     "store-went-away": _store_went_away,

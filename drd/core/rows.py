@@ -93,6 +93,24 @@ class StoreRow(TypedDict):
     forgotten_anchors: list[str]
 
 
+class RestoreRow(TypedDict):
+    """A restore; of one that was tried in several stores, the last try."""
+
+    run: str
+    point_run: str
+    store: str
+    snapshot_id: str
+    started: str
+    finished: str | None
+    outcome: str | None
+
+
+class RestoresRow(TypedDict):
+    """The newest restores of a policy, oldest first."""
+
+    restores: list[RestoreRow]
+
+
 class PauseRow(TypedDict):
     """A pause that nobody ended."""
 
@@ -148,6 +166,11 @@ class Shelves(Protocol):
     @property
     def stores(self) -> Shelf[StoreRow]:
         """By (store)."""
+        ...
+
+    @property
+    def restores(self) -> Shelf[RestoresRow]:
+        """By (policy)."""
         ...
 
     @property

@@ -19,7 +19,7 @@ from drd.daemon.following import Following
 from drd.daemon.house import House
 from drd.daemon.requirements import clauses
 from drd.daemon.status import status
-from drd.engines.restore import Wish
+from drd.engines.bringing import Wish
 from drd.ports.configuration import Protected
 from drd.ports.control import Anchors, ForgetLine, PointStatus, Status, Step
 

@@ -17,7 +17,7 @@ from drd.core.policy import Cause, Mode, Outcome
 from drd.core.units import format_size
 from drd.daemon.house import House
 from drd.engines.backup import Request, RunResult
-from drd.engines.restore import BESIDE, Landed, Wish
+from drd.engines.bringing import BESIDE, Landed, Wish
 from drd.ports.configuration import Protected
 from drd.ports.control import Step
 from drd.ports.repository import Progress

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from drd import __version__
+from drd.core.catalogue import RestoreRecord
 from drd.core.errors import NOT_NOW, DrdError, StateFull, UsageError
 from drd.core.events import BugFound, ConfigurationRefused, DaemonStarted, DaemonStopped
 from drd.daemon.house import House
@@ -193,7 +194,8 @@ class Daemon:
         house = self._house
         await house.journal.append(DaemonStarted(__version__, house.restic))
         for record in await move_in(house):
-            self._say(f"the run of {record.policy} that began at {record.started:%F %T} UTC was interrupted")
+            what = "restore" if isinstance(record, RestoreRecord) else "run"
+            self._say(f"the {what} of {record.policy} that began at {record.started:%F %T} UTC was interrupted")
         for store in house.in_force().stores:
             house.copy.want(store)
 

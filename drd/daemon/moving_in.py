@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from drd.core.catalogue import RunRecord
+from drd.core.catalogue import RestoreRecord, RunRecord
 from drd.core.events import Body, ConfigurationLoaded, PolicyAdded, PolicyRemoved
 from drd.daemon.house import House
 from drd.ports.configuration import Configuration
 
 
-async def move_in(house: House) -> tuple[RunRecord, ...]:
+async def move_in(house: House) -> tuple[RunRecord | RestoreRecord, ...]:
     """Journal what is in force, end what an earlier process left open, and load the engines; returns what was open."""
     await take_up(house, house.in_force())
-    interrupted = await house.dispatch.end_interrupted_runs()
+    runs = await house.dispatch.end_interrupted_runs()
+    restores = await house.restore.end_interrupted()
     await house.stores.load()
     await house.scheduler.load(house.dispatch)
-    return interrupted
+    return *runs, *restores
 
 
 async def take_up(house: House, configuration: Configuration) -> None:

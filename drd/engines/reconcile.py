@@ -164,4 +164,6 @@ def _found(store: str, snapshot: Snapshot, origin: Origin) -> SnapshotFound:
         mode=origin.mode,
         outcome=origin.outcome,
         daemon=origin.daemon,
+        total_bytes=snapshot.total_bytes or 0,
+        total_files=snapshot.total_files or 0,
     )

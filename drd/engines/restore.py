@@ -1,62 +1,28 @@
 """Bringing data back: whole or a path, to an empty place or beside the source, verified as it lands.
 
-A restore is written below a name that says what it is (`….drd-restoring`) and takes its final name only when every file
-was read back and compared: nothing half-restored ever looks whole.
+A restore takes its final name only when every file was read back and compared: see `drd.engines.landing`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
-from pathlib import Path, PurePosixPath
+from dataclasses import replace
 
-from drd.core.catalogue import Copy, RecoveryPoint, newest_good
+from drd.core.catalogue import RecoveryPoint, RestoreRecord, newest_good
 from drd.core.errors import DrdError, PermanentError, StoreAway, UsageError
 from drd.core.events import RestoreFinished, RestoreStarted
 from drd.core.policy import Outcome
-from drd.core.units import format_size
+from drd.engines.bringing import Bringing, IsOver, Landed, Wish
 from drd.engines.doubting import unless_away
 from drd.engines.endings import Ends, to_the_end
-from drd.engines.private_tmp import demand_visible
+from drd.engines.landing import mark_of
 from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores
 from drd.engines.turns import JobClass, Turns
 from drd.ports.host import Host
 from drd.ports.journal import Catalogue, Journal
-from drd.ports.repository import Progress, Repository, Restored, Snapshot
+from drd.ports.repository import Repository
 from drd.ports.world import World
-
-BESIDE = "beside"
-"""The target that means: next to each path of the source, under a name of its own."""
-SUFFIX = ".drd-restoring"
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a person wants back."""
-
-    policy: str
-    at: datetime | None
-    target: str
-    include: tuple[str, ...] = ()
-    store: str | None = None
-    by: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Landed:
-    """Where data was brought back to."""
-
-    point: RecoveryPoint
-    store: str
-    places: tuple[str, ...]
-    files: int
-    bytes: int
-    seconds: float
 
 
 class Restore:
@@ -74,12 +40,13 @@ class Restore:
     ) -> None:
         self._stores = stores
         self._turns = turns
-        self._journal = journal
         self._catalogue = catalogue
         self._world = world
-        self._host = host
+        self._bringing = Bringing(host, board, world.clock)
         self._board = board
         self._under_way: set[asyncio.Task[Landed]] = set()
+        self._at_work: set[str] = set()
+        """Runs of restores that are under way in this process."""
         self.ends = Ends(journal)
 
     def start(self, run: str, wish: Wish) -> asyncio.Task[Landed]:
@@ -131,8 +98,35 @@ class Restore:
         A full state disk keeps nobody from their data: what cannot be journaled now is journaled later. A store that
         goes away in the middle gives way to the next one that holds the point.
         """
+        self._at_work.add(run)
+        try:
+            return await self._from_the_nearest(run, wish)
+        finally:
+            self._at_work.discard(run)
+
+    async def end_interrupted(self) -> tuple[RestoreRecord, ...]:
+        """Journal the end of restores that an earlier process did not live to record, and return them."""
+        interrupted = tuple(record for record in await self._catalogue.restores() if record.outcome is None)
+        for record in interrupted:
+            finished = RestoreFinished(
+                record.policy,
+                record.point_run,
+                record.store,
+                Outcome.CANCELLED,
+                "drd ended in the middle of the restore",
+                f"type: drd restore {record.policy} --to PLACE; what was left at the same place is taken away first",
+                seconds=0.0,
+                bytes=0,
+                files=0,
+                whole=False,
+                snapshot_id=record.snapshot_id,
+            )
+            await self.ends.record(finished, record.run)
+        return interrupted
+
+    async def _from_the_nearest(self, run: str, wish: Wish) -> Landed:
         point = await self.choose(wish)
-        await self._check_target(wish, point)
+        await self._bringing.look_at_target(run, wish, point, await self._knows_as_over())
         away: list[str] = []
         for store in self._nearest_first(point, wish.store):
             try:
@@ -159,7 +153,8 @@ class Restore:
             with self._board.lane(run):
                 at_once = self._stores.configured(store).limits.at_once
                 async with self._turns.take(store, JobClass.RESTORE, at_once):
-                    bringing = self._bring(run, wish, point, store, repository)
+                    is_over = await self._knows_as_over()
+                    bringing = self._bringing.bring(run, wish, point, store, repository, is_over)
                     landed = await unless_away(bringing, store, self._stores, lambda: self._board.latest(run))
             outcome, message, hint = Outcome.SUCCEEDED, "", ""
         except DrdError as error:
@@ -177,17 +172,22 @@ class Restore:
                 message,
                 hint,
                 clock.monotonic() - started,
-                landed.bytes if landed is not None else 0,
-                landed.files if landed is not None else 0,
+                bytes=0,
+                files=0,
                 whole=landed is not None and not wish.include,
+                snapshot_id=copies[0].snapshot_id,
             )
-            await to_the_end(self._record(finished, copies, run))
+            await to_the_end(self._record(finished, landed, run))
         return landed
 
-    async def _record(self, finished: RestoreFinished, copies: tuple[Copy, ...], run: str) -> None:
-        """One end for each part: every snapshot that was read whole is proven by name."""
-        for copy in copies if finished.outcome is Outcome.SUCCEEDED else copies[:1]:
-            await self.ends.record(replace(finished, snapshot_id=copy.snapshot_id), run)
+    async def _record(self, finished: RestoreFinished, landed: Landed | None, run: str) -> None:
+        """One end, or on success one for each part with its own figures: what was read whole is proven by name."""
+        if landed is None:
+            await self.ends.record(finished, run)
+            return
+        for snapshot_id, part in landed.parts.items():
+            end = replace(finished, snapshot_id=snapshot_id, seconds=part.seconds, bytes=part.bytes, files=part.files)
+            await self.ends.record(end, run)
 
     def _nearest_first(self, point: RecoveryPoint, wanted: str | None) -> list[str]:
         """The stores that have the point and are configured, the closest first; a person may name one."""
@@ -202,160 +202,6 @@ class Restore:
             )
         return sorted(known, key=lambda each: self._stores.configured(each).distance_metres)
 
-    async def _check_target(self, wish: Wish, point: RecoveryPoint) -> None:
-        if wish.target == BESIDE:
-            return
-        target = Path(wish.target)
-        if not target.is_absolute():
-            raise UsageError("the place to restore to is not an absolute path", f"write --to {Path('/') / target}")
-        await asyncio.to_thread(demand_visible, target)
-        await asyncio.to_thread(_demand_empty, target)
-        await self._demand_room(wish, point, target)
-
-    async def _demand_room(self, wish: Wish, point: RecoveryPoint, place: Path) -> None:
-        free = await self._host.free_bytes(await asyncio.to_thread(_existing, place))
-        if not wish.include and free < point.total_bytes:
-            raise UsageError(
-                f"{format_size(point.total_bytes)} do not fit into {format_size(free)} that are free there",
-                "name a larger place with --to, or a part with --path",
-            )
-
-    async def _bring(self, run: str, wish: Wish, point: RecoveryPoint, store: str, repository: Repository) -> Landed:
-        """Bring every part; when one fails, those that landed before it are taken away again."""
-        started = self._world.clock.monotonic()
-        parts = point.copies_in(store)
-        snapshots = {each.id: each for each in await repository.snapshots(("drd", f"run={point.run}"))}
-        places: list[str] = []
-        restored: list[Restored] = []
-        try:
-            for copy in parts:
-                snapshot = _listed(snapshots, copy)
-                place = _place_of(wish.target, copy.part, len(parts), snapshot)
-                if wish.target == BESIDE:
-                    await self._demand_room(wish, point, place)
-                result, landed = await self._bring_part(run, wish, repository, snapshot, place)
-                restored.append(result)
-                places += landed
-        except BaseException:
-            await to_the_end(asyncio.to_thread(_take_away, tuple(places)))
-            raise
-        seconds = self._world.clock.monotonic() - started
-        files, size = sum(each.files for each in restored), sum(each.bytes for each in restored)
-        if wish.include and files == 0:
-            raise UsageError(
-                f"the recovery point holds nothing at {', '.join(wish.include)}",
-                "write each path as it was backed up, whole or from the source on",
-            )
-        return Landed(point, store, tuple(places), files, size, seconds)
-
-    async def _bring_part(
-        self, run: str, wish: Wish, repository: Repository, snapshot: Snapshot, place: Path
-    ) -> tuple[Restored, list[str]]:
-        beside = wish.target == BESIDE
-        include = tuple(_inside(snapshot, path) for path in wish.include)
-        partial = place.parent / _partial_name(place, run) if beside else await asyncio.to_thread(_partial, place, run)
-
-        def post(progress: Progress) -> None:
-            self._board.post(run, progress)
-
-        try:
-            await asyncio.to_thread(partial.mkdir, parents=True, mode=0o700)
-            restored = await repository.restore(snapshot.id, partial, include, post)
-            if include and restored.files == 0:
-                return restored, []
-            places = await asyncio.to_thread(_settle, partial, place, snapshot, beside, self._world.clock.now())
-        except OSError as error:
-            raise PermanentError(
-                f"could not write to {place}: {error.strerror}", "choose another place with --to"
-            ) from error
-        finally:
-            await to_the_end(asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True))
-        return restored, places
-
-
-def _listed(snapshots: Mapping[str, Snapshot], copy: Copy) -> Snapshot:
-    if copy.snapshot_id not in snapshots:
-        raise PermanentError(
-            f"store {copy.store} does not list snapshot {copy.snapshot_id[:8]} any more", "try another with --from"
-        )
-    return snapshots[copy.snapshot_id]
-
-
-def _demand_empty(target: Path) -> None:
-    if target.exists() and not target.is_dir():
-        raise UsageError(f"{target} is a file", "name an empty or a new folder with --to")
-    if target.is_dir() and any(target.iterdir()):
-        raise UsageError(f"{target} is not empty", "name an empty or a new folder with --to, or write --to beside")
-    existing = _existing(target)
-    if not os.access(existing, os.W_OK):
-        raise UsageError(f"{existing} cannot be written to by this user", "choose another place with --to")
-
-
-def _existing(path: Path) -> Path:
-    """The path itself, or the nearest folder above it that exists."""
-    while not path.exists():
-        path = path.parent
-    return path
-
-
-def _place_of(target: str, part: str, parts: int, snapshot: Snapshot) -> Path:
-    if target == BESIDE:
-        first = Path(snapshot.paths[0])
-        if first.parent == Path("/"):
-            raise UsageError(
-                f"{first} lies in the root folder, or is a program's output: nothing is restored beside it",
-                "name an empty or a new folder with --to",
-            )
-        return first
-    return Path(target) if parts == 1 else Path(target) / part
-
-
-def _partial(place: Path, run: str) -> Path:
-    """Where a restore lands first: on the file system that is meant, which may be mounted at the place itself."""
-    name = _partial_name(place, run)
-    return place / name if place.is_dir() and not any(place.iterdir()) else place.parent / name
-
-
-def _partial_name(place: Path, run: str) -> str:
-    return f"{place.name}.{run[-6:].lower()}{SUFFIX}"
-
-
-def _take_away(places: tuple[str, ...]) -> None:
-    for place in places:
-        if Path(place).is_dir() and not Path(place).is_symlink():
-            shutil.rmtree(place, ignore_errors=True)
-        else:
-            Path(place).unlink(missing_ok=True)
-
-
-def _inside(snapshot: Snapshot, path: str) -> str:
-    """A path as the snapshot names it; relative ones start at the source's only root."""
-    if PurePosixPath(path).is_absolute():
-        return path
-    if len(snapshot.paths) != 1:
-        raise UsageError(
-            f"{path} could be below any of {', '.join(snapshot.paths)}", "write the whole path after --path"
-        )
-    return str(PurePosixPath(snapshot.paths[0]) / path)
-
-
-def _settle(partial: Path, place: Path, snapshot: Snapshot, beside: bool, now: datetime) -> list[str]:
-    """Give what landed its final name. A single folder becomes the target itself; several keep their paths below it."""
-    roots = [partial / path.lstrip("/") for path in snapshot.paths]
-    if beside:
-        places: list[str] = []
-        for root, path in zip(roots, snapshot.paths, strict=True):
-            if root.exists():
-                final = Path(f"{path}.restored-{now:%Y%m%dT%H%M%SZ}")
-                shutil.move(root, final)
-                places.append(str(final))
-        return places
-    source = roots[0] if len(roots) == 1 and roots[0].is_dir() else partial
-    if len(roots) == 1 and roots[0].is_file():
-        source = roots[0].parent
-    if partial.parent == place:
-        for child in list(source.iterdir()):
-            child.rename(place / child.name)
-    else:
-        source.rename(place)
-    return [str(place)]
+    async def _knows_as_over(self) -> IsOver:
+        over = {mark_of(record.run) for record in await self._catalogue.restores() if record.run not in self._at_work}
+        return over.__contains__

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RunRecord, StoreRecord
+from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, StoreRecord
 from drd.core.events import Body, Event
 
 Observer = Callable[[Event], None]
@@ -116,6 +116,10 @@ class Catalogue(Protocol):
 
     async def runs(self, policy: str | None = None, newest: int = 20) -> tuple[RunRecord, ...]:
         """The newest runs, newest first."""
+        ...
+
+    async def restores(self) -> tuple[RestoreRecord, ...]:
+        """The newest restores of each policy, and every one whose end nobody recorded, oldest first."""
         ...
 
     async def pauses(self) -> tuple[Pause, ...]:

@@ -30,6 +30,9 @@ class Snapshot:
     original: str | None = None
     """The id it had before it was copied or its tags were changed."""
     tree: str = ""
+    total_bytes: int | None = None
+    """What a restore of it writes, as it says itself: since restic 0.17, else None."""
+    total_files: int | None = None
 
     def tag(self, name: str) -> str | None:
         """The value of the tag `name=value`, or None."""
@@ -242,6 +245,10 @@ class Restorer(Protocol):
 
     async def entries(self, snapshot_id: str, path: str | None = None) -> tuple[Entry, ...]:
         """What a snapshot holds (below `path`)."""
+        ...
+
+    async def restored_bytes(self, snapshot_id: str) -> int:
+        """How much a restore of a snapshot writes; its whole tree is read for that."""
         ...
 
 

@@ -16,6 +16,7 @@ from drd.core.events import (
     PolicyAdded,
     PolicyRemoved,
     RestoreFinished,
+    RestoreStarted,
     Resumed,
     RetentionApplied,
     RunFinished,
@@ -166,6 +167,15 @@ class JournalContract:
         )
         [point] = await journal.points("orders")
         assert [copy.standing for copy in point.copies] == [Standing.PROVEN]
+
+    async def test_a_restore_is_known_from_its_beginning_and_open_until_its_end_is_told(self, journal: Any) -> None:
+        await journal.append(RestoreStarted("orders", "01RUN", "offsite", "0main", "eva"), run="02R")
+        await journal.append(RestoreStarted("orders", "01RUN", "local", "0main", "eva"), run="03R")
+        end = RestoreFinished("orders", "01RUN", "local", Outcome.SUCCEEDED, "", "", 1.0, 100, 2, True, "0main")
+        await journal.append(end, run="03R")
+        first, second = await journal.restores()
+        assert (first.run, first.policy, first.store, first.outcome) == ("02R", "orders", "offsite", None)
+        assert (second.run, second.outcome, second.finished is not None) == ("03R", Outcome.SUCCEEDED, True)
 
     async def test_a_store_is_remembered_with_all_that_happened_to_it(self, journal: Any) -> None:
         await journal.append(StoreCreated("local", "5e" * 32, None), StoreWentAway("local", "unplugged"))

@@ -88,6 +88,22 @@ class RepositoryContract:
         assert (tmp_path / "a" / str(tree).lstrip("/") / "one").read_bytes() == b"12345"
         assert not (tmp_path / "b" / str(tree).lstrip("/") / "one").exists()
 
+    async def test_how_much_a_restore_writes_can_be_asked(self, opened: Opened, tree: Path) -> None:
+        await opened.first.create()
+        saved = await opened.first.save(files(tree), watch)
+        assert await opened.first.restored_bytes(saved.snapshot_id) == 12
+        [snapshot] = await opened.first.snapshots()
+        assert (snapshot.total_bytes, snapshot.total_files) in ((12, 2), (None, None))
+
+    async def test_what_a_snapshot_does_not_hold_is_restored_as_no_file(
+        self, opened: Opened, tree: Path, tmp_path: Path
+    ) -> None:
+        await opened.first.create()
+        saved = await opened.first.save(files(tree), watch)
+        (tmp_path / "back").mkdir()
+        restored = await opened.first.restore(saved.snapshot_id, tmp_path / "back", ("/nowhere",), watch)
+        assert (restored.files, restored.bytes) == (0, 0)
+
     async def test_a_stream_becomes_one_file(self, opened: Opened) -> None:
         await opened.first.create()
         content = StreamToSave(opened.producer, "dump.sql", {"PATH": "/usr/bin:/bin"})

@@ -1,6 +1,6 @@
 """What follows from the events, one rule a test."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from drd.core.events import (
     PolicyAdded,
     PolicyRemoved,
     RestoreFinished,
+    RestoreStarted,
     Resumed,
     RetentionApplied,
     RunFinished,
@@ -32,8 +33,8 @@ from drd.core.events import (
     StoreWentAway,
 )
 from drd.core.policy import Cause, Mode, Outcome
-from drd.core.projections import FORGOTTEN_ANCHORS_KEPT, RUNS_KEPT, fold
-from drd.core.rows import MemoryShelf, PauseRow, PlaceRow, PointRow, PolicyRow, RunRow, StoreRow
+from drd.core.projections import FORGOTTEN_ANCHORS_KEPT, RESTORES_KEPT, RUNS_KEPT, fold
+from drd.core.rows import MemoryShelf, PauseRow, PlaceRow, PointRow, PolicyRow, RestoresRow, RunRow, StoreRow
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
 
@@ -48,6 +49,7 @@ class Told:
     points: MemoryShelf[PointRow] = field(default_factory=MemoryShelf)
     places: MemoryShelf[PlaceRow] = field(default_factory=MemoryShelf)
     stores: MemoryShelf[StoreRow] = field(default_factory=MemoryShelf)
+    restores: MemoryShelf[RestoresRow] = field(default_factory=MemoryShelf)
     pauses: MemoryShelf[PauseRow] = field(default_factory=MemoryShelf)
     sequence: int = 0
 
@@ -351,3 +353,40 @@ def test_a_pause_lasts_until_it_is_ended() -> None:
     assert told.pauses.get(("web", "backup")) == {"until": moment_text(NOON), "reason": "moving", "by": "ann"}
     told.tell(Resumed("web", "backup", "ann"))
     assert told.pauses.rows == {}
+
+
+def a_restore(run: str) -> tuple[Body, Body]:
+    begun = RestoreStarted("web", "r1", "local", "1f", "eva")
+    return begun, RestoreFinished("web", "r1", "local", Outcome.SUCCEEDED, "", "", 1.0, 1, 1, True, "1f")
+
+
+def test_the_newest_restores_are_known_and_every_one_without_an_end() -> None:
+    told = Told()
+    told.tell(a_restore("open")[0], run="open")
+    for number in range(RESTORES_KEPT + 2):
+        told.tell(*a_restore(f"r{number}"), run=f"r{number}")
+    row = told.restores.get(("web",))
+    assert row is not None
+    names = [each["run"] for each in row["restores"]]
+    assert names == ["open", *(f"r{number}" for number in range(2, RESTORES_KEPT + 2))]
+
+
+def test_a_restore_that_goes_on_in_another_store_is_one_restore() -> None:
+    told = Told()
+    begun, ended = a_restore("r9")
+    first = told.tell(begun, run="r9")
+    told.tell(replace(ended, outcome=Outcome.FAILED), replace(begun, store="offsite"), run="r9")
+    row = told.restores.get(("web",))
+    assert row is not None
+    assert [(each["started"], each["store"], each["outcome"]) for each in row["restores"]] == [(first, "offsite", None)]
+
+
+def test_a_point_that_is_found_is_as_large_as_its_snapshots_say() -> None:
+    told = Told()
+    for part, store in (("files", "local"), ("files", "offsite"), ("database", "local")):
+        found = SnapshotFound(
+            "web", "r1", part, store, f"{part}-{store}", NOON, Mode.FULL, Outcome.SUCCEEDED, "", 50, 2
+        )
+        told.tell(found, run="r1")
+    point = told.point("r1")
+    assert (point["total_bytes"], point["total_files"]) == (100, 4)

@@ -52,7 +52,8 @@ def test_without_an_rpo_a_copy_counts_however_old_it_is() -> None:
 
 def test_a_copy_at_this_site_is_not_offsite_however_new_it_is() -> None:
     clause = held(a_place(), a_place("nas"), offsite=1)["offsite"]
-    assert (clause.is_met, clause.is_late, clause.reason) == (False, False, "0 of 1: no store of the policy can meet it")
+    assert (clause.is_met, clause.is_late) == (False, False)
+    assert clause.reason == "0 of 1: no store of the policy can meet it"
 
 
 def test_the_distance_is_that_of_the_farthest_store_whose_copy_is_current() -> None:

@@ -25,7 +25,7 @@ from drd.core.events import (
 )
 from drd.core.policy import Cause, Mode, Outcome
 from drd.daemon.life import Daemon, Pulse
-from drd.engines.restore import Wish
+from drd.engines.bringing import Wish
 from drd.ports.configuration import Configuration
 from tests.fakes.api import FakeApi
 from tests.fakes.house import FakeHouse, a_configuration, a_policy, a_store, protected

@@ -29,6 +29,15 @@ async def test_a_snapshot_that_the_journal_does_not_know_is_found() -> None:
     assert await house.reconcile.reconcile("local") == (0, 0)
 
 
+async def test_what_is_found_is_as_large_as_the_store_says() -> None:
+    house = FakeHouse()
+    await house.repository("local").create()
+    house.local.plant(house.foreign(daemon="01DAEMON", total_bytes=605, total_files=2))
+    await house.reconcile.reconcile("local")
+    [point] = await house.journal.points("orders")
+    assert (point.total_bytes, point.total_files) == (605, 2)
+
+
 async def test_a_snapshot_that_somebody_else_made_with_restic_is_left_alone() -> None:
     house = FakeHouse()
     await house.run()
@@ -131,8 +140,8 @@ async def test_a_catalogue_that_is_rebuilt_from_a_store_says_the_same() -> None:
     fresh.local.snapshots, fresh.local.trees = house.local.snapshots, house.local.trees
     await fresh.reconcile.reconcile("local")
     rebuilt = await fresh.journal.points("orders")
-    assert [(point.run, point.moment, point.outcome) for point in rebuilt] == [
-        (point.run, point.moment, point.outcome) for point in known
+    assert [(point.run, point.moment, point.outcome, point.total_bytes) for point in rebuilt] == [
+        (point.run, point.moment, point.outcome, point.total_bytes) for point in known
     ]
 
 

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from drd.core.catalogue import Standing
+from drd.core.catalogue import RestoreRecord, Standing
 from drd.core.errors import DrdError, PermanentError, StoreAway, UsageError
 from drd.core.events import RestoreFinished, RestoreStarted, SnapshotFound, StoreWentAway
 from drd.core.policy import Mode, Outcome
-from drd.engines.restore import BESIDE, Wish
+from drd.daemon.moving_in import move_in
+from drd.engines.bringing import BESIDE, Wish
+from drd.engines.landing import mark_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.house import FakeHouse, a_policy, protected
 from tests.fakes.source import FakeSource
@@ -178,6 +180,33 @@ async def test_a_place_that_is_too_small_is_refused(source: Path, tmp_path: Path
         await house.restore.restore("09R", wish(target.format(tmp=tmp_path)))
 
 
+async def unknown_sizes(house: FakeHouse) -> FakeHouse:
+    """The same stores on a new machine, made with a restic that tells no sizes."""
+    house.local.tells_sizes = False
+    await house.run()
+    fresh = FakeHouse(house.policy())
+    fresh.local.identity, fresh.local.passwords = house.local.identity, house.local.passwords
+    fresh.local.snapshots, fresh.local.trees = house.local.snapshots, house.local.trees
+    await fresh.reconcile.reconcile("local")
+    [point] = await fresh.journal.points("orders")
+    assert point.total_bytes == 0
+    return fresh
+
+
+@pytest.mark.parametrize("target", ["{tmp}/target", BESIDE])
+async def test_a_size_that_nobody_knows_is_asked_before_anything_is_written(
+    source: Path, tmp_path: Path, target: str
+) -> None:
+    house = await unknown_sizes(a_house(source))
+    house.host.free = 604
+    before = contents(tmp_path)
+    with pytest.raises(UsageError, match="605 B do not fit into 604 B"):
+        await house.restore.restore("09R", wish(target.format(tmp=tmp_path)))
+    assert contents(tmp_path) == before
+    house.host.free = 605
+    assert (await house.restore.restore("10R", wish(tmp_path / "roomy"))).bytes == 605
+
+
 async def test_a_path_comes_back_alone_and_proves_nothing(source: Path, tmp_path: Path) -> None:
     house = a_house(source)
     await house.run()
@@ -276,6 +305,30 @@ async def test_several_parts_come_back_side_by_side_and_each_is_proven(source: P
     assert contents(tmp_path / "target" / "database") == {"dump": b"CREATE TABLE"}
     [point] = await house.journal.points("orders")
     assert {copy.standing for copy in point.copies} == {Standing.PROVEN}
+    ends = house.journal.of(RestoreFinished)
+    assert [(end.files, end.bytes) for end in ends] == [(2, 605), (1, 12)]
+    assert {end.snapshot_id for end in ends} == {copy.snapshot_id for copy in point.copies}
+
+
+async def test_no_part_has_its_name_before_all_were_read(source: Path, tmp_path: Path) -> None:
+    policy = protected(a_policy(), files=FakeSource(path=str(source)), database=FakeSource(program="pg_dump"))
+    house = FakeHouse(policy)
+    house.disk.programs["pg_dump"] = b"CREATE TABLE"
+    await house.run()
+    seen: list[bool] = []
+    house.repository("local").before = lambda work: seen.append((tmp_path / "target").exists())
+    await house.restore.restore("09R", wish(tmp_path / "target"))
+    assert not any(seen)
+    assert leftovers(tmp_path) == []
+
+
+async def test_a_path_of_one_part_comes_back_although_the_other_does_not_hold_it(source: Path, tmp_path: Path) -> None:
+    policy = protected(a_policy(), files=FakeSource(path=str(source)), database=FakeSource(program="pg_dump"))
+    house = FakeHouse(policy)
+    house.disk.programs["pg_dump"] = b"CREATE TABLE"
+    await house.run()
+    await house.restore.restore("09R", wish(tmp_path / "target", include=("/dump",)))
+    assert contents(tmp_path / "target") == {"database/dump": b"CREATE TABLE"}
 
 
 async def test_when_one_part_fails_the_others_are_taken_away_again(source: Path, tmp_path: Path) -> None:
@@ -363,3 +416,140 @@ async def test_nothing_is_restored_beside_what_lies_in_the_root_folder() -> None
     await house.run()
     with pytest.raises(UsageError, match="nothing is restored beside it"):
         await house.restore.restore("09R", wish("beside"))
+
+
+async def interrupted(house: FakeHouse, run: str = "01INTERRUPTED") -> FakeHouse:
+    """The house of the next start, after a process that died in the middle of a restore."""
+    [point] = await house.journal.points("orders")
+    begun = RestoreStarted("orders", point.run, "local", point.copies[0].snapshot_id, "eva")
+    await house.journal.append(begun, run=run)
+    return FakeHouse(after=house)
+
+
+def a_leftover(place: Path, run: str = "01INTERRUPTED") -> Path:
+    """What such a process leaves at a place."""
+    inside = place / f"{place.name}.{mark_of(run)}.drd-restoring" if place.is_dir() else None
+    folder = inside or place.parent / f"{place.name}.{mark_of(run)}.drd-restoring"
+    (folder / "read" / "srv").mkdir(parents=True)
+    (folder / "read" / "srv" / "half").write_bytes(b"hal")
+    return folder
+
+
+async def test_a_restore_that_was_interrupted_has_an_end_on_record_after_the_next_start(source: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    again = await interrupted(house)
+    [told] = [each for each in await move_in(again.house) if isinstance(each, RestoreRecord)]
+    assert told.run == "01INTERRUPTED"
+    [end] = house.journal.of(RestoreFinished)
+    assert (end.outcome, end.message, end.whole) == (Outcome.CANCELLED, "drd ended in the middle of the restore", False)
+    assert house.journal.events[-1].run == "01INTERRUPTED"
+    assert await again.restore.end_interrupted() == ()
+    [point] = await house.journal.points("orders")
+    assert [copy.standing for copy in point.copies] == [Standing.CLAIMED]
+
+
+@pytest.mark.parametrize("is_made", [False, True])
+async def test_what_an_interrupted_restore_left_is_taken_away_by_the_next_to_the_same_place(
+    source: Path, tmp_path: Path, is_made: bool
+) -> None:
+    house = a_house(source)
+    await house.run()
+    again = await interrupted(house)
+    await again.restore.end_interrupted()
+    target = tmp_path / "target"
+    if is_made:
+        target.mkdir()
+    a_leftover(target)
+    elsewhere = a_leftover(tmp_path / "another")
+    await again.restore.restore("02R", wish(target))
+    assert contents(target) == contents(source)
+    assert leftovers(tmp_path) == [elsewhere.name]
+
+
+async def test_beside_a_source_too(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    again = await interrupted(house)
+    a_leftover(tmp_path / "source").rename(tmp_path / f"source.{mark_of('01INTERRUPTED')}.drd-restoring")
+    before = contents(source)
+    await again.restore.restore("02R", wish(BESIDE))
+    assert leftovers(tmp_path) == []
+    assert contents(source) == before
+
+
+async def test_nothing_is_taken_away_that_the_journal_does_not_know_as_its_own(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    again = await interrupted(house)
+    target = tmp_path / "target"
+    target.mkdir()
+    foreign = a_leftover(target, run="01SOMEBODYELSE")
+    with pytest.raises(UsageError, match="is not in this journal"):
+        await again.restore.restore("02R", wish(target))
+    assert (foreign / "read" / "srv" / "half").exists()
+    link = tmp_path / f"new.{mark_of('01INTERRUPTED')}.drd-restoring"
+    link.symlink_to(source)
+    await again.restore.restore("03R", wish(tmp_path / "new"))
+    assert link.is_symlink()
+    assert contents(source) == contents(tmp_path / "new")
+
+
+async def test_a_place_that_was_being_named_when_drd_died_is_looked_at_by_a_person(
+    source: Path, tmp_path: Path
+) -> None:
+    house = a_house(source)
+    await house.run()
+    again = await interrupted(house)
+    target = tmp_path / "target"
+    target.mkdir()
+    left = a_leftover(target)
+    (target / "orders.csv").write_bytes(b"one of several")
+    with pytest.raises(UsageError, match="what lies there may be half of it"):
+        await again.restore.restore("02R", wish(target))
+    assert left.exists()
+
+
+async def test_two_restores_to_one_place_leave_each_other_alone(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    (tmp_path / "target").mkdir()
+    house.repository("local").seconds["restore"] = 0.2
+    first = house.restore.start("01FIRST", wish(tmp_path / "target"))
+    while not leftovers(tmp_path):
+        await asyncio.sleep(0.01)
+    with pytest.raises(UsageError, match="a restore is under way there"):
+        await house.restore.restore("02SECOND", wish(tmp_path / "target"))
+    await first
+    assert contents(tmp_path / "target") == contents(source)
+
+
+@pytest.mark.looptime
+async def test_a_place_whose_file_system_hangs_is_an_error_in_time(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    house.host.hangs = True
+    with pytest.raises(PermanentError, match="does not answer within 30 s"):
+        await house.restore.restore("09R", wish(tmp_path / "target"))
+    assert asyncio.get_running_loop().time() == pytest.approx(30, abs=1)
+
+
+@pytest.mark.looptime
+async def test_a_place_that_begins_to_hang_in_the_middle_is_left_as_it_is(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+
+    def hang(work: str) -> None:
+        house.host.hangs |= work == "end of restore"
+
+    house.repository("local").before = hang
+    with pytest.raises(PermanentError, match="does not answer within 900 s"):
+        await house.restore.restore("09R", wish(tmp_path / "target"))
+    [end] = house.journal.of(RestoreFinished)
+    assert end.outcome is Outcome.FAILED
+    assert not (tmp_path / "target").exists()
+    assert len(leftovers(tmp_path)) == 1
+    house.host.hangs = False
+    house.repository("local").before = lambda work: None
+    await house.restore.restore("10R", wish(tmp_path / "target"))
+    assert leftovers(tmp_path) == []

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, TypeVar
 
-from drd.core.catalogue import Anchored, Pause, PolicyRecord, RecoveryPoint, RunRecord, StoreRecord
+from drd.core.catalogue import Anchored, Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, StoreRecord
 from drd.core.encoding import encode, moment, read_fact, restore
 from drd.core.errors import Busy, DrdError, StateFull
 from drd.core.events import Body, Event
@@ -27,6 +27,7 @@ class MemoryShelves:
     points: MemoryShelf[Any] = field(default_factory=MemoryShelf)
     places: MemoryShelf[Any] = field(default_factory=MemoryShelf)
     stores: MemoryShelf[Any] = field(default_factory=MemoryShelf)
+    restores: MemoryShelf[Any] = field(default_factory=MemoryShelf)
     pauses: MemoryShelf[Any] = field(default_factory=MemoryShelf)
 
 
@@ -152,6 +153,15 @@ class FakeJournal:
         await asyncio.sleep(0)
         rows = [row for key, row in self._shelves.runs.rows.items() if policy in (None, key[0])]
         return tuple(_run(row) for row in sorted(rows, key=lambda row: -row["sequence"])[:newest])
+
+    async def restores(self) -> tuple[RestoreRecord, ...]:
+        await asyncio.sleep(0)
+        found = [
+            restore(RestoreRecord, {"policy": key[0], **each})
+            for key, row in self._shelves.restores.rows.items()
+            for each in row["restores"]
+        ]
+        return tuple(sorted(found, key=lambda record: (record.started, record.run)))
 
     async def pauses(self) -> tuple[Pause, ...]:
         await asyncio.sleep(0)

@@ -46,6 +46,8 @@ class FakePlace:
     chunker: str = ""
     away: str = ""
     append_only: bool = False
+    tells_sizes: bool = True
+    """Whether snapshots say how much they hold, as they do since restic 0.17."""
     damage: tuple[str, ...] = ()
     shared: int = 0
     exclusive: int = 0
@@ -246,6 +248,10 @@ class FakeRepository:
                 if path is None or _is_within(each, (path,))
             )
 
+    async def restored_bytes(self, snapshot_id: str) -> int:
+        async with self._working("restored_bytes"):
+            return sum(len(data) for data in self.place.trees[snapshot_id].values())
+
     # --- how restic works ---
 
     @asynccontextmanager
@@ -277,7 +283,16 @@ class FakeRepository:
     def _add(
         self, time: datetime, paths: tuple[str, ...], host: str, tags: tuple[str, ...], tree: dict[str, bytes]
     ) -> str:
-        snapshot = Snapshot(self.place.new_id(), time, paths, host, tags)
+        size = sum(len(data) for data in tree.values())
+        snapshot = Snapshot(
+            self.place.new_id(),
+            time,
+            paths,
+            host,
+            tags,
+            total_bytes=size if self.place.tells_sizes else None,
+            total_files=len(tree) if self.place.tells_sizes else None,
+        )
         self.place.plant(snapshot, tree)
         return snapshot.id
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Generic, TypeVar, cast
@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar, cast
 from drd.clients.journal.chain import Link
 from drd.core import projections
 from drd.core.encoding import canonical
-from drd.core.rows import Key, PauseRow, PlaceRow, PointRow, PolicyRow, RunRow, StoreRow
+from drd.core.rows import Key, PauseRow, PlaceRow, PointRow, PolicyRow, RestoresRow, RunRow, StoreRow
 
 Row = TypeVar("Row")
 
@@ -61,8 +61,9 @@ OPEN_RUNS = Table("open_runs", ("run",), RunRow, is_small=True)
 POINTS = Table("points", ("policy", "run"), PointRow, json=("copies", "forgotten_in"))
 PLACES = Table("places", ("store", "snapshot_id"), PlaceRow)
 STORES = Table("stores", ("store",), StoreRow, json=("unsound", "anchors", "forgotten_anchors"), is_small=True)
+RESTORES = Table("restores", ("policy",), RestoresRow, json=("restores",), is_small=True)
 PAUSES = Table("pauses", ("policy", "what"), PauseRow, is_small=True)
-TABLES = (POLICIES, RUNS, OPEN_RUNS, POINTS, PLACES, STORES, PAUSES)
+TABLES = (POLICIES, RUNS, OPEN_RUNS, POINTS, PLACES, STORES, RESTORES, PAUSES)
 
 
 class SqlShelf(Generic[Row]):
@@ -78,7 +79,7 @@ class SqlShelf(Generic[Row]):
         """Whether the table is known to hold nothing, so that only memory has to be asked."""
         where = " AND ".join(f"{key} = ?" for key in table.keys)
         self._fields = ", ".join(table.fields)
-        self._rest = itemgetter(*(column for column in table.columns if column not in table.keys))
+        self._rest = _getter([column for column in table.columns if column not in table.keys])
         self._json = [table.columns.index(field) for field in table.json]
         self._get = f"SELECT {self._fields} FROM {table.name} WHERE {where}"
         self._upsert = f"INSERT OR REPLACE INTO {table.name} VALUES ({', '.join('?' for _ in table.columns)})"
@@ -180,9 +181,11 @@ class SqlShelves:
         self.points: SqlShelf[PointRow] = SqlShelf(connection, POINTS)
         self.places: SqlShelf[PlaceRow] = SqlShelf(connection, PLACES)
         self.stores: SqlShelf[StoreRow] = SqlShelf(connection, STORES)
+        self.restores: SqlShelf[RestoresRow] = SqlShelf(connection, RESTORES)
         self.pauses: SqlShelf[PauseRow] = SqlShelf(connection, PAUSES)
         self._all: tuple[SqlShelf[Any], ...] = (
-            self.policies, self.runs, self.open_runs, self.points, self.places, self.stores, self.pauses,
+            self.policies, self.runs, self.open_runs, self.points, self.places, self.stores, self.restores,
+            self.pauses,
         )  # fmt: skip
 
     def save(self, link: Link) -> dict[str, set[Key]]:
@@ -240,6 +243,13 @@ def projected(connection: sqlite3.Connection) -> Link | None:
         return None
     row = connection.execute("SELECT version, last_sequence, last_head FROM projection").fetchone()
     return Link(row[1], row[2]) if row and row[0] == projections.VERSION else None
+
+
+def _getter(fields: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """The values of these fields, always as a tuple: of a single one, `itemgetter` alone gives the bare value."""
+    if len(fields) > 1:
+        return itemgetter(*fields)
+    return lambda row: tuple(row[field] for field in fields)
 
 
 def _in_schema(statement: str, schema: str) -> str:

@@ -16,7 +16,7 @@ from drd.clients.journal.schema import Layout, Mark
 from drd.clients.journal.sqlite_errors import translated
 from drd.clients.journal.views import Views
 from drd.clients.journal.writer import Draft, Writer, Written
-from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RunRecord, StoreRecord
+from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, StoreRecord
 from drd.core.errors import PermanentError
 from drd.core.events import Body, Event
 from drd.ports.clock import Clock
@@ -223,6 +223,10 @@ class SqliteJournal:
     async def runs(self, policy: str | None = None, newest: int = 20) -> tuple[RunRecord, ...]:
         """The newest runs, newest first; of each policy the last 500 are known here."""
         return await self._look(Views.runs, policy, newest)
+
+    async def restores(self) -> tuple[RestoreRecord, ...]:
+        """The newest restores, and every one without an end, oldest first."""
+        return await self._look(Views.restores)
 
     async def pauses(self) -> tuple[Pause, ...]:
         """Pauses that were not ended; whether they are over is a question of time."""

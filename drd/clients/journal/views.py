@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from drd.clients.journal.shelves import SqlShelves
-from drd.core.catalogue import Anchored, Pause, PolicyRecord, RecoveryPoint, RunRecord, StoreRecord
+from drd.core.catalogue import Anchored, Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, StoreRecord
 from drd.core.encoding import moment, restore
 from drd.core.rows import Key, PointRow, PolicyRow, RunRow, StoreRow
 
@@ -113,6 +113,15 @@ class Views:
         parameters = (newest,) if policy is None else (policy, newest)
         found = self._shelves.runs.select(f"{where}ORDER BY sequence DESC LIMIT ?", parameters)
         return tuple(_run(row) for _, row in found)
+
+    def restores(self) -> tuple[RestoreRecord, ...]:
+        """The newest restores of every policy, oldest first."""
+        found = [
+            restore(RestoreRecord, {"policy": key[0], **each})
+            for key, row in self._shelves.restores.select()
+            for each in row["restores"]
+        ]
+        return tuple(sorted(found, key=lambda record: (record.started, record.run)))
 
     def pauses(self) -> tuple[Pause, ...]:
         """Pauses that nobody ended."""

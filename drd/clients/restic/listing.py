@@ -9,6 +9,7 @@ from typing import Any
 
 from drd.clients.restic.access import Access
 from drd.clients.restic.calls import Call, Calls
+from drd.clients.restic.messages import BackupSummary, filled
 from drd.core.errors import PermanentError
 from drd.ports.repository import Snapshot
 
@@ -58,6 +59,8 @@ class Listing(View):
 
 def read_snapshot(document: Mapping[str, Any]) -> Snapshot:
     """A snapshot from restic's JSON."""
+    summary = document.get("summary")
+    made = filled(BackupSummary, summary) if isinstance(summary, dict) else None
     return Snapshot(
         id=document.get("id", ""),
         time=read_time(document["time"]),
@@ -66,6 +69,8 @@ def read_snapshot(document: Mapping[str, Any]) -> Snapshot:
         tags=tuple(document.get("tags") or ()),
         original=document.get("original"),
         tree=document.get("tree", ""),
+        total_bytes=made.total_bytes_processed if made is not None else None,
+        total_files=made.total_files_processed if made is not None else None,
     )
 
 

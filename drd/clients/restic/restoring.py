@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from drd.clients.blocking import within
 from drd.clients.restic.calls import LONG, Call, Lock, Output
 from drd.clients.restic.listing import Listing, read_time
 from drd.clients.restic.messages import RestoreStatus, RestoreSummary, json_object, parse
 from drd.core.errors import PermanentError
 from drd.ports.repository import Entry, OnProgress, Progress, Restored
 
+TOUCH_SECONDS = 30.0
+COUNT_SECONDS = 86_400.0
+Result = TypeVar("Result")
 _VERIFIED = re.compile(r"finished verifying (\d+) files")
 _PATTERN_CHARACTER = re.compile(r"([\\*?\[])")
 
@@ -28,19 +31,15 @@ class Restoring(Listing):
         """Write a snapshot (or the paths in `include`) below the empty folder `target` and verify what landed.
 
         restic writes a file whole even when a part of it is damaged, so after an error nothing below `target` may be
-        used; it is left for the caller to remove. Before restic 0.16 there is no progress but the phase.
+        used; it is left for the caller to remove. Where the snapshot holds nothing at `include`, no file is restored.
+        Before restic 0.16 there is no progress but the phase.
         """
-        await asyncio.to_thread(_raise_unless_empty, target)
+        await _touching(target, TOUCH_SECONDS, lambda: _raise_unless_empty(target))
         chosen = [word for path in include for word in ("--include", _PATTERN_CHARACTER.sub(r"\\\1", path))]
         call = Call(("restore", snapshot_id, "--target", str(target), "--verify", *chosen), Lock.SHARED, LONG)
         on_progress(Progress(phase="restoring"))
         answer = await self._calls.ask(call, Output(_restore_watch(on_progress)))
-        files, size = await asyncio.to_thread(_landed, target)
-        if include and not await asyncio.to_thread(_holds_something, target):
-            raise PermanentError(
-                f"the snapshot {snapshot_id[:8]} holds nothing at {', '.join(include)}",
-                "write each path as it was backed up, whole or from the source on",
-            )
+        files, size = await _touching(target, COUNT_SECONDS, lambda: _landed(target))
         verified = _VERIFIED.search(answer.output.text)
         return Restored(
             files=files,
@@ -62,6 +61,23 @@ class Restoring(Listing):
         below = () if path is None else ("--recursive", path)
         await self._calls.ask(Call(("ls", *below[:1], snapshot_id, *below[1:])), Output(see))
         return tuple(found)
+
+    async def restored_bytes(self, snapshot_id: str) -> int:
+        """How much a restore of a snapshot writes; its whole tree is read for that."""
+        answer = await self._calls.ask(Call(("stats", "--mode", "restore-size", snapshot_id), deadline=LONG))
+        document = self._document(answer.output.stdout, "stats")
+        size = document.get("total_size") if isinstance(document, dict) else None
+        if not isinstance(size, int):
+            raise PermanentError("restic stats names no size", f"{self._calls.restic.path} version")
+        return size
+
+
+async def _touching(target: Path, seconds: float, look: Callable[[], Result]) -> Result:
+    """A look at the target, which may lie on a file system that hangs."""
+    try:
+        return await within(seconds, look)
+    except TimeoutError as error:
+        raise PermanentError(f"the file system of {target} does not answer", "dmesg | tail") from error
 
 
 def _restore_watch(on_progress: OnProgress) -> Callable[[bytes], bool | None]:
@@ -89,11 +105,6 @@ def _raise_unless_empty(target: Path) -> None:
         return
     except NotADirectoryError as error:
         raise PermanentError(f"{target} is a file", "name a folder that is empty or does not exist yet") from error
-
-
-def _holds_something(folder: Path) -> bool:
-    """Whether anything landed; some versions make the folder also when nothing did."""
-    return folder.exists() and any(folder.iterdir())
 
 
 def _landed(folder: Path) -> tuple[int, int]:

@@ -44,13 +44,17 @@ async def test_one_path_is_restored_although_it_looks_like_a_pattern(
     assert contents(tmp_path / "back" / tree.relative_to("/")) == {"orders/two [2].json": b'{"order": 2}'}
 
 
-async def test_a_path_that_the_snapshot_does_not_hold_is_an_error(
-    repository: ResticRepository, tree: Path, tmp_path: Path
+async def test_since_0_17_a_snapshot_says_how_much_it_holds_and_every_version_can_be_asked(
+    repository: ResticRepository, restic: Restic, tree: Path
 ) -> None:
     saved = await repository.save(files(tree), ignore)
+    marked = await repository.mark(saved.snapshot_id, "outcome=incomplete")
 
-    with pytest.raises(PermanentError, match="holds nothing at /nowhere"):
-        await repository.restore(saved.snapshot_id, tmp_path / "back", ("/nowhere",), ignore)
+    [snapshot] = await repository.snapshots()
+
+    told = (24 + 256 * 4000, 3) if restic.version >= (0, 17, 0) else (None, None)
+    assert (snapshot.id, snapshot.total_bytes, snapshot.total_files) == (marked, *told)
+    assert await repository.restored_bytes(snapshot.id) == 24 + 256 * 4000
 
 
 async def test_nothing_is_restored_over_what_is_there(repository: ResticRepository, tree: Path, tmp_path: Path) -> None:
