@@ -26,11 +26,6 @@ class SystemdSupervisor:
         self.watchdog_interval = watchdog_interval(environment, os.getpid())
         self._last_ping = float("-inf")
 
-    @property
-    def is_listening(self) -> bool:
-        """Whether systemd wants to be told."""
-        return bool(self._address)
-
     def ready(self, status: str) -> None:
         """The daemon does its work from now on."""
         self._tell("READY=1", f"STATUS={_line(status)}")

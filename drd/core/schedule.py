@@ -22,7 +22,6 @@ missed is made up once, and what ran is not run again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -90,21 +89,6 @@ class _Slot:
     is_satisfied: bool = False
     runs_at_once: bool = False
     """Nothing tells that a run protects the policy by now: the slot is never skipped, and any failure delays it."""
-
-
-def due(policies: Iterable[tuple[Plan, History]], now: datetime) -> list[Due]:
-    """Everything to submit now, at most one run a policy, the longest owed first."""
-    found = [verdict.due for plan, history in policies if (verdict := consider(plan, history, now)).due]
-    return sorted(found, key=lambda item: (item.start_at, item.policy))
-
-
-def next_wake(plan: Plan, history: History, now: datetime) -> datetime | None:
-    """When the policy may next become due, not before `now`; None while only an event can change that.
-
-    Such events are the end of its run, a step of the clock, a pause, a reload.
-    """
-    verdict = consider(plan, history, now)
-    return now if verdict.due else verdict.wake
 
 
 def consider(plan: Plan, history: History, now: datetime) -> Verdict:

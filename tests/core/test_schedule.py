@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from zoneinfo import ZoneInfo
@@ -16,7 +17,7 @@ from drd.core.cron import Cron
 from drd.core.forbidden import ForbiddenTime
 from drd.core.plan import History, ModeHistory, Plan, Recurrence, Start
 from drd.core.policy import Cause, Mode, Outcome, Policy, Timing
-from drd.core.schedule import Due, Reason, consider, due, next_wake, offset_in
+from drd.core.schedule import Due, Reason, consider, offset_in
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -25,6 +26,18 @@ DAY = timedelta(days=1)
 UTC_ZONE = ZoneInfo("UTC")
 BERLIN = ZoneInfo("Europe/Berlin")
 FULL, INCREMENTAL = Mode.FULL, Mode.INCREMENTAL
+
+
+def due(policies: Iterable[tuple[Plan, History]], now: datetime) -> list[Due]:
+    """Everything to submit at one moment, the longest owed first."""
+    found = [verdict.due for plan, history in policies if (verdict := consider(plan, history, now)).due]
+    return sorted(found, key=lambda item: (item.start_at, item.policy))
+
+
+def next_wake(plan: Plan, history: History, now: datetime) -> datetime | None:
+    """When it may next become due; None while only an event can change that."""
+    verdict = consider(plan, history, now)
+    return now if verdict.due else verdict.wake
 
 
 def at(text: str) -> datetime:

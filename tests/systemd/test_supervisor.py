@@ -84,9 +84,8 @@ def test_the_watchdogs_interval_is_read_for_this_process_only(
     assert watchdog_interval(environment, process=12) == interval
 
 
-def test_started_by_hand_nothing_is_said(tmp_path: Path) -> None:
+def test_started_by_hand_nothing_is_said() -> None:
     supervisor = SystemdSupervisor({})
-    assert not supervisor.is_listening
     supervisor.ready("")
     supervisor.ping()
 
