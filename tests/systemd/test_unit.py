@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from drd.core.errors import UsageError
+
 UNIT = Path(__file__).parents[2] / "systemd" / "drd.service"
 EXPOSURE_PER_CENT = 18
 """systemd's own measure, from 0 (sealed) to 100, of the daemon with exactly the one capability that it needs."""
@@ -87,6 +89,13 @@ def test_gentleness_is_not_filtered_away() -> None:
 def test_a_restore_under_way_outlives_the_usual_stop_timeout() -> None:
     assert settings("TimeoutStopSec") == ["3700"]
     assert settings("KillMode") == ["mixed"]
+
+
+def test_it_is_tried_again_until_it_lives_but_not_with_a_wrong_configuration() -> None:
+    assert settings("Restart") == ["on-failure"]
+    assert settings("RestartPreventExitStatus") == [str(UsageError.exit_code)]
+    assert settings("RestartSec") == ["30"]
+    assert settings("StartLimitIntervalSec") == ["0"]
 
 
 def test_secrets_are_shown_as_credentials_and_never_in_the_environment() -> None:

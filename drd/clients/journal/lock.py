@@ -44,7 +44,7 @@ class StateLock:
         _sign(descriptor, f"{os.getpid()} {moment_text(self._clock.now())}\n".encode("ascii"))
 
     def release(self) -> None:
-        """Give it back; a second call does nothing. Its note stays: it keeps the file's room on a disk that fills up."""
+        """Give it back; a second call does nothing. Its note stays, which keeps the room for the next one."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
