@@ -11,8 +11,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from drd.core.errors import DrdError
 
-Tokens = Callable[[], Awaitable[frozenset[bytes]]]
-"""The tokens that are good now; asked for at each request, so that they can be changed without a restart."""
+Tokens = Callable[[], Awaitable[frozenset[bytes] | None]]
+"""The tokens that are good now, or None when nobody has to show one; asked for at each request, so that both can be
+changed without a restart.
+"""
 OPEN = ("/livez",)
 """What a load balancer or a supervisor asks without any secret."""
 
@@ -35,7 +37,7 @@ class Guarded:
             refusal = PlainTextResponse(f"{error.message}\n", status_code=HTTPStatus.SERVICE_UNAVAILABLE)
             await refusal(scope, receive, send)
             return
-        if _is_good(dict(scope["headers"]).get(b"authorization", b""), good):
+        if good is None or _is_good(dict(scope["headers"]).get(b"authorization", b""), good):
             await self._inner(scope, receive, send)
             return
         refusal = PlainTextResponse(

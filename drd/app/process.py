@@ -46,7 +46,7 @@ async def run(path: Path | None, environment: Mapping[str, str], say: Callable[[
             configuration.listen,
             on_bug=lambda unit, bug: _bug(built, unit, bug),
             who_listens=holder_of_port,
-            tokens=_tokens(built, configuration),
+            tokens=_tokens(built),
         )
         say(f"drd {__version__} at {configuration.site}, restic {built.house.restic}, state {configuration.state}")
         for warning in configuration.warnings:
@@ -56,13 +56,10 @@ async def run(path: Path | None, environment: Mapping[str, str], say: Callable[[
     return 0
 
 
-def _tokens(built: Built, configuration: Configuration) -> Tokens | None:
-    reference = configuration.tokens
-    if reference is None:
-        return None
-
-    async def tokens() -> frozenset[bytes]:
-        return read_tokens(await built.world.secrets.read(reference))
+def _tokens(built: Built) -> Tokens:
+    async def tokens() -> frozenset[bytes] | None:
+        reference = built.house.in_force().tokens
+        return None if reference is None else read_tokens(await built.world.secrets.read(reference))
 
     return tokens
 

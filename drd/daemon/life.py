@@ -15,6 +15,7 @@ from drd import __version__
 from drd.core.catalogue import RestoreRecord
 from drd.core.errors import NOT_NOW, DrdError, StateFull, UsageError
 from drd.core.events import BugFound, ConfigurationRefused, DaemonStarted, DaemonStopped
+from drd.daemon.changes import changes, in_force_after
 from drd.daemon.house import House
 from drd.daemon.moving_in import move_in, take_up
 from drd.ports.configuration import Configuration
@@ -181,14 +182,14 @@ class Daemon:
 
     async def _put_in_force(self, configuration: Configuration) -> tuple[str, ...]:
         before = self._house.in_force()
-        self._house.in_force.replace(configuration)
+        self._house.in_force.replace(in_force_after(before, configuration))
         await self._house.scheduler.load(self._house.dispatch)
         self._staff()
         for store in configuration.stores:
             self._house.copy.want(store)
         self._pulse.last_reload_succeeded = True
         self._supervisor.ready(self._line())
-        return _changes(before, configuration)
+        return changes(before, configuration)
 
     async def _start(self) -> None:
         house = self._house
@@ -218,8 +219,8 @@ class Daemon:
             await self._reload_wanted.wait()
             self._reload_wanted.clear()
             try:
-                changes = await self.reload()
-                self._say("reloaded: " + ("; ".join(changes) or "nothing changed"))
+                told = await self.reload()
+                self._say("reloaded: " + ("; ".join(told) or "nothing changed"))
             except DrdError as error:
                 self._say(f"reload refused, nothing changed:\n{error}")
 
@@ -304,31 +305,3 @@ def _foreseen(failures: BaseExceptionGroup[BaseException]) -> BaseException | No
 def _refusal(error: DrdError) -> ConfigurationRefused:
     problems = getattr(error, "problems", ())
     return ConfigurationRefused(max(1, len(problems)), str(problems[0] if problems else error.message)[:500])
-
-
-def _changes(before: Configuration, after: Configuration) -> tuple[str, ...]:
-    changes = [
-        f"{key}: takes effect at the next start of the daemon"
-        for key, old, new in (
-            ("state", before.state, after.state),
-            ("restic", before.restic, after.restic),
-            ("data", before.data, after.data),
-            ("http", before.listen, after.listen),
-        )
-        if old != new
-    ]
-    changes += [f"policy {name} added" for name in sorted(set(after.policies) - set(before.policies))]
-    changes += [f"policy {name} removed" for name in sorted(set(before.policies) - set(after.policies))]
-    changes += [
-        f"policy {name} changed"
-        for name in sorted(set(after.policies) & set(before.policies))
-        if after.policies[name].digest != before.policies[name].digest
-    ]
-    changes += [f"store {name} added" for name in sorted(set(after.stores) - set(before.stores))]
-    changes += [f"store {name} removed" for name in sorted(set(before.stores) - set(after.stores))]
-    changes += [
-        f"store {name} changed"
-        for name in sorted(set(after.stores) & set(before.stores))
-        if after.stores[name] != before.stores[name]
-    ]
-    return tuple(changes)

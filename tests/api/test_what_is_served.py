@@ -60,6 +60,19 @@ async def test_where_tokens_are_named_metrics_want_to_see_one_and_life_does_not(
     assert answers == [401, 401, 401, 401, 200]
 
 
+async def test_tokens_come_and_go_without_a_restart(path: Path) -> None:
+    good: frozenset[bytes] | None = None
+
+    async def tokens() -> frozenset[bytes] | None:
+        return good
+
+    async with serving(FakeControl(), path, tokens=tokens) as server, httpx.AsyncClient() as client:
+        url = f"http://127.0.0.1:{server.port}/metrics"
+        assert (await client.get(url)).status_code == 200
+        good = frozenset({b"first-token"})
+        assert (await client.get(url)).status_code == 401
+
+
 async def test_tokens_that_cannot_be_read_let_nobody_in(path: Path) -> None:
     async def tokens() -> frozenset[bytes]:
         raise UsageError("file /etc/drd/tokens is not there", "")

@@ -237,8 +237,10 @@ async def test_a_reload_says_what_takes_effect_only_at_the_next_start() -> None:
         life.answer = replace(life.house.in_force(), state=Path("/srv/drd"), listen=("127.0.0.1", 9477))
         assert await life.daemon.reload() == (
             "state: takes effect at the next start of the daemon",
-            "http: takes effect at the next start of the daemon",
+            "http.listen: takes effect at the next start of the daemon",
         )
+        assert await life.daemon.reload() != ()
+        assert life.house.in_force().listen is None
 
 
 @pytest.mark.looptime
