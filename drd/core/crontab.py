@@ -147,7 +147,7 @@ class Cron:
 
     def day_from(self, day: date) -> date:
         """The first day it names that is not before `day`."""
-        while not self._names(day):
+        while not self.names(day):
             if day.month in self.months:
                 day += DAY
                 continue
@@ -161,7 +161,7 @@ class Cron:
 
     def day_until(self, day: date) -> date:
         """The last day it names that is not after `day`."""
-        while not self._names(day):
+        while not self.names(day):
             if day.month in self.months:
                 day -= DAY
                 continue
@@ -170,7 +170,8 @@ class Cron:
             day = date(year, month, monthrange(year, month)[1])
         return day
 
-    def _names(self, day: date) -> bool:
+    def names(self, day: date) -> bool:
+        """Whether the line has labels on this day."""
         if day.month not in self.months:
             return False
         is_day, is_weekday = day.day in self.days, day.isoweekday() % 7 in self.weekdays
