@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
+from drd.app.ownership import owner_of
 from drd.clients.control import DaemonAway, DaemonForbidden, DaemonSilent, RemoteControl
 from drd.core.errors import UsageError
 
@@ -33,7 +34,11 @@ async def control(
     Raises `UsageError` when there is no daemon and `alone` is false, and `Busy` when another command works alone.
     """
     remote = RemoteControl(place.state / SOCKET)
-    if await remote.is_there():
+    try:
+        is_there = await remote.is_there()
+    except DaemonForbidden as error:
+        raise UsageError(error.message, f"type: sudo -u {owner_of(place.state / SOCKET)} drd …") from error
+    if is_there:
         yield remote
         return
     if not alone:

@@ -17,8 +17,10 @@ def configuration_path(path: Path | None, environment: Mapping[str, str]) -> Pat
     try:
         file.stat()
     except FileNotFoundError:
+        trying = "\nto try drd out first, in a clone of its repository: make run" if file == DEFAULT_PATH else ""
         raise UsageError(
-            f"there is no file {file}", "create it, or name another: --config FILE, or DRD_CONFIG in the environment"
+            f"there is no file {file}",
+            f"create it, or name another: --config FILE, or DRD_CONFIG in the environment{trying}",
         ) from None
     except OSError:
         pass  # whatever else is wrong with it, loading says so with its place

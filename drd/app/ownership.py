@@ -32,10 +32,10 @@ def demand_readable(state: Path) -> None:
     except PermissionError:
         is_readable = False
     if not is_readable:
-        raise UsageError(f"you may not read {database}", f"type: sudo -u {_owner_of(database)} drd …")
+        raise UsageError(f"you may not read {database}", f"type: sudo -u {owner_of(database)} drd …")
 
 
-def _owner_of(file: Path) -> str:
+def owner_of(file: Path) -> str:
     """The user of a file, or of the folder that hides it; of one that is hidden deeper the usual one."""
     for seen in (file, file.parent):
         try:

@@ -27,7 +27,13 @@ def backup(session: Session, policy: str, full: bool) -> int:
 
 @click.command(cls=Command)
 @click.argument("policy")
-@click.option("--what", type=click.Choice(["backup", "failover", "all"]), default="backup", show_default=True)
+@click.option(
+    "--what",
+    type=click.Choice(["backup", "failover", "all"]),
+    default="backup",
+    show_default=True,
+    help="What is not started meanwhile; failovers come with a later version.",
+)
 @click.option("--for", "duration", required=True, metavar="DURATION", help="For how long, as 2h or 30m.")
 @click.option("--reason", required=True, help="Why; the journal keeps it.")
 @pass_session

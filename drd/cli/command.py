@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from drd.cli.misuse import meant
 from drd.cli.session import Session
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -61,11 +62,9 @@ class Group(click.Group):
         """Find the command; a misspelt one is answered with the nearest."""
         name = args[0] if args else ""
         if name and not name.startswith("-") and self.get_command(ctx, name) is None:
-            from difflib import get_close_matches
-
-            near = get_close_matches(name, self.list_commands(ctx), n=1)
-            meant = f"did you mean {near[0]}? " if near else ""
-            raise click.UsageError(f"there is no command {name}; {meant}See: {ctx.command_path} --help", ctx)
+            path = ctx.command_path.partition(" ")[2]
+            command = f"{path} {name}".strip()
+            raise click.UsageError(f"there is no command {command}{meant(name, self.list_commands(ctx))}", ctx)
         return super().resolve_command(ctx, args)
 
 

@@ -27,12 +27,24 @@ def demo() -> None:
     """Try drd out, with nothing to configure."""
 
 
-@demo.command("run")
+@demo.command("run", short_help="Start all of it, until Ctrl-C.")
 @click.option(
     "--folder", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True, help="Keeps all its data."
 )
-@click.option("--policies", type=click.Path(path_type=Path), default=Path("policies"), show_default=True)
-@click.option("--runbooks", type=click.Path(path_type=Path), default=Path("runbooks"), show_default=True)
+@click.option(
+    "--policies",
+    type=click.Path(path_type=Path),
+    default=Path("policies"),
+    show_default=True,
+    help="The folder of policies.",
+)
+@click.option(
+    "--runbooks",
+    type=click.Path(path_type=Path),
+    default=Path("runbooks"),
+    show_default=True,
+    help="The folder of runbooks.",
+)
 @pass_session
 def demo_run(session: Session, folder: Path, policies: Path, runbooks: Path) -> int:
     """Start a small platform, an off-site server and the daemon, until Ctrl-C."""

@@ -27,9 +27,9 @@ def journal() -> None:
 
 
 @journal.command()
-@click.option("--policy", help="Only events of this policy, and of its runs.")
+@click.option("--policy", metavar="POLICY", help="Only events of this policy, and of its runs.")
 @click.option("--run", "run_id", metavar="RUN", help="Only events of this run: its id, or the end of it.")
-@click.option("--kind", help="Only events of this kind, as run-finished.")
+@click.option("--kind", metavar="KIND", help="Only events of this kind, as run-finished.")
 @click.option(
     "--newest", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="The last N that fit."
 )
@@ -58,7 +58,7 @@ def show(
         session.say("no event fits")
 
 
-@journal.command()
+@journal.command(short_help="Check that nobody changed the record.")
 @click.option("--anchors", is_flag=True, help="Also hold it against the heads that were written into the stores.")
 @pass_session
 def verify(session: Session, anchors: bool) -> int:

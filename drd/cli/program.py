@@ -13,6 +13,7 @@ import click
 from drd import __version__
 from drd.cli import backup, configuration, daemon, journal, restore, runbooks, status, stores
 from drd.cli.command import Group
+from drd.cli.misuse import told
 from drd.cli.session import Session, session_of_this_process
 from drd.core.errors import DrdError
 
@@ -43,7 +44,7 @@ class Program(Group):
             session.say(error.format_message())
             code = error.exit_code
         except click.ClickException as error:
-            code = _tell(session, "UsageError", error.format_message(), _how(error), error.exit_code)
+            code = _tell(session, "UsageError", *told(error), error.exit_code)
         except click.Abort:
             session.say(session.on_interrupt)
             code = INTERRUPTED
@@ -74,11 +75,6 @@ for room in ROOMS:
         main.add_command(command)
 
 
-def _how(error: click.ClickException) -> str:
-    context = error.ctx if isinstance(error, click.UsageError) else None
-    return f"type: {context.command_path} --help" if context and "--help" not in error.format_message() else ""
-
-
 def _tell_any(session: Session, error: Exception) -> int:
     if session.debug:
         traceback.print_exception(error)
@@ -106,8 +102,8 @@ def _tell(
     for line in hint.splitlines():
         session.say(f"  {line}")
     if session.as_json:
-        told: dict[str, Any] = {"kind": kind, "message": message, "hint": hint, "exit_code": exit_code}
-        session.emit({"error": {**told, "problems": problems} if problems else told})
+        document: dict[str, Any] = {"kind": kind, "message": message, "hint": hint, "exit_code": exit_code}
+        session.emit({"error": {**document, "problems": problems} if problems else document})
     return exit_code
 
 

@@ -2,11 +2,14 @@
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import click
 import pytest
 
+from drd.cli.program import main
 from drd.config.problems import ConfigurationErrors, Problem
 from drd.core.errors import Busy, DrdError, RefusedByGuard, StoreAway, UsageError
 from drd.core.policy import Outcome
@@ -119,9 +122,52 @@ def test_wrong_usage_ends_with_2_and_says_what_to_type() -> None:
         answered = drd(FakeApplication(), *words)
         assert answered.exit_code == 2
         assert answered.err.startswith("error: ")
-        assert "--help" in answered.err
+        assert "\n  type: drd" in answered.err
         assert drd(FakeApplication(), "--json", *words).document["error"]["exit_code"] == 2
     assert "did you mean status?" in drd(FakeApplication(), "stauts").err
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("backup", "POLICY is missing\n  type: drd backup POLICY; the policies are listed by: drd status"),
+        ("restore", "POLICY is missing\n  type: drd restore POLICY --to PLACE; the policies are listed by: drd status"),
+        ("restore uploads", "--to PLACE is missing\n  type: drd restore --help"),
+        ("check", "STORE is missing\n  type: drd check STORE; the stores are listed by: drd status"),
+        (
+            "runbook show",
+            "NAME is missing\n  type: drd runbook show NAME; the runbooks are listed by: drd runbook list",
+        ),
+        ("stauts", "there is no command stauts: did you mean status?\n  type: drd --help"),
+        ("journal shwo", "there is no command journal shwo: did you mean show?\n  type: drd journal --help"),
+        ("attic", "there is no command attic\n  type: drd --help"),
+        ("status --jsn", "there is no option --jsn: did you mean --json?\n  type: drd status --help"),
+        ("schema polici", "WHAT is one of settings, policy, runbook\n  type: drd schema --help"),
+        ("points a b", "got unexpected extra argument (b)\n  type: drd points --help"),
+        ("journal show --newest 0", "--newest: 0 is not in the range x>=1\n  type: drd journal show --help"),
+        ("pause uploads --for 2 --reason x", "--for: a duration needs a unit: write 2m, 2h or 2d\n  as in: --for 2h"),
+    ],
+)
+def test_what_was_typed_wrong_is_told_in_plain_words(typed: str, told: str) -> None:
+    answered = drd(FakeApplication(), *typed.split())
+    assert (answered.exit_code, answered.out, answered.err) == (2, "", f"error: {told}\n")
+
+
+def commands_of(group: click.Group, *before: str) -> Iterator[tuple[list[str], click.Command]]:
+    for name, command in group.commands.items():
+        yield [*before, name], command
+        if isinstance(command, click.Group):
+            yield from commands_of(command, *before, name)
+
+
+def test_every_command_and_every_option_has_a_line_of_help_that_fits() -> None:
+    assert "..." not in drd(FakeApplication(), "--help").out.replace("[ARGS]...", "")
+    for words, command in commands_of(main):
+        shown = drd(FakeApplication(), *words, "--help")
+        assert shown.exit_code == 0
+        assert "..." not in shown.out.replace("[ARGS]...", ""), words
+        for parameter in command.params:
+            assert isinstance(parameter, click.Argument) or parameter.help, f"{command.name} {parameter.opts}"
 
 
 def test_the_configuration_may_be_named_before_and_after_the_command() -> None:

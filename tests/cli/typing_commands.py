@@ -27,6 +27,7 @@ class Answered:
 def drd(application: FakeApplication, *words: str, typed: str = "") -> Answered:
     # A command runs an event loop of its own, which must not replace the one that pytest's plugins keep in this thread.
     with ThreadPoolExecutor(1) as pool:
-        result = pool.submit(CliRunner().invoke, main, words, input=typed, obj=application.session()).result(30)
+        more = {"input": typed, "obj": application.session(), "prog_name": "drd"}
+        result = pool.submit(CliRunner().invoke, main, words, **more).result(30)
     assert not isinstance(result.exception, BaseException) or isinstance(result.exception, SystemExit)
     return Answered(result.exit_code, result.stdout, result.stderr)

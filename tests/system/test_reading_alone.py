@@ -130,7 +130,15 @@ def test_a_user_who_may_not_read_the_journal_is_told_who_may(used: Machine) -> N
         answered = without_override(used, *words)
         assert answered.returncode == 2, answered.stderr
         assert f"you may not read {used.state}/journal.db" in answered.stderr
-        assert "sudo -u " in answered.stderr
+        assert f"sudo -u {used.state.owner()} drd …" in answered.stderr
+    answered = without_override(used, "backup", "shop")
+    assert answered.returncode == 2
+    assert f"you may not use {used.state}/control.sock" in answered.stderr
+    assert f"sudo -u {used.state.owner()} drd …" in answered.stderr
+    used.settings_file.chmod(0)
+    answered = without_override(used, "status")
+    assert answered.returncode == 2
+    assert "drd.yaml:1:1: the file may not be read: give its group" in answered.stderr
     used.state.chmod(0o700)
 
 
