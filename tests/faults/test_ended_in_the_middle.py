@@ -59,6 +59,27 @@ def test_kill_9_of_drd(two_stores_each_restic: Machine, work: str) -> None:
     _assert_it_goes_on(machine)
 
 
+def test_a_restore_that_drd_was_killed_in_has_an_end_and_its_place_can_be_restored_to(two_stores: Machine) -> None:
+    machine, _ = _amid(two_stores, MIDDLES["restore"])
+    daemon = machine.daemon
+    assert daemon is not None
+    children = list(daemon.children())
+    daemon.kill()
+    wait_for(lambda: all(is_gone(pid) for pid in children), "its children die with it")
+    [left] = machine.folder.glob("interrupted.*.drd-restoring")
+    of_another = left.with_name(f"interrupted.{'z' * 6}.drd-restoring")
+    of_another.mkdir()
+    let_go(machine)
+    machine.restart()
+    [begun], [ended] = machine.events("restore-started"), machine.events("restore-finished")
+    assert (ended["run"], ended["outcome"]) == (begun["run"], "cancelled")
+    assert ended["message"] == "drd ended in the middle of the restore"
+    assert left.exists(), "a start deletes nothing"
+    machine.drd("restore", POLICY, "--to", str(machine.folder / "interrupted"), "--from", "local").done()
+    assert list(machine.folder.glob("interrupted.*")) == [of_another]
+    assert machine.events("restore-finished")[-1]["outcome"] == "succeeded"
+
+
 @pytest.mark.parametrize("work", MIDDLES)
 def test_kill_9_of_restic_or_the_carrier(two_stores_each_restic: Machine, work: str) -> None:
     machine, middle = _amid(two_stores_each_restic, MIDDLES[work])
