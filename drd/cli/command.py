@@ -21,7 +21,7 @@ def common_options() -> list[click.Option]:
     return [
         click.Option(
             ["--config"],
-            type=click.Path(path_type=Path),
+            type=click.Path(path_type=Path, readable=False),
             expose_value=False,
             callback=_keep("config"),
             help="The configuration to read.  [default: $DRD_CONFIG or /etc/drd/drd.yaml]",
