@@ -39,7 +39,7 @@ class MachineHost:
         Raises `PermanentError` when the path may not be looked at, and when its file system does not answer in time.
         """
         try:
-            return await within(CALL_SECONDS, lambda: _free_bytes(path))
+            return await within(CALL_SECONDS, lambda: _free_bytes(path), ("room", path))
         except TimeoutError as error:
             raise PermanentError(f"the file system of {path} does not answer", "dmesg | tail") from error
         except OSError as error:

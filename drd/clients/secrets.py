@@ -92,7 +92,7 @@ def _credentials(folder: str | None) -> dict[str, bytes]:
 
 async def _file(path: Path) -> bytes:
     try:
-        return await within(READ_SECONDS, lambda: _content(path))
+        return await within(READ_SECONDS, lambda: _content(path), ("secret", path))
     except TimeoutError as error:
         raise TransientError(
             f"the file {path} could not be read within {READ_SECONDS:.0f} s", f"ls -l {path}"

@@ -62,10 +62,11 @@ class CommandSource(Source):
     async def opened(self, world: World) -> AsyncIterator[Prepared]:
         """Look whether the program is there. Raises `SourceRefused` when it is not, or when its user is not."""
         environment = {**_surroundings(self.user), **self.environment}
-        found = await within(LOOK_SECONDS, lambda: shutil.which(self.argv[0], path=environment["PATH"]))
+        program, path = self.argv[0], environment["PATH"]
+        found = await within(LOOK_SECONDS, lambda: shutil.which(program, path=path), ("program", program, path))
         if found is None:
             raise SourceRefused(
-                f"the program {self.argv[0]} is not there", f"ls -l {self.argv[0]}, or write its whole path in argv:"
+                f"the program {program} is not there", f"ls -l {program}, or write its whole path in argv:"
             )
         filename = self.filename or f"{Path(found).name}.out"
         yield Prepared(

@@ -68,7 +68,7 @@ class Files(Source):
         """Look at every path. Raises `SourceRefused` when one of them would make a backup that looks like success."""
         roots = tuple(_whole(path, world.base) for path in self.paths)
         try:
-            note = await within(LOOK_SECONDS, lambda: self._look(roots))
+            note = await within(LOOK_SECONDS, lambda: self._look(roots), ("files", *roots))
         except TimeoutError as error:
             raise SourceRefused(
                 f"{self.summary()}: the file system does not answer for {LOOK_SECONDS:.0f} s",

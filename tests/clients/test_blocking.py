@@ -27,6 +27,39 @@ async def test_a_hanging_call_is_given_up_and_the_next_one_works() -> None:
     release.set()
 
 
+async def test_a_place_that_hangs_takes_one_thread_however_often_it_is_asked_for() -> None:
+    release = threading.Event()
+    looking: list[threading.Thread] = []
+
+    def hang() -> None:
+        looking.append(threading.current_thread())
+        release.wait()
+
+    for _ in range(5):
+        with pytest.raises(TimeoutError):
+            await within(0.05, hang, "/mnt/nas")
+    assert len(looking) == 1
+
+    assert await within(10, lambda: "another", "/mnt/disk") == "another"
+    waiting = asyncio.create_task(within(10, lambda: "back", "/mnt/nas"))
+    release.set()
+    assert await waiting == "back"
+
+
+async def test_those_who_ask_for_one_place_get_their_own_answers_one_after_the_other() -> None:
+    at_once, most = 0, 0
+
+    def look() -> str:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        at_once -= 1
+        return "seen"
+
+    assert await asyncio.gather(*(within(10, look, "/mnt/nas") for _ in range(50))) == ["seen"] * 50
+    assert most == 1
+
+
 async def test_many_hanging_calls_do_not_block_one_another() -> None:
     release = threading.Event()
     hanging = [asyncio.create_task(within(0.5, release.wait)) for _ in range(50)]
