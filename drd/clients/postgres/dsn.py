@@ -10,6 +10,14 @@ from drd.core.errors import PermanentError
 SERVICE = "drd"
 """The service that `Dsn.service_file` describes."""
 HOW_TO_WRITE = "write postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE, or host=HOST dbname=DATABASE user=ROLE password=…"
+NOTICING: Mapping[str, str] = {
+    "connect_timeout": "10",
+    "tcp_user_timeout": "20000",
+    "keepalives_idle": "5",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+}
+"""What lets a program notice within 20 s that the other end is gone, unless the connection string says otherwise."""
 _SECRET = frozenset({"password", "sslpassword"})
 
 
@@ -69,5 +77,5 @@ class Dsn:
                     f"the dsn's {name} ends in a blank or holds a line end, which PostgreSQL's programs cannot read",
                     f"choose another one: ALTER ROLE {self.user or 'drd'} PASSWORD '…'",
                 )
-        lines = [f"{name}={value}" for name, value in self.parameters.items()]
+        lines = [f"{name}={value}" for name, value in {**NOTICING, **self.parameters}.items()]
         return "\n".join([f"[{SERVICE}]", *lines, ""]).encode()

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 
 from drd.core.errors import DrdError, PermanentError, TransientError
-from drd.core.postgres.errors import LoginRefused, RightMissing, ServerAway, ServerReadOnly
+from drd.core.postgres.errors import LoginRefused, RightMissing, ServerAway, ServerReadOnly, SlotMissing, WalGone
 
+SLOT_HINT = "drd makes it anew with the next base backup: drd backup POLICY --full"
+BASE_HINT = "a new base backup is needed: drd backup POLICY --full"
 _PASSWORD = re.compile(r"password authentication failed|no password supplied|empty password returned")
 _NO_LINE = re.compile(
     r"no pg_hba\.conf entry for (?P<replication>replication connection from )?host \"(?P<host>[^\"]*)\""
@@ -28,7 +30,15 @@ _TLS = re.compile(
     r"does not match host name",
     re.IGNORECASE,
 )
-_FULL = re.compile(r"too many (?:connections|clients)|remaining connection slots|number of requested standby connections exceeds")
+_FULL = re.compile(
+    r"too many (?:connections|clients)|remaining connection slots|number of requested standby connections exceeds"
+)
+_NO_SLOT = re.compile(r"replication slot \"([^\"]*)\" does not exist")
+_WAL_REMOVED = re.compile(
+    r"requested WAL segment \w+ has already been removed|"
+    r"(?:can no longer access|can no longer get changes from) (?:physical )?replication slot \"[^\"]*\"|"
+    r"requested starting point .* (?:is ahead of the WAL flush position|is not in this server's history).*"
+)
 _AWAY = re.compile(
     r"Connection refused|failed: No such file or directory|could not translate host name|Name or service not known|"
     r"No route to host|Network is unreachable|timeout expired|timed out|Connection reset|"
@@ -123,6 +133,10 @@ def _of_state(said: str, place: str, code: str | None) -> DrdError | None:
         return TransientError(f"{place}: {first_sentence(said)}", "wait until it is used no more")
     if code == "57014":
         return ServerAway(f"{place} did not answer in time", "drd tries again by itself")
+    if match := _NO_SLOT.search(said):
+        return SlotMissing(f"{place} has no replication slot {match[1]}", SLOT_HINT)
+    if match := _WAL_REMOVED.search(said):
+        return WalGone(f"{place}: {match[0]}", BASE_HINT)
     if code == "53400" or re.search(r"all replication slots are in use", said):
         return PermanentError(f"{place} has no free replication slot", "raise max_replication_slots there")
     if _FULL.search(said):

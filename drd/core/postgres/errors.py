@@ -19,3 +19,11 @@ class RightMissing(PermanentError):
 
 class ServerReadOnly(TransientError):
     """A standby was asked for what only a primary does; it may become one."""
+
+
+class SlotMissing(PermanentError):
+    """The replication slot that WAL is received by is not there: WAL may lack from here on."""
+
+
+class WalGone(PermanentError):
+    """The server has removed WAL that was not received, or never had it: only a new base backup helps."""

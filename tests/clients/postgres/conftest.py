@@ -1,7 +1,11 @@
 """Servers with roles of every kind: one that may replicate, one that may nothing, one with a password full of traps."""
 
+import asyncio
+
 import pytest
 
+from drd.clients.postgres_tools import ProgramsOfPostgres, find_programs
+from drd.clients.process import ChildRunner
 from tests.postgres_lab import Cluster, Lab
 
 AWKWARD = "p'a\\ss \"w#rd; =%40 {drd_service} $HOME ü"
@@ -18,3 +22,10 @@ def shop(postgres_lab: Lab) -> Cluster:
     cluster.reload()
     cluster.execute("CREATE TABLE orders (number int, filler text)")
     return cluster
+
+
+@pytest.fixture(scope="module")
+def tools(postgres_lab: Lab) -> ProgramsOfPostgres:
+    """The programs of the lab's own version."""
+    found = asyncio.run(find_programs(postgres_lab.major, ChildRunner(), [postgres_lab.programs]))
+    return ProgramsOfPostgres(found, ChildRunner())

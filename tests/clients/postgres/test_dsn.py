@@ -40,7 +40,9 @@ def test_every_password_without_blanks_at_its_end_stands_in_the_service_file(pas
         with pytest.raises(PermanentError, match="password"):
             dsn.service_file()
         return
-    assert dsn.service_file().decode().split("\n") == ["[drd]", "host=db1", "user=drd", f"password={password}", ""]
+    lines = dsn.service_file().decode().split("\n")
+    assert lines[0] == "[drd]"
+    assert lines[-4:] == ["host=db1", "user=drd", f"password={password}", ""]
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", " "])
@@ -50,6 +52,6 @@ def test_a_value_that_libpq_would_cut_is_refused_with_what_to_type(ending: str) 
 
 
 def test_the_driver_is_loaded_only_when_it_is_used() -> None:
-    look = "import sys, drd.clients.postgres; print('psycopg' in sys.modules)"
+    look = "import sys, drd.clients.postgres, drd.clients.postgres_tools; print('psycopg' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
