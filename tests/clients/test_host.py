@@ -1,5 +1,6 @@
 import asyncio
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,12 @@ async def test_free_bytes_is_what_the_file_system_of_the_nearest_parent_has(tmp_
 async def test_free_bytes_of_a_path_that_cannot_be_is_an_error_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match="free space of"):
         await MachineHost().free_bytes(tmp_path / ("x" * 300))
+
+
+async def test_a_file_system_that_hangs_is_given_up_in_time_and_its_errors_come_through(tmp_path: Path) -> None:
+    release = threading.Event()
+    with pytest.raises(TimeoutError):
+        await MachineHost().within(0.05, release.wait)
+    release.set()
+    with pytest.raises(FileNotFoundError):
+        await MachineHost().within(10, (tmp_path / "gone").rmdir)
