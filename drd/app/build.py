@@ -48,6 +48,18 @@ class TickHook:
             await self.call()
 
 
+@dataclass(slots=True)
+class LogHook:
+    """Takes lines for the daemon's log that are no facts for the journal; in a command without a daemon nobody does."""
+
+    say: Callable[[str], None] | None = None
+
+    def __call__(self, line: str) -> None:
+        """One line."""
+        if self.say is not None:
+            self.say(line)
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
     """A house and the parts of it that only the root may touch by their own names."""
@@ -56,6 +68,7 @@ class Built:
     journal: SqliteJournal
     world: World
     tick: TickHook
+    log: LogHook
 
 
 def make_world(configuration: Configuration) -> World:
@@ -82,14 +95,14 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     """Every engine, over this journal; nothing of it has begun to work."""
     clock, host = world.clock, MachineHost()
     in_force = InForce(configuration)
-    turns, board, tick = Turns(clock), ProgressBoard(), TickHook()
+    turns, board, tick, log = Turns(clock), ProgressBoard(), TickHook(), LogHook()
     carrier = ProcessCarrier(world.runner, restic.path, configuration.state / "scratch")
     repositories = ResticRepositories(restic, world, host)
     stores = Stores(in_force, repositories, carrier, journal, journal, world)
     backup = Backup(stores, turns, journal, journal, world, board, journal.daemon)
     copy = Copy(in_force, stores, carrier, turns, journal, journal, world, board)
     retain = Retain(in_force, stores, turns, journal, journal, clock)
-    proof = Proof(stores, turns, journal)
+    proof = Proof(stores, turns, journal, log)
     reconcile = Reconcile(stores, turns, journal, journal, clock, journal.daemon)
     scheduler = Scheduler(in_force, journal, journal, SchedulerTimer(), host, clock, tick)
     house = House(
@@ -108,24 +121,29 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         proof=proof,
         reconcile=reconcile,
         restore=Restore(stores, turns, journal, journal, world, host, board),
-        dispatch=Dispatch(in_force, backup, journal, journal, clock, _Told(scheduler, copy)),
+        dispatch=Dispatch(in_force, backup, journal, journal, clock, Told(scheduler, copy, log)),
         scheduler=scheduler,
         upkeep=Upkeep(in_force, stores, copy, reconcile, proof, retain, journal, journal, clock),
         anchor=Anchor(in_force, stores, turns, journal, journal, journal, clock, journal.daemon, journal),
     )
-    return Built(house, journal, world, tick)
+    return Built(house, journal, world, tick, log)
 
 
-class _Told:
-    """Passes on that runs begin and end: to the scheduler, and to what fills further stores."""
+class Told:
+    """Passes on that runs begin and end: to the scheduler, to what fills further stores, and details to the log."""
 
-    def __init__(self, scheduler: Scheduler, copy: Copy) -> None:
+    def __init__(self, scheduler: Scheduler, copy: Copy, log: Callable[[str], None]) -> None:
         self._scheduler = scheduler
         self._copy = copy
+        self._log = log
 
     def run_started(self, request: Request, at: datetime) -> None:
+        """A run was started."""
         self._scheduler.run_started(request, at)
 
     def run_ended(self, request: Request, result: RunResult, at: datetime) -> None:
+        """A run ended, and its end is in the journal or owed to it."""
         self._scheduler.run_ended(request, result, at)
         self._copy.want_behind(request.policy)
+        if result.detail:
+            self._log(f"run of {request.policy}: {result.detail}")

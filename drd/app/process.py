@@ -37,6 +37,7 @@ async def run(path: Path | None, environment: Mapping[str, str], say: Callable[[
         pulse = Pulse()
         daemon = Daemon(built.house, built.journal, SystemdSupervisor(environment), read, pulse)
         built.tick.call = daemon.tick
+        built.log.say = say
         control = HouseControl(built.house, built.house.clock.now(), daemon.reload)
         server = ApiServer(
             control,

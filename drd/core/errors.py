@@ -17,14 +17,18 @@ class DrdError(Exception):
 
     `message` is one sentence without a final full stop; `hint` says what to type or to write instead and may be empty.
     Neither may hold a secret. `exit_code` is what the command line ends with.
+
+    `message` and `hint` may come to stand in the journal for ever, so neither may hold what lies inside a source.
+    `detail` may: the words of the program that failed. It is for the daemon's log and for whoever asks at that moment.
     """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", detail: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.detail = detail
 
     def __str__(self) -> str:
         return f"{self.message} — {self.hint}" if self.hint else self.message

@@ -127,7 +127,7 @@ class Following:
                 kind="finished",
                 run=run,
                 outcome=result.outcome if result else Outcome.CANCELLED,
-                message=result.message if result else "the run was cancelled",
+                message=result.whole_message if result else "the run was cancelled",
                 hint=result.hint if result else "",
                 exit_code=1,
             )

@@ -47,6 +47,13 @@ class RunResult:
     hint: str = ""
     total_bytes: int = 0
     added_bytes: int = 0
+    detail: str = ""
+    """What the program that failed said itself: to be shown now, and never journaled."""
+
+    @property
+    def whole_message(self) -> str:
+        """The message with its detail, for whoever waits for the run."""
+        return f"{self.message}: {self.detail}" if self.detail else self.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,7 @@ class Backup:
                 async with deadline:
                     return await self._save_somewhere(job)
         except DrdError as error:
-            return RunResult(Outcome.FAILED, error.message, error.hint)
+            return RunResult(Outcome.FAILED, error.message, error.hint, detail=error.detail)
         except TimeoutError:
             if not deadline.expired():
                 raise

@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
-from drd.core.events import HoldPlaced, StoreChecked
+import re
+from collections.abc import Callable
+
+from drd.core.events import Body, HoldPlaced, StoreChecked
 from drd.engines.stores import Stores
 from drd.engines.turns import JobClass, Turns
 from drd.ports.journal import Journal
 from drd.ports.repository import CheckReport
 
+LOGGED_ERRORS = 20
+"""So many findings of a check go to the log, as restic words them; a broken repository has thousands."""
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)')
+"""How restic writes names of files in what it finds: as Go quotes them."""
+
 
 class Proof:
     """Checks repositories; damage holds retention there, since the copy elsewhere may be the only good one left."""
 
-    def __init__(self, stores: Stores, turns: Turns, journal: Journal) -> None:
+    def __init__(self, stores: Stores, turns: Turns, journal: Journal, log: Callable[[str], None]) -> None:
+        """`log` takes lines that name what lies inside a source, which the journal may not."""
         self._stores = stores
         self._turns = turns
         self._journal = journal
+        self._log = log
 
     async def check(self, store: str) -> CheckReport:
-        """Check the structure of a store's repository and journal what was found."""
+        """Check the structure of a store's repository, journal what was found, and log it as restic worded it."""
         repository = await self._stores.open(store)
         async with self._turns.take(store, JobClass.CHECK, self._stores.configured(store).limits.at_once):
             report = await repository.check()
-        first = report.errors[0] if report.errors else ""
-        await self._journal.append(
-            StoreChecked(store, "", report.sound, len(report.errors), first[:300], report.seconds)
-        )
+        first = _without_names(report.errors[0])[:300] if report.errors else ""
+        facts: list[Body] = [StoreChecked(store, "", report.sound, len(report.errors), first, report.seconds)]
         if not report.sound:
-            await self._journal.append(HoldPlaced(store, "its last check found damage"))
+            facts.append(HoldPlaced(store, "its last check found damage"))
+        await self._journal.append(*facts)
+        for error in report.errors[:LOGGED_ERRORS]:
+            self._log(f"check of {store}: {error}")
         return report
+
+
+def _without_names(finding: str) -> str:
+    """A finding of a check without the names of files, which stay inside the source."""
+    return _QUOTED.sub('"…"', finding)

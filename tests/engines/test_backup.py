@@ -95,6 +95,15 @@ async def test_a_producer_that_dies_saves_nothing() -> None:
     assert await house.journal.points("orders") == ()
 
 
+async def test_what_a_producer_said_is_shown_and_never_journaled() -> None:
+    refusal = SourceRefused("the program pg_dump ended with exit code 1", "look at the log", 'row "Smith" is broken')
+    house = FakeHouse(protected(a_policy(), main=FakeSource(refusal=refusal)))
+    result = await house.run()
+    assert result.whole_message == 'the program pg_dump ended with exit code 1: row "Smith" is broken'
+    [finished] = house.journal.of(RunFinished)
+    assert (finished.message, finished.hint) == ("the program pg_dump ended with exit code 1", "look at the log")
+
+
 async def test_an_incomplete_run_does_not_move_the_recovery_point() -> None:
     house = FakeHouse()
     await house.run(run="01GOOD")

@@ -154,7 +154,8 @@ class FakeHouse:
         self.backup = Backup(self.stores, turns, journal, journal, world, self.board, DAEMON)
         self.copy = Copy(force, self.stores, self.carrier, turns, journal, journal, world, self.board)
         self.retain = Retain(force, self.stores, turns, journal, journal, self.clock)
-        self.proof = Proof(self.stores, turns, journal)
+        self.log: list[str] = []
+        self.proof = Proof(self.stores, turns, journal, self.log.append)
         self.reconcile = Reconcile(self.stores, turns, journal, journal, self.clock, DAEMON)
         self.restore = Restore(self.stores, turns, journal, journal, world, self.host, self.board)
         self.scheduler = Scheduler(force, journal, journal, self.timer, self.host, self.clock, self.tick)

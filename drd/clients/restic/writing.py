@@ -209,10 +209,11 @@ def _raise_for_producer(request: SaveRequest, answer: Answer) -> None:
     produced, content = answer.produced, request.content
     if produced is None or not isinstance(content, StreamToSave) or (produced.code == 0 and answer.ended.code == 0):
         return
-    raise SourceRefused(*_producer_sentence(content, produced))
+    raise _producer_failed(content, produced)
 
 
-def _producer_sentence(content: StreamToSave, produced: Ended) -> tuple[str, str]:
+def _producer_failed(content: StreamToSave, produced: Ended) -> SourceRefused:
+    """What the program said itself may be a row of its data, so it is no part of the message."""
     last = next((line for line in reversed(produced.stderr_tail.splitlines()) if line.strip()), "it gave no reason")
     if produced.ending is Ending.DEADLINE:
         how = "was not done within its deadline"
@@ -220,7 +221,11 @@ def _producer_sentence(content: StreamToSave, produced: Ended) -> tuple[str, str
         how = f"was killed by signal {-produced.code}"
     else:
         how = f"ended with exit code {produced.code}"
-    return f"the program {content.argv[0]} {how}, so nothing was saved: {last.strip()[:300]}", "run it by hand and look"
+    return SourceRefused(
+        f"the program {content.argv[0]} {how}, so nothing was saved",
+        "what it said is in drd's log: journalctl -u drd",
+        last.strip()[:300],
+    )
 
 
 def _names(snapshot_id: str, origin: Snapshot | None) -> set[str | None]:
