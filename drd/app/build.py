@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from datetime import datetime
 from drd.app.ownership import demand_own_state
 from drd.app.repositories import ResticRepositories
 from drd.clients.carrier import ProcessCarrier
+from drd.clients.carrier.scratch import sweep
 from drd.clients.clock import SystemClock
 from drd.clients.host import MachineHost
 from drd.clients.journal import SqliteJournal, StateLock
@@ -34,6 +36,9 @@ from drd.engines.turns import Turns
 from drd.engines.upkeep import Upkeep
 from drd.ports.configuration import Configuration
 from drd.ports.world import World
+
+SCRATCH = "scratch"
+"""In the state folder: where keys lie for a moment, on their way to a mirror."""
 
 
 @dataclass(slots=True)
@@ -86,6 +91,7 @@ async def build(configuration: Configuration) -> AsyncIterator[Built]:
     world = make_world(configuration)
     demand_own_state(configuration.state)
     with StateLock(configuration.state, world.clock):
+        await asyncio.to_thread(sweep, configuration.state / SCRATCH)
         restic = await find_restic(configuration.restic, world.runner)
         async with await SqliteJournal.open(configuration.state, world.clock) as journal:
             yield furnish(configuration, world, journal, restic)
@@ -96,7 +102,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     clock, host = world.clock, MachineHost()
     in_force = InForce(configuration)
     turns, board, tick, log = Turns(clock), ProgressBoard(), TickHook(), LogHook()
-    carrier = ProcessCarrier(world.runner, restic.path, configuration.state / "scratch")
+    carrier = ProcessCarrier(world.runner, restic.path, configuration.state / SCRATCH)
     repositories = ResticRepositories(restic, world, host)
     stores = Stores(in_force, repositories, carrier, journal, journal, world)
     backup = Backup(stores, turns, journal, journal, world, board, journal.daemon)

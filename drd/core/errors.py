@@ -92,5 +92,11 @@ class StateFull(TransientError):
     """The disk that holds the state folder is full."""
 
 
-NOT_NOW: Final = (StateFull, Busy)
-"""Why the journal may take no fact for a while: no room, or another process has it locked. No loop ends of that."""
+class JournalUnusable(TransientError):
+    """The journal of a living daemon can be neither written nor read: its disk fails, or its file is damaged."""
+
+
+NOT_NOW: Final = (StateFull, Busy, JournalUnusable)
+"""Why the journal may take no fact for a while: no room, another process has it locked, or its disk fails. No loop ends
+of that.
+"""

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from drd import __version__
 from drd.core.catalogue import RestoreRecord
-from drd.core.errors import NOT_NOW, DrdError, StateFull, UsageError
+from drd.core.errors import NOT_NOW, Busy, DrdError, JournalUnusable, StateFull, UsageError
 from drd.core.events import BugFound, ConfigurationRefused, DaemonStarted, DaemonStopped
 from drd.daemon.changes import changes, in_force_after
 from drd.daemon.house import House
@@ -29,6 +29,14 @@ DRAIN_SECONDS = 60.0
 """How long runs under way may go on after SIGTERM before they are cancelled; a backup resumes where it was cut."""
 RESTORE_DRAIN_SECONDS = 3600.0
 """How long a stopping daemon waits for a restore: somebody needs that data more than they need the stop."""
+
+
+_UNTIL: Final[dict[type[DrdError], tuple[str, str]]] = {
+    StateFull: ("there is room", "the disk of the state folder has room again"),
+    Busy: ("it is free", "the journal is free again"),
+    JournalUnusable: ("it can be used again", "the journal can be used again"),
+}
+"""What ends each of `NOT_NOW`, and what is said then."""
 
 
 class Served(Protocol):
@@ -260,15 +268,15 @@ class Daemon:
 
     def _cannot_record(self, error: DrdError) -> None:
         if not self._cannot:
-            until = "there is room" if isinstance(error, StateFull) else "it is free"
+            until, _ = _UNTIL[type(error)]
             self._say(f"{error.message}: runs fail until {until} ({error.hint})")
         self._cannot = error
         self._supervisor.status(error.message)
 
     def _can_record(self) -> None:
         if self._cannot:
-            full = isinstance(self._cannot, StateFull)
-            self._say("the disk of the state folder has room again" if full else "the journal is free again")
+            _, again = _UNTIL[type(self._cannot)]
+            self._say(again)
             self._supervisor.status(self._line())
         self._cannot = None
 

@@ -323,6 +323,25 @@ async def test_a_journal_that_another_process_locks_ends_nothing() -> None:
 
 
 @pytest.mark.looptime
+async def test_a_journal_whose_disk_fails_is_told_and_the_daemon_goes_on() -> None:
+    house = a_house("1h")
+    house.repository("local").seconds["save"] = 60
+    async with living(house, 30) as life:
+        house.journal.is_failing = True
+        await asyncio.sleep(4000)
+        assert not life.task.done()
+        assert [line for line in life.said if "I/O" in line] == [
+            "/var/lib/drd/journal.db cannot be used: disk I/O error: runs fail until it can be used again (dmesg)"
+        ]
+        assert life.supervisor.told[-1] == "status: /var/lib/drd/journal.db cannot be used: disk I/O error"
+        house.journal.is_failing = False
+        await asyncio.sleep(1000)
+        assert "the journal can be used again" in life.said
+        assert house.journal.of(RunFinished)[0].outcome is Outcome.SUCCEEDED
+        assert await house.journal.unfinished() == ()
+
+
+@pytest.mark.looptime
 async def test_a_run_that_ends_while_the_disk_is_full_is_put_on_record_by_the_tick() -> None:
     house = a_house("24h")
     house.repository("local").seconds["save"] = 60

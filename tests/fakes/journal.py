@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from drd.core.catalogue import Anchored, Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, StoreRecord
 from drd.core.encoding import encode, moment, read_fact, restore
-from drd.core.errors import Busy, DrdError, StateFull
+from drd.core.errors import Busy, DrdError, JournalUnusable, StateFull
 from drd.core.events import Body, Event
 from drd.core.projections import fold
 from drd.core.rows import MemoryShelf
@@ -32,13 +32,17 @@ class MemoryShelves:
 
 
 class FakeJournal:
-    """Journal and Catalogue. Nothing is written while `is_full` or `is_locked`; `marks` counts the signs of life."""
+    """Journal and Catalogue; `marks` counts the signs of life.
+
+    Nothing is written while it `is_full`, `is_locked` or `is_failing`.
+    """
 
     def __init__(self, clock: Clock, daemon: str = "01DAEMON") -> None:
         self.daemon = daemon
         self.events: list[Event] = []
         self.is_full = False
         self.is_locked = False
+        self.is_failing = False
         self.seal: str | DrdError | None = None
         """What sealing gives once, or raises each time."""
         self.verdict: Verdict | DrdError | None = None
@@ -197,6 +201,8 @@ class FakeJournal:
             raise StateFull("the disk of the state folder is full", "free some space below /var/lib/drd")
         if self.is_locked:
             raise Busy("another process keeps the journal locked", "fuser -v /var/lib/drd/journal.db")
+        if self.is_failing:
+            raise JournalUnusable("/var/lib/drd/journal.db cannot be used: disk I/O error", "dmesg")
 
 
 def _policy(name: str, row: dict[str, Any]) -> PolicyRecord:

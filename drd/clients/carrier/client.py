@@ -6,7 +6,6 @@ import asyncio
 import json
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from drd.clients.carrier.job import Family, Job, Place, Saying, Verb
+from drd.clients.carrier.scratch import private_folder
 from drd.core.errors import DrdError, PermanentError, RepositoryMissing, StoreAway, TransientError, WrongPassword
 from drd.ports.repository import OnProgress, Progress
 from drd.ports.runner import Command, Ended, Ending, Runner, Stream
@@ -95,7 +95,7 @@ class ProcessCarrier:
         `WrongPassword` when `origin_password` does not open the origin and `PermanentError` when `target` holds
         something else.
         """
-        private = Path(await asyncio.to_thread(_private_folder, self._scratch))
+        private = await asyncio.to_thread(private_folder, self._scratch)
         try:
             copy = Place("local", {"path": str(private / "repository")})
             fetching = Job(Verb.FETCH, target=copy, origin=_place(origin))
@@ -218,16 +218,6 @@ def _given_up(job: Job, ended: Ended) -> TransientError:
         return StoreAway(f"it gave no answer within {ended.seconds:.0f} s", "look at the store and the way to it")
     how = "moved nothing any more" if ended.ending is Ending.STALLED else "was not done"
     return TransientError(f"carrying {how} and was stopped after {ended.seconds:.0f} s", "it is tried again")
-
-
-def _private_folder(scratch: Path) -> str:
-    try:
-        scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return tempfile.mkdtemp(prefix="adopt-", dir=scratch)
-    except OSError as error:
-        raise TransientError(
-            f"nothing can be put into {scratch}: {error.strerror}", f"df -h {scratch}; ls -ld {scratch}"
-        ) from error
 
 
 def _place(shelf: Shelf) -> Place:

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from drd.core.errors import Busy, DrdError, JournalDamaged, PermanentError, StateFull
+from drd.core.errors import Busy, DrdError, JournalDamaged, JournalUnusable, PermanentError, StateFull
 
 _FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DISK_FAILS = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 _NEARLY_NOTHING_BYTES = 256 * 1024
 
 
@@ -25,7 +26,7 @@ def translated(database: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL_ERRNOS:
             raise _full(database) from error
-        raise PermanentError(
+        raise JournalUnusable(
             f"{error.filename or database} cannot be used: {error.strerror}",
             "look at its owner and mode with `ls -l`, and at the disk with `dmesg`",
         ) from error
@@ -42,7 +43,8 @@ def in_our_words(error: sqlite3.Error, database: Path) -> DrdError:
         )
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or not isinstance(error, sqlite3.OperationalError):
         return damaged(database, str(error))
-    return PermanentError(
+    kind = JournalUnusable if code in _DISK_FAILS else PermanentError
+    return kind(
         f"{database} cannot be used: {error}",
         "look at its owner and mode with `ls -l`, and at the disk with `dmesg`",
     )
@@ -62,7 +64,10 @@ def is_full(error: sqlite3.Error, database: Path) -> bool:
     code = _primary(error)
     if code == sqlite3.SQLITE_FULL:
         return True
-    return code == sqlite3.SQLITE_IOERR and free_bytes(database.parent) < _NEARLY_NOTHING_BYTES
+    try:
+        return code == sqlite3.SQLITE_IOERR and free_bytes(database.parent) < _NEARLY_NOTHING_BYTES
+    except OSError:  # the disk does not even tell that
+        return False
 
 
 def free_bytes(folder: Path) -> int:

@@ -17,7 +17,7 @@ from drd.clients.journal.sqlite_errors import translated
 from drd.clients.journal.views import Views
 from drd.clients.journal.writer import Draft, Writer, Written
 from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, StoreRecord
-from drd.core.errors import PermanentError
+from drd.core.errors import JournalDamaged, JournalUnusable, PermanentError
 from drd.core.events import Body, Event
 from drd.ports.clock import Clock
 from drd.ports.journal import Head, Observer, Verdict
@@ -91,8 +91,8 @@ class SqliteJournal:
         """Write facts in one transaction, with their projections, and tell the observers.
 
         Appends that are asked for while a transaction runs share the next one and its sync. One that is cancelled is
-        written all the same. Raises StateFull when even without the ballast there is no room, Busy, JournalDamaged, and
-        ValueError or TypeError for a body that cannot be stored.
+        written all the same. Raises StateFull when even without the ballast there is no room, Busy, JournalUnusable,
+        and ValueError or TypeError for a body that cannot be stored.
         """
         self._writer()
         if not bodies:
@@ -247,7 +247,13 @@ class SqliteJournal:
     async def _in_thread(
         self, function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args, **kwargs))
+        """Raises JournalUnusable where damage is found in a journal that is in use: it ends no daemon."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args, **kwargs))
+        except JournalDamaged as error:
+            if isinstance(self._side, Reader):
+                raise
+            raise JournalUnusable(error.message, error.hint) from error
 
     async def _look(
         self,
