@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -17,6 +18,8 @@ from drd.ports.repository import Snapshot
 
 FOREIGN_IS_LIVE = timedelta(hours=24)
 """Another daemon's snapshot younger than this means that the other daemon is alive."""
+FOUND_AT_ONCE = 300
+"""So many snapshots that were found share a transaction of the journal; each alone would cost a sync of the disk."""
 RUNS_LOOKED_AT = 500
 """How many of a policy's newest runs are asked whether a snapshot's run ended well."""
 
@@ -60,9 +63,12 @@ class Reconcile:
         ids = {snapshot.id for snapshot in listed}
         missing = [(policy, each) for each, policy in before.items() if each not in ids and each in after]
         bodies: list[Body] = [SnapshotMissing(policy, store, each) for policy, each in missing]
-        for snapshot, origin in found:
-            fact = _found(store, snapshot, replace(origin, outcome=outcomes[origin.run]))
-            await self._journal.append(fact, run=origin.run)
+        facts = [
+            (_found(store, each, replace(origin, outcome=outcomes[origin.run])), origin.run) for each, origin in found
+        ]
+        for start in range(0, len(facts), FOUND_AT_ONCE):
+            batch = facts[start : start + FOUND_AT_ONCE]
+            await asyncio.gather(*(self._journal.append(fact, run=run) for fact, run in batch))
         await self._journal.append(*bodies, StoreReconciled(store, len(listed), len(found), len(missing)))
         self._unmarked[store] = _unmarked(mine, outcomes)
         await self._look_for_others(store, listed)

@@ -5,9 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from drd.core.events import HoldPlaced, RunFinished, RunStarted, SnapshotFound, SnapshotMissing
+from drd.core.events import Body, Event, HoldPlaced, RunFinished, RunStarted, SnapshotFound, SnapshotMissing
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.tags import read_tags
+from drd.engines.reconcile import FOUND_AT_ONCE
 from tests.fakes.house import FakeHouse, a_policy, protected
 from tests.fakes.source import FakeSource
 
@@ -205,3 +206,28 @@ async def test_a_run_that_the_journal_calls_failed_is_found_as_failed() -> None:
     house.local.plant(house.foreign(daemon="01DAEMON"))
     await house.reconcile.reconcile("local")
     assert house.journal.of(SnapshotFound)[0].outcome is Outcome.FAILED
+
+
+async def test_thousands_of_snapshots_are_found_some_hundreds_at_a_time_each_with_its_run() -> None:
+    house = FakeHouse()
+    await house.repository("local").create()
+    for number in range(2 * FOUND_AT_ONCE + 7):
+        house.local.plant(house.foreign(run=f"{number:05}RUN"))
+    under_way, together = 0, set()
+    append = house.journal.append
+
+    async def watch(*bodies: Body, run: str | None = None) -> tuple[Event, ...]:
+        nonlocal under_way
+        under_way += 1
+        together.add(under_way)
+        try:
+            return await append(*bodies, run=run)
+        finally:
+            under_way -= 1
+
+    house.journal.append = watch  # type: ignore[method-assign]
+    assert await house.reconcile.reconcile("local") == (2 * FOUND_AT_ONCE + 7, 0)
+    assert max(together) == FOUND_AT_ONCE
+    found = [event for event in house.journal.events if isinstance(event.body, SnapshotFound)]
+    assert all(event.run == event.body.run for event in found if isinstance(event.body, SnapshotFound))
+    assert len(await house.journal.points("orders")) == 2 * FOUND_AT_ONCE + 7

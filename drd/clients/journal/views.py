@@ -12,6 +12,15 @@ from drd.core.encoding import moment, restore
 from drd.core.rows import Key, PointRow, PolicyRow, RunRow, StoreRow
 
 _RUN_BOOKKEEPING = ("sequence", "slot")
+_LACKING = """
+WHERE policy = ? AND outcome IN ('succeeded', 'incomplete')
+AND NOT EXISTS (SELECT 1 FROM json_each(forgotten_in) WHERE value = ?)
+AND (SELECT count(DISTINCT json_extract(value, '$.part')) FROM json_each(copies)) > (
+    SELECT count(DISTINCT json_extract(value, '$.part')) FROM json_each(copies)
+    WHERE json_extract(value, '$.store') = ? AND json_extract(value, '$.standing') <> 'damaged')
+"""
+"""What `RecoveryPoint.is_lacking_in` asks, but for whether any store holds the point whole: nearly always that is none,
+and a point that is none is not made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +77,15 @@ class Views:
 
     def points(self, policy: str) -> tuple[RecoveryPoint, ...]:
         """A policy's points, oldest first."""
-        found = self._shelves.points.select("WHERE policy = ?", (policy,))
+        return self._points("WHERE policy = ?", policy)
+
+    def _points(self, where: str, *parameters: str) -> tuple[RecoveryPoint, ...]:
+        found = self._shelves.points.select(where, parameters)
         return tuple(_point(key, row) for key, row in sorted(found, key=lambda item: (item[1]["moment"], item[0])))
 
     def uncopied(self, policy: str, store: str) -> tuple[RecoveryPoint, ...]:
         """Points that `store` lacks, oldest first."""
-        return tuple(point for point in self.points(policy) if point.is_lacking_in(store))
+        return tuple(point for point in self._points(_LACKING, policy, store, store) if point.is_lacking_in(store))
 
     def forgotten(self, store: str) -> frozenset[str]:
         """Ids that other stores hold of points which were forgotten in `store`."""

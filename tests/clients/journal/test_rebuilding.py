@@ -107,6 +107,15 @@ async def test_a_journal_of_the_drd_before_tells_what_a_store_owes(tmp_path: Pat
             assert record.last_retained is None
 
 
+async def lacking_is_what_the_points_say(journal: SqliteJournal) -> None:
+    """SQL chooses the points that a store lacks, and may not choose otherwise than the points themselves."""
+    for policy in ("web", "db"):
+        points = await journal.points(policy)
+        for store in ("local", "offsite"):
+            lacking = tuple(point for point in points if point.is_lacking_in(store))
+            assert await journal.uncopied(policy, store) == lacking
+
+
 def put_back(state: Path, contents: Tables) -> None:
     connection = sqlite3.connect(state / "journal.db")
     for name, rows in contents.items():
@@ -188,6 +197,7 @@ def test_whatever_was_told_a_rebuild_gives_the_same_tables(
         async with await SqliteJournal.open(state, clock, ballast_bytes=4096) as journal:
             if at_once:
                 await asyncio.gather(*(journal.append(*bodies, run=run) for bodies, run in appends))
+                await lacking_is_what_the_points_say(journal)
                 return
             for number, (bodies, run) in enumerate(appends):
                 clock.move(timedelta(seconds=1))
@@ -195,6 +205,7 @@ def test_whatever_was_told_a_rebuild_gives_the_same_tables(
                 if number == seal_after:
                     await journal.seal()
             assert journal.verify().sound
+            await lacking_is_what_the_points_say(journal)
 
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder)
