@@ -197,7 +197,7 @@ class Backup:
                     deadline=plan.deadline,
                     stall=plan.stall,
                     io_idle=plan.window.io == "idle",
-                    processor_share=plan.window.cpu or 1.0,
+                    processor_share=1.0 if plan.window.cpu is None else plan.window.cpu,
                 ),
                 post,
             )

@@ -87,7 +87,7 @@ def _of_policies(snapshot: MetricsInput) -> Iterator[Family]:
     yield Family(
         "drd_backup_runs_total",
         "counter",
-        "Runs that ended, whatever became of them.",
+        "Runs that started, whatever became of them.",
         tuple(((("policy", name),), float(record.runs if record else 0)) for name, record in records),
     )
     yield Family(

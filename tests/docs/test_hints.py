@@ -13,6 +13,8 @@ from tests.docs.test_pages import COMMANDS, options
 _TYPED = re.compile(r"""[Tt]ype: (?:sudo -u \S+ )?drd ([a-z][^"';,\n]*)""")
 _NAMED = re.compile(rf"""(?:: |\bor |first: )drd ((?:{"|".join(main.commands)})\b[^"';,\n]*)""")
 """Also where nobody says \"type\", but a command follows the name, so that it is no sentence about drd."""
+_ALONE = re.compile(rf"""[f(, ]"drd ((?:{"|".join(main.commands)})\b[^"]*)\"""")
+"""The whole of a hint."""
 PLACES = (
     *(REPOSITORY / "drd").rglob("*.py"),
     *(REPOSITORY / "runbooks").glob("*.yaml"),
@@ -24,7 +26,7 @@ def hints() -> Iterator[tuple[Path, str]]:
     """Every command that a hint names, with braces and templates as single words."""
     for place in PLACES:
         text = re.sub(r"\{\{[^}]*\}\}|\{[^}]*\}", "X", place.read_text())
-        for found in (*_TYPED.finditer(text), *_NAMED.finditer(text)):
+        for found in (found for pattern in (_TYPED, _NAMED, _ALONE) for found in pattern.finditer(text)):
             yield place.relative_to(REPOSITORY), found[1].split("  or  ")[0].strip(" `.)")
 
 

@@ -196,6 +196,22 @@ async def test_a_full_reads_everything_again_and_an_incremental_does_not() -> No
     assert asked == [True, False]
 
 
+@pytest.mark.parametrize(("window", "share"), [({}, 1.0), ({"cpu": "30 %"}, 0.3), ({"cpu": "0 %"}, 0.0)])
+async def test_restic_gets_no_more_of_the_processors_than_the_window_says(window: dict[str, str], share: float) -> None:
+    house = FakeHouse(protected(a_policy(window=window)))
+    asked: list[float] = []
+    repository = house.repository("local")
+    save = repository.save
+
+    async def watch(request: Any, on_progress: Any) -> Saved:
+        asked.append(request.processor_share)
+        return await save(request, on_progress)
+
+    repository.save = watch  # type: ignore[method-assign]
+    await house.run()
+    assert asked == [share]
+
+
 async def test_several_sources_make_one_recovery_point_of_several_parts() -> None:
     policy = protected(a_policy(), files=FakeSource(path="/srv"), database=FakeSource(program="pg_dump"))
     house = FakeHouse(policy)

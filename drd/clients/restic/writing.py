@@ -95,7 +95,7 @@ class Writing(Listing):
             snapshot.id for snapshot in listed if snapshot.original == snapshot_id and tag in snapshot.tags
         ]
         if not made:
-            raise PermanentError(f"there is no snapshot {snapshot_id[:8]} at {self._calls.access.place}", "drd points")
+            raise PermanentError(f"there is no snapshot {snapshot_id[:8]} at {self._calls.access.place}", "drd status")
         return made[-1]
 
     async def _saved(self, summary: BackupSummary, answer: Answer, started: datetime) -> Saved:
