@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 
 from drd.api.mailbox import Mailbox
 from drd.core.errors import Busy, DrdError, RefusedByGuard, TransientError, UsageError
-from drd.ports.control import Problem, Step
+from drd.ports.steps import Problem, Step
 
 HEARTBEAT_SECONDS = 5.0
 LINES_OF_JSON = "application/x-ndjson"
@@ -23,7 +23,7 @@ LINES_OF_JSON = "application/x-ndjson"
 OnBug = Callable[[str, BaseException], Awaitable[None]]
 """Called with what was asked and the exception, when drd itself made a mistake."""
 
-Jsonable = BaseModel | Sequence[BaseModel] | Sequence[str] | str | None
+Jsonable = BaseModel | Step | Sequence[BaseModel] | Sequence[str] | str | None
 
 
 class Answers:
@@ -118,6 +118,8 @@ BUG = Problem(
 
 def to_line(value: Jsonable) -> bytes:
     """One value as one line of JSON."""
+    if isinstance(value, Step):
+        return value.to_json().encode() + b"\n"
     if isinstance(value, BaseModel):
         return value.model_dump_json().encode() + b"\n"
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -129,7 +131,7 @@ def to_line(value: Jsonable) -> bytes:
 
 def problem_line(problem: Problem) -> bytes:
     """The last line of work that failed."""
-    return json.dumps({"problem": problem.model_dump()}).encode() + b"\n"
+    return problem.to_json().encode() + b"\n"
 
 
 def refuse(error: DrdError, status: int | None = None) -> Response:

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from drd.app.ownership import owner_of
 from drd.clients.control import DaemonAway, DaemonForbidden, DaemonSilent, RemoteControl
 from drd.core.errors import UsageError
 
@@ -37,6 +36,8 @@ async def control(
     try:
         is_there = await remote.is_there()
     except DaemonForbidden as error:
+        from drd.app.ownership import owner_of
+
         raise UsageError(error.message, f"type: sudo -u {owner_of(place.state / SOCKET)} drd …") from error
     if is_there:
         yield remote

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from drd.cli.session import Session
-    from drd.ports.control import Step
+    from drd.ports.steps import Step
 
 PLAIN_LINE_SECONDS = 5.0
 """How often a line of progress is written where there is no terminal."""
@@ -134,12 +135,9 @@ def _show_result(session: Session, finished: Step, facts: list[str]) -> None:
     if session.as_json:
         session.emit(_document(finished, facts))
     else:
-        from rich.text import Text
-
-        from drd.reports.tables import state
-
-        line = state(finished.outcome.value if finished.outcome else "done")
-        session.show(Text.assemble(line, f": {finished.text}" if finished.text else ""))
+        session.conclude(
+            finished.outcome.value if finished.outcome else "done", f": {finished.text}" if finished.text else ""
+        )
     if finished.message:
         is_error = finished.exit_code not in (0, 3)
         session.say(
@@ -172,10 +170,10 @@ class _Display:
         self._last_line = float("-inf")
 
     def __enter__(self) -> _Display:
-        console: Console = self._session.error_console
-        if console.is_terminal:
+        if sys.stderr.isatty():
             from rich.live import Live
 
+            console: Console = self._session.error_console
             self._live = Live(console=console, transient=True, refresh_per_second=5)
             self._live.start()
         return self

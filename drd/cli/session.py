@@ -116,6 +116,9 @@ class Session:
 
     def say(self, words: str = "", style: str = "") -> None:
         """A line for people that is no result: to standard error."""
+        if not sys.stderr.isatty():
+            sys.stderr.write(f"{words}\n")  # nothing to colour: ready before rich is imported
+            return
         from rich.text import Text
 
         self._console("err").print(Text(words, style=style), soft_wrap=True)
@@ -126,6 +129,17 @@ class Session:
         with console.capture() as capture:
             console.print(answer, soft_wrap=not wrap)
         sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+
+    def conclude(self, state: str, rest: str = "") -> None:
+        """How work ended, as a result for people: a word in its colour, and what there is to say of it."""
+        if not sys.stdout.isatty():
+            sys.stdout.write(f"{state}{rest}\n")
+            return
+        from rich.text import Text
+
+        from drd.reports import tables
+
+        self.show(Text.assemble(tables.state(state), rest))
 
     def emit(self, document: Any, *, indent: int | None = 2) -> None:
         """A result for programs: JSON to standard output."""

@@ -12,15 +12,17 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Any, TypeVar
+from types import NoneType, TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import h11
-from pydantic import TypeAdapter
 
 from drd.core.errors import DrdError, TransientError
-from drd.ports.control import Anchors, ForgetLine, PointStatus, Problem, Status, Step
+from drd.ports.steps import Problem, Step
+
+if TYPE_CHECKING:
+    from drd.ports.control import Anchors, ForgetLine, PointStatus, Status
 
 CONNECT_DEADLINE = timedelta(seconds=5)
 SILENCE = timedelta(seconds=20)
@@ -54,7 +56,9 @@ class RemoteControl:
 
     async def status(self) -> Status:
         """Everything at a glance."""
-        return await self._single(TypeAdapter(Status), "GET", "/status")
+        from drd.ports.control import Status
+
+        return await self._single(Status, "GET", "/status")
 
     def backup(self, policy: str, full: bool, by: str) -> AsyncIterator[Step]:
         """Run a policy now, or join the run that is under way."""
@@ -62,8 +66,10 @@ class RemoteControl:
 
     async def points(self, policy: str, why: bool = False) -> tuple[PointStatus, ...]:
         """The recovery points of a policy, newest first."""
+        from drd.ports.control import PointStatus
+
         query = "?why=true" if why else ""
-        return await self._single(TypeAdapter(tuple[PointStatus, ...]), "GET", f"{_path(policy)}/points{query}")
+        return await self._single(tuple[PointStatus, ...], "GET", f"{_path(policy)}/points{query}")
 
     def restore(
         self, policy: str, at: datetime | None, target: str, include: tuple[str, ...], store: str | None, by: str
@@ -80,7 +86,9 @@ class RemoteControl:
 
     async def forget_plan(self, policy: str) -> tuple[ForgetLine, ...]:
         """What retention would do now in each store, with reasons."""
-        return await self._single(TypeAdapter(tuple[ForgetLine, ...]), "GET", f"{_path(policy)}/forget")
+        from drd.ports.control import ForgetLine
+
+        return await self._single(tuple[ForgetLine, ...], "GET", f"{_path(policy)}/forget")
 
     def forget(self, policy: str, by: str) -> AsyncIterator[Step]:
         """Apply retention now."""
@@ -88,16 +96,16 @@ class RemoteControl:
 
     async def explain(self, policy: str) -> tuple[str, ...]:
         """What drd would do with a policy now and why, as lines for people."""
-        return await self._single(TypeAdapter(tuple[str, ...]), "GET", f"{_path(policy)}/explain")
+        return await self._single(tuple[str, ...], "GET", f"{_path(policy)}/explain")
 
     async def pause(self, policy: str, what: str, until: datetime, reason: str, by: str) -> None:
         """Stop work for a time."""
         order = {"what": what, "until": until.isoformat(), "reason": reason, "by": by}
-        await self._single(TypeAdapter(None), "POST", f"{_path(policy)}/pause", order)
+        await self._single(NoneType, "POST", f"{_path(policy)}/pause", order)
 
     async def resume(self, policy: str, by: str) -> None:
         """End a pause before its time."""
-        await self._single(TypeAdapter(None), "POST", f"{_path(policy)}/resume", {"by": by})
+        await self._single(NoneType, "POST", f"{_path(policy)}/resume", {"by": by})
 
     def check(self, store: str, by: str) -> AsyncIterator[Step]:
         """Check the structure of a store's repository now."""
@@ -105,19 +113,21 @@ class RemoteControl:
 
     async def release(self, store: str, by: str) -> str:
         """End the hold on a store's retention; returns the reason that it had."""
-        return await self._single(TypeAdapter(str), "POST", f"{_store(store)}/release", {"by": by})
+        return await self._single(str, "POST", f"{_store(store)}/release", {"by": by})
 
     async def accept(self, store: str, by: str) -> str:
         """Take what a store holds now for what it shall hold; returns the repository's id."""
-        return await self._single(TypeAdapter(str), "POST", f"{_store(store)}/accept", {"by": by})
+        return await self._single(str, "POST", f"{_store(store)}/accept", {"by": by})
 
     async def anchors(self) -> tuple[Anchors, ...]:
         """What every store holds of the journal's heads."""
-        return await self._single(TypeAdapter(tuple[Anchors, ...]), "GET", "/anchors")
+        from drd.ports.control import Anchors
+
+        return await self._single(tuple[Anchors, ...], "GET", "/anchors")
 
     async def reload(self) -> tuple[str, ...]:
         """Read the configuration again."""
-        return await self._single(TypeAdapter(tuple[str, ...]), "POST", "/reload", {})
+        return await self._single(tuple[str, ...], "POST", "/reload", {})
 
     async def is_there(self) -> bool:
         """Whether a daemon answers on the socket."""
@@ -128,8 +138,11 @@ class RemoteControl:
             return False
 
     async def _single(
-        self, adapter: TypeAdapter[Answer], method: str, target: str, order: Mapping[str, Any] | None = None
+        self, kind: type[Answer], method: str, target: str, order: Mapping[str, Any] | None = None
     ) -> Answer:
+        from pydantic import TypeAdapter
+
+        adapter = TypeAdapter(kind)
         async with aclosing(self._documents(method, target, order)) as documents:
             async for document in documents:
                 return adapter.validate_json(document)
@@ -139,7 +152,7 @@ class RemoteControl:
         finished = False
         async with aclosing(self._documents("POST", target, order)) as documents:
             async for document in documents:
-                step = Step.model_validate_json(document)
+                step = Step.from_json(document)
                 finished = finished or step.kind == "finished"
                 yield step
         if not finished:
@@ -237,8 +250,9 @@ def _store(store: str) -> str:
 
 
 def _raise_problem(line: bytes) -> None:
-    if line.startswith(b'{"problem"'):
-        raise Problem.model_validate(json.loads(line)["problem"]).to_error()
+    problem = Problem.in_line(line)
+    if problem is not None:
+        raise problem.to_error()
 
 
 def _left() -> TransientError:

@@ -12,6 +12,9 @@ from pydantic import AfterValidator, Field
 
 from drd.core.kinds import Model
 from drd.core.lists import OneOrMany
+from drd.core.run import Cause as Cause
+from drd.core.run import Mode as Mode
+from drd.core.run import Outcome as Outcome
 from drd.core.units import Count, Days, Distance, Duration, Flag, Interval, PositiveDuration, Share, parse_duration
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -24,34 +27,6 @@ def _readable_downtime(text: str) -> str:
         raise ValueError("it is written like 4h per year, or per month, week or day")
     parse_duration(allowed)
     return text
-
-
-class Mode(StrEnum):
-    """A full reads everything again; an incremental reads what changed."""
-
-    FULL = "full"
-    INCREMENTAL = "incremental"
-
-
-class Cause(StrEnum):
-    """Why a run was started."""
-
-    SCHEDULE = "schedule"
-    CATCH_UP = "catch-up"
-    MANUAL = "manual"
-    WEBHOOK = "webhook"
-    ALERT = "alert"
-    HEALTH = "health"
-
-
-class Outcome(StrEnum):
-    """How a run ended. Only `succeeded` moves the recovery point."""
-
-    SUCCEEDED = "succeeded"
-    INCOMPLETE = "incomplete"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    SKIPPED = "skipped"
 
 
 class DisasterClass(StrEnum):

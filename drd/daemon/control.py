@@ -21,7 +21,8 @@ from drd.daemon.requirements import clauses
 from drd.daemon.status import status
 from drd.engines.bringing import Wish
 from drd.ports.configuration import Protected
-from drd.ports.control import Anchors, ForgetLine, PointStatus, Status, Step
+from drd.ports.control import Anchors, ForgetLine, PointStatus, Status
+from drd.ports.steps import Step
 
 
 class HouseControl:

@@ -19,8 +19,8 @@ from drd.daemon.house import House
 from drd.engines.backup import Request, RunResult
 from drd.engines.bringing import BESIDE, Landed, Wish
 from drd.ports.configuration import Protected
-from drd.ports.control import Step
 from drd.ports.repository import Progress
+from drd.ports.steps import Step
 
 COPY_PATIENCE_SECONDS = 24 * 3600.0
 """How long `drd backup` follows the filling of further stores before it leaves them to the daemon."""

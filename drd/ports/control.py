@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from drd.core.errors import DrdError
-from drd.core.policy import Mode, Outcome
+from drd.core.run import Mode, Outcome
+from drd.ports.steps import Step
 
 
 class Message(BaseModel):
@@ -86,24 +86,6 @@ class PointStatus(Message):
     """Store → restic's reasons; only with `why`."""
 
 
-class Step(Message):
-    """One line of what long work reports while it goes on."""
-
-    kind: Literal["started", "progress", "fact", "finished"]
-    run: str = ""
-    text: str = ""
-    phase: str = ""
-    done_bytes: int = 0
-    total_bytes: int = 0
-    done_files: int = 0
-    total_files: int = 0
-    outcome: Outcome | None = None
-    message: str = ""
-    hint: str = ""
-    exit_code: int = 0
-    result: dict[str, Any] = {}
-
-
 class ForgetLine(Message):
     """What retention would do with one snapshot, or why it may not."""
 
@@ -122,29 +104,6 @@ class Anchors(Message):
     heads: dict[int, str] = {}
     """Sequence → head, as this daemon wrote them there."""
     problem: str = ""
-
-
-class Problem(Message):
-    """A `DrdError` on its way over the control socket."""
-
-    kind: str
-    """The error's class in `drd.core.errors`."""
-    message: str
-    hint: str = ""
-    exit_code: int = 1
-
-    @classmethod
-    def from_error(cls, error: DrdError) -> Problem:
-        """The error as a message."""
-        return cls(kind=type(error).__name__, message=error.message, hint=error.hint, exit_code=error.exit_code)
-
-    def to_error(self) -> DrdError:
-        """The same error again: its class, or the nearest that ends the command line with the same code."""
-        family = _family(DrdError)
-        named = [known for known in family if known.__name__ == self.kind]
-        alike = [known for known in family if known.exit_code == self.exit_code]
-        candidates: list[type[DrdError]] = [*named, *alike, DrdError]
-        return candidates[0](self.message, self.hint)
 
 
 class Questions(Protocol):
@@ -218,11 +177,3 @@ class Control(Questions, Protocol):
     async def reload(self) -> tuple[str, ...]:
         """Read the configuration again; returns what changed, raises `UsageError` with all errors when it is wrong."""
         ...
-
-
-def _family(error: type[DrdError]) -> list[type[DrdError]]:
-    """The error and all that were made from it in `drd.core`, nearest first; others may take other arguments."""
-    kin = [error] if error.__module__ == DrdError.__module__ else []
-    for child in error.__subclasses__():
-        kin.extend(_family(child))
-    return kin

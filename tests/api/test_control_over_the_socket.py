@@ -14,7 +14,8 @@ from drd.api.server import ApiServer
 from drd.api.sockets import bind_control_socket
 from drd.clients.control import DaemonAway, RemoteControl
 from drd.core.errors import Busy, DrdError, RefusedByGuard, StoreAway, TransientError, UsageError
-from drd.ports.control import Control, Step
+from drd.ports.control import Control
+from drd.ports.steps import Step
 from tests.api.serving import DEADLINE_SECONDS, Bugs, one_metric, serving
 from tests.fakes.control import FakeControl, good_steps
 

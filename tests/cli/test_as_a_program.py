@@ -208,6 +208,28 @@ def test_the_daemon_is_asked_although_a_policy_is_half_written(settings: Path) -
     assert (alone.returncode, alone.stderr.count("half.yaml:1:")) == (2, 1)
 
 
+def test_following_a_run_of_the_daemon_imports_nothing_that_takes_long(settings: Path) -> None:
+    listing = (
+        "import sys\n"
+        "sys.argv = ['drd', 'backup', 'uploads']\n"
+        "from drd.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as left:\n    print('left with', left.code)\n"
+        "heavy = {'pydantic', 'pydantic_settings', 'rich', 'uvicorn', 'starlette', 'apscheduler', 'boto3', 'sqlite3',\n"
+        "         'drd.core.policy', 'drd.core.events', 'drd.app.build', 'drd.config.load', 'drd.app.kinds'}\n"
+        "print('loaded:', *sorted(heavy & set(sys.modules)))"
+    )
+    with a_daemon(settings):
+        ended = subprocess.run(
+            [sys.executable, "-c", listing],
+            env=environment(settings),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=DEADLINE_SECONDS,
+        )
+    assert ended.stdout.splitlines()[-2:] == ["left with 0", "loaded:"]
+
+
 def test_help_imports_nothing_that_takes_long() -> None:
     listing = (
         "import sys\n"

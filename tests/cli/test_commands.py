@@ -13,7 +13,7 @@ from drd.cli.program import main
 from drd.config.problems import ConfigurationErrors, Problem
 from drd.core.errors import Busy, DrdError, RefusedByGuard, StoreAway, UsageError
 from drd.core.policy import Outcome
-from drd.ports.control import Step
+from drd.ports.steps import Step
 from tests.cli.typing_commands import drd
 from tests.fakes.application import FakeApplication, a_configuration, a_policy
 from tests.fakes.control import NOW, FakeControl, good_steps

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drd.cli.following import WINDOW_SECONDS, Pace, Progress
-from drd.ports.control import Step
+from drd.ports.steps import Step
 
 
 def a_step(done: int, total: int = 0, phase: str = "local", files: int = 0) -> Step:

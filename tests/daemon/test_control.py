@@ -15,7 +15,7 @@ from drd.core.policy import Cause, Mode, Outcome
 from drd.daemon.control import HouseControl
 from drd.daemon.moving_in import move_in
 from drd.engines.backup import Request
-from drd.ports.control import Step
+from drd.ports.steps import Step
 from tests.fakes.clock import START
 from tests.fakes.house import FakeHouse, a_policy, a_store, protected
 from tests.fakes.repository import FakePlace

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from drd.core.errors import DrdError, UsageError
 from drd.core.policy import Mode, Outcome
-from drd.ports.control import Anchors, CopyStatus, ForgetLine, PointStatus, PolicyStatus, Status, Step, StoreStatus
+from drd.ports.control import Anchors, CopyStatus, ForgetLine, PointStatus, PolicyStatus, Status, StoreStatus
+from drd.ports.steps import Step
 
 NOW = datetime(2026, 3, 2, 8, 30, 17, tzinfo=UTC)
 RUN = "01JNB3Q0Z7M4V2K8T6R5W9XYEC"
@@ -159,7 +160,7 @@ class FakeControl:
     def many_steps(count: int) -> tuple[Step, ...]:
         """A long run that reports often."""
         progress = Step(kind="progress", run=RUN, phase="local", total_bytes=count)
-        samples = [progress.model_copy(update={"done_bytes": done}) for done in range(count)]
+        samples = [replace(progress, done_bytes=done) for done in range(count)]
         return (*samples, Step(kind="finished", run=RUN, outcome=Outcome.SUCCEEDED))
 
     async def status(self) -> Status:
