@@ -66,6 +66,7 @@ def test_a_new_machine_restores_from_its_configuration_and_the_off_site_store_al
     source = grow(machine.data / "shop")
     machine.start()
     machine.drd("backup", "shop").done()
+    [before] = machine.points("shop")
     machine.stop()
     whole = portrait(source)
     for lost in (machine.state, machine.repository, source):
@@ -75,6 +76,7 @@ def test_a_new_machine_restores_from_its_configuration_and_the_off_site_store_al
     assert portrait(target) == whole
     points = machine.points("shop")
     assert [point["stores"] for point in points] == [["offsite"]]
+    assert points[0]["total_bytes"] == before["total_bytes"] > 0
 
 
 def test_without_a_daemon_commands_do_the_same_work_themselves(two_stores: Machine) -> None:
