@@ -47,12 +47,13 @@ async def control(
     # Only a command that works alone needs the engines and the policies: asking a daemon stays quick.
     from drd.app.build import build
     from drd.daemon.control import HouseControl
-    from drd.daemon.moving_in import move_in
+    from drd.daemon.moving_in import keep_paying, move_in
 
     configuration = read()
     async with build(configuration) as built, asyncio.TaskGroup() as group:
         await move_in(built.house)
         workers = [group.create_task(built.house.copy.serve(store)) for store in configuration.stores]
+        paying = group.create_task(keep_paying(built.house))
         try:
             yield HouseControl(built.house, None, _nothing_to_reload)
         finally:
@@ -60,6 +61,7 @@ async def control(
                 worker.cancel()
             await built.house.dispatch.drain(0)
             await built.house.restore.cancel()
+            paying.cancel()
 
 
 async def consult(

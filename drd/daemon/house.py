@@ -61,3 +61,8 @@ class House:
     scheduler: Scheduler
     upkeep: Upkeep
     anchor: Anchor
+
+    async def pay(self) -> None:
+        """Journal what the engines owe. Raises `StateFull` while there is no room, and `Busy` while it is locked."""
+        for engine in (self.stores, self.backup, self.restore, self.anchor):
+            await engine.ends.pay()

@@ -155,8 +155,7 @@ class Daemon:
             try:
                 await self._tended.mark()
                 await self._tended.tend_ballast()
-                for engine in (self._house.stores, self._house.backup, self._house.restore, self._house.anchor):
-                    await engine.ends.pay()
+                await self._house.pay()
             except NOT_NOW as error:
                 self._cannot_record(error)
             else:

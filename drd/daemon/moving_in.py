@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from drd.core.catalogue import RestoreRecord, RunRecord
+from drd.core.errors import NOT_NOW
 from drd.core.events import Body, ConfigurationLoaded, PolicyAdded, PolicyRemoved
 from drd.daemon.house import House
 from drd.ports.configuration import Configuration
+
+PAY_SECONDS = 10.0
+"""How often a command without a daemon looks whether there is room for what is owed."""
 
 
 async def move_in(house: House) -> tuple[RunRecord | RestoreRecord, ...]:
@@ -16,6 +22,21 @@ async def move_in(house: House) -> tuple[RunRecord | RestoreRecord, ...]:
     await house.stores.load()
     await house.scheduler.load(house.dispatch)
     return *runs, *restores
+
+
+async def keep_paying(house: House) -> None:
+    """In place of a daemon's tick: journal what a full disk keeps off the record, as soon as there is room.
+
+    Cancelled, it tries once more. What is owed even then, the next start makes up for: it ends the open runs.
+    """
+    try:
+        while True:
+            await house.clock.sleep(PAY_SECONDS)
+            with suppress(*NOT_NOW):
+                await house.pay()
+    finally:
+        with suppress(*NOT_NOW):
+            await house.pay()
 
 
 async def take_up(house: House, configuration: Configuration) -> None:
