@@ -126,7 +126,7 @@ class HouseControl:
             lines.append(f"store {name}: {how}; at {store.site}, {away}; {store.place.summary()}")
         lines += [
             f"required {clause.name}: {'met' if clause.is_met else 'NOT MET'}: {clause.reason}"
-            for clause in (await clauses(self._house))[policy]
+            for clause in (await clauses(self._house, policy))[policy]
         ]
         lines.append(self._next(policy))
         for store_name in plan.to:
@@ -238,8 +238,16 @@ class HouseControl:
         verdict = self._house.scheduler.verdict(policy)
         if verdict is None:
             return "no schedule is in force: the daemon does not run here"
+        if self._house.dispatch.is_quarantined(policy):
+            return (
+                f"nothing starts by itself: mistakes in drd ended the last runs; to try it, type: drd backup {policy}"
+            )
         if verdict.due is not None:
-            return f"a {verdict.due.mode} run is due now ({verdict.due.cause})"
+            due, why = (
+                f"a {verdict.due.mode} run is due now ({verdict.due.cause})",
+                self._house.scheduler.why_held(policy),
+            )
+            return f"{due}, and held back for an hour at most: {why}" if why else due
         if verdict.reason is Reason.UNSCHEDULED or verdict.wake is None:
             return f"the next run waits for {verdict.reason}"
         left = format_duration(verdict.wake - self._house.clock.now()).split(" ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -12,15 +13,19 @@ from drd.daemon.house import House
 from drd.ports.store import ConfiguredStore
 
 
-async def clauses(house: House) -> dict[str, tuple[Clause, ...]]:
-    """How every clause of every policy stands."""
+async def clauses(house: House, policy: str | None = None) -> dict[str, tuple[Clause, ...]]:
+    """How every clause of a policy stands, or of every policy: of a thousand that is work for a thread."""
     newest = await house.catalogue.newest_points()
     stores = await house.catalogue.stores()
     now = house.clock.now()
-    return {
-        name: hold_against(protected.policy.backup.require, places(house, protected.policy, newest, stores), now)
+    known = [
+        (protected.policy, places(house, protected.policy, newest, stores))
         for name, protected in house.in_force().policies.items()
-    }
+        if policy in (None, name)
+    ]
+    return await asyncio.to_thread(
+        lambda: {each.name: hold_against(each.backup.require, there, now) for each, there in known}
+    )
 
 
 def places(
