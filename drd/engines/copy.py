@@ -120,10 +120,24 @@ class Copy:
         sources = tuple(
             dict.fromkeys(each for points in before.values() for each in _sources(points, origin, configuration.stores))
         )
+        refused = [
+            source for source in sources if not await self._is_brought(store, source, before, mirror=source == origin)
+        ]
+        if refused:
+            return False
         try:
-            for source in sources:
-                await self._bring(store, source, before, mirror=source == origin)
             await self._look_again(store, before)
+        except TransientError as error:
+            await self._tell(store, error)
+            return False
+        self._told.pop(store, None)
+        self._why_late.pop(store, None)
+        return True
+
+    async def _is_brought(self, store: str, source: str, missing: Missing, mirror: bool) -> bool:
+        """Bring what one store holds; False, and told, when that failed: what others hold comes all the same."""
+        try:
+            await self._bring(store, source, missing, mirror)
         except NOT_NOW:
             raise
         except StoreAway as error:
@@ -131,14 +145,11 @@ class Copy:
                 self._why_late[store] = error.message
             else:
                 await self._tell(store, DrdError(error.message, error.hint))
-                for source in sources:
-                    await self._stores.is_away(source)
+                await self._stores.is_away(source)
             return False
         except DrdError as error:
             await self._tell(store, error)
             return False
-        self._told.pop(store, None)
-        self._why_late.pop(store, None)
         return True
 
     async def _look_again(self, store: str, before: Missing) -> None:
@@ -156,8 +167,8 @@ class Copy:
     async def _tell(self, store: str, error: DrdError) -> None:
         self._why_late[store] = error.message
         if self._told.get(store) != error.message:
-            self._told[store] = error.message
             await self._journal.append(JobFailed(store, "copy", error.message, error.hint))
+            self._told[store] = error.message
 
     async def _missing(self, configuration: Configuration, store: str, asked: Set[str | None]) -> Missing:
         """Policy → its points that stand whole in another store, but not in `store`, where the policy wants them."""
@@ -177,21 +188,24 @@ class Copy:
         origin = self._stores.configured(source)
         await self._stores.open(store, may_make=True)
         await self._stores.look(source)
-        turns = {store: target.limits.at_once, source: origin.limits.at_once}
+        is_mirrored = mirror and not target.independent
+        turns = {store: target.limits.at_once}
+        if not is_mirrored:  # reading files as they lie needs no turn there, and a first fill may take days
+            turns[source] = origin.limits.at_once
         lane = f"copy:{store}"
         with self._board.lane(lane):
-            async with self._turns.take_all(turns, JobClass.COPY):
-                if mirror and not target.independent:
+            async with self._turns.take_all(turns, JobClass.COPY, self._board.waiter(lane)):
+                if is_mirrored:
                     await self._mirror(store, source, missing, lane)
                 else:
                     await self._copy(store, source, missing, lane)
 
     async def _mirror(self, store: str, source: str, missing: Missing, lane: str) -> None:
-        target = self._stores.configured(store)
+        target, origin = self._stores.configured(store), self._stores.configured(source)
         carried = await self._carrier.carry(
-            await self._stores.configured(source).place.shelf(self._world),
+            await origin.place.shelf(self._world),
             await target.place.shelf(self._world),
-            target.limits.upload,
+            _slower(origin.limits.download, target.limits.upload),
             self._poster(lane),
             await self._catalogue.forgotten(store),
         )
@@ -266,6 +280,10 @@ def _sources(
         if there:
             chosen[preferred if preferred in there else there[0]] = None
     return tuple(chosen)
+
+
+def _slower(*rates: int | None) -> int | None:
+    return min((rate for rate in rates if rate is not None), default=None)
 
 
 def _runs(missing: Missing) -> frozenset[str]:

@@ -8,6 +8,7 @@ import pytest
 from drd.core.catalogue import RecoveryPoint
 from drd.core.events import CopyCreated, JobFailed, MirrorFinished, StoreCameBack, StoreWentAway
 from drd.engines.copy import RETRY_SECONDS
+from drd.ports.store import Limits
 from tests.fakes.house import FakeHouse, a_policy, a_store, protected
 from tests.fakes.repository import FakePlace
 from tests.fakes.source import FakeSource
@@ -272,6 +273,42 @@ async def test_a_slow_off_site_store_does_not_keep_the_next_run_from_starting() 
     async with asyncio.timeout(10):
         await house.run()
     await stop(workers)
+
+
+async def test_the_first_store_is_checked_while_its_mirror_is_filled_for_days() -> None:
+    house = FakeHouse()
+    await house.run()
+    house.carrier.seconds = 172_800
+    workers = await a_served(house, "offsite")
+    house.copy.want("offsite")
+    await asyncio.sleep(60)
+    async with asyncio.timeout(10):
+        assert (await house.proof.check("local")).sound
+    await stop(workers)
+
+
+async def test_a_mirror_is_filled_no_faster_than_its_origin_may_be_read() -> None:
+    house = FakeHouse()
+    local, offsite = (house.in_force().stores[name] for name in ("local", "offsite"))
+    slow = replace(local, limits=Limits(at_once=2, download=1000))
+    house.put_in_force(house.policy(), stores=(slow, replace(offsite, limits=Limits(at_once=2, upload=5000))))
+    await house.run()
+    assert await house.copy.fill("offsite")
+    assert house.carrier.uploads == [1000]
+
+
+async def test_an_origin_that_refuses_does_not_hold_back_what_another_store_has() -> None:
+    third = FakePlace("third")
+    house = FakeHouse(protected(a_policy("logs")), protected(a_policy("orders", to=("third", "offsite"))))
+    kept = tuple(house.in_force().stores.values())
+    house.put_in_force(*house.in_force().policies.values(), stores=(*kept, a_store(third)))
+    await house.run("logs", run="01LOGS")
+    await house.run("orders", run="02ORDERS")
+    [refused] = house.local.snapshots
+    house.carrier.refused = {refused}
+    assert not await house.copy.fill("offsite")
+    assert (await house.journal.points("orders"))[0].stores == ("third", "offsite")
+    assert [point.stores for point in await house.journal.points("logs")] == [("local",)]
 
 
 async def test_a_store_that_left_the_configuration_needs_nothing() -> None:

@@ -17,6 +17,7 @@ class FakeCarrier:
         self.refused: set[str] = set()
         self.seconds = 0.0
         self.rounds = 0
+        self.uploads: list[int | None] = []
         self.before: Callable[[], None] = lambda: None
         self._clock = clock
 
@@ -34,11 +35,8 @@ class FakeCarrier:
         self.rounds += 1
         self.before()
         listed = {each: snapshot for each, snapshot in source.snapshots.items() if each not in withheld}
-        source.shared += 1
-        try:
-            await self._clock.sleep(self.seconds)
-        finally:
-            source.shared -= 1
+        self.uploads.append(upload)
+        await self._clock.sleep(self.seconds)
         self._place(origin), self._place(target)
         missing = [each for each in listed if each not in sink.snapshots]
         damaged = tuple(each for each in missing if each in self.refused)
