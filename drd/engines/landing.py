@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -56,7 +57,7 @@ class Landing:
             await self._touch(lambda: demand_visible(self.place))
         leftovers = await self._touch(lambda: _leftovers(self.place, is_ours, beside=self._beside))
         for folder in leftovers:
-            await self._touch(lambda folder=folder: shutil.rmtree(folder), SWEEP_SECONDS)  # type: ignore[misc]
+            await self._touch(lambda folder=folder: _remove(folder), SWEEP_SECONDS)  # type: ignore[misc]
         if not self._beside:
             await self._touch(lambda: _demand_empty(self.place))
 
@@ -95,7 +96,7 @@ class Landing:
         """Take the work folder away; what cannot be removed now is taken away by the next restore to the same place."""
         if self._work is not None:
             work = self._work
-            await self._give_up(lambda: shutil.rmtree(work, ignore_errors=True))
+            await self._give_up(lambda: _remove(work, ignore_errors=True))
 
     @property
     def _begun(self) -> Path:
@@ -153,6 +154,16 @@ def _leftovers(place: Path, is_ours: Callable[[str], bool], *, beside: bool) -> 
     return left + [path for path in around if is_left(path)]
 
 
+def _remove(folder: Path, *, ignore_errors: bool = False) -> None:
+    """Remove a work folder, also where folders that came back forbid that to their owner."""
+    for parent, names, _ in os.walk(folder):
+        for path in (Path(parent) / name for name in names):
+            if not path.is_symlink():
+                with suppress(OSError):  # what it keeps from being removed is told by the removal
+                    path.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=ignore_errors)
+
+
 def _demand_empty(target: Path) -> None:
     if target.exists() and not target.is_dir():
         raise UsageError(f"{target} is a file", "name an empty or a new folder with --to")
@@ -196,7 +207,7 @@ def _keep(read: Path, snapshot: Snapshot, whole: Path, part: str | None) -> None
         whole.mkdir(exist_ok=True)
     source.rename(whole if part is None else whole / part)
     if read.exists():
-        shutil.rmtree(read)
+        _remove(read)
     read.mkdir(mode=0o700)
 
 

@@ -467,6 +467,20 @@ async def test_what_an_interrupted_restore_left_is_taken_away_by_the_next_to_the
     assert leftovers(tmp_path) == [elsewhere.name]
 
 
+async def test_a_folder_that_forbids_its_own_removal_is_taken_away_too(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    again = await interrupted(house)
+    target = tmp_path / "target"
+    read_only = a_leftover(target) / "read" / "srv"
+    (read_only / "link").symlink_to(source)
+    read_only.chmod(0o500)
+    mode = source.stat().st_mode
+    await again.restore.restore("02R", wish(target))
+    assert leftovers(tmp_path) == []
+    assert source.stat().st_mode == mode
+
+
 async def test_beside_a_source_too(source: Path, tmp_path: Path) -> None:
     house = a_house(source)
     await house.run()
