@@ -43,6 +43,7 @@ class Measure:
             requirements=await clauses(house),
             intervals=await self._intervals_in(configuration, house.clock.now()),
             pauses=await house.catalogue.pauses(),
+            quarantined=house.dispatch.quarantined(),
             away=frozenset(name for name in configuration.stores if house.stores.why_away(name) is not None),
             free_bytes={name: look.free_bytes for name, look in looks.items() if look and look.free_bytes is not None},
             is_chain_valid=not house.anchor.problem,

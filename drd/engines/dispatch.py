@@ -91,6 +91,10 @@ class Dispatch:
         """Whether bugs keep a policy from being started by itself."""
         return self._bugs.get(policy, 0) >= BUGS_UNTIL_QUARANTINE
 
+    def quarantined(self) -> frozenset[str]:
+        """Every policy that bugs keep from being started by itself."""
+        return frozenset(filter(self.is_quarantined, self._bugs))
+
     def running(self) -> tuple[Ticket, ...]:
         """All runs that are under way."""
         return tuple(self._running.values())

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from drd.core.errors import NOT_NOW
 from drd.core.events import ClockStepped
 from drd.core.plan import History, Plan
+from drd.core.policy import Window
 from drd.core.schedule import Verdict, consider
 from drd.engines.backup import Request, RunResult
 from drd.engines.dispatch import Dispatch
@@ -31,6 +33,14 @@ LOAD_LASTS_SECONDS = 5.0
 """How long a measurement of the machine's load is believed."""
 GUARD_PATIENCE = timedelta(hours=1)
 """A run is held back by a busy machine for at most this long, and never beyond half its RPO."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """A run that is due while the machine's load is looked at. `since` is monotonic."""
+
+    since: float
+    why: str = ""
 
 
 class Scheduler:
@@ -58,7 +68,7 @@ class Scheduler:
         self._histories: dict[str, History] = {}
         self._pending: dict[str, None] = {}
         self._woken = asyncio.Event()
-        self._held_since: dict[str, float] = {}
+        self._held: dict[str, _Held] = {}
         self._load: tuple[float, Load] | None = None
         self._steps: list[float] = []
         """Steps of the clock that are not journaled yet."""
@@ -73,7 +83,7 @@ class Scheduler:
         now = self._clock.now()
         for gone in set(self._plans) - set(configuration.policies):
             del self._plans[gone], self._histories[gone]
-            self._held_since.pop(gone, None)
+            self._held.pop(gone, None)
             self._timer.disarm(gone)
         for name, protected in configuration.policies.items():
             record = records.get(name)
@@ -117,6 +127,11 @@ class Scheduler:
         """What a policy is due for or waits for now."""
         plan = self._plans.get(policy)
         return consider(plan, self._histories[policy], self._clock.now()) if plan else None
+
+    def why_held(self, policy: str) -> str:
+        """Why the busy machine keeps a run that is due from starting, or nothing."""
+        held = self._held.get(policy)
+        return held.why if held is not None else ""
 
     async def serve(self) -> None:
         """Look and tick until cancelled. A full disk holds nothing up here: the tick tells people of it."""
@@ -179,14 +194,14 @@ class Scheduler:
         now = self._clock.now()
         verdict = consider(self._plans[policy], self._histories[policy], now)
         if verdict.due is None:
-            self._held_since.pop(policy, None)
+            self._held.pop(policy, None)
             self._rearm(policy, verdict.wake)
         elif dispatch.is_quarantined(policy):
             self._timer.disarm(policy)
         elif await self._is_too_busy(policy, now):
             self._rearm(policy, now + timedelta(seconds=GUARD_WAIT_SECONDS))
         elif policy in self._configuration().policies:
-            self._held_since.pop(policy, None)
+            self._held.pop(policy, None)
             dispatch.submit(Request(policy, verdict.due.mode, verdict.due.cause, verdict.due.slot))
 
     def _rearm(self, policy: str, wake: datetime | None) -> None:
@@ -201,13 +216,12 @@ class Scheduler:
             return False
         rpo = self._plans[policy].rpo
         newest = self._histories[policy].newest or self._plans[policy].created
-        held = self._clock.monotonic() - self._held_since.setdefault(policy, self._clock.monotonic())
-        if held >= GUARD_PATIENCE.total_seconds() or (rpo is not None and now - newest > rpo / 2):
+        held = self._held.setdefault(policy, _Held(self._clock.monotonic()))
+        held_seconds = self._clock.monotonic() - held.since
+        if held_seconds >= GUARD_PATIENCE.total_seconds() or (rpo is not None and now - newest > rpo / 2):
             return False
-        load = await self._recent_load()
-        is_busy = window.cpu is not None and load.processor_busy > window.cpu
-        is_short = window.memory is not None and load.memory_free < window.memory
-        return is_busy or is_short
+        held.why = _too_busy(await self._recent_load(), window)
+        return bool(held.why)
 
     async def _recent_load(self) -> Load:
         """Measured once for all that fall due together: a measurement takes its time."""
@@ -223,6 +237,22 @@ class Scheduler:
             if pause.what in ("backup", "all"):
                 longest[pause.policy] = max(pause.until, longest.get(pause.policy, pause.until))
         return longest
+
+
+def _too_busy(load: Load, window: Window) -> str:
+    """What of the machine is busier than the window allows, or nothing."""
+    if window.cpu is not None and load.processor_busy > window.cpu:
+        return (
+            f"the processors are {_percent(load.processor_busy)} busy, and window: cpu: allows {_percent(window.cpu)}"
+        )
+    if window.memory is not None and load.memory_free < window.memory:
+        free, wanted = _percent(load.memory_free), _percent(window.memory)
+        return f"{free} of the memory is free, and window: memory: demands {wanted}"
+    return ""
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.0f} %"
 
 
 def _plan(configuration: Configuration, protected: Protected, created: datetime) -> Plan:

@@ -36,6 +36,8 @@ class MetricsInput:
     intervals: Mapping[str, timedelta] = field(default_factory=dict)
     """Policy → the longest time between two runs that its schedule allows; none for a policy without a schedule."""
     pauses: tuple[Pause, ...] = ()
+    quarantined: frozenset[str] = frozenset()
+    """Policies that mistakes in drd keep from being started by themselves."""
     away: frozenset[str] = frozenset()
     """Stores that do not answer."""
     free_bytes: Mapping[str, int] = field(default_factory=dict)
@@ -81,6 +83,11 @@ def _of_policies(snapshot: MetricsInput) -> Iterator[Family]:
         "drd_paused_until_timestamp_seconds",
         "When a pause ends by itself; 0 without a pause.",
         _paused(snapshot),
+    )
+    yield _gauge(
+        "drd_policy_quarantined",
+        "1 if mistakes in drd ended the last runs, so that nothing starts by itself.",
+        [((("policy", name),), float(name in snapshot.quarantined)) for name in snapshot.configuration.policies],
     )
     records = [(name, snapshot.policies.get(name)) for name in snapshot.configuration.policies]
     last_runs = [(name, record.last_run if record else None) for name, record in records]

@@ -300,6 +300,33 @@ async def test_status_says_how_policies_and_stores_stand() -> None:
     assert [(store.name, store.state) for store in found.stores] == [("local", "ok"), ("offsite", "away")]
 
 
+async def test_explain_says_that_mistakes_keep_a_policy_from_starting_by_itself() -> None:
+    house = FakeHouse(protected(a_policy(full={"every": "1h"})))
+
+    def break_(work: str) -> None:
+        if work == "save":
+            raise KeyError("a mistake")
+
+    house.repository("local").before = break_
+    async with controlled(house, scheduled=True) as control:
+        await asyncio.sleep(600)
+        assert house.dispatch.quarantined() == {"orders"}
+        lines = await control.explain("orders")
+    assert "nothing starts by itself: mistakes in drd ended the last runs; to try it, type: drd backup orders" in lines
+
+
+async def test_explain_says_what_of_a_busy_machine_holds_a_run_back() -> None:
+    house = FakeHouse(protected(a_policy(full={"every": "1h"}, window={"cpu": "50 %"})))
+    house.host.busy = 0.9
+    async with controlled(house, scheduled=True) as control:
+        await asyncio.sleep(60)
+        lines = await control.explain("orders")
+    assert (
+        "a full run is due now (schedule), and held back for an hour at most: "
+        "the processors are 90 % busy, and window: cpu: allows 50 %" in lines
+    )
+
+
 async def test_explain_says_what_happens_next_and_what_is_missing() -> None:
     house = FakeHouse(protected(a_policy(full={"every": "1h"})))
     async with controlled(house) as control:

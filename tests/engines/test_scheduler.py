@@ -282,3 +282,22 @@ async def test_the_first_run_is_owed_from_when_the_policy_was_first_seen() -> No
     async with scheduled(house):
         await asyncio.sleep(60)
     assert len(house.journal.of(PolicyAdded)) == 1
+
+
+@pytest.mark.parametrize(
+    ("window", "why"),
+    [
+        ({"cpu": "50 %"}, "the processors are 90 % busy, and window: cpu: allows 50 %"),
+        ({"memory": "10 %"}, "5 % of the memory is free, and window: memory: demands 10 %"),
+        ({"cpu": "95 %", "memory": "2 %"}, ""),
+    ],
+)
+async def test_why_a_busy_machine_holds_a_run_back_is_told_as_long_as_it_does(window: dict[str, str], why: str) -> None:
+    house = FakeHouse(every("24h", window=window))
+    house.host.busy, house.host.memory_free = 0.9, 0.05
+    async with scheduled(house):
+        await asyncio.sleep(600)
+        assert house.scheduler.why_held("orders") == why
+        await asyncio.sleep(HOUR)
+        assert house.scheduler.why_held("orders") == ""
+        assert len(starts(house)) == 1

@@ -73,6 +73,12 @@ def value(scrape: bytes, name: str, **labels: str) -> float:
     return series_of(scrape)[name, tuple(sorted(labels.items()))]
 
 
+def test_a_policy_that_is_not_started_by_itself_any_more_is_told() -> None:
+    scrape = render(replace(a_snapshot(2), quarantined=frozenset({"policy-0001"})))
+    assert value(scrape, "drd_policy_quarantined", policy="policy-0000") == 0
+    assert value(scrape, "drd_policy_quarantined", policy="policy-0001") == 1
+
+
 def test_the_scrape_says_what_the_catalogue_knows() -> None:
     scrape = render(a_snapshot())
     policy = {"policy": "policy-0000"}
