@@ -1,10 +1,12 @@
-"""The PostgreSQL server in memory keeps the contract."""
+"""The PostgreSQL server and programs in memory keep their contracts."""
 
 import pytest
 
 from tests.contracts.postgres import Pair, PostgresContract
+from tests.contracts.postgres_tools import Bench, PostgresToolsContract
 from tests.fakes.clock import FakeClock
 from tests.fakes.postgres import FakeCluster, FakePostgres
+from tests.fakes.postgres_tools import FakeTools
 
 
 class TestInMemory(PostgresContract):
@@ -17,4 +19,18 @@ class TestInMemory(PostgresContract):
             write=lambda: cluster.write(1000),
             replay=cluster.replay,
             away=lambda: FakePostgres(FakeCluster(FakeClock(), away="Connection refused")),
+        )
+
+
+class TestToolsInMemory(PostgresToolsContract):
+    @pytest.fixture
+    def bench(self) -> Bench:
+        cluster = FakeCluster(FakeClock())
+        nowhere = FakeTools(FakeCluster(FakeClock(), away="Connection refused"))
+        return Bench(
+            FakeTools(cluster),
+            FakePostgres(cluster),
+            b"user=drd",
+            write=lambda: cluster.write(1000),
+            away=lambda: (nowhere, b"user=drd"),
         )

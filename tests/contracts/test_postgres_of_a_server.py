@@ -1,11 +1,14 @@
-"""Real PostgreSQL servers keep the contract."""
+"""Real PostgreSQL servers and programs keep the contracts."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from drd.clients.postgres import Dsn, PostgresServer
+from drd.clients.postgres_tools import ProgramsOfPostgres, find_programs
+from drd.clients.process import ChildRunner
 from tests.contracts.postgres import Pair, PostgresContract
+from tests.contracts.postgres_tools import Bench, PostgresToolsContract
 from tests.postgres_lab import Cluster, Lab
 
 pytestmark = pytest.mark.slow
@@ -30,3 +33,18 @@ class TestServers(PostgresContract):
         )
         await here.close()
         await there.close()
+
+
+class TestPrograms(PostgresToolsContract):
+    @pytest.fixture
+    async def bench(self, postgres: Cluster, standby: Cluster, postgres_lab: Lab) -> AsyncIterator[Bench]:
+        found = await find_programs(postgres_lab.major, ChildRunner(), [postgres_lab.programs])
+        tools, server = ProgramsOfPostgres(found, ChildRunner()), PostgresServer(Dsn.parse(postgres.dsn()))
+        yield Bench(
+            tools,
+            server,
+            postgres.dsn(),
+            write=lambda: postgres.execute("INSERT INTO orders VALUES (1)"),
+            away=lambda: (tools, b"host=/nowhere user=drd"),
+        )
+        await server.close()
