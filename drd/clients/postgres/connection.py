@@ -50,6 +50,7 @@ class Connection:
         """Run a statement, with `%s` for each parameter, and return its rows. Raises what its failure means."""
 
         async def ask(connection: psycopg.AsyncConnection[dict[str, Any]]) -> list[Row]:
+            # As bytes, because psycopg takes only literals as text; values always go as parameters.
             cursor = await connection.execute(statement.encode(), parameters or None)
             return list(await cursor.fetchall()) if cursor.description else []
 
@@ -70,16 +71,22 @@ class Connection:
     ) -> Result:
         import psycopg
 
-        async with self._turn:
-            try:
-                if self._open is None or self._open.closed:
-                    self._open = await self._connect()
-                return await self._within(self._patience.answer, ask(self._open), self._open)
-            except psycopg.Error as error:
-                if self._open is not None and self._open.closed:
-                    self._open = None
-                # Not chained: a driver's error may hold the parameters of the connection.
-                raise self._failure(error) from None
+        try:
+            async with asyncio.timeout(self._patience.answer.total_seconds()):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise self._late(self._patience.answer) from None
+        try:
+            if self._open is None or self._open.closed:
+                self._open = await self._connect()
+            return await self._within(self._patience.answer, ask(self._open), self._open)
+        except psycopg.Error as error:
+            if self._open is not None and self._open.closed:
+                self._open = None
+            # Not chained: a driver's error may hold the parameters of the connection.
+            raise self._failure(error) from None
+        finally:
+            self._turn.release()
 
     async def _connect(self) -> psycopg.AsyncConnection[dict[str, Any]]:
         import psycopg
@@ -121,11 +128,11 @@ class Connection:
 
     async def _cut(self, connection: psycopg.AsyncConnection[dict[str, Any]], task: asyncio.Future[Any]) -> None:
         self._open = None
-        with suppress(OSError), socket.socket(fileno=connection.fileno()) as line:
-            try:
+        if not connection.closed:
+            line = socket.socket(fileno=connection.fileno())
+            with suppress(OSError):
                 line.shutdown(socket.SHUT_RDWR)
-            finally:
-                line.detach()
+            line.detach()  # psycopg closes it
         await asyncio.wait({task}, timeout=1)
         if task.done() and not task.cancelled():
             task.exception()  # that the connection is gone is what was meant to happen

@@ -76,6 +76,22 @@ async def test_a_wrong_password_is_no_matter_of_time(shop: Cluster) -> None:
     assert caught.value.__suppress_context__
 
 
+@pytest.mark.parametrize("tls", [{"sslmode": "require"}, {"sslmode": "verify-full", "sslrootcert": "/nowhere/ca.pem"}])
+async def test_encryption_that_cannot_be_had_is_told(shop: Cluster, tls: dict[str, str]) -> None:
+    reached = Dsn.parse(shop.dsn("drd", AWKWARD, by_port=True))
+    with pytest.raises(LoginRefused, match="no encrypted connection") as caught:
+        await PostgresServer(Dsn({**reached.parameters, **tls})).facts()
+    assert "sslmode" in caught.value.hint
+
+
+async def test_an_unknown_role_or_database_is_told(shop: Cluster) -> None:
+    with pytest.raises(LoginRefused, match="there is no database nowhere"):
+        await PostgresServer(Dsn.parse(shop.dsn(database="nowhere"))).facts()
+    # With a password the server does not say whether the role or its password is wrong.
+    with pytest.raises(LoginRefused):
+        await PostgresServer(Dsn.parse(shop.dsn("nobody", "secret"))).facts()
+
+
 async def test_a_missing_right_is_named_by_the_statement_that_grants_it(
     shop: Cluster, as_clerk: PostgresServer
 ) -> None:
@@ -114,6 +130,17 @@ async def test_a_server_that_hangs_is_away_when_the_deadline_is_over(shop: Clust
             await as_owner.positions()  # a new connection, which nobody accepts
     assert time.monotonic() - started < 5
     assert (await as_owner.facts()).timeline == 1
+
+
+async def test_calls_that_wait_for_their_turn_on_a_server_that_hangs_have_a_deadline_too(
+    shop: Cluster, as_owner: PostgresServer
+) -> None:
+    await as_owner.positions()
+    started = time.monotonic()
+    with halted(shop.pid, *children(shop.pid)):
+        found = await asyncio.gather(*(as_owner.positions() for _ in range(20)), return_exceptions=True)
+    assert {type(each) for each in found} == {ServerAway}
+    assert time.monotonic() - started < 4
 
 
 async def test_a_call_that_is_cancelled_ends_at_once_though_the_server_hangs(
