@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum, auto
+from itertools import chain, repeat
 
 from drd.clients.process import Redaction
 from drd.clients.restic.access import Access, restic_arguments, restic_environment
@@ -25,10 +27,16 @@ LONG = timedelta(days=30)
 """Deadline of calls that may read or write a whole repository; what stands still is stopped long before."""
 CLEARING = timedelta(seconds=30)
 """Deadline of removing our own lock after a call was stopped."""
-LOCK_ROUND = timedelta(seconds=30)
-"""After waiting this long for a lock, stale ones are removed and the wait goes on."""
-OLD_LOCK_PAUSE_SECONDS = 5.0
-"""Between two tries where restic cannot wait by itself."""
+LOCK_WAITS_SECONDS = (0, 1, 2, 5, 10, 30)
+"""How long each try waits for other processes' locks; the last one repeats, and stale locks are removed in between.
+
+The first does not wait: nobody ends the lock of a dead process by waiting for it. The next ones are short, because a
+process that was killed a moment ago counts as alive until its parent has taken notice.
+"""
+# restic 0.14 tries for 44 seconds to read a lock that another process has removed after it was listed; 0.18 does not.
+_LOCK_IS_GONE = re.compile(
+    rb"Load\(<lock/\w+>, 0, 0\) returned error, retrying .*(no such file|does not exist|not found|404)", re.IGNORECASE
+)
 
 # SIGINT first: restic 0.14 leaves its lock behind on SIGTERM.
 STOP_SIGNALS = ((signal.SIGINT, timedelta(seconds=15)), (signal.SIGTERM, timedelta(seconds=10)))
@@ -85,17 +93,25 @@ class Call:
     processor_share: float = 1.0
 
 
+class LockVanished(RepositoryLocked):
+    """restic waits for a lock that is not there any more: starting anew is quicker."""
+
+
 @dataclass(slots=True)
 class Output:
     """A call's lines as they come. `on_stdout` takes a line (True or False, as `OnLine`) or leaves it (None)."""
 
     on_stdout: Callable[[bytes], bool | None] | None = None
+    is_patient: bool = False
+    """Whether restic may wait for a lock that has vanished."""
     stdout: list[bytes] = field(default_factory=list)
     stderr: list[bytes] = field(default_factory=list)
 
     def take(self, stream: Stream, line: bytes) -> bool | None:
-        """Receive a line."""
+        """Receive a line. Raises `LockVanished`, which stops restic."""
         if stream == "stderr":
+            if not self.is_patient and _LOCK_IS_GONE.search(line):
+                raise LockVanished("a lock went while restic read it", "drd tries again by itself")
             self.stderr.append(line[:MOST_LINE_BYTES])
             del self.stderr[:-MOST_LINES]
             return True
@@ -110,6 +126,8 @@ class Output:
         return b"\n".join([*self.stderr, *self.stdout]).decode(errors="replace")
 
 
+VANISHED_AT_MOST = 3
+"""So often restic is started anew because of a lock that has vanished; then it may wait: perhaps the store errs."""
 MOST_LINES = 2000
 MOST_LINE_BYTES = 4096
 """Bounds of what is kept of standard error: a disk that fails writes without end."""
@@ -142,21 +160,24 @@ class Calls:
 
         Exclusive work removes stale locks first. A locked repository is waited for, and stale locks removed meanwhile.
         """
-        give_up = self.clock.monotonic() + self._patience.lock.total_seconds()
+        longest = self._patience.lock.total_seconds()
+        give_up = self.clock.monotonic() + longest
+        attempt = output if output is not None else Output()
         if call.lock is Lock.EXCLUSIVE:
             await self.unlock()
-        while True:
-            attempt = output if output is not None else Output()
+        for tries, wait in enumerate(chain(LOCK_WAITS_SECONDS, repeat(LOCK_WAITS_SECONDS[-1]))):
+            if not self.restic.waits_for_locks:
+                await self.clock.sleep(min(wait, longest))
+            attempt.is_patient = tries >= VANISHED_AT_MOST
             try:
-                return await self._attempt(call, attempt)
+                return await self._attempt(call, attempt, min(wait, longest))
             except RepositoryLocked:
                 if self.clock.monotonic() >= give_up:
                     raise
             attempt.stdout.clear()
             attempt.stderr.clear()
             await self.unlock()
-            if not self.restic.waits_for_locks:
-                await self.clock.sleep(min(OLD_LOCK_PAUSE_SECONDS, self._patience.lock.total_seconds()))
+        raise AssertionError("it is tried again or raised")
 
     def failure(self, answer: Answer, other: Access | None = None) -> DrdError:
         """What an answer that is no success means; `other` is the second repository of the call."""
@@ -171,10 +192,14 @@ class Calls:
 
     async def unlock(self, deadline: timedelta | None = None) -> None:
         """Remove stale locks: of dead processes on this host, or older than half an hour. Never `--remove-all`."""
-        await self._attempt(Call(("unlock",), deadline=deadline), Output())
+        for _ in range(VANISHED_AT_MOST):
+            with suppress(LockVanished):
+                await self._attempt(Call(("unlock",), deadline=deadline), Output())
+                return
+        await self._attempt(Call(("unlock",), deadline=deadline), Output(is_patient=True))
 
-    async def _attempt(self, call: Call, output: Output) -> Answer:
-        command = self._command(call)
+    async def _attempt(self, call: Call, output: Output, lock_wait_seconds: float = 0) -> Answer:
+        command = self._command(call, lock_wait_seconds)
         try:
             answer = await self._run(call, command, output.take, output)
         except asyncio.CancelledError:
@@ -227,12 +252,12 @@ class Calls:
     def _stall(self, call: Call) -> timedelta | None:
         return self._patience.still if call.deadline == LONG else call.stall
 
-    def _command(self, call: Call) -> Command:
+    def _command(self, call: Call, lock_wait_seconds: float) -> Command:
         words = [*restic_arguments(self.restic, self.access, call.other, self._limits)]
         if call.lock is Lock.NONE and call.arguments[0] not in {"unlock", "init"}:
             words.append("--no-lock")
-        elif call.lock is not Lock.NONE and self.restic.waits_for_locks:
-            words += ["--retry-lock", f"{min(LOCK_ROUND, self._patience.lock).total_seconds():.0f}s"]
+        elif call.lock is not Lock.NONE and self.restic.waits_for_locks and lock_wait_seconds:
+            words += ["--retry-lock", f"{lock_wait_seconds:.0f}s"]
         secrets = self.access.secrets()
         if call.other is not None:
             secrets |= call.other.secrets("from-")
