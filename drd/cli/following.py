@@ -21,6 +21,8 @@ PLAIN_LINE_SECONDS = 5.0
 """How often a line of progress is written where there is no terminal."""
 WINDOW_SECONDS = 15.0
 """The rate is that of the last so many seconds."""
+LONGEST_SECONDS = 365 * 86400.0
+"""A longer remaining time says only that the work has not begun in earnest."""
 
 
 class Pace:
@@ -46,11 +48,12 @@ class Pace:
         return (last - first) / (end - begin) if end - begin >= 1 else None
 
     def remaining_seconds(self, total: int) -> float | None:
-        """Seconds until `total` at this rate; None while that cannot be said."""
+        """Seconds until `total` at this rate; None while that cannot be said, or is more than a year."""
         rate = self.rate
         if not self._samples or not rate:
             return None
-        return max(0, total - self._samples[-1][1]) / rate
+        left = max(0, total - self._samples[-1][1]) / rate
+        return left if left <= LONGEST_SECONDS else None
 
 
 class Progress:

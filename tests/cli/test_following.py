@@ -54,6 +54,13 @@ def test_work_of_unknown_size_has_no_share() -> None:
     assert (progress.share, progress.line()) == (None, "4 KiB")
 
 
+def test_a_first_byte_of_very_many_makes_no_remaining_time() -> None:
+    progress = Progress()
+    for second, done in ((0, 0), (1, 1)):
+        progress.take(a_step(done, 2**50), second)
+    assert progress.line() == "local:   0 %  1 B of 1024 TiB  1 B/s"
+
+
 @given(st.lists(st.tuples(st.floats(0.01, 100), st.integers(0, 2**50)), max_size=30), st.integers(0, 2**50))
 def test_no_samples_make_a_negative_or_broken_figure(samples: list[tuple[float, int]], total: int) -> None:
     progress, now = Progress(), 0.0
