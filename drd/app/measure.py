@@ -40,6 +40,7 @@ class Measure:
             stores=await house.catalogue.stores(),
             newest=newest,
             proven={key: point.moment for key, point in proven.items()},
+            restores=await house.catalogue.restores(),
             requirements=await clauses(house),
             intervals=await self._intervals_in(configuration, house.clock.now()),
             pauses=await house.catalogue.pauses(),

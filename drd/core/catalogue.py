@@ -122,6 +122,11 @@ class RestoreRecord:
     finished: datetime | None = None
     outcome: Outcome | None = None
     """None: nobody has recorded its end."""
+    bytes: int = 0
+    """What landed, of all parts together."""
+    seconds: float = 0.0
+    whole: bool = False
+    """Whether all that the point holds was restored, and not some of its paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +142,8 @@ class PolicyRecord:
     last_run: RunRecord | None
     failures_in_a_row: int
     runs: int
-    failures: int
+    failures: dict[str, dict[str, int]]
+    """Store → mode → runs that ended there without a good recovery point."""
     last_total_bytes: int | None
     """Size of what the last good run saved: what the shrink guard compares with."""
     last_success_finished: datetime | None = None

@@ -152,6 +152,8 @@ class RunFinished(Body):
     seconds: float
     total_bytes: int
     added_bytes: int
+    store: str = ""
+    """Where it wrote or was to write: the first store of the policy when none of them answered."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 from drd.core.encoding import Fact
 from drd.core.rows import CopyRow, PauseRow, PointRow, PolicyRow, RestoreRow, RunRow, Shelves, StoreRow
 
-VERSION = 4
+VERSION = 5
 """Meaning of the rows. Another one on the disk is thrown away and built anew from the events."""
 
 RUNS_KEPT = 500
@@ -89,7 +89,7 @@ def _run_finished(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
         shelves.runs.put((name, run["slot"]), run)
     if policy["last_run"] is None or policy["last_run"]["run"] == run["run"]:
         policy["last_run"] = run
-    _count(policy, run)
+    _count(policy, run, body.get("store", ""))
     shelves.policies.put((name,), policy)
     point = shelves.points.get((name, run["run"]))
     if point is not None and point["outcome"] != outcome:
@@ -97,14 +97,15 @@ def _run_finished(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
         shelves.points.put((name, run["run"]), point)
 
 
-def _count(policy: PolicyRow, run: RunRow) -> None:
+def _count(policy: PolicyRow, run: RunRow, store: str) -> None:
     if run["outcome"] == "succeeded":
         policy["last_success_start"][run["mode"]] = run["started"]
         policy["last_success_finished"] = run["finished"]
         policy["last_total_bytes"] = run["total_bytes"]
         policy["failures_in_a_row"] = 0
     elif run["outcome"] in ("failed", "incomplete"):
-        policy["failures"] += 1
+        there = policy["failures"].setdefault(store, {})
+        there[run["mode"]] = there.get(run["mode"], 0) + 1
         policy["failures_in_a_row"] += 1
 
 
@@ -210,6 +211,8 @@ def _note_restore(
     row = shelves.restores.get((body["policy"],)) or {"restores": []}
     run = fact.run or ""
     before = next((each for each in row["restores"] if each["run"] == run), None)
+    # Each part of a restore has an end of its own, with its own figures; another try begins anew.
+    ended = before if before is not None and finished is not None else None
     restore: RestoreRow = {
         "run": run,
         "point_run": body["point_run"],
@@ -218,6 +221,9 @@ def _note_restore(
         "started": before["started"] if before is not None else fact.at,
         "finished": finished,
         "outcome": outcome,
+        "bytes": (ended["bytes"] if ended is not None else 0) + body.get("bytes", 0),
+        "seconds": (ended["seconds"] if ended is not None else 0.0) + body.get("seconds", 0.0),
+        "whole": body.get("whole", False),
     }
     known = [*(each for each in row["restores"] if each["run"] != run), restore]
     row["restores"] = [each for each in known[:-RESTORES_KEPT] if each["outcome"] is None] + known[-RESTORES_KEPT:]
@@ -298,7 +304,7 @@ def _policy(shelves: Shelves, name: str, at: str) -> PolicyRow:
         "last_run": None,
         "failures_in_a_row": 0,
         "runs": 0,
-        "failures": 0,
+        "failures": {},
         "last_total_bytes": None,
     }
 

@@ -27,7 +27,7 @@ class RunRow(TypedDict):
 
 
 class PolicyRow(TypedDict):
-    """A policy; `protected` is false before it was added and after it was removed."""
+    """A policy; `protected` is false before it was added and after it was removed. `failures` are by store and mode."""
 
     protected: bool
     created: str
@@ -37,7 +37,7 @@ class PolicyRow(TypedDict):
     last_run: RunRow | None
     failures_in_a_row: int
     runs: int
-    failures: int
+    failures: dict[str, dict[str, int]]
     last_total_bytes: int | None
 
 
@@ -103,6 +103,9 @@ class RestoreRow(TypedDict):
     started: str
     finished: str | None
     outcome: str | None
+    bytes: int
+    seconds: float
+    whole: bool
 
 
 class RestoresRow(TypedDict):

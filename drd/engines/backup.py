@@ -56,13 +56,14 @@ class RunResult:
         return f"{self.message}: {self.detail}" if self.detail else self.message
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Job:
-    """One run, as everything in here needs it."""
+    """One run, as everything in here needs it, and the store that it writes to or tries to."""
 
     run: str
     protected: Protected
     request: Request
+    store: str = ""
 
 
 class Backup:
@@ -98,15 +99,16 @@ class Backup:
             await self._journal.append(RunStarted(request.policy, request.mode, request.cause, request.slot), run=run)
         except DrdError as error:
             return RunResult(Outcome.FAILED, error.message, error.hint)
+        job = _Job(run, protected, request)
         result = RunResult(Outcome.FAILED, "a mistake in drd ended the run", f"type: drd journal show --run {run}")
         try:
-            result = await self._attempt(_Job(run, protected, request))
+            result = await self._attempt(job)
         except asyncio.CancelledError:
             result = RunResult(Outcome.CANCELLED, "the run was cancelled", f"type: drd backup {request.policy}")
             raise
         finally:
             seconds = self._world.clock.monotonic() - started
-            await self.ends.record(_finished(request, result, seconds), run)
+            await self.ends.record(_finished(job, result, seconds), run)
         return result
 
     async def _attempt(self, job: _Job) -> RunResult:
@@ -133,6 +135,7 @@ class Backup:
         baseline = previous.last_total_bytes if previous else None
         away: list[str] = []
         for store in job.protected.policy.backup.to:
+            job.store = store
             try:
                 repository = await self._stores.open(store, may_make=True)
             except StoreAway as error:
@@ -148,6 +151,7 @@ class Backup:
                 # It stood there when the store was opened first: what is there now is another disk, or none.
                 await self._stores.confirm_identity(store, repository)
                 raise
+        job.store = job.protected.policy.backup.to[0]
         raise StoreAway("no store answers: " + "; ".join(away), "the run is tried again; type: drd status")
 
     async def _save_all(self, job: _Job, store: str, repository: Repository, baseline: int | None) -> RunResult:
@@ -268,14 +272,15 @@ def _created(
     )
 
 
-def _finished(request: Request, result: RunResult, seconds: float) -> RunFinished:
+def _finished(job: _Job, result: RunResult, seconds: float) -> RunFinished:
     return RunFinished(
-        policy=request.policy,
-        mode=request.mode,
+        policy=job.request.policy,
+        mode=job.request.mode,
         outcome=result.outcome,
         message=result.message,
         hint=result.hint,
         seconds=seconds,
         total_bytes=result.total_bytes,
         added_bytes=result.added_bytes,
+        store=job.store,
     )

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, StoreRecord
-from drd.core.policy import Mode, Policy
+from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RestoreRecord, StoreRecord
+from drd.core.policy import Mode, Outcome, Policy
 from drd.core.requirements import Clause, rpo_in
 from drd.ports.configuration import Configuration
 from drd.reports.exposition import Family, Sample, expose, seconds
@@ -31,6 +31,8 @@ class MetricsInput:
     """(policy, store) → the newest good point with an undamaged copy there."""
     proven: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     """(policy, store) → the moment of the newest point whose copy there a restore has read."""
+    restores: tuple[RestoreRecord, ...] = ()
+    """The newest restores of each policy, oldest first."""
     requirements: Mapping[str, tuple[Clause, ...]] = field(default_factory=dict)
     """Policy → how each clause of its `require:` stands."""
     intervals: Mapping[str, timedelta] = field(default_factory=dict)
@@ -50,7 +52,8 @@ class MetricsInput:
 
 def render(snapshot: MetricsInput) -> bytes:
     """The whole scrape, in the text exposition format."""
-    return expose([*_of_the_daemon(snapshot), *_of_policies(snapshot), *_of_copies(snapshot), *_of_stores(snapshot)])
+    families = (_of_the_daemon, _of_policies, _of_copies, _of_restores, _of_stores)
+    return expose(family for found in families for family in found(snapshot))
 
 
 def _of_the_daemon(snapshot: MetricsInput) -> Iterator[Family]:
@@ -100,8 +103,13 @@ def _of_policies(snapshot: MetricsInput) -> Iterator[Family]:
     yield Family(
         "drd_backup_failures_total",
         "counter",
-        "Runs that ended without a good recovery point.",
-        tuple(((("policy", name),), float(record.failures if record else 0)) for name, record in records),
+        "Runs that ended without a good recovery point, by the store that they wrote to or were to write to.",
+        tuple(
+            ((("policy", name), ("store", store), ("mode", mode.value)), float(_failures(record, store, mode)))
+            for name, record in records
+            for store in snapshot.configuration.policies[name].policy.backup.to
+            for mode in dict.fromkeys((Mode.FULL, *_modes(snapshot.configuration.policies[name].policy)))
+        ),
     )
     yield _gauge(
         "drd_backup_last_start_timestamp_seconds",
@@ -187,6 +195,22 @@ def _of_copies(snapshot: MetricsInput) -> Iterator[Family]:
     )
 
 
+def _of_restores(snapshot: MetricsInput) -> Iterator[Family]:
+    rates: dict[tuple[str, str], float] = {}
+    for record in snapshot.restores:
+        if record.whole and record.outcome is Outcome.SUCCEEDED and record.seconds > 0:
+            rates[record.policy, record.store] = record.bytes / record.seconds
+    yield _gauge(
+        "drd_restore_bytes_per_second",
+        "How fast the newest whole restore from a store was, with its verification; 0 without one.",
+        [
+            ((("policy", name), ("store", store)), rates.get((name, store), 0.0))
+            for name, protected in snapshot.configuration.policies.items()
+            for store in protected.policy.backup.to
+        ],
+    )
+
+
 def _of_stores(snapshot: MetricsInput) -> Iterator[Family]:
     stores = [(name, store, (("store", name),)) for name, store in snapshot.configuration.stores.items()]
     yield _gauge(
@@ -246,6 +270,10 @@ def _paused(snapshot: MetricsInput) -> list[Sample]:
 def _modes(policy: Policy) -> tuple[Mode, ...]:
     planned = ((Mode.FULL, policy.backup.full), (Mode.INCREMENTAL, policy.backup.incremental))
     return tuple(mode for mode, timing in planned if timing is not None) or (Mode.FULL,)
+
+
+def _failures(record: PolicyRecord | None, store: str, mode: Mode) -> int:
+    return record.failures.get(store, {}).get(mode, 0) if record is not None else 0
 
 
 def _copies(snapshot: MetricsInput, policy: str) -> int:

@@ -43,7 +43,7 @@ def created(part: str = "main", outcome: Outcome = Outcome.SUCCEEDED, store: str
 
 
 def finished(outcome: Outcome = Outcome.SUCCEEDED) -> Body:
-    return RunFinished("orders", Mode.FULL, outcome, "", "", 2.0, 100, 50)
+    return RunFinished("orders", Mode.FULL, outcome, "", "", 2.0, 100, 50, "local")
 
 
 async def a_run(journal: Any, run: str, *bodies: Body, outcome: Outcome = Outcome.SUCCEEDED) -> None:
@@ -84,12 +84,12 @@ class JournalContract:
         await journal.append(PolicyAdded("orders"))
         await a_run(journal, "01RUN")
         record = await journal.policy("orders")
-        assert (record.runs, record.failures, record.last_total_bytes) == (1, 0, 100)
+        assert (record.runs, record.failures, record.last_total_bytes) == (1, {}, 100)
         assert set(record.last_success_start) == {Mode.FULL}
         assert record.last_run.outcome is Outcome.SUCCEEDED
         await a_run(journal, "02RUN", outcome=Outcome.INCOMPLETE)
         record = await journal.policy("orders")
-        assert (record.runs, record.failures, record.failures_in_a_row) == (2, 1, 1)
+        assert (record.runs, record.failures, record.failures_in_a_row) == (2, {"local": {"full": 1}}, 1)
         assert record.last_success_start[Mode.FULL] < record.last_start[Mode.FULL]
 
     async def test_a_run_without_an_end_is_unfinished(self, journal: Any) -> None:

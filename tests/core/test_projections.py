@@ -93,7 +93,34 @@ def saved(snapshot_id: str, part: str = "files", outcome: Outcome = Outcome.SUCC
 
 
 def finished(outcome: Outcome = Outcome.SUCCEEDED, mode: Mode = Mode.FULL, total_bytes: int = 100) -> RunFinished:
-    return RunFinished("web", mode, outcome, "said", "type", 1.0, total_bytes, 10)
+    return RunFinished("web", mode, outcome, "said", "type", 1.0, total_bytes, 10, "local")
+
+
+def test_failures_are_counted_by_the_store_and_the_mode() -> None:
+    told = Told()
+    for number, (store, mode, outcome) in enumerate(
+        [
+            ("local", Mode.FULL, Outcome.FAILED),
+            ("local", Mode.INCREMENTAL, Outcome.INCOMPLETE),
+            ("offsite", Mode.FULL, Outcome.FAILED),
+            ("local", Mode.FULL, Outcome.FAILED),
+            ("local", Mode.FULL, Outcome.SUCCEEDED),
+            ("local", Mode.FULL, Outcome.CANCELLED),
+        ]
+    ):
+        told.tell(started(mode), replace(finished(outcome, mode), store=store), run=f"0{number}")
+    assert told.policy()["failures"] == {"local": {"full": 2, "incremental": 1}, "offsite": {"full": 1}}
+
+
+def test_the_figures_of_a_restore_are_those_of_all_its_parts_in_its_last_try() -> None:
+    told = Told()
+    begun = RestoreStarted("web", "01", "offsite", "a", "anna")
+    told.tell(begun, replace(restored(outcome=Outcome.FAILED), bytes=0, seconds=60.0), run="02")
+    told.tell(begun, replace(restored(), bytes=70, seconds=7.0), replace(restored(), bytes=30, seconds=3.0), run="02")
+    row = told.restores.get(("web",))
+    assert row is not None
+    [record] = row["restores"]
+    assert (record["bytes"], record["seconds"], record["whole"], record["outcome"]) == (100, 10.0, True, "succeeded")
 
 
 def copied(snapshot_id: str = "b", point_run: str = "") -> CopyCreated:
@@ -114,7 +141,7 @@ def test_a_success_moves_all_that_the_scheduler_decides_by() -> None:
     assert policy["last_start"] == {"full": begun}
     assert policy["last_success_start"] == {"full": begun}
     assert policy["last_success_finished"] == ended
-    assert (policy["runs"], policy["failures"], policy["failures_in_a_row"]) == (1, 0, 0)
+    assert (policy["runs"], policy["failures"], policy["failures_in_a_row"]) == (1, {}, 0)
     assert policy["last_total_bytes"] == 777
     assert policy["last_run"] is not None
     assert policy["last_run"]["outcome"] == "succeeded"
@@ -127,15 +154,15 @@ def test_only_the_last_start_moves_when_a_run_fails_or_is_incomplete() -> None:
     policy = told.policy()
     assert policy["last_success_start"] == {}
     assert policy["last_total_bytes"] is None
-    assert (policy["runs"], policy["failures"], policy["failures_in_a_row"]) == (2, 2, 2)
+    assert (policy["runs"], policy["failures"], policy["failures_in_a_row"]) == (2, {"local": {"full": 2}}, 2)
     told.tell(started(), finished(), run="r3")
-    assert (told.policy()["failures"], told.policy()["failures_in_a_row"]) == (2, 0)
+    assert (told.policy()["failures"], told.policy()["failures_in_a_row"]) == ({"local": {"full": 2}}, 0)
 
 
 def test_a_cancelled_run_is_no_failure() -> None:
     told = Told()
     told.tell(started(), finished(Outcome.CANCELLED), run="r1")
-    assert (told.policy()["failures"], told.policy()["failures_in_a_row"]) == (0, 0)
+    assert (told.policy()["failures"], told.policy()["failures_in_a_row"]) == ({}, 0)
 
 
 def test_the_modes_are_told_apart() -> None:

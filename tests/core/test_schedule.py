@@ -498,7 +498,7 @@ def test_a_history_is_made_from_the_journals_record() -> None:
             last_run=last_run,
             failures_in_a_row=failures,
             runs=2,
-            failures=failures,
+            failures={},
             last_total_bytes=None,
         )
 

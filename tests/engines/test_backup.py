@@ -79,6 +79,27 @@ async def test_a_run_without_any_store_that_answers_fails_and_says_which() -> No
     assert house.journal.of(RunFinished)[0].outcome is Outcome.FAILED
 
 
+async def test_a_run_says_which_store_it_wrote_to_or_was_to_write_to() -> None:
+    house = FakeHouse()
+    await house.run()
+    await house.copy.fill("offsite")
+    house.local.away = "the disk is unplugged"
+    await house.clock.sleep(700)
+    await house.run()
+    house.offsite.passwords = {b"another"}
+    await house.clock.sleep(700)
+    await house.run()
+    house.offsite.away = "the line is cut"
+    await house.clock.sleep(700)
+    await house.run()
+    assert [(fact.store, fact.outcome) for fact in house.journal.of(RunFinished)] == [
+        ("local", Outcome.SUCCEEDED),
+        ("offsite", Outcome.SUCCEEDED),
+        ("offsite", Outcome.FAILED),
+        ("local", Outcome.FAILED),
+    ]
+
+
 async def test_a_source_that_is_refused_fails_the_run_with_its_own_words() -> None:
     refusal = SourceRefused("/srv is not mounted", "mount /srv")
     house = FakeHouse(protected(a_policy(), main=FakeSource(refusal=refusal)))

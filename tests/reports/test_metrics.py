@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from drd.core.catalogue import Copy, Pause, PolicyRecord, RecoveryPoint, RunRecord, Standing, StoreRecord
+from drd.core.catalogue import Copy, Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, Standing, StoreRecord
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.requirements import Clause
 from drd.reports.exposition import Family, expose
@@ -35,7 +35,7 @@ def a_snapshot(policies: int = 1) -> MetricsInput:
         last_run=run,
         failures_in_a_row=0,
         runs=12,
-        failures=2,
+        failures={"local": {"full": 2}},
         last_total_bytes=1,
         last_success_finished=NOW - minutes(3),
     )
@@ -79,12 +79,32 @@ def test_a_policy_that_is_not_started_by_itself_any_more_is_told() -> None:
     assert value(scrape, "drd_policy_quarantined", policy="policy-0001") == 1
 
 
+def test_the_rate_is_that_of_the_newest_whole_restore_from_a_store() -> None:
+    def restored(
+        hour: int, size: int, *, whole: bool = True, outcome: Outcome | None = Outcome.SUCCEEDED
+    ) -> RestoreRecord:
+        at = NOW - timedelta(hours=hour)
+        return RestoreRecord(f"0{hour}", "policy-0000", RUN, "local", "1f", at, at, outcome, size, 10.0, whole)
+
+    restores = (
+        restored(9, 500),
+        restored(8, 1000),
+        restored(7, 7, whole=False),
+        restored(6, 7, outcome=Outcome.FAILED),
+        restored(5, 0, outcome=None),
+    )
+    scrape = render(replace(a_snapshot(), restores=restores))
+    assert value(scrape, "drd_restore_bytes_per_second", policy="policy-0000", store="local") == 100
+    assert value(scrape, "drd_restore_bytes_per_second", policy="policy-0000", store="offsite") == 0
+
+
 def test_the_scrape_says_what_the_catalogue_knows() -> None:
     scrape = render(a_snapshot())
     policy = {"policy": "policy-0000"}
     assert value(scrape, "drd_build_info", version="0.1.0", restic="0.18.0", site="hangzhou") == 1
     assert value(scrape, "drd_backup_runs_total", **policy) == 12
-    assert value(scrape, "drd_backup_failures_total", **policy) == 2
+    assert value(scrape, "drd_backup_failures_total", store="local", mode="full", **policy) == 2
+    assert value(scrape, "drd_backup_failures_total", store="offsite", mode="incremental", **policy) == 0
     assert value(scrape, "drd_backup_interval_seconds", **policy) == 900
     assert value(scrape, "drd_backup_last_duration_seconds", **policy) == 120
     assert (
