@@ -26,9 +26,9 @@ class SchedulerTimer:
         """Call `wake(key)` at about `moment`; replaces the key's earlier wake-up. `moment` must be aware."""
         if moment.tzinfo is None:
             raise ValueError("a wake-up needs an aware moment")
-        self._scheduler.add_job(
-            _wake, DateTrigger(moment.astimezone(UTC)), args=(wake, key), id=key, replace_existing=True
-        )
+        # Without a zone it would look for the machine's, which a minimal machine does not have.
+        trigger = DateTrigger(moment.astimezone(UTC), timezone=UTC)
+        self._scheduler.add_job(_wake, trigger, args=(wake, key), id=key, replace_existing=True)
 
     def disarm(self, key: str) -> None:
         """Forget the key's wake-up, if there is one."""

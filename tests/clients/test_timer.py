@@ -1,4 +1,7 @@
 import asyncio
+import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -95,3 +98,13 @@ async def test_after_stopping_nothing_wakes() -> None:
 async def test_a_naive_moment_is_refused(timer: SchedulerTimer) -> None:
     with pytest.raises(ValueError, match="aware"):
         timer.arm("orders", datetime(2026, 1, 1), Wakes(1))  # noqa: DTZ001 (that is the point)
+
+
+def test_a_machine_without_a_time_zone_can_wake() -> None:
+    script = """
+from datetime import UTC, datetime
+from drd.clients.timer import SchedulerTimer
+SchedulerTimer().arm("orders", datetime(2026, 3, 2, tzinfo=UTC), print)
+"""
+    words = [sys.executable, "-W", "error", "-P", "-c", script]
+    subprocess.run(words, env={**os.environ, "TZ": "No/Where"}, check=True, timeout=60)
