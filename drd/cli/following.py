@@ -82,18 +82,19 @@ class Progress:
         """`41 %  820 MiB of 1.95 GiB  104 MiB/s  11 s left`."""
         from datetime import timedelta
 
-        from drd.reports.moments import number, size, span
+        from drd.core.units import format_size
+        from drd.reports.moments import number, span
 
         if self.step is None:
             return ""
         parts = [f"{self.share:4.0%}".replace("%", " %")] if self.share is not None else []
-        of = f" of {size(self.step.total_bytes)}" if self.step.total_bytes else ""
-        parts.append(f"{size(self.step.done_bytes)}{of}")
+        of = f" of {format_size(self.step.total_bytes)}" if self.step.total_bytes else ""
+        parts.append(f"{format_size(self.step.done_bytes)}{of}")
         if self.step.done_files:
             parts.append(f"{number(self.step.done_files)} files")
         rate = self._pace.rate
         if rate is not None:
-            parts.append(f"{size(rate)}/s")
+            parts.append(f"{format_size(rate)}/s")
         left = self._pace.remaining_seconds(self.step.total_bytes) if self.step.total_bytes else None
         if left is not None:
             parts.append(f"{span(timedelta(seconds=left))} left")

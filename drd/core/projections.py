@@ -13,6 +13,7 @@ from typing import Any
 
 from drd.core.encoding import Fact
 from drd.core.rows import CopyRow, PauseRow, PointRow, PolicyRow, RestoreRow, RunRow, Shelves, StoreRow
+from drd.core.run import Outcome, worse
 
 VERSION = 5
 """Meaning of the rows. Another one on the disk is thrown away and built anew from the events."""
@@ -25,8 +26,6 @@ FORGOTTEN_ANCHORS_KEPT = 100
 
 RESTORES_KEPT = 50
 """Newest restores of each policy that are known, and every one without an end."""
-
-_BADNESS = ("succeeded", "incomplete", "cancelled", "skipped", "failed")
 
 
 def fold(shelves: Shelves, fact: Fact) -> None:
@@ -118,7 +117,7 @@ def _snapshot_created(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> Non
         point["total_bytes"] += body["total_bytes"]
         point["total_files"] += body["total_files"]
         point["moment"] = min(point["moment"], body["moment"])
-        point["outcome"] = max(point["outcome"], body["outcome"], key=_BADNESS.index)
+        point["outcome"] = worse(Outcome(point["outcome"]), Outcome(body["outcome"])).value
     _place(shelves, key, point, body)
 
 
@@ -144,7 +143,7 @@ def _snapshot_found(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
         point["total_bytes"] += body.get("total_bytes", 0)
         point["total_files"] += body.get("total_files", 0)
         point["moment"] = min(point["moment"], body["moment"])
-        point["outcome"] = max(point["outcome"], body["outcome"], key=_BADNESS.index)
+        point["outcome"] = worse(Outcome(point["outcome"]), Outcome(body["outcome"])).value
     _place(shelves, key, point, body)
 
 

@@ -34,3 +34,11 @@ class Outcome(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     SKIPPED = "skipped"
+
+
+_BADNESS = (Outcome.SUCCEEDED, Outcome.INCOMPLETE, Outcome.CANCELLED, Outcome.SKIPPED, Outcome.FAILED)
+
+
+def worse(one: Outcome, other: Outcome) -> Outcome:
+    """The less good of two outcomes."""
+    return max(one, other, key=_BADNESS.index)

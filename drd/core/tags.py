@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from drd.core.policy import Mode, Outcome
+from drd.core.run import Mode, Outcome, worse
 
 MINE = "drd"
 """Every snapshot that drd makes carries this tag."""
+HOST = "drd"
+"""The host that snapshots name: what they are of is in the tags, whichever machine made them."""
 
 
 def policy_tags(policy: str) -> tuple[str, ...]:
@@ -93,14 +95,6 @@ def read_anchor(tags: Sequence[str]) -> AnchorTags | None:
     if MINE not in tags or values.get("kind") != "anchor" or not values.get("sequence", "").isdigit():
         return None
     return AnchorTags(values.get("daemon", ""), int(values["sequence"]), values.get("head", ""))
-
-
-def worse(one: Outcome, other: Outcome) -> Outcome:
-    """The less good of two outcomes."""
-    return max(one, other, key=_BADNESS.index)
-
-
-_BADNESS = (Outcome.SUCCEEDED, Outcome.INCOMPLETE, Outcome.CANCELLED, Outcome.SKIPPED, Outcome.FAILED)
 
 
 def _worst(tags: Sequence[str]) -> Outcome:

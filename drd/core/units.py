@@ -95,13 +95,13 @@ def format_duration(value: timedelta) -> str:
 
 
 def format_size(value: float) -> str:
-    """A size for people, in binary units with three figures, as `1.25 GiB`."""
-    amount = float(value)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(amount) < 1024:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.3g} {unit}"
-        amount /= 1024
-    return f"{amount:.3g} TiB"
+    """A size for people, in binary units with at most three figures, as `1.25 GiB` or `0.98 KiB`."""
+    amount, unit = float(value), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if round(abs(amount)) < 1000:
+            break
+        amount, unit = amount / 1024, larger
+    return f"{amount:.0f} {unit}" if unit == "B" or abs(amount) >= 100 else f"{amount:.3g} {unit}"
 
 
 def _split(

@@ -14,7 +14,7 @@ from datetime import datetime
 from drd.core.errors import DrdError, PermanentError, RepositoryMissing, StoreAway
 from drd.core.events import RunFinished, RunStarted, SnapshotCreated
 from drd.core.policy import Cause, Mode, Outcome
-from drd.core.tags import Origin
+from drd.core.tags import HOST, Origin
 from drd.core.units import format_duration, format_size
 from drd.engines.doubting import unless_away
 from drd.engines.endings import Ends
@@ -195,7 +195,7 @@ class Backup:
             saved = await repository.save(
                 SaveRequest(
                     content=prepared.content,
-                    host="drd",
+                    host=HOST,
                     tags=origin.tags(),
                     reread_everything=job.request.mode is Mode.FULL,
                     deadline=plan.deadline,

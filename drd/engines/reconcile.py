@@ -9,7 +9,8 @@ from datetime import timedelta
 
 from drd.core.events import Body, HoldPlaced, SnapshotFound, SnapshotMissing, StoreReconciled
 from drd.core.policy import Outcome
-from drd.core.tags import MINE, Origin, outcome_tag, read_tags, worse
+from drd.core.run import worse
+from drd.core.tags import MINE, Origin, outcome_tag, read_tags
 from drd.engines.stores import Stores
 from drd.engines.turns import JobClass, Turns
 from drd.ports.clock import Clock

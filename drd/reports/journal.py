@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 from rich.text import Text
 
 from drd.core.events import Event
+from drd.core.units import format_size
 from drd.ports.control import Anchors
 from drd.ports.journal import Verdict
-from drd.reports.moments import local, number, size
+from drd.reports.moments import local, number
 
 SHOWN_OF_A_RUN = 8
 """The last characters of a run's id: they differ where the first, which are the time, do not."""
@@ -102,7 +103,7 @@ def _detail(key: str, value: Any, zone: ZoneInfo) -> str:
     if isinstance(value, bool):
         return name if value else f"not {name}"
     if key.endswith("bytes"):
-        return f"{name.removesuffix(' bytes')} {size(value)}" if value else ""
+        return f"{name.removesuffix(' bytes')} {format_size(value)}" if value else ""
     if key == "seconds":
         return f"{value:.1f} s"
     if key in IDS:

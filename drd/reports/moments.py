@@ -42,16 +42,6 @@ def local_short(moment: datetime, now: datetime, zone: ZoneInfo) -> str:
     return f"{here:%H:%M}" if here.date() == now.astimezone(zone).date() else f"{here:%Y-%m-%d %H:%M}"
 
 
-def size(count: float) -> str:
-    """Bytes in binary units with three figures."""
-    amount, unit = float(count), "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if abs(amount) < 1000:
-            break
-        amount, unit = amount / 1024, larger
-    return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.3g} {unit}"
-
-
 def counted(count: int, one: str, many: str) -> str:
     """`1 policy`, `3 policies`."""
     return f"{number(count)} {one if count == 1 else many}"

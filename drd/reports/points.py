@@ -12,8 +12,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from drd.core.units import format_size
 from drd.ports.control import ForgetLine, PointStatus
-from drd.reports.moments import age, local, number, size
+from drd.reports.moments import age, local, number
 from drd.reports.tables import Row, heading, state, table
 
 SHOWN_OF_AN_ID = 8
@@ -30,7 +31,7 @@ def points_table(points: Sequence[PointStatus], now: datetime, zone: ZoneInfo, w
                 age(point.moment, now),
                 point.mode.value,
                 state(point.outcome.value),
-                size(point.total_bytes),
+                format_size(point.total_bytes),
                 number(point.total_files),
                 ", ".join(_place(point, store) for store in point.stores) or "nowhere",
             ]

@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from drd.core.geography import format_distance
+from drd.core.units import format_size
 from drd.ports.control import CopyStatus, PolicyStatus, Status, StoreStatus
-from drd.reports.moments import age, local_short, size, span
+from drd.reports.moments import age, local_short, span
 from drd.reports.tables import Row, heading, state, table
 
 COLUMNS_FOR_STORES = 3
@@ -78,7 +79,7 @@ def _stores(status: Status, now: datetime) -> Table:
             f"mirror of {store.mirror_of}, {store.kind}" if store.mirror_of else store.kind,
             store.site,
             format_distance(store.distance_km * 1000) if store.distance_km else "here",
-            "-" if store.free_bytes is None else size(store.free_bytes),
+            "-" if store.free_bytes is None else format_size(store.free_bytes),
             age(store.last_checked, now),
         ]
         for store in status.stores

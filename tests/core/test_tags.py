@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drd.core.policy import Mode, Outcome
-from drd.core.tags import Origin, outcome_tag, policy_tags, read_tags, worse
+from drd.core.run import worse
+from drd.core.tags import Origin, outcome_tag, policy_tags, read_tags
 
 ORIGIN = Origin("orders", "01RUN", "main", Mode.FULL, Outcome.SUCCEEDED, datetime(2026, 3, 2, 8, tzinfo=UTC), "01D", 2)
 

@@ -102,7 +102,19 @@ def test_nothing_but_a_value_error_comes_of_any_value(value: object) -> None:
 
 @pytest.mark.parametrize(
     ("amount", "text"),
-    [(0, "0 B"), (1023, "1023 B"), (1024, "1 KiB"), (1.25 * 2**30, "1.25 GiB"), (5 * 2**50, "5.12e+03 TiB")],
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "0.977 KiB"),
+        (1023, "0.999 KiB"),
+        (1024, "1 KiB"),
+        (99.96 * 2**10, "100 KiB"),
+        (999.4 * 2**10, "999 KiB"),
+        (1010 * 2**10, "0.986 MiB"),
+        (1.25 * 2**30, "1.25 GiB"),
+        (-3 * 2**30, "-3 GiB"),
+        (5 * 2**50, "5120 TiB"),
+    ],
 )
 def test_a_size_is_shown_in_binary_units(amount: float, text: str) -> None:
     assert format_size(amount) == text
