@@ -16,7 +16,7 @@ from typing import Protocol
 
 from drd.core.errors import NOT_NOW, DrdError, JournalDamaged
 from drd.core.events import HeadAnchored, JobFailed
-from drd.core.tags import MINE, anchor_tags, read_anchor
+from drd.core.tags import HOST, MINE, anchor_tags, read_anchor
 from drd.engines.endings import Ends
 from drd.engines.stores import Stores
 from drd.engines.turns import JobClass, Turns
@@ -96,7 +96,7 @@ class Anchor:
         tags = anchor_tags(self._daemon, head.sequence, head.digest)
         async with self._turns.take(store, JobClass.LIST, self._stores.configured(store).limits.at_once):
             content = json.dumps(document, indent=1).encode()
-            snapshot_id = await repository.save_bytes(content, "journal-head.json", "drd", tags)
+            snapshot_id = await repository.save_bytes(content, "journal-head.json", HOST, tags)
         await self.ends.record(HeadAnchored(store, snapshot_id, head.sequence, head.digest))
 
     async def anchors(self, store: str) -> dict[int, str]:

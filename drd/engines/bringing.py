@@ -9,9 +9,10 @@ from pathlib import Path, PurePosixPath
 
 from drd.core.catalogue import Copy, RecoveryPoint
 from drd.core.errors import PermanentError, UsageError
-from drd.engines.endings import to_the_end
+from drd.core.tags import MINE
 from drd.engines.landing import Landing
 from drd.engines.progress import ProgressBoard
+from drd.ports.cancelling import to_the_end
 from drd.ports.clock import Clock
 from drd.ports.host import Host
 from drd.ports.repository import Progress, Repository, Restored, Snapshot
@@ -91,7 +92,7 @@ class Bringing:
         """Bring every part; none has its name before all were read back and compared."""
         started = self._clock.monotonic()
         parts = point.copies_in(store)
-        listed = {each.id: each for each in await repository.snapshots(("drd", f"run={point.run}"))}
+        listed = {each.id: each for each in await repository.snapshots((MINE, f"run={point.run}"))}
         coming = [_Coming(copy, _listed(listed, copy)) for copy in parts]
         landings = self._landings(run, wish, coming)
         if wish.target == BESIDE:

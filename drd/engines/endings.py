@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from drd.core.errors import NOT_NOW
 from drd.core.events import Body
-from drd.ports.cancelling import to_the_end as to_the_end
+from drd.ports.cancelling import to_the_end
 from drd.ports.journal import Journal
 
 

@@ -14,11 +14,12 @@ from drd.core.events import RestoreFinished, RestoreStarted
 from drd.core.policy import Outcome
 from drd.engines.bringing import Bringing, IsOver, Landed, Wish
 from drd.engines.doubting import unless_away
-from drd.engines.endings import Ends, to_the_end
+from drd.engines.endings import Ends
 from drd.engines.landing import mark_of
 from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores
 from drd.engines.turns import JobClass, Turns
+from drd.ports.cancelling import to_the_end
 from drd.ports.host import Host
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import Repository
