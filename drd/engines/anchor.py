@@ -19,6 +19,7 @@ from drd.core.events import HeadAnchored, JobFailed
 from drd.core.tags import HOST, MINE, anchor_tags, read_anchor
 from drd.engines.endings import Ends
 from drd.engines.stores import Stores
+from drd.engines.telling import ToldOnce
 from drd.engines.turns import JobClass, Turns
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration
@@ -65,7 +66,7 @@ class Anchor:
         self._reader = reader
         self._verified: datetime | None = None
         self._problem = ""
-        self._told: dict[str, str] = {}
+        self._told = ToldOnce[str](journal)
         self.ends = Ends(journal)
 
     @property
@@ -112,7 +113,7 @@ class Anchor:
         except DrdError as error:
             await self._tell("seal", error)
         else:
-            self._told.pop("seal", None)
+            self._told.over("seal")
 
     async def _verify(self) -> None:
         """Walk the chain once a day, and after each start: nobody has watched the disk while the daemon was away.
@@ -130,15 +131,12 @@ class Anchor:
         self._verified = self._clock.now()
         self._problem = "" if verdict.sound else verdict.problem
         if verdict.sound:
-            self._told.pop("verify", None)
+            self._told.over("verify")
         else:
             await self._tell("verify", JournalDamaged(f"the journal does not verify: {self._problem}", VERIFY_HINT))
 
     async def _tell(self, job: str, error: DrdError) -> None:
-        """Journal a failure once, as long as it stays the same."""
-        if self._told.get(job) != error.message:
-            await self._journal.append(JobFailed("", job, error.message, error.hint))
-            self._told[job] = error.message
+        await self._told.tell(job, error.message, JobFailed("", job, error.message, error.hint))
 
     async def _try(self, store: str) -> None:
         """Anchor when it is time; not while an anchor is written that is not on record yet."""

@@ -13,8 +13,10 @@ from typing import TypeAlias
 from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import NOT_NOW, DrdError, StoreAway, TransientError
 from drd.core.events import Body, CopyCreated, JobFailed, MirrorFinished
+from drd.core.tags import MINE
 from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores, origin_of
+from drd.engines.telling import ToldOnce
 from drd.engines.turns import JobClass, Turns
 from drd.ports.configuration import Configuration
 from drd.ports.journal import Catalogue, Journal
@@ -55,7 +57,7 @@ class Copy:
         self._asked: dict[str, set[str | None]] = {}
         """Store → the policies whose points it may lack; None stands for all of them."""
         self._failed_in_a_row: dict[str, int] = {}
-        self._told: dict[str, str] = {}
+        self._told = ToldOnce[str](journal)
         self._why_late: dict[str, str] = {}
         self._served: set[str] = set()
 
@@ -130,7 +132,7 @@ class Copy:
         except TransientError as error:
             await self._tell(store, error)
             return False
-        self._told.pop(store, None)
+        self._told.over(store)
         self._why_late.pop(store, None)
         return True
 
@@ -166,9 +168,7 @@ class Copy:
 
     async def _tell(self, store: str, error: DrdError) -> None:
         self._why_late[store] = error.message
-        if self._told.get(store) != error.message:
-            await self._journal.append(JobFailed(store, "copy", error.message, error.hint))
-            self._told[store] = error.message
+        await self._told.tell(store, error.message, JobFailed(store, "copy", error.message, error.hint))
 
     async def _missing(self, configuration: Configuration, store: str, asked: Set[str | None]) -> Missing:
         """Policy → its points that stand whole in another store, but not in `store`, where the policy wants them."""
@@ -226,8 +226,8 @@ class Copy:
         target = await self._stores.open(store)
         origin = await self._stores.open(source)
         await target.copy_from(origin, wanted, self._poster(lane))
-        arrived = {snapshot.original or snapshot.id: snapshot.id for snapshot in await target.snapshots(("drd",))}
-        originals = {snapshot.id: snapshot.original or snapshot.id for snapshot in await origin.snapshots(("drd",))}
+        arrived = {snapshot.original or snapshot.id: snapshot.id for snapshot in await target.snapshots((MINE,))}
+        originals = {snapshot.id: snapshot.original or snapshot.id for snapshot in await origin.snapshots((MINE,))}
         await self._journal_copies(
             missing, store, source, lambda each: arrived.get(each) or arrived.get(originals.get(each, each)), None
         )

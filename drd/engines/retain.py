@@ -10,6 +10,7 @@ from drd.core.events import AnchorsForgotten, RetentionHeld, SnapshotsForgotten,
 from drd.core.retention import Candidate, Retention, decide, superfluous_anchors
 from drd.core.tags import policy_tags
 from drd.engines.stores import Stores
+from drd.engines.telling import ToldOnce
 from drd.engines.turns import JobClass, Turns
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration
@@ -38,7 +39,7 @@ class Retain:
         self._journal = journal
         self._catalogue = catalogue
         self._clock = clock
-        self._told: dict[tuple[str, str], str] = {}
+        self._told = ToldOnce[tuple[str, str]](journal)
 
     async def plan(self, policy: str, store: str) -> Retention:
         """What would happen to a policy's snapshots in a store now; changes nothing."""
@@ -56,15 +57,14 @@ class Retain:
         async with self._turns.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once):
             retention = await self._judge(policy, store, repository, by_a_person)
             if retention.held:
-                if self._told.get((policy, store)) != retention.held:
-                    self._told[policy, store] = retention.held
-                    await self._journal.append(RetentionHeld(policy, store, retention.held))
+                told = RetentionHeld(policy, store, retention.held)
+                await self._told.tell((policy, store), retention.held, told)
                 if by_a_person:
                     raise RefusedByGuard(
                         f"nothing is forgotten in store {store}: {retention.held}", f"type: drd release {store}"
                     )
                 return ()
-            self._told.pop((policy, store), None)
+            self._told.over((policy, store))
             if not retention.forgotten:
                 return ()
             gone = await repository.forget(retention.forgotten)

@@ -19,6 +19,7 @@ from drd.engines.proof import Proof
 from drd.engines.reconcile import Reconcile
 from drd.engines.retain import Retain
 from drd.engines.stores import Stores
+from drd.engines.telling import ToldOnce
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration
 from drd.ports.journal import Catalogue, Journal
@@ -74,7 +75,7 @@ class Upkeep:
         self._clock = clock
         self._reconciled: set[str] = set()
         self._rounds: dict[str, _Round] = {}
-        self._told: dict[tuple[str, str], str] = {}
+        self._told = ToldOnce[tuple[str, str]](journal)
         self._failed: dict[tuple[str, str], float] = {}
         journal.observe(self._notice)
 
@@ -120,11 +121,10 @@ class Upkeep:
             return False
         except DrdError as error:
             self._failed[store, job] = self._clock.monotonic()
-            if self._told.get((store, job)) != error.message:
-                self._told[store, job] = error.message
-                await self._journal.append(JobFailed(store, job, error.message, error.hint))
+            told = JobFailed(store, job, error.message, error.hint)
+            await self._told.tell((store, job), error.message, told)
             return False
-        self._told.pop((store, job), None)
+        self._told.over((store, job))
         self._failed.pop((store, job), None)
         return True
 
