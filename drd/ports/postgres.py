@@ -6,119 +6,24 @@ Every call has a deadline of the implementation's own. All raise `ServerAway` wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
-from pathlib import PurePosixPath
 from typing import Protocol
 
 from drd.core.postgres.lsn import Lsn
+from drd.core.postgres.server import Heartbeat, Positions, Role, ServerFacts, Slot, Tablespace, WalStatus
 
-
-@dataclass(frozen=True, slots=True)
-class Tablespace:
-    """A tablespace that lies outside the data directory."""
-
-    name: str
-    oid: int
-    location: PurePosixPath
-    """Where it lies on the server's machine."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerFacts:
-    """What a server is. What the role may not see is None."""
-
-    system_identifier: str
-    """Given by initdb, kept by every copy: it tells clusters apart."""
-    version: int
-    """As the server counts: 150018 is 15.18."""
-    timeline: int
-    is_in_recovery: bool
-    """Whether it is a standby, or recovers."""
-    has_checksums: bool
-    segment_bytes: int
-    wal_level: str
-    archive_mode: str
-    max_slot_wal_keep_bytes: int | None
-    """How much WAL a slot may hold back; None: without limit, so that a slot can fill the server's disk."""
-    data_directory: PurePosixPath | None
-    tablespaces: tuple[Tablespace, ...] = ()
-
-    @property
-    def major(self) -> int:
-        """The version that tools have to match, as 15."""
-        return self.version // 10_000
-
-    @property
-    def version_text(self) -> str:
-        """As `15.18`."""
-        return f"{self.major}.{self.version % 10_000}"
-
-
-@dataclass(frozen=True, slots=True)
-class Positions:
-    """How far a server's WAL is, with its own clock read *before*: what was committed before `taken` lies before these.
-
-    On a primary `written` and `flushed` are set, on a standby `received` and `replayed`.
-    """
-
-    taken: datetime
-    is_in_recovery: bool
-    written: Lsn | None = None
-    flushed: Lsn | None = None
-    """Safe on the server's disk."""
-    received: Lsn | None = None
-    """Received by streaming, and safe on the standby's disk; None when it has not streamed since its start."""
-    replayed: Lsn | None = None
-    replayed_until: datetime | None = None
-    """When the newest transaction that was replayed was committed."""
-
-    @property
-    def newest(self) -> Lsn:
-        """The end of the WAL that this server surely has."""
-        known = [each for each in (self.flushed, self.received, self.replayed) if each is not None]
-        return max(known, default=Lsn(0))
-
-
-class WalStatus(StrEnum):
-    """What a slot's WAL has come to, in PostgreSQL's words (`pg_replication_slots.wal_status`)."""
-
-    RESERVED = "reserved"
-    """Within `max_wal_size`."""
-    EXTENDED = "extended"
-    """More than `max_wal_size`, kept for this slot."""
-    UNRESERVED = "unreserved"
-    """Over the limit: the next checkpoint may remove it."""
-    LOST = "lost"
-    """Removed: the slot is of no use any more, and a new base backup is needed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A physical replication slot."""
-
-    name: str
-    is_active: bool
-    """Whether somebody receives by it now."""
-    restart: Lsn | None
-    """Where its WAL begins; None when it reserves nothing."""
-    wal_status: WalStatus | None
-    """None when it reserves nothing."""
-    safe_bytes: int | None
-    """WAL that can be written until it is lost; None: without limit, or lost already."""
-
-
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """A row that drd writes again and again, by which a restored copy tells its own true moment."""
-
-    at: datetime
-    """The server's clock when it was written."""
-    lsn: Lsn
-    """All that was committed before it was written lies before this."""
-    daemon: str
-    """Who wrote it."""
+__all__ = [
+    "Heartbeat",
+    "Heartbeats",
+    "Positions",
+    "Postgres",
+    "Role",
+    "Server",
+    "ServerFacts",
+    "Slot",
+    "Slots",
+    "Tablespace",
+    "WalStatus",
+]
 
 
 class Server(Protocol):
@@ -131,6 +36,14 @@ class Server(Protocol):
 
     async def facts(self) -> ServerFacts:
         """What it is."""
+        ...
+
+    async def role(self) -> Role:
+        """Whom it takes us for."""
+        ...
+
+    async def data_bytes(self) -> int:
+        """About how large a base backup of it is; less than that where the role may not see a database."""
         ...
 
     async def positions(self) -> Positions:

@@ -40,6 +40,14 @@ class PostgresContract:
         assert primary.major >= 13
         assert primary.version_text.startswith(f"{primary.major}.")
 
+    async def test_the_role_may_replicate_and_the_server_tells_its_size(self, pair: Pair) -> None:
+        role = await pair.primary.role()
+        assert role.may_replicate
+        assert role.name
+        assert role.memberships == ()
+        assert await pair.standby.role() == role
+        assert await pair.primary.data_bytes() >= 2**20
+
     async def test_a_primary_knows_what_it_wrote_and_a_standby_what_it_replayed(self, pair: Pair) -> None:
         here, there = await pair.primary.positions(), await pair.standby.positions()
         assert (here.is_in_recovery, here.received, here.replayed) == (False, None, None)

@@ -6,8 +6,8 @@ from datetime import datetime
 from drd.core.errors import PermanentError, TransientError
 from drd.core.postgres.errors import ServerAway, ServerReadOnly
 from drd.core.postgres.lsn import Lsn
+from drd.core.postgres.server import Heartbeat, Positions, Role, ServerFacts, Slot, WalStatus
 from drd.ports.clock import Clock
-from drd.ports.postgres import Heartbeat, Positions, ServerFacts, Slot, WalStatus
 
 FACTS = ServerFacts(
     system_identifier="7000000000000000001",
@@ -21,6 +21,7 @@ FACTS = ServerFacts(
     max_slot_wal_keep_bytes=None,
     data_directory=None,
 )
+ROLE = Role("drd", False, True, False, False, False)
 BEGINNING = Lsn(3 * 2**20)
 
 
@@ -30,6 +31,7 @@ class FakeCluster:
 
     clock: Clock
     facts: ServerFacts = FACTS
+    role: Role = ROLE
     written: Lsn = BEGINNING
     replayed: Lsn = BEGINNING
     slots: dict[str, Slot] = field(default_factory=dict)
@@ -68,6 +70,14 @@ class FakePostgres:
     async def facts(self) -> ServerFacts:
         self._reach()
         return replace(self.cluster.facts, is_in_recovery=self.is_standby)
+
+    async def role(self) -> Role:
+        self._reach()
+        return self.cluster.role
+
+    async def data_bytes(self) -> int:
+        self._reach()
+        return self.cluster.written.value
 
     async def positions(self) -> Positions:
         self._reach()

@@ -9,7 +9,7 @@ from drd.clients.postgres.connection import USUAL, Connection, Patience, Row
 from drd.clients.postgres.dsn import Dsn
 from drd.core.errors import PermanentError
 from drd.core.postgres.lsn import Lsn
-from drd.ports.postgres import Heartbeat, Positions, ServerFacts, Slot, Tablespace, WalStatus
+from drd.core.postgres.server import Heartbeat, Positions, Role, ServerFacts, Slot, Tablespace, WalStatus
 
 # The timeline of a server that was promoted stands in its control file only after its next checkpoint, so a primary is
 # asked for what it writes, and a standby for what it receives. CASE keeps from calling what fails in recovery.
@@ -33,6 +33,19 @@ FROM pg_control_system() AS system, pg_control_checkpoint() AS control, pg_contr
 _TABLESPACES = """
 SELECT spcname AS name, oid::bigint AS oid, pg_tablespace_location(oid) AS location
 FROM pg_tablespace WHERE pg_tablespace_location(oid) <> '' ORDER BY oid
+"""
+_ROLE = """
+SELECT rolname AS name, rolsuper AS is_superuser, rolreplication AS may_replicate, rolcreaterole AS may_create_roles,
+       rolcreatedb AS may_create_databases, rolbypassrls AS bypasses_row_security,
+       ARRAY(SELECT other.rolname::text FROM pg_roles AS other
+             WHERE other.oid <> mine.oid AND NOT mine.rolsuper AND pg_has_role(mine.oid, other.oid, 'MEMBER')
+             ORDER BY 1) AS memberships
+FROM pg_roles AS mine WHERE rolname = current_user
+"""
+# To ask for the size of a database that one may not see is an error. The shared catalogues are in no database.
+_DATA_BYTES = """
+SELECT coalesce(sum(pg_database_size(oid)), 0)::bigint AS data_bytes FROM pg_database
+WHERE has_database_privilege(oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE')
 """
 # The clock comes first, so that what was committed before it lies before the positions.
 _POSITIONS = """
@@ -102,6 +115,15 @@ class PostgresServer:
                 Tablespace(space["name"], space["oid"], PurePosixPath(space["location"])) for space in spaces
             ),
         )
+
+    async def role(self) -> Role:
+        """Whom it takes us for."""
+        row = await self._connection.row(_ROLE)
+        return Role(**{**row, "memberships": tuple(row["memberships"])})
+
+    async def data_bytes(self) -> int:
+        """About how large a base backup of it is."""
+        return int((await self._connection.row(_DATA_BYTES))["data_bytes"])
 
     async def positions(self) -> Positions:
         """How far it is."""
