@@ -3,6 +3,9 @@
 Each pair backs the same tree up into fresh repositories: a full, then an incremental after 1 % of the tree changed.
 drd's time is the daemon's own, from the start of the run to the recorded snapshot; the command line's share is told
 apart. A second store is then filled too, beside borgmatic over one and two repositories where that is installed.
+
+What a fresh daemon owes a fresh store (its first reconciliation, check and look at retention, daily from then on) is
+waited for before the runs. What that work costs is told apart, by the same calls of restic on the same repository.
 """
 
 from __future__ import annotations
@@ -28,6 +31,14 @@ from bench.figures import paired_ratio, spread
 from bench.tree import Shape, change_tree, make_tree
 
 START_SECONDS = 60.0
+UPKEEP_SECONDS = 300.0
+APART = {
+    "unlock": ("unlock",),
+    "listing": ("snapshots", "--json"),
+    "retention": ("forget", "--dry-run", "--json", "--keep-daily", "7", "--group-by", "host,tags"),
+    "check": ("check",),
+}
+"""What drd asks of restic beside a run, and never during one."""
 
 
 @dataclass
@@ -40,6 +51,7 @@ class Times:
     both_stores_full: list[float] = field(default_factory=list)
     both_stores_incremental: list[float] = field(default_factory=list)
     peak_bytes: list[float] = field(default_factory=list)
+    apart: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in APART})
 
 
 def main() -> None:
@@ -87,6 +99,8 @@ def _report(restic: Times, one: Times, two: Times) -> None:
     print(f"two stores, full        {spread(both)} s   ratio to one {paired_ratio(both, one.full)}")
     both = two.both_stores_incremental
     print(f"two stores, incremental {spread(both)} s   ratio to one {paired_ratio(both, one.incremental)}")
+    for name, seconds in one.apart.items():
+        print(f"apart from runs: {name:<10} {spread(seconds)} s")
     peaks = [each / 2**20 for each in one.peak_bytes + two.peak_bytes]
     print(f"daemon's own peak memory {spread(peaks, 0)} MiB")
 
@@ -134,6 +148,7 @@ def _drd(work: Path, times: Times, shape: Shape, pair: int, stores: int) -> None
     with _daemon(folder) as daemon:
         _cli(folder, "backup", "little")
         _add_policy(folder, "tree", work / "tree", ["first", "second"][:stores])
+        _wait_for_upkeep(folder, stores)
         _cli(folder, "reload")
         for kind in ("full", "incremental"):
             if kind == "incremental":
@@ -147,7 +162,28 @@ def _drd(work: Path, times: Times, shape: Shape, pair: int, stores: int) -> None
             if stores > 1:
                 getattr(times, f"both_stores_{kind}").append(last)
         times.peak_bytes.append(_peak(daemon.pid))
+    if stores == 1:
+        for name, arguments in APART.items():
+            times.apart[name].append(_ask(folder, arguments))
     shutil.rmtree(folder)
+
+
+def _wait_for_upkeep(folder: Path, stores: int) -> None:
+    """Until each store has had its day's work, of which retention is the last."""
+    deadline = time.monotonic() + UPKEEP_SECONDS
+    while len(_cli(folder, "journal", "show", "--kind", "retention-applied").splitlines()) < stores:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"the stores' first upkeep took more than {UPKEEP_SECONDS:.0f} s")
+        time.sleep(1)
+
+
+def _ask(folder: Path, arguments: tuple[str, ...]) -> float:
+    """Seconds of one call of restic on the repository that drd filled."""
+    base = ["restic", "-r", str(folder / "first"), "--password-file", str(folder / "password")]
+    environment = {**os.environ, "RESTIC_CACHE_DIR": str(folder / "asked-cache")}
+    started = time.perf_counter()
+    subprocess.run([*base, *arguments], env=environment, check=True, capture_output=True)
+    return time.perf_counter() - started
 
 
 def _furnish(folder: Path, stores: int) -> None:
