@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -180,6 +181,11 @@ class StoreRecord:
     """Snapshot ids of the anchors that were forgotten there last."""
 
     @property
+    def is_damaged(self) -> bool:
+        """Whether its last check found damage: no copy there counts until one finds it sound again."""
+        return self.check_sound is False
+
+    @property
     def last_anchored(self) -> datetime | None:
         """When the journal's head was written into it last."""
         return self.anchors[-1].at if self.anchors else None
@@ -196,6 +202,26 @@ class Pause:
     by: str
 
 
+def damaged_stores(stores: Mapping[str, StoreRecord]) -> frozenset[str]:
+    """The stores, of those that the journal knows, whose copies do not count."""
+    return frozenset(name for name, record in stores.items() if record.is_damaged)
+
+
+def counted(points: Iterable[RecoveryPoint], damaged: frozenset[str]) -> tuple[RecoveryPoint, ...]:
+    """The points as they count for what is promised: without the copies in damaged stores.
+
+    Those are there all the same: a restore tries them after all others, and retention gives them up no sooner.
+    """
+    return tuple(_counted(point, damaged) for point in points) if damaged else tuple(points)
+
+
+def counted_newest(
+    newest: Mapping[tuple[str, str], RecoveryPoint], damaged: frozenset[str]
+) -> dict[tuple[str, str], RecoveryPoint]:
+    """(policy, store) → the newest good point there, as they count."""
+    return {key: _counted(point, damaged) for key, point in newest.items() if key[1] not in damaged}
+
+
 def newest_good(
     points: tuple[RecoveryPoint, ...], at: datetime | None = None, store: str | None = None
 ) -> RecoveryPoint | None:
@@ -206,3 +232,10 @@ def newest_good(
         if point.is_good and (at is None or point.moment <= at) and (store is None or store in point.stores)
     ]
     return max(fitting, key=lambda point: point.moment, default=None)
+
+
+def _counted(point: RecoveryPoint, damaged: frozenset[str]) -> RecoveryPoint:
+    if damaged.isdisjoint(copy.store for copy in point.copies):
+        return point
+    copies = [replace(copy, standing=Standing.DAMAGED) if copy.store in damaged else copy for copy in point.copies]
+    return replace(point, copies=tuple(copies))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from drd.core.catalogue import Anchored, RecoveryPoint, StoreRecord, newest_good
+from drd.core.catalogue import Anchored, RecoveryPoint, StoreRecord, counted, newest_good
 
 MOST_AT_ONCE = 0.5
 """Share of a policy's snapshots in a store that retention may remove in one go without a person."""
@@ -65,13 +65,14 @@ def decide(
     required_copies: int,
     hold: str | None = None,
     by_a_person: bool = False,
+    damaged: frozenset[str] = frozenset(),
 ) -> Retention:
     """Judge restic's plan for one policy in one store.
 
-    `points` are all recovery points of the policy, with their copies in every store. `by_a_person` lifts the limit on
-    how much goes at once, and nothing else.
+    `points` are all recovery points of the policy, with their copies in every store; those in `damaged` stores are
+    none of the copies that are required. `by_a_person` lifts the limit on how much goes at once, and nothing else.
     """
-    kept_by_guard = _guards(candidates, points, store, required_copies)
+    kept_by_guard = _guards(candidates, points, store, required_copies, damaged)
     verdicts = tuple(_verdict(candidate, kept_by_guard.get(candidate.snapshot_id)) for candidate in candidates)
     removed = sum(verdict.is_forgotten for verdict in verdicts)
     held = ""
@@ -107,7 +108,11 @@ def _verdict(candidate: Candidate, guard: str | None) -> Verdict:
 
 
 def _guards(
-    candidates: Sequence[Candidate], points: tuple[RecoveryPoint, ...], store: str, required_copies: int
+    candidates: Sequence[Candidate],
+    points: tuple[RecoveryPoint, ...],
+    store: str,
+    required_copies: int,
+    damaged: frozenset[str],
 ) -> Mapping[str, str]:
     """Snapshot id → the guard that keeps it, for those restic would remove."""
     by_snapshot = {copy.snapshot_id: point for point in points for copy in point.copies if copy.store == store}
@@ -118,7 +123,7 @@ def _guards(
     kept = {
         by_snapshot[each.snapshot_id].run for each in candidates if each.reasons and each.snapshot_id in by_snapshot
     }
-    enough = _newest_with_copies(points, required_copies)
+    enough = _newest_with_copies(counted(points, damaged), required_copies)
     for candidate in candidates:
         point = by_snapshot.get(candidate.snapshot_id)
         if candidate.reasons:

@@ -51,7 +51,7 @@ def _place(house: House, policy: Policy, name: str, point: RecoveryPoint | None,
         distance_metres=store.distance_metres,
         is_immutable=store.immutable_days is not None,
         broken_promise=_broken_promise(house, store),
-        doubt="is damaged: its last check found it" if record is not None and record.check_sound is False else "",
+        doubt="is damaged: its last check found it" if record is not None and record.is_damaged else "",
     )
 
 

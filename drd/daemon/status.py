@@ -113,7 +113,7 @@ def _store(house: House, store: ConfiguredStore, record: StoreRecord | None) -> 
         return status.model_copy(update={"state": "away", "note": look.message if look and look.message else away})
     if record is None or record.repository_id is None:
         return status.model_copy(update={"state": "never used"})
-    if record.check_sound is False:
+    if record.is_damaged:
         return status.model_copy(update={"state": "damaged", "note": "its last check found damage"})
     if record.hold is not None:
         return status.model_copy(update={"state": "held", "note": f"nothing is forgotten there: {record.hold}"})

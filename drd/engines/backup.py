@@ -158,7 +158,8 @@ class Backup:
         sources = job.protected.sources
         saved: dict[str, Saved] = {}
         notes: list[str] = []
-        async with self._turns.take(store, JobClass.BACKUP, self._stores.configured(store).limits.at_once):
+        at_once = self._stores.configured(store).limits.at_once
+        async with self._turns.take(store, JobClass.BACKUP, at_once, self._board.waiter(job.run)):
             # Whole seconds, as in the tags: a catalogue that is rebuilt from the store tells the same moment.
             moment = self._world.clock.now().replace(microsecond=0)
             for name, source in sources.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from drd.core.catalogue import RecoveryPoint, RestoreRecord, newest_good
+from drd.core.catalogue import RecoveryPoint, RestoreRecord, damaged_stores, newest_good
 from drd.core.errors import DrdError, PermanentError, StoreAway, UsageError
 from drd.core.events import RestoreFinished, RestoreStarted
 from drd.core.policy import Outcome
@@ -129,7 +129,7 @@ class Restore:
         point = await self.choose(wish)
         await self._bringing.look_at_target(run, wish, point, await self._knows_as_over())
         away: list[str] = []
-        for store in self._nearest_first(point, wish.store):
+        for store in await self._best_first(point, wish.store):
             try:
                 repository = await self._stores.open(store)
                 return await self._attempt(run, wish, point, store, repository)
@@ -153,7 +153,7 @@ class Restore:
         try:
             with self._board.lane(run):
                 at_once = self._stores.configured(store).limits.at_once
-                async with self._turns.take(store, JobClass.RESTORE, at_once):
+                async with self._turns.take(store, JobClass.RESTORE, at_once, self._board.waiter(run)):
                     is_over = await self._knows_as_over()
                     bringing = self._bringing.bring(run, wish, point, store, repository, is_over)
                     landed = await unless_away(bringing, store, self._stores, lambda: self._board.latest(run))
@@ -190,8 +190,11 @@ class Restore:
             end = replace(finished, snapshot_id=snapshot_id, seconds=part.seconds, bytes=part.bytes, files=part.files)
             await self.ends.record(end, run)
 
-    def _nearest_first(self, point: RecoveryPoint, wanted: str | None) -> list[str]:
-        """The stores that have the point and are configured, the closest first; a person may name one."""
+    async def _best_first(self, point: RecoveryPoint, wanted: str | None) -> list[str]:
+        """The stores that have the point and are configured; a person may name one.
+
+        Sound ones before damaged ones, then the closest first, and of those the ones where nobody has to be waited for.
+        """
         if wanted is not None:
             self._stores.configured(wanted)
             return [wanted]
@@ -201,7 +204,13 @@ class Restore:
                 f"the point stands only in {', '.join(point.stores)}, which the configuration does not name any more",
                 "add the store to drd.yaml again",
             )
-        return sorted(known, key=lambda each: self._stores.configured(each).distance_metres)
+        damaged = damaged_stores(await self._catalogue.stores())
+
+        def rank(store: str) -> tuple[bool, float, bool]:
+            is_busy = any(job.is_exclusive for job in self._turns.running(store))
+            return store in damaged, self._stores.configured(store).distance_metres, is_busy
+
+        return sorted(known, key=rank)
 
     async def _knows_as_over(self) -> IsOver:
         over = {mark_of(record.run) for record in await self._catalogue.restores() if record.run not in self._at_work}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from drd.core.catalogue import RecoveryPoint
+from drd.core.catalogue import RecoveryPoint, damaged_stores
 from drd.core.errors import PermanentError, RefusedByGuard
 from drd.core.events import AnchorsForgotten, RetentionHeld, SnapshotsForgotten, StorePruned
 from drd.core.retention import Candidate, Retention, decide, superfluous_anchors
@@ -121,9 +121,11 @@ class Retain:
             for snapshots, reasons in ((proposed.keep, ("kept by restic",)), (proposed.remove, ()))
             for each in snapshots
         ]
-        record = (await self._catalogue.stores()).get(store)
-        hold = record.hold if record else None
-        return decide(candidates, points, store, plan.require.copies, hold, by_a_person)
+        records = await self._catalogue.stores()
+        hold = records[store].hold if store in records else None
+        return decide(
+            candidates, points, store, plan.require.copies, hold, by_a_person, damaged=damaged_stores(records)
+        )
 
 
 def _still_listed(store: str, count: int) -> PermanentError:

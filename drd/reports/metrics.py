@@ -6,10 +6,18 @@ Every series of a policy is there as soon as the policy is, and goes with it. No
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RestoreRecord, StoreRecord
+from drd.core.catalogue import (
+    Pause,
+    PolicyRecord,
+    RecoveryPoint,
+    RestoreRecord,
+    StoreRecord,
+    counted_newest,
+    damaged_stores,
+)
 from drd.core.policy import Mode, Outcome, Policy
 from drd.core.requirements import Clause, rpo_in
 from drd.ports.configuration import Configuration
@@ -28,7 +36,7 @@ class MetricsInput:
     policies: Mapping[str, PolicyRecord]
     stores: Mapping[str, StoreRecord]
     newest: Mapping[tuple[str, str], RecoveryPoint]
-    """(policy, store) → the newest good point with an undamaged copy there."""
+    """(policy, store) → the newest good point there, also in a damaged store, where it does not count."""
     proven: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     """(policy, store) → the moment of the newest point whose copy there a restore has read."""
     restores: tuple[RestoreRecord, ...] = ()
@@ -52,6 +60,12 @@ class MetricsInput:
 
 def render(snapshot: MetricsInput) -> bytes:
     """The whole scrape, in the text exposition format."""
+    damaged = damaged_stores(snapshot.stores)
+    snapshot = replace(
+        snapshot,
+        newest=counted_newest(snapshot.newest, damaged),
+        proven={key: moment for key, moment in snapshot.proven.items() if key[1] not in damaged},
+    )
     families = (_of_the_daemon, _of_policies, _of_copies, _of_restores, _of_stores)
     return expose(family for found in families for family in found(snapshot))
 
@@ -145,7 +159,7 @@ def _of_policies(snapshot: MetricsInput) -> Iterator[Family]:
     )
     yield _gauge(
         "drd_copies",
-        "Stores that hold the newest good recovery point.",
+        "Stores that hold the newest good recovery point; one that is damaged does not count.",
         [((("policy", name),), float(_copies(snapshot, name))) for name in snapshot.configuration.policies],
     )
     yield _gauge(
@@ -182,7 +196,7 @@ def _of_copies(snapshot: MetricsInput) -> Iterator[Family]:
     )
     yield _gauge(
         "drd_recovery_point_timestamp_seconds",
-        "The moment of the newest good recovery point in a store; 0 without one.",
+        "The moment of the newest good recovery point in a store; 0 without one, or in one that is damaged.",
         [
             (labels, seconds(point.moment if (point := snapshot.newest.get((name, store))) else None))
             for name, store, labels in pairs
@@ -237,7 +251,7 @@ def _of_stores(snapshot: MetricsInput) -> Iterator[Family]:
     yield _gauge(
         "drd_store_damaged",
         "1 if the last check of the repository found damage.",
-        [(labels, float(record is not None and record.check_sound is False)) for labels, record in records],
+        [(labels, float(record is not None and record.is_damaged)) for labels, record in records],
     )
     yield _gauge(
         "drd_store_held",

@@ -112,6 +112,17 @@ def test_nothing_goes_below_the_required_copies() -> None:
     assert gone(judged(points, kept={4}, required=2)) == {"01", "02", "03"}
 
 
+def test_a_copy_in_a_damaged_store_is_none_of_those_that_are_required() -> None:
+    points = [a_point(1, "local", "offsite"), a_point(2, "local", "offsite"), a_point(3, "local", "offsite")]
+    assert gone(judged(points, kept={3}, required=2)) == {"01", "02"}
+    assert gone(judged(points, kept={3}, required=2, damaged=frozenset({"offsite"}))) == set()
+
+
+def test_the_newest_point_of_a_damaged_store_that_a_person_released_still_stays_there() -> None:
+    points = [a_point(1, "local", "offsite"), a_point(2, "local", "offsite")]
+    assert guards(judged(points, damaged=frozenset({"local"}))) == {"02": "newest good recovery point"}
+
+
 def test_a_snapshot_that_the_journal_does_not_know_is_kept() -> None:
     retention = decide([Candidate("ff", START, ())], (a_point(1),), "local", 1)
     assert guards(retention) == {"ff": "the journal does not know it yet"}

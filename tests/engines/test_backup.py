@@ -9,6 +9,7 @@ from drd.core.errors import SourceRefused
 from drd.core.events import PolicyAdded, RunFinished, RunStarted, SnapshotCreated, StoreCreated, StoreWentAway
 from drd.core.policy import Mode, Outcome
 from drd.engines.backup import judge
+from drd.engines.turns import JobClass
 from drd.ports.repository import Saved, SaveOutcome
 from tests.fakes.clock import START
 from tests.fakes.house import FakeHouse, a_policy, protected
@@ -317,6 +318,22 @@ async def test_a_run_shows_its_progress_while_it_lasts_and_not_after() -> None:
     await house.run(run="01RUN")
     assert (await watching).done_bytes == 605
     assert house.board.latest("01RUN") is None
+
+
+async def test_who_waits_for_a_run_is_told_what_it_waits_for() -> None:
+    house = FakeHouse()
+
+    async def check() -> None:
+        async with house.turns.take("local", JobClass.CHECK, 1):
+            await asyncio.sleep(600)
+
+    checking = asyncio.create_task(check())
+    watching = asyncio.ensure_future(anext(house.board.follow("01RUN")))
+    await asyncio.sleep(0)
+    running = asyncio.create_task(house.run(run="01RUN"))
+    assert (await watching).phase == "waiting for the check in store local"
+    assert (await running).outcome is Outcome.SUCCEEDED
+    await checking
 
 
 def a_saved(total: int, outcome: SaveOutcome = SaveOutcome.COMPLETE, unreadable: int = 0) -> Saved:

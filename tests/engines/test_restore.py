@@ -7,13 +7,15 @@ import pytest
 
 from drd.core.catalogue import RestoreRecord, Standing
 from drd.core.errors import DrdError, PermanentError, StoreAway, UsageError
-from drd.core.events import RestoreFinished, RestoreStarted, SnapshotFound, StoreWentAway
+from drd.core.events import RestoreFinished, RestoreStarted, SnapshotFound, StoreChecked, StoreWentAway
 from drd.core.policy import Mode, Outcome
 from drd.daemon.moving_in import move_in
 from drd.engines.bringing import BESIDE, Wish
 from drd.engines.landing import mark_of
+from drd.engines.turns import JobClass
 from tests.fakes.clock import FakeClock
-from tests.fakes.house import FakeHouse, a_policy, protected
+from tests.fakes.house import FakeHouse, a_policy, a_store, protected
+from tests.fakes.repository import FakePlace
 from tests.fakes.source import FakeSource
 
 
@@ -107,6 +109,47 @@ async def test_the_nearest_store_is_taken_and_the_next_when_it_is_away(source: P
     await house.stores.went_away("local", "the disk is unplugged")
     assert (await house.restore.restore("09R", wish(tmp_path / "far"))).store == "offsite"
     assert contents(tmp_path / "far") == contents(source)
+
+
+async def test_a_damaged_store_is_the_last_that_is_tried(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    await house.copy.fill("offsite")
+    await house.journal.append(StoreChecked("local", "", False, 1, "a pack is broken", 1.0))
+    assert (await house.restore.restore("08R", wish(tmp_path / "sound"))).store == "offsite"
+    house.offsite.away = "the line is cut"
+    await house.stores.went_away("offsite", "the line is cut")
+    assert (await house.restore.restore("09R", wish(tmp_path / "damaged"))).store == "local"
+
+
+@pytest.mark.looptime
+async def test_of_two_stores_as_near_the_one_is_taken_where_nobody_has_to_be_waited_for(source: Path) -> None:
+    policy = protected(a_policy(to=("a", "b")), main=FakeSource(path=str(source)))
+    house = FakeHouse(policy, stores=(a_store(FakePlace("a")), a_store(FakePlace("b"))))
+    await house.run()
+    await house.copy.fill("b")
+    async with house.turns.take("a", JobClass.FORGET, 1):
+        landed = await house.restore.restore("09R", wish(source.parent / "target"))
+    assert landed.store == "b"
+
+
+@pytest.mark.looptime
+async def test_who_waits_for_a_restore_is_told_what_it_waits_for(source: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    forgetting = asyncio.Event()
+
+    async def forget() -> None:
+        async with house.turns.take("local", JobClass.FORGET, 1):
+            await forgetting.wait()
+
+    holding = asyncio.create_task(forget())
+    await asyncio.sleep(0)
+    task = house.restore.start("09R", wish(source.parent / "target"))
+    sample = await anext(house.board.follow("09R"))
+    assert sample.phase == "waiting for the forget in store local"
+    forgetting.set()
+    await asyncio.gather(task, holding)
 
 
 async def test_a_store_that_goes_away_in_the_middle_gives_way_to_the_next(source: Path, tmp_path: Path) -> None:

@@ -73,6 +73,17 @@ def value(scrape: bytes, name: str, **labels: str) -> float:
     return series_of(scrape)[name, tuple(sorted(labels.items()))]
 
 
+def test_a_copy_in_a_damaged_store_is_none() -> None:
+    sound = a_snapshot()
+    damaged = replace(sound.stores["local"], store="offsite", check_sound=False)
+    scrape = render(replace(sound, stores={**sound.stores, "offsite": damaged}))
+    assert value(render(sound), "drd_copies", policy="policy-0000") == 2
+    assert value(scrape, "drd_copies", policy="policy-0000") == 1
+    assert value(scrape, "drd_recovery_point_timestamp_seconds", policy="policy-0000", store="offsite") == 0
+    assert value(scrape, "drd_recovery_point_proven_timestamp_seconds", policy="policy-0000", store="offsite") == 0
+    assert value(scrape, "drd_recovery_point_timestamp_seconds", policy="policy-0000", store="local") > 0
+
+
 def test_a_policy_that_is_not_started_by_itself_any_more_is_told() -> None:
     scrape = render(replace(a_snapshot(2), quarantined=frozenset({"policy-0001"})))
     assert value(scrape, "drd_policy_quarantined", policy="policy-0000") == 0
