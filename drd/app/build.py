@@ -109,7 +109,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     copy = Copy(in_force, stores, carrier, turns, journal, journal, world, board)
     retain = Retain(in_force, stores, turns, journal, journal, clock)
     proof = Proof(stores, turns, journal, log)
-    reconcile = Reconcile(stores, turns, journal, journal, clock, journal.daemon)
+    reconcile = Reconcile(in_force, stores, turns, journal, journal, clock, journal.daemon)
     scheduler = Scheduler(in_force, journal, journal, SchedulerTimer(), host, clock, tick)
     house = House(
         daemon=journal.daemon,

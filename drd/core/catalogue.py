@@ -179,6 +179,10 @@ class StoreRecord:
     """The journal's heads that were written into it and not forgotten since, oldest first."""
     forgotten_anchors: tuple[str, ...] = ()
     """Snapshot ids of the anchors that were forgotten there last."""
+    is_identity_held: bool = False
+    """Whether the hold is there because the journal knows another repository in that place."""
+    last_released: datetime | None = None
+    """When a person ended a hold there last."""
 
     @property
     def is_damaged(self) -> bool:

@@ -350,6 +350,8 @@ class HoldPlaced(Body):
     KIND = "hold-placed"
     store: str
     reason: str
+    is_identity: bool = False
+    """Whether another repository is there than the journal knows, which `drd accept` settles."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from drd.core.encoding import Fact
 from drd.core.rows import CopyRow, PauseRow, PointRow, PolicyRow, RestoreRow, RunRow, Shelves, StoreRow
 from drd.core.run import Outcome, worse
 
-VERSION = 5
+VERSION = 6
 """Meaning of the rows. Another one on the disk is thrown away and built anew from the events."""
 
 RUNS_KEPT = 500
@@ -232,7 +232,7 @@ def _note_restore(
 def _store_created(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
     store = _store(shelves, body["store"])
     if store["repository_id"] != body["repository_id"]:
-        store["anchors"] = []  # those lie in the repository that was there before
+        store["anchors"], store["unsound"] = [], []  # both were of the repository that was there before
     store["repository_id"] = body["repository_id"]
     shelves.stores.put((body["store"],), store)
 
@@ -274,13 +274,13 @@ def _store_pruned(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
 
 def _hold_placed(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
     store = _store(shelves, body["store"])
-    store["hold"] = body["reason"]
+    store["hold"], store["is_identity_held"] = body["reason"], body.get("is_identity", False)
     shelves.stores.put((body["store"],), store)
 
 
-def _hold_released(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+def _hold_released(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
     store = _store(shelves, body["store"])
-    store["hold"] = None
+    store["hold"], store["is_identity_held"], store["last_released"] = None, False, fact.at
     shelves.stores.put((body["store"],), store)
 
 
@@ -347,6 +347,8 @@ def _store(shelves: Shelves, name: str) -> StoreRow:
         "last_pruned": None,
         "last_reconciled": None,
         "hold": None,
+        "is_identity_held": False,
+        "last_released": None,
         "last_retained": None,
         "is_prune_owed": False,
         "anchors": [],

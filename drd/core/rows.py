@@ -87,6 +87,8 @@ class StoreRow(TypedDict):
     last_pruned: str | None
     last_reconciled: str | None
     hold: str | None
+    is_identity_held: bool
+    last_released: str | None
     last_retained: str | None
     is_prune_owed: bool
     anchors: list[AnchorRow]

@@ -185,10 +185,11 @@ class HouseControl:
     async def accept(self, store: str, by: str) -> str:
         """Take what a store holds now for what it shall hold."""
         identity = await self._house.stores.accept(store)
-        record = (await self._house.catalogue.stores()).get(store)
-        if record is not None and record.hold is not None:
-            await self._house.journal.append(HoldReleased(store, by))
+        # Only when the journal knows what is there now may anything be forgotten there again.
         await self._house.reconcile.reconcile(store)
+        record = (await self._house.catalogue.stores()).get(store)
+        if record is not None and record.is_identity_held:
+            await self._house.journal.append(HoldReleased(store, by))
         return identity
 
     async def anchors(self) -> tuple[Anchors, ...]:

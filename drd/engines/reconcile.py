@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,6 +14,7 @@ from drd.core.tags import MINE, Origin, outcome_tag, read_tags
 from drd.engines.stores import Stores
 from drd.engines.turns import JobClass, Turns
 from drd.ports.clock import Clock
+from drd.ports.configuration import Configuration
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import Snapshot
 
@@ -29,8 +30,16 @@ class Reconcile:
     """Lists stores and journals what the catalogue did not know, and what it wrongly believed."""
 
     def __init__(
-        self, stores: Stores, turns: Turns, journal: Journal, catalogue: Catalogue, clock: Clock, daemon: str
+        self,
+        configuration: Callable[[], Configuration],
+        stores: Stores,
+        turns: Turns,
+        journal: Journal,
+        catalogue: Catalogue,
+        clock: Clock,
+        daemon: str,
     ) -> None:
+        self._configuration = configuration
         self._stores = stores
         self._turns = turns
         self._journal = journal
@@ -126,16 +135,24 @@ class Reconcile:
         return outcomes
 
     async def _look_for_others(self, store: str, listed: tuple[Snapshot, ...]) -> None:
+        """Hold a store where a daemon with our policies writes too.
+
+        What it wrote before this start is perhaps our own earlier state, and what it wrote before a person released
+        the store was seen then. Sharing a store with daemons of other policies is nothing to be alarmed about.
+        """
+        record = (await self._catalogue.stores()).get(store)
+        if record is not None and record.hold is not None:
+            return
         horizon = max(self._clock.now() - FOREIGN_IS_LIVE, self._since)
+        if record is not None and record.last_released is not None:
+            horizon = max(horizon, record.last_released)
+        ours = self._configuration().policies
         others = {
             origin.daemon
-            for snapshot in listed
-            if snapshot.time > horizon
-            and (origin := read_tags(snapshot.tags)) is not None
-            and origin.daemon not in ("", self._daemon)
+            for snapshot, origin in _origins(listed)
+            if snapshot.time > horizon and origin.policy in ours and origin.daemon not in ("", self._daemon)
         }
-        record = (await self._catalogue.stores()).get(store)
-        if others and (record is None or record.hold is None):
+        if others:
             other = min(others)
             await self._journal.append(
                 HoldPlaced(store, f"another live daemon ({other[-6:]}) writes there with the same policies")

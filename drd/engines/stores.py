@@ -173,7 +173,7 @@ class Stores:
         reason = f"store {name} held repository {(known or '')[:8]} and {what}"
         record = (await self._catalogue.stores()).get(name)
         if record is None or record.hold is None:
-            await self._journal.append(HoldPlaced(name, reason))
+            await self._journal.append(HoldPlaced(name, reason, is_identity=True))
         return PermanentError(
             reason, f"mount or reconnect the right place; if the old one is gone for good, type: drd accept {name}"
         )

@@ -370,8 +370,16 @@ def test_prune_reconcile_and_hold_are_noted() -> None:
     told.tell(HoldPlaced("local", "another daemon"))
     assert (told.store()["last_pruned"], told.store()["last_reconciled"]) == (pruned, reconciled)
     assert told.store()["hold"] == "another daemon"
-    told.tell(HoldReleased("local", "ann"))
-    assert told.store()["hold"] is None
+    released = told.tell(HoldReleased("local", "ann"))
+    assert (told.store()["hold"], told.store()["last_released"]) == (None, released)
+
+
+def test_damage_is_that_of_the_repository_in_which_it_was_found() -> None:
+    told = Told()
+    told.tell(StoreCreated("local", "id", None), StoreChecked("local", "", False, 1, "damage", 1.0))
+    assert told.store()["unsound"] == [""]
+    told.tell(StoreCreated("local", "another", None))
+    assert told.store()["unsound"] == []
 
 
 def test_a_pause_lasts_until_it_is_ended() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from drd.core.errors import PermanentError, UsageError
-from drd.core.events import HoldPlaced, HoldReleased, RetentionHeld, RunStarted
+from drd.core.events import HoldPlaced, HoldReleased, RetentionHeld, RunStarted, StoreReconciled
 from drd.core.policy import Cause, Mode, Outcome
 from drd.daemon.control import HouseControl
 from drd.daemon.moving_in import move_in
@@ -275,6 +275,27 @@ async def test_accepting_a_store_takes_what_is_there_and_lifts_the_hold() -> Non
             await house.reconcile.reconcile("local")
         assert await control.accept("local", "anna") == house.local.identity
     assert (await house.journal.stores())["local"].hold is None
+    kinds = [type(event.body) for event in house.journal.events]
+    assert kinds.index(HoldReleased) > max(place for place, kind in enumerate(kinds) if kind is StoreReconciled)
+
+
+async def test_accepting_a_store_leaves_a_hold_for_another_reason_and_one_that_could_not_be_reconciled() -> None:
+    house = FakeHouse()
+    async with controlled(house) as control:
+        await told(control.backup("orders", full=True, by="anna"))
+        await house.journal.append(HoldPlaced("local", "its last check found damage"))
+        await control.accept("local", "anna")
+        assert (await house.journal.stores())["local"].hold == "its last check found damage"
+        await house.journal.append(HoldPlaced("offsite", "holds repository 5e now", is_identity=True))
+
+        def fail(work: str) -> None:
+            if work == "snapshots":
+                raise PermanentError("it cannot be listed", "look at it")
+
+        house.repository("offsite").before = fail
+        with pytest.raises(PermanentError, match="cannot be listed"):
+            await control.accept("offsite", "anna")
+        assert (await house.journal.stores())["offsite"].hold is not None
 
 
 async def test_a_check_tells_what_it_found() -> None:

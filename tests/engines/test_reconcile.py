@@ -5,7 +5,16 @@ from datetime import timedelta
 
 import pytest
 
-from drd.core.events import Body, Event, HoldPlaced, RunFinished, RunStarted, SnapshotFound, SnapshotMissing
+from drd.core.events import (
+    Body,
+    Event,
+    HoldPlaced,
+    HoldReleased,
+    RunFinished,
+    RunStarted,
+    SnapshotFound,
+    SnapshotMissing,
+)
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.tags import read_tags
 from drd.engines.reconcile import FOUND_AT_ONCE
@@ -86,6 +95,31 @@ async def test_another_live_daemon_holds_the_store() -> None:
     assert "another live daemon (NOTHER)" in house.journal.of(HoldPlaced)[0].reason
     await house.reconcile.reconcile("local")
     assert len(house.journal.of(HoldPlaced)) == 1
+
+
+async def test_a_store_that_a_person_released_is_held_again_only_when_the_other_daemon_writes_again() -> None:
+    house = FakeHouse()
+    await house.run()
+    await asyncio.sleep(60)
+    house.local.plant(house.foreign(daemon="01ANOTHER"))
+    await house.reconcile.reconcile("local")
+    await asyncio.sleep(60)
+    await house.journal.append(HoldReleased("local", "anna"))
+    await house.reconcile.reconcile("local")
+    assert (await house.journal.stores())["local"].hold is None
+    await asyncio.sleep(60)
+    house.local.plant(house.foreign(daemon="01ANOTHER", run="02OTHERRUN"))
+    await house.reconcile.reconcile("local")
+    assert "another live daemon" in str((await house.journal.stores())["local"].hold)
+
+
+async def test_a_daemon_with_other_policies_may_share_a_store() -> None:
+    house = FakeHouse()
+    await house.run()
+    await asyncio.sleep(60)
+    house.local.plant(house.foreign(daemon="01ANOTHER", policy="mail"))
+    await house.reconcile.reconcile("local")
+    assert house.journal.of(HoldPlaced) == []
 
 
 async def test_a_daemon_that_wrote_before_this_start_is_an_earlier_state_and_no_other_daemon() -> None:

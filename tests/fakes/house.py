@@ -156,7 +156,7 @@ class FakeHouse:
         self.retain = Retain(force, self.stores, turns, journal, journal, self.clock)
         self.log: list[str] = []
         self.proof = Proof(self.stores, turns, journal, self.log.append)
-        self.reconcile = Reconcile(self.stores, turns, journal, journal, self.clock, DAEMON)
+        self.reconcile = Reconcile(force, self.stores, turns, journal, journal, self.clock, DAEMON)
         self.restore = Restore(self.stores, turns, journal, journal, world, self.host, self.board)
         self.scheduler = Scheduler(force, journal, journal, self.timer, self.host, self.clock, self.tick)
         self.told.listeners.append(self.scheduler)

@@ -229,5 +229,7 @@ def _store(name: str, row: dict[str, Any]) -> StoreRecord:
         is_prune_owed=row["is_prune_owed"],
         anchors=tuple(Anchored(anchor["snapshot_id"], moment(anchor["at"])) for anchor in row["anchors"]),
         forgotten_anchors=tuple(row["forgotten_anchors"]),
+        is_identity_held=row["is_identity_held"],
+        last_released=moment(row["last_released"]) if row["last_released"] else None,
         **moments,
     )

@@ -181,6 +181,8 @@ def _store(name: str, row: StoreRow) -> StoreRecord:
         is_prune_owed=bool(row["is_prune_owed"]),
         anchors=tuple(Anchored(anchor["snapshot_id"], moment(anchor["at"])) for anchor in row["anchors"]),
         forgotten_anchors=tuple(row["forgotten_anchors"]),
+        is_identity_held=bool(row["is_identity_held"]),
+        last_released=_moment(row["last_released"]),
     )
 
 
