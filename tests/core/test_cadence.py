@@ -116,9 +116,8 @@ def test_the_night_in_which_the_clock_is_set_back_is_longer(
 
 
 def test_lines_with_many_slots_are_measured_exactly() -> None:
-    assert (
-        gap(cron("0 2 29 2 *"), cron("* * 1-30 * *"), zone=BERLIN) == 25 * HOUR + MINUTE
-    )  # a Sunday in October that is the 31st
+    # The clocks go back on a Sunday that can be the 31st.
+    assert gap(cron("0 2 29 2 *"), cron("* * 1-30 * *"), zone=BERLIN) == 25 * HOUR + MINUTE
     assert gap(cron("0 2 13 * fri", 6 * HOUR), cron("*/5 * 1,15 * *", HOUR), zone=BERLIN) == 7 * 24 * HOUR + 7 * HOUR
 
 
