@@ -35,6 +35,18 @@ def fold(shelves: Shelves, fact: Fact) -> None:
         effect(shelves, fact, fact.body)
 
 
+def withheld(point: PointRow, store: str) -> frozenset[str]:
+    """Ids of a point's snapshots in other stores that are not carried into `store`.
+
+    It has forgotten them, or holds those parts of a point that is not good under ids of its own.
+    """
+    there = [copy for copy in point["copies"] if copy["store"] == store]
+    ids, parts = {copy["snapshot_id"] for copy in there}, {copy["part"] for copy in there}
+    is_forgotten, is_marked = store in point["forgotten_in"], point["outcome"] != "succeeded"
+    elsewhere = [copy for copy in point["copies"] if copy["snapshot_id"] not in ids]
+    return frozenset(copy["snapshot_id"] for copy in elsewhere if is_forgotten or (is_marked and copy["part"] in parts))
+
+
 Effect = Callable[[Shelves, Fact, dict[str, Any]], None]
 
 

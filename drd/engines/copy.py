@@ -207,7 +207,7 @@ class Copy:
             await target.place.shelf(self._world),
             _slower(origin.limits.download, target.limits.upload),
             self._poster(lane),
-            await self._catalogue.forgotten(store),
+            await self._catalogue.withheld(store),
         )
         whole = frozenset(carried.snapshot_ids)
         await self._journal_copies(

@@ -106,8 +106,12 @@ class Catalogue(Protocol):
         """Points worth a copy that `store` lacks and that were not forgotten there, oldest first."""
         ...
 
-    async def forgotten(self, store: str) -> frozenset[str]:
-        """Ids, in other stores, of the snapshots that retention has removed from `store`."""
+    async def withheld(self, store: str) -> frozenset[str]:
+        """Ids, in other stores, of the snapshots that are not carried into `store`.
+
+        Retention has removed them from there, or it holds the same under another id: snapshots that are not good are
+        marked in each store by itself, which makes a new one of each.
+        """
         ...
 
     async def unfinished(self) -> tuple[RunRecord, ...]:

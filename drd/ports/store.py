@@ -134,7 +134,7 @@ class Carrier(Protocol):
     ) -> Carried:
         """Bring every file of `origin` that `target` lacks, verified by its name; nothing is ever deleted there.
 
-        The snapshots in `withheld` are left out: the target has forgotten them.
+        The snapshots in `withheld` are left out: the target has forgotten them, or holds them under other ids.
         Lists snapshots, then index, then data; sends config, data, index, snapshots. `upload` is in bytes a second.
         Raises `StoreAway` when either end does not answer and `PermanentError` when `target` is another repository.
         """

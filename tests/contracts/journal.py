@@ -194,13 +194,25 @@ class JournalContract:
         independent = CopyCreated("orders", "main", "nas", "0nas", "local", MOMENT)
         await a_run(journal, "01RUN", created(), copy, independent)
         await a_run(journal, "02RUN", created(hour=1))
-        assert await journal.forgotten("offsite") == frozenset()
+        assert await journal.withheld("offsite") == frozenset()
         await journal.append(SnapshotsForgotten("orders", "offsite", ("0main",), "schedule"))
-        assert await journal.forgotten("offsite") == {"0main", "0nas"}
-        assert await journal.forgotten("local") == frozenset()
+        assert await journal.withheld("offsite") == {"0main", "0nas"}
+        assert await journal.withheld("local") == frozenset()
         await journal.append(SnapshotsForgotten("orders", "local", ("0main",), "schedule"))
         await journal.append(SnapshotsForgotten("orders", "nas", ("0nas",), "schedule"))
-        assert await journal.forgotten("offsite") == frozenset()
+        assert await journal.withheld("offsite") == frozenset()
+
+    async def test_what_two_stores_marked_by_themselves_is_not_carried_from_one_to_the_other(
+        self, journal: Any
+    ) -> None:
+        bad = Outcome.INCOMPLETE
+        copy = CopyCreated("orders", "main", "offsite", "0main", "local", MOMENT)
+        await a_run(journal, "01RUN", created(outcome=bad), copy, outcome=bad)
+        await a_run(journal, "02RUN", created(hour=1, outcome=bad), outcome=bad)
+        assert await journal.withheld("offsite") == frozenset()
+        marked = SnapshotFound("orders", "01RUN", "main", "local", "0marked", MOMENT, Mode.FULL, bad, "d")
+        await journal.append(marked, SnapshotMissing("orders", "local", "0main"), run="01RUN")
+        assert await journal.withheld("offsite") == {"0marked"}
 
     async def test_what_a_store_owes_and_when_it_was_looked_at_is_remembered(self, journal: Any) -> None:
         await journal.append(

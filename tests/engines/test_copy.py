@@ -231,6 +231,20 @@ async def test_a_point_of_several_parts_stands_in_a_store_only_with_all_of_them(
     assert await stores_of(house) == [("local", "offsite")]
 
 
+async def test_what_a_mirror_marked_by_itself_does_not_come_from_its_origin_too() -> None:
+    house = FakeHouse()
+    house.disk.unreadable["/srv"] = 1
+    await house.run(run="01RUN")
+    await house.copy.fill("offsite")
+    for store in ("local", "offsite"):
+        await house.reconcile.reconcile(store)
+        await house.reconcile.mark(store)
+    await house.run(run="02RUN")
+    await house.copy.fill("offsite")
+    assert len(house.offsite.snapshots) == 2
+    assert await house.reconcile.reconcile("offsite") == (0, 0)
+
+
 async def test_what_a_mirror_forgot_first_does_not_come_back_with_the_next_round() -> None:
     house = FakeHouse(protected(a_policy(keep={"last": 1})))
     await house.run(run="01RUN")

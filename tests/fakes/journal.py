@@ -11,7 +11,7 @@ from drd.core.catalogue import Anchored, Pause, PolicyRecord, RecoveryPoint, Res
 from drd.core.encoding import encode, moment, read_fact, restore
 from drd.core.errors import Busy, DrdError, JournalUnusable, StateFull
 from drd.core.events import Body, Event
-from drd.core.projections import fold
+from drd.core.projections import fold, withheld
 from drd.core.rows import MemoryShelf
 from drd.ports.clock import Clock
 from drd.ports.journal import Head, Observer, Verdict
@@ -142,12 +142,9 @@ class FakeJournal:
     async def uncopied(self, policy: str, store: str) -> tuple[RecoveryPoint, ...]:
         return tuple(point for point in await self.points(policy) if point.is_lacking_in(store))
 
-    async def forgotten(self, store: str) -> frozenset[str]:
+    async def withheld(self, store: str) -> frozenset[str]:
         await asyncio.sleep(0)
-        points = [row for row in self._shelves.points.rows.values() if store in row["forgotten_in"]]
-        copies = [copy for row in points for copy in row["copies"]]
-        there = {copy["snapshot_id"] for copy in copies if copy["store"] == store}
-        return frozenset(copy["snapshot_id"] for copy in copies) - there
+        return frozenset(each for row in self._shelves.points.rows.values() for each in withheld(row, store))
 
     async def unfinished(self) -> tuple[RunRecord, ...]:
         await asyncio.sleep(0)

@@ -212,9 +212,9 @@ class SqliteJournal:
         """Good or incomplete points that have a copy somewhere but none in `store`, oldest first."""
         return await self._look(Views.uncopied, policy, store)
 
-    async def forgotten(self, store: str) -> frozenset[str]:
-        """Ids, in other stores, of the snapshots that retention has removed from `store`."""
-        return await self._look(Views.forgotten, store)
+    async def withheld(self, store: str) -> frozenset[str]:
+        """Ids, in other stores, of the snapshots that are not carried into `store`."""
+        return await self._look(Views.withheld, store)
 
     async def unfinished(self) -> tuple[RunRecord, ...]:
         """Runs that began and whose end nobody recorded."""

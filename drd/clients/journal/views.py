@@ -9,6 +9,7 @@ from datetime import datetime
 from drd.clients.journal.shelves import SqlShelves
 from drd.core.catalogue import Anchored, Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, StoreRecord
 from drd.core.encoding import moment, restore
+from drd.core.projections import withheld
 from drd.core.rows import Key, PointRow, PolicyRow, RunRow, StoreRow
 
 _RUN_BOOKKEEPING = ("sequence", "slot")
@@ -87,12 +88,10 @@ class Views:
         """Points that `store` lacks, oldest first."""
         return tuple(point for point in self._points(_LACKING, policy, store, store) if point.is_lacking_in(store))
 
-    def forgotten(self, store: str) -> frozenset[str]:
-        """Ids that other stores hold of points which were forgotten in `store`."""
-        found = self._shelves.points.select("WHERE forgotten_in <> '[]'")
-        points = [row for _, row in found if store in row["forgotten_in"]]
-        ids = [(copy["store"] == store, copy["snapshot_id"]) for row in points for copy in row["copies"]]
-        return frozenset(each for is_there, each in ids if not is_there) - {each for is_there, each in ids if is_there}
+    def withheld(self, store: str) -> frozenset[str]:
+        """Ids of snapshots that are not carried into `store`."""
+        found = self._shelves.points.select("WHERE forgotten_in <> '[]' OR outcome <> 'succeeded'")
+        return frozenset(each for _, row in found for each in withheld(row, store))
 
     def policies_with_points(self) -> list[str]:
         """Names of the policies that have points, also of those that are protected no more."""
