@@ -37,6 +37,8 @@ from drd.engines.upkeep import Upkeep
 from drd.ports.configuration import Configuration
 from drd.ports.world import World
 
+STAGING = "staging"
+"""In the state folder: where base backups lie until they are saved."""
 SCRATCH = "scratch"
 """In the state folder: where keys lie for a moment, on their way to a mirror."""
 
@@ -79,7 +81,8 @@ class Built:
 def make_world(configuration: Configuration) -> World:
     """The outside, for kinds that are used without a house, as `validate` does."""
     runner = ChildRunner()
-    return World(SystemClock(), runner, SystemSecrets(runner, dict(os.environ)), configuration.data)
+    secrets = SystemSecrets(runner, dict(os.environ))
+    return World(SystemClock(), runner, secrets, configuration.data, configuration.state / STAGING)
 
 
 @asynccontextmanager

@@ -19,8 +19,6 @@ ONLY_PART = "main"
 class PartRules(OneVerb):
     """One source of a policy; several make one recovery point of several parts."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"postgres"})
-
     part: Name | None = None
     """What it is called among several; the kind's name unless written."""
 

@@ -31,6 +31,11 @@ class Source(Spec):
         """Whether saving not a single file of it is a success."""
         return False
 
+    async def look(self, world: World) -> None:
+        """Raise what `opened` would raise, as far as it can be told without much work; changes nothing."""
+        async with self.opened(world):
+            pass
+
     @abstractmethod
     def opened(self, world: World) -> AbstractAsyncContextManager[Prepared]:
         """Make the source ready to be read, and put things right afterwards.

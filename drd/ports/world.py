@@ -19,3 +19,5 @@ class World:
     secrets: Secrets
     base: Path | None = None
     """What relative paths of sources start from: `data:` in drd.yaml."""
+    staging: Path | None = None
+    """Where sources make what has to lie on the disk before it is read, each in a folder of its own."""

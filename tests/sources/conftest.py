@@ -15,4 +15,5 @@ def world(tmp_path: Path) -> World:
     """This machine; relative paths start in `data` of the test's own folder."""
     (tmp_path / "data").mkdir()
     runner = ChildRunner()
-    return World(SystemClock(), runner, SystemSecrets(runner, {}), base=tmp_path / "data")
+    secrets = SystemSecrets(runner, {})
+    return World(SystemClock(), runner, secrets, base=tmp_path / "data", staging=tmp_path / "staging")

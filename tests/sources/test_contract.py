@@ -17,11 +17,15 @@ KINDS = find_kinds().sources
 GOOD: dict[str, dict[str, Any]] = {
     "files": {"paths": ["shop"]},
     "command": {"argv": ["/bin/echo", "hello"], "filename": "hello.txt"},
+    "postgres": {"dsn": {"credential": "orders"}},
 }
 REFUSED: dict[str, dict[str, Any]] = {
     "files": {"paths": ["gone"]},
     "command": {"argv": ["/nowhere/at/all"]},
+    "postgres": {"dsn": {"credential": "nowhere"}},
 }
+OPENED = [pytest.param(kind, marks=[pytest.mark.slow] if kind == "postgres" else []) for kind in KINDS]
+"""Those that need a server take longer."""
 
 
 @pytest.fixture
@@ -29,14 +33,20 @@ def example(request: pytest.FixtureRequest, world: World) -> Source:
     assert world.base is not None
     (world.base / "shop").mkdir()
     (world.base / "shop" / "order").write_text("1")
-    return KINDS[request.param].model_validate(GOOD[request.param])
+    written = GOOD[request.param]
+    if request.param == "postgres":
+        dsn = world.base / "dsn"
+        dsn.touch(mode=0o600)
+        dsn.write_bytes(request.getfixturevalue("postgres").dsn())
+        written = {"dsn": {"file": str(dsn)}, "programs": str(request.getfixturevalue("postgres_programs"))}
+    return KINDS[request.param].model_validate(written)
 
 
 def test_every_kind_has_its_examples() -> None:
     assert set(KINDS) == set(GOOD) == set(REFUSED)
 
 
-@pytest.mark.parametrize("example", KINDS, indirect=True)
+@pytest.mark.parametrize("example", OPENED, indirect=True)
 async def test_a_good_source_can_be_opened_again_and_again_with_the_same_content(example: Source, world: World) -> None:
     async with example.opened(world) as first:
         pass
@@ -47,7 +57,12 @@ async def test_a_good_source_can_be_opened_again_and_again_with_the_same_content
     assert isinstance(first.content, FilesToSave | StreamToSave)
 
 
-@pytest.mark.parametrize("example", KINDS, indirect=True)
+@pytest.mark.parametrize("example", OPENED, indirect=True)
+async def test_a_good_source_can_be_looked_at(example: Source, world: World) -> None:
+    await example.look(world)
+
+
+@pytest.mark.parametrize("example", OPENED, indirect=True)
 async def test_an_error_while_it_is_open_comes_through(example: Source, world: World) -> None:
     with pytest.raises(RuntimeError, match="while saving"):
         async with example.opened(world):
@@ -61,6 +76,8 @@ async def test_a_source_that_is_not_there_is_refused_with_a_hint(kind: str, worl
     with pytest.raises(SourceRefused) as caught:
         async with source.opened(world):
             pytest.fail("it was opened")
+    with pytest.raises(SourceRefused):
+        await source.look(world)
 
     assert caught.value.hint
 

@@ -48,6 +48,7 @@ _AWAY = re.compile(
     r"session is not read-write|could not read from stream|lost connection|unexpected termination of replication",
     re.IGNORECASE,
 )
+_PROMOTED = re.compile(r"the standby was promoted during online backup")
 _FUNCTION = re.compile(r"permission denied for function (\w+)")
 _SIGNATURES = {
     "pg_switch_wal": "pg_switch_wal()",
@@ -133,6 +134,8 @@ def _of_state(said: str, place: str, code: str | None) -> DrdError | None:
         return TransientError(f"{place}: {first_sentence(said)}", "wait until it is used no more")
     if code == "57014":
         return ServerAway(f"{place} did not answer in time", "drd tries again by itself")
+    if _PROMOTED.search(said):
+        return TransientError(f"{place} was promoted during the base backup", "the next run makes another one")
     if match := _NO_SLOT.search(said):
         return SlotMissing(f"{place} has no replication slot {match[1]}", SLOT_HINT)
     if match := _WAL_REMOVED.search(said):

@@ -65,6 +65,7 @@ HOST = 'connection to server at "db1" (10.0.0.1), port 5432 failed: '
         ("terminating connection due to administrator command", "57P01", ServerAway, "again"),
         ("sorry, too many clients already", "53300", ServerAway, "max_connections"),
         ("all replication slots are in use", "53400", PermanentError, "max_replication_slots"),
+        ("ERROR:  the standby was promoted during online backup", None, TransientError, "next run"),
         ('replication slot "x" is active for PID 7', "55006", TransientError, "wait"),
     ],
 )

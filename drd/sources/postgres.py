@@ -1,0 +1,238 @@
+"""A PostgreSQL cluster: all its databases, as a base backup that can be restored by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from drd.clients.host import MachineHost
+from drd.clients.postgres import Dsn, PostgresServer
+from drd.clients.postgres_tools import ProgramsOfPostgres, find_programs
+from drd.clients.staging import staged
+from drd.core.errors import PermanentError, SourceRefused, StateFull, TransientError
+from drd.core.postgres.base import BaseFacts
+from drd.core.secrets import SecretReference
+from drd.core.units import PositiveDuration, Rate, format_size
+from drd.ports.postgres import Positions, ServerFacts
+from drd.ports.postgres_tools import Base, BaseRequest, WalWith
+from drd.ports.repository import FilesToSave
+from drd.ports.source import Prepared, Source
+from drd.ports.world import World
+
+PREFIX = "drd-postgres"
+FACTS = "base.json"
+"""Beside the data directory, `base`, and the tablespaces, `base.tablespaces`: what a restore has to know."""
+OLDEST = 13
+"""Before, there is no manifest to verify a base backup by."""
+SPARE = 0.05
+"""The share of its size that a cluster may grow by, and that WAL may take, while the backup is made."""
+SPARE_SEGMENTS = 4
+
+
+class PostgresSource(Source):
+    """All databases of a PostgreSQL server (13 or later), by pg_basebackup: `postgres: {dsn: {credential: orders}}`.
+
+    The base backup is made in a staging folder, which needs room for the whole cluster while the run lasts. It holds
+    the WAL that makes it consistent, so that it can be restored by itself: to the moment at which it ended. A restore
+    gives back a folder with the data directory (`base`), the tablespaces (`base.tablespaces`), and `base.json`.
+    """
+
+    kind: ClassVar[str] = "postgres"
+    LATER: ClassVar[frozenset[str]] = frozenset({"fallback"})
+
+    dsn: SecretReference
+    """Where its connection string is read: `postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE`."""
+    from_: Annotated[Literal["primary", "standby"], Field(alias="from")] = "primary"
+    """What the server has to be; one that is the other is refused."""
+    wal: Literal["none"] = "none"
+    """Whether WAL is received between the base backups; this version of drd knows only `none`."""
+    staging: Path | None = None
+    """A folder with room for the whole cluster; left out, `staging` in the state folder."""
+    programs: Path | None = None
+    """The folder with pg_basebackup of the server's major version; left out, where packages put it."""
+    rate: Annotated[Rate, Field(ge=32 * 1024, le=1024**3)] | None = None
+    """The most that is read from the server in a second; left out, as fast as it goes."""
+    deadline: PositiveDuration = timedelta(hours=24)
+    """The base backup is stopped when it has taken this long."""
+
+    @field_validator("wal", mode="before")
+    @classmethod
+    def _is_known_by_this_version(cls, value: object) -> object:
+        if value == "continuous":
+            raise ValueError("this version of drd receives no WAL yet: write none, or take wal: out")
+        return value
+
+    @field_validator("staging", "programs")
+    @classmethod
+    def _is_whole(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_absolute():
+            raise ValueError(f"write the whole path, as /srv/{value}")
+        return value
+
+    def summary(self) -> str:
+        """Where its connection string is read."""
+        return f"PostgreSQL at {self.dsn.summary()}"
+
+    async def look(self, world: World) -> None:
+        """Raise what keeps a base backup from being made, as far as it can be told without making one."""
+        with _refusing():
+            parent = self._staging(world)
+            async with self._reached(world) as reached:
+                await _demand_room(parent, reached)
+
+    @asynccontextmanager
+    async def opened(self, world: World) -> AsyncIterator[Prepared]:
+        """Make the base backup; it is gone afterwards, or, after a kill, when a source is opened the next time.
+
+        Raises `SourceRefused` for what a person has to change, and `TransientError` when the server is away, goes over
+        to another timeline meanwhile, or fills the staging folder.
+        """
+        async with AsyncExitStack() as stack:
+            with _refusing():
+                parent = self._staging(world)
+                async with self._reached(world) as reached:
+                    name = reached.facts.system_identifier
+                    folder = await stack.enter_async_context(staged(parent, PREFIX, name))
+                    await _demand_room(folder, reached)
+                    await self._fill(folder, reached)
+            yield Prepared(FilesToSave((folder,), exclude_caches=False), _note(reached.facts))
+
+    def _staging(self, world: World) -> Path:
+        parent = self.staging or world.staging
+        if parent is None:
+            raise SourceRefused("there is no folder for a base backup", "add staging: to the source")
+        return parent
+
+    @asynccontextmanager
+    async def _reached(self, world: World) -> AsyncIterator[_Reached]:
+        """The server, after it was found to be what it has to be."""
+        dsn = await world.secrets.read(self.dsn)
+        server = PostgresServer(Dsn.parse(dsn))
+        try:
+            facts = await server.facts()
+            self._demand_right_server(server.place, facts)
+            await _demand_replication(server)
+            folders = None if self.programs is None else [self.programs]
+            programs = await find_programs(facts.major, world.runner, folders)
+            yield _Reached(dsn, server, facts, ProgramsOfPostgres(programs, world.runner))
+        finally:
+            await server.close()
+
+    def _demand_right_server(self, place: str, facts: ServerFacts) -> None:
+        if facts.major < OLDEST:
+            raise SourceRefused(
+                f"{place} is PostgreSQL {facts.version_text}, and drd needs {OLDEST} or later", "upgrade the server"
+            )
+        if facts.is_in_recovery is not (self.from_ == "standby"):
+            found = "standby" if facts.is_in_recovery else "primary"
+            raise SourceRefused(
+                f"{place} is a {found}, and the policy wants the {self.from_}",
+                f"correct the dsn, or write from: {found}",
+            )
+
+    async def _fill(self, folder: Path, reached: _Reached) -> None:
+        """Lay the base backup and its description into the folder."""
+        facts = reached.facts
+        request = BaseRequest(
+            dsn=reached.dsn,
+            folder=folder / "base",
+            wal=WalWith.STREAM,
+            label="drd",
+            tablespaces=facts.tablespaces,
+            bytes_a_second=self.rate,
+            is_synced=False,
+            deadline=self.deadline,
+        )
+        try:
+            base = await reached.tools.base_backup(request, lambda _: None)
+        except StateFull as error:
+            # As itself it would mean that the journal has no room.
+            raise TransientError(error.message, f"df -h {folder.parent}, or add staging: to the source") from error
+        _demand_same_server(reached, base)
+        described = _described(facts, base, await reached.server.positions())
+        await asyncio.to_thread((folder / FACTS).write_text, described.written(), "utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    dsn: bytes = field(repr=False)
+    server: PostgresServer
+    facts: ServerFacts
+    tools: ProgramsOfPostgres
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """What only a person can change is a refusal of the source, whichever part of PostgreSQL says it."""
+    try:
+        yield
+    except SourceRefused:
+        raise
+    except PermanentError as error:
+        raise SourceRefused(error.message, error.hint, error.detail) from error
+
+
+async def _demand_replication(server: PostgresServer) -> None:
+    role = await server.role()
+    if not (role.may_replicate or role.is_superuser):
+        raise SourceRefused(
+            f"{server.place} does not let {role.name} replicate", f"ALTER ROLE {_quoted(role.name)} REPLICATION;"
+        )
+
+
+async def _demand_room(folder: Path, reached: _Reached) -> None:
+    size = await reached.server.data_bytes()
+    needed = round(size * (1 + SPARE)) + SPARE_SEGMENTS * reached.facts.segment_bytes
+    free = await MachineHost().free_bytes(folder)
+    if free < needed:
+        raise SourceRefused(
+            f"a base backup needs about {format_size(needed)}, and {folder} has {format_size(free)} free",
+            f"df -h {folder}, or add staging: with another folder to the source",
+        )
+
+
+def _demand_same_server(reached: _Reached, base: Base) -> None:
+    place, facts = reached.server.place, reached.facts
+    if base.system_identifier != facts.system_identifier:
+        raise SourceRefused(
+            f"{place} leads to two clusters: {facts.system_identifier} and {base.system_identifier}", "correct the dsn"
+        )
+    if base.timeline != facts.timeline:
+        raise TransientError(
+            f"{place} went over from timeline {facts.timeline} to {base.timeline} during the base backup",
+            "the next run makes another one",
+        )
+
+
+def _described(facts: ServerFacts, base: Base, after: Positions) -> BaseFacts:
+    # Commits carry the primary's clock, which a standby knows only by what it has replayed.
+    ended_at = max(each for each in (after.taken, after.replayed_until) if each is not None)
+    return BaseFacts(
+        system_identifier=base.system_identifier,
+        version=facts.version,
+        timeline=base.timeline,
+        start=base.start,
+        end=base.end,
+        ended_at=ended_at,
+        segment_bytes=facts.segment_bytes,
+        has_checksums=facts.has_checksums,
+        is_of_standby=facts.is_in_recovery,
+        holds_wal=True,
+        tablespaces=facts.tablespaces,
+    )
+
+
+def _note(facts: ServerFacts) -> str:
+    return "" if facts.has_checksums else "the cluster has no page checksums, so damage of its disk is saved unnoticed"
+
+
+def _quoted(name: str) -> str:
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
