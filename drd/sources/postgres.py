@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -59,7 +58,7 @@ class PostgresSource(Source):
     """The folder with pg_basebackup of the server's major version; left out, where packages put it."""
     rate: Annotated[Rate, Field(ge=32 * 1024, le=1024**3)] | None = None
     """The most that is read from the server in a second; left out, as fast as it goes."""
-    deadline: PositiveDuration = timedelta(hours=24)
+    deadline: PositiveDuration = Field(default="24h", validate_default=True)
     """The base backup is stopped when it has taken this long."""
 
     @field_validator("wal", mode="before")
