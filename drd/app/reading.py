@@ -21,6 +21,7 @@ from drd.clients.restic import Restic, find_restic
 from drd.core.errors import UsageError
 from drd.daemon.control import HouseControl
 from drd.daemon.house import House
+from drd.daemon.names import stores_to_ask
 from drd.ports.configuration import Configuration
 from drd.ports.control import PointStatus, Status
 
@@ -49,7 +50,7 @@ class JournalAnswers:
     async def points(self, policy: str) -> tuple[PointStatus, ...]:
         """The recovery points of a policy, newest first."""
         async with self._from_journal() as house:
-            if policy not in house.in_force().policies or await house.catalogue.points(policy):
+            if await house.catalogue.points(policy) or not await stores_to_ask(house, policy):
                 return await _control(house).points(policy, False)
         async with self._from_stores() as house:
             self.whose_words = "the stores say, for its journal knows no point"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from datetime import datetime
 
 from drd import __version__
@@ -17,10 +17,10 @@ from drd.core.schedule import Reason
 from drd.core.units import format_duration
 from drd.daemon.following import Following
 from drd.daemon.house import House
+from drd.daemon.names import demand_policy, demand_store, points_of
 from drd.daemon.requirements import clauses
 from drd.daemon.status import status
 from drd.engines.bringing import Wish
-from drd.ports.configuration import Protected
 from drd.ports.control import Anchors, ForgetLine, PointStatus, Status
 from drd.ports.steps import Step
 
@@ -40,30 +40,23 @@ class HouseControl:
 
     async def backup(self, policy: str, full: bool, by: str) -> AsyncIterator[Step]:
         """Run a policy now, or join the run that is under way, and follow it into every store."""
-        async with aclosing(self._following.backup(self._protected(policy), full)) as steps:
+        async with aclosing(self._following.backup(demand_policy(self._house, policy), full)) as steps:
             async for step in steps:
                 yield step
 
     async def points(self, policy: str, why: bool = False) -> tuple[PointStatus, ...]:
         """The recovery points of a policy, newest first."""
-        protected = self._protected(policy)
-        points = await self._house.catalogue.points(policy)
-        if not points:
-            await self._learn(policy)
-            points = await self._house.catalogue.points(policy)
-        reasons: dict[tuple[str, str], tuple[str, ...]] = {}
-        if why:
-            for store in protected.policy.backup.to:
-                retention = await self._planned(policy, store)
-                reasons.update({(store, each.snapshot_id): each.reasons for each in retention.verdicts})
+        points = await points_of(self._house, policy)
+        reasons = await self._reasons(policy, points) if why else {}
         return tuple(_point(point, reasons) for point in sorted(points, key=lambda each: each.moment, reverse=True))
 
     async def restore(
         self, policy: str, at: datetime | None, target: str, include: tuple[str, ...], store: str | None, by: str
     ) -> AsyncIterator[Step]:
         """Bring a policy's data back."""
-        if policy in self._house.in_force().policies and not await self._house.catalogue.points(policy):
-            await self._learn(policy)
+        if store is not None:
+            demand_store(self._house, store)
+        await points_of(self._house, policy)
         async with aclosing(self._following.restore(Wish(policy, at, target, include, store, by))) as steps:
             async for step in steps:
                 yield step
@@ -71,7 +64,7 @@ class HouseControl:
     async def forget_plan(self, policy: str) -> tuple[ForgetLine, ...]:
         """What retention would do now in each store, with reasons."""
         lines: list[ForgetLine] = []
-        for store in self._protected(policy).policy.backup.to:
+        for store in demand_policy(self._house, policy).policy.backup.to:
             retention = await self._planned(policy, store)
             for verdict in sorted(retention.verdicts, key=lambda each: each.moment, reverse=True):
                 is_guarded = verdict.is_guarded or (verdict.is_forgotten and bool(retention.held))
@@ -91,7 +84,7 @@ class HouseControl:
         """Apply retention now."""
         gone = 0
         refused: list[DrdError] = []
-        for store in self._protected(policy).policy.backup.to:
+        for store in demand_policy(self._house, policy).policy.backup.to:
             yield Step(kind="started", text=f"retention of {policy} in {store}")
             try:
                 forgotten = await self._house.retain.forget(policy, store, by, by_a_person=True)
@@ -113,7 +106,7 @@ class HouseControl:
 
     async def explain(self, policy: str) -> tuple[str, ...]:
         """What drd would do with a policy now and why, as lines for people."""
-        protected = self._protected(policy)
+        protected = demand_policy(self._house, policy)
         plan = protected.policy.backup
         lines = [f"sources: {'; '.join(source.summary() for source in protected.sources.values())}"]
         for name in plan.to:
@@ -148,7 +141,7 @@ class HouseControl:
 
     async def pause(self, policy: str, what: str, until: datetime, reason: str, by: str) -> None:
         """Stop work for a time."""
-        self._protected(policy)
+        demand_policy(self._house, policy)
         if until <= self._house.clock.now():
             raise UsageError("a pause ends in the future", "write --for 2h")
         await self._house.journal.append(Paused(policy, what, until, reason, by))
@@ -156,13 +149,19 @@ class HouseControl:
 
     async def resume(self, policy: str, by: str) -> None:
         """End a pause before its time."""
-        self._protected(policy)
-        ended = {pause.what for pause in await self._house.catalogue.pauses() if pause.policy == policy}
-        await self._house.journal.append(*(Resumed(policy, what, by) for what in sorted(ended or {"all"})))
+        demand_policy(self._house, policy)
+        now = self._house.clock.now()
+        ended = {
+            pause.what for pause in await self._house.catalogue.pauses() if pause.policy == policy and pause.until > now
+        }
+        if not ended:
+            raise UsageError(f"nothing of {policy} is paused", "type: drd status")
+        await self._house.journal.append(*(Resumed(policy, what, by) for what in sorted(ended)))
         await self._house.scheduler.take_pauses(policy)
 
     async def check(self, store: str, by: str) -> AsyncIterator[Step]:
         """Check the structure of a store's repository now."""
+        demand_store(self._house, store)
         yield Step(kind="started", text=f"check of {store}")
         report = await self._house.proof.check(store)
         yield Step(
@@ -176,7 +175,9 @@ class HouseControl:
 
     async def release(self, store: str, by: str) -> str:
         """End the hold on a store's retention."""
-        record = (await self._house.catalogue.stores()).get(store)
+        records = await self._house.catalogue.stores()
+        demand_store(self._house, store, others=records)
+        record = records.get(store)
         if record is None or record.hold is None:
             raise UsageError(f"nothing holds retention in store {store}", "type: drd status")
         await self._house.journal.append(HoldReleased(store, by))
@@ -184,6 +185,7 @@ class HouseControl:
 
     async def accept(self, store: str, by: str) -> str:
         """Take what a store holds now for what it shall hold."""
+        demand_store(self._house, store)
         identity = await self._house.stores.accept(store)
         # Only when the journal knows what is there now may anything be forgotten there again.
         await self._house.reconcile.reconcile(store)
@@ -220,18 +222,14 @@ class HouseControl:
                 )
             )
 
-    def _protected(self, policy: str) -> Protected:
-        policies = self._house.in_force().policies
-        if policy not in policies:
-            known = ", ".join(sorted(policies)) or "none"
-            raise UsageError(f"there is no policy {policy}", f"the policies are: {known}")
-        return policies[policy]
-
-    async def _learn(self, policy: str) -> None:
-        """Ask the stores when the journal knows nothing: on a new machine the repository is all there is."""
-        for store in self._protected(policy).policy.backup.to:
-            with suppress(DrdError):  # whichever store answers is enough; choosing a point says so when none did
-                await self._house.reconcile.reconcile(store)
+    async def _reasons(self, policy: str, points: tuple[RecoveryPoint, ...]) -> dict[tuple[str, str], tuple[str, ...]]:
+        """(store, snapshot id) → why retention keeps it; retention lets what is no policy any more alone."""
+        protected = self._house.in_force().policies.get(policy)
+        if protected is None:
+            why = ("no policy asks for it any more, and nothing forgets it",)
+            return {(copy.store, copy.snapshot_id): why for point in points for copy in point.copies}
+        plans = {store: await self._planned(policy, store) for store in protected.policy.backup.to}
+        return {(store, each.snapshot_id): each.reasons for store, plan in plans.items() for each in plan.verdicts}
 
     def _next(self, policy: str) -> str:
         if self._house.dispatch.is_running(policy):

@@ -9,12 +9,13 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 
 from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import DrdError
 from drd.core.events import Event
 from drd.core.policy import Cause, Mode, Outcome
-from drd.core.units import format_size
+from drd.core.units import format_duration, format_size
 from drd.daemon.house import House
 from drd.engines.backup import Request, RunResult
 from drd.engines.bringing import BESIDE, Landed, Wish
@@ -87,15 +88,17 @@ class Following:
                 exit_code=error.exit_code,
             )
             return
-        rto = self._rto(wish.policy)
-        is_late = rto is not None and landed.seconds > rto
+        promised = self._full_restore(wish)
+        is_late = promised is not None and landed.seconds > promised.total_seconds()
         yield Step(
             kind="finished",
             run=run,
             outcome=Outcome.SUCCEEDED,
             text=_landed(landed, beside=wish.target == BESIDE),
             exit_code=3 if is_late else 0,
-            message=f"it took longer than the RTO of {rto:.0f} s" if is_late else "",
+            message=f"it took longer than objectives: full_restore: {format_duration(promised)}"
+            if promised and is_late
+            else "",
             result={
                 "places": list(landed.places),
                 "store": landed.store,
@@ -200,10 +203,10 @@ class Following:
             return "nobody fills it in this process; the daemon does"
         return house.stores.why_away(store) or house.copy.why_late(store)
 
-    def _rto(self, policy: str) -> float | None:
-        protected = self._house.in_force().policies.get(policy)
-        rto = protected.policy.objectives.full_restore if protected else None
-        return rto.total_seconds() if rto else None
+    def _full_restore(self, wish: Wish) -> timedelta | None:
+        """How long bringing everything back may take; of a part, and of a policy that was removed, nothing is said."""
+        protected = self._house.in_force().policies.get(wish.policy)
+        return protected.policy.objectives.full_restore if protected is not None and not wish.include else None
 
 
 def _progress(run: str, sample: Progress) -> Step:
