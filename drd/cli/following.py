@@ -89,7 +89,8 @@ class Progress:
             return ""
         parts = [f"{self.share:4.0%}".replace("%", " %")] if self.share is not None else []
         of = f" of {format_size(self.step.total_bytes)}" if self.step.total_bytes else ""
-        parts.append(f"{format_size(self.step.done_bytes)}{of}")
+        if self.step.done_bytes or of or not self._phase:
+            parts.append(f"{format_size(self.step.done_bytes)}{of}")
         if self.step.done_files:
             parts.append(f"{number(self.step.done_files)} files")
         rate = self._pace.rate
@@ -102,7 +103,7 @@ class Progress:
 
     def line(self) -> str:
         """The words with the phase before them."""
-        return f"{self._phase}: {self.words()}" if self._phase else self.words()
+        return ": ".join(words for words in (self._phase, self.words()) if words)
 
     def bar(self) -> RenderableType:
         """One line with a bar, for a terminal."""

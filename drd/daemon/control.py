@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import datetime
+from functools import partial
 
 from drd import __version__
 from drd.core.catalogue import RecoveryPoint
-from drd.core.errors import DrdError, RepositoryMissing, StoreAway, UsageError
+from drd.core.errors import Busy, DrdError, RepositoryMissing, StoreAway, UsageError
 from drd.core.events import HoldReleased, Paused, Resumed
 from drd.core.geography import format_away
 from drd.core.policy import Outcome
@@ -22,7 +23,11 @@ from drd.daemon.requirements import clauses
 from drd.daemon.status import status
 from drd.engines.bringing import Wish
 from drd.ports.control import Anchors, ForgetLine, PointStatus, Status
+from drd.ports.repository import CheckReport
 from drd.ports.steps import Step
+
+NO_ANSWER = (StoreAway, RepositoryMissing)
+"""A store of which nothing can be told now; that hides nothing of the others."""
 
 
 class HouseControl:
@@ -86,14 +91,17 @@ class HouseControl:
         refused: list[DrdError] = []
         for store in demand_policy(self._house, policy).policy.backup.to:
             yield Step(kind="started", text=f"retention of {policy} in {store}")
+            forgotten: list[tuple[str, ...]] = []
+            work = partial(self._house.retain.forget, policy, store, by, True)
             try:
-                forgotten = await self._house.retain.forget(policy, store, by, by_a_person=True)
+                async for step in self._following.wait_told(f"forget:{policy}:{store}", work, forgotten):
+                    yield step
             except DrdError as error:
                 refused.append(error)
                 yield Step(kind="fact", text=f"{store}: {error.message}")
                 continue
-            gone += len(forgotten)
-            yield Step(kind="fact", text=f"{len(forgotten)} snapshots forgotten in {store}")
+            gone += len(forgotten[0])
+            yield Step(kind="fact", text=f"{len(forgotten[0])} snapshots forgotten in {store}")
         yield Step(
             kind="finished",
             outcome=Outcome.FAILED if refused else Outcome.SUCCEEDED,
@@ -163,7 +171,10 @@ class HouseControl:
         """Check the structure of a store's repository now."""
         demand_store(self._house, store)
         yield Step(kind="started", text=f"check of {store}")
-        report = await self._house.proof.check(store)
+        reports: list[CheckReport] = []
+        async for step in self._following.wait_told(f"check:{store}", partial(self._house.proof.check, store), reports):
+            yield step
+        [report] = reports
         yield Step(
             kind="finished",
             outcome=Outcome.SUCCEEDED if report.sound else Outcome.FAILED,
@@ -208,11 +219,11 @@ class HouseControl:
         except DrdError as error:
             return Anchors(store=store, problem=error.message)
 
-    async def _planned(self, policy: str, store: str) -> Retention:
-        """What retention would do in a store; in one that is away, nothing, and that is the reason."""
+    async def _planned(self, policy: str, store: str, passed: tuple[type[DrdError], ...] = NO_ANSWER) -> Retention:
+        """What retention would do in a store; where one of the errors comes that are `passed` over, nothing, and why."""
         try:
             return await self._house.retain.plan(policy, store)
-        except (StoreAway, RepositoryMissing) as error:
+        except passed as error:
             return Retention(
                 tuple(
                     Verdict(copy.snapshot_id, point.moment, False, (error.message,))
@@ -228,7 +239,7 @@ class HouseControl:
         if protected is None:
             why = ("no policy asks for it any more, and nothing forgets it",)
             return {(copy.store, copy.snapshot_id): why for point in points for copy in point.copies}
-        plans = {store: await self._planned(policy, store) for store in protected.policy.backup.to}
+        plans = {store: await self._planned(policy, store, (*NO_ANSWER, Busy)) for store in protected.policy.backup.to}
         return {(store, each.snapshot_id): each.reasons for store, plan in plans.items() for each in plan.verdicts}
 
     def _next(self, policy: str) -> str:

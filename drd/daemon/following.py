@@ -6,10 +6,11 @@ The work is the engines'. It goes on when nobody watches any more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any, TypeVar
 
 from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import DrdError
@@ -27,6 +28,8 @@ COPY_PATIENCE_SECONDS = 24 * 3600.0
 """How long `drd backup` follows the filling of further stores before it leaves them to the daemon."""
 LOOK_SECONDS = 2.0
 """How often it looks whether they are filled, when no fact has told it to."""
+
+Result = TypeVar("Result")
 
 
 class Following:
@@ -108,6 +111,23 @@ class Following:
                 "seconds": round(landed.seconds, 3),
             },
         )
+
+    async def wait_told(
+        self, lane: str, work: Callable[[Callable[[str], None]], Coroutine[Any, Any, Result]], results: list[Result]
+    ) -> AsyncGenerator[Step, None]:
+        """Tell what `work` waits for until it is done, and put its result into `results`; who leaves ends it.
+
+        Raises what it raises.
+        """
+        board = self._house.board
+        with board.lane(lane):
+            task = asyncio.ensure_future(work(board.waiter(lane)))
+            try:
+                async for step in self._follow("", task, lane):
+                    yield step
+                results.append(task.result())
+            finally:
+                task.cancel()
 
     async def _run_and_follow(
         self, policy: str, mode: Mode, protected: Protected, facts: asyncio.Queue[Event]

@@ -27,10 +27,13 @@ class Proof:
         self._journal = journal
         self._log = log
 
-    async def check(self, store: str) -> CheckReport:
-        """Check the structure of a store's repository, journal what was found, and log it as restic worded it."""
+    async def check(self, store: str, on_wait: Callable[[str], None] | None = None) -> CheckReport:
+        """Check the structure of a store's repository, journal what was found, and log it as restic worded it.
+
+        `on_wait` is told what its turn is waited for.
+        """
         repository = await self._stores.open(store)
-        async with self._turns.take(store, JobClass.CHECK, self._stores.configured(store).limits.at_once):
+        async with self._turns.take(store, JobClass.CHECK, self._stores.configured(store).limits.at_once, on_wait):
             report = await repository.check()
         first = _without_names(report.errors[0])[:300] if report.errors else ""
         facts: list[Body] = [StoreChecked(store, "", report.sound, len(report.errors), first, report.seconds)]

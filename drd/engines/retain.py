@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from drd.core.catalogue import RecoveryPoint, damaged_stores
-from drd.core.errors import PermanentError, RefusedByGuard
+from drd.core.errors import Busy, PermanentError, RefusedByGuard
 from drd.core.events import AnchorsForgotten, RetentionHeld, SnapshotsForgotten, StorePruned
 from drd.core.retention import Candidate, Retention, decide, superfluous_anchors
 from drd.core.tags import policy_tags
@@ -17,6 +19,8 @@ from drd.ports.configuration import Configuration
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import Repository
 
+PLAN_SECONDS = 30.0
+"""How long a question waits for its turn behind a check or a prune, which may take hours."""
 MOST_REPACKED_BYTES = 4 * 2**30
 """How much one prune may rewrite: it needs the repository alone, and backups wait for it."""
 
@@ -42,19 +46,29 @@ class Retain:
         self._told = ToldOnce[tuple[str, str]](journal)
 
     async def plan(self, policy: str, store: str) -> Retention:
-        """What would happen to a policy's snapshots in a store now; changes nothing."""
+        """What would happen to a policy's snapshots in a store now; changes nothing.
+
+        Raises `Busy` when something keeps the repository to itself for longer than anybody waits for an answer.
+        """
         repository = await self._stores.open(store)
-        async with self._turns.take(store, JobClass.LIST, self._stores.configured(store).limits.at_once):
+        async with self._turn_to_ask(store):
             return await self._judge(policy, store, repository, by_a_person=False)
 
-    async def forget(self, policy: str, store: str, by: str, by_a_person: bool = False) -> tuple[str, ...]:
+    async def forget(
+        self,
+        policy: str,
+        store: str,
+        by: str,
+        by_a_person: bool = False,
+        on_wait: Callable[[str], None] | None = None,
+    ) -> tuple[str, ...]:
         """Forget what may go and return the ids that are really gone.
 
         What holds everything back is journaled once; a person is told each time, by `RefusedByGuard`. Raises
-        `PermanentError` when the store still lists what was to go.
+        `PermanentError` when the store still lists what was to go. `on_wait` is told what its turn is waited for.
         """
         repository = await self._stores.open(store)
-        async with self._turns.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once):
+        async with self._turns.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once, on_wait):
             retention = await self._judge(policy, store, repository, by_a_person)
             if retention.held:
                 told = RetentionHeld(policy, store, retention.held)
@@ -106,6 +120,20 @@ class Retain:
             started = self._clock.monotonic()
             await repository.prune(0 if self._stores.is_mirror(store) else MOST_REPACKED_BYTES)
             await self._journal.append(StorePruned(store, self._clock.monotonic() - started))
+
+    @asynccontextmanager
+    async def _turn_to_ask(self, store: str) -> AsyncIterator[None]:
+        at_once = self._stores.configured(store).limits.at_once
+        waited: list[str] = []
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(PLAN_SECONDS):
+                    await stack.enter_async_context(
+                        self._turns.take(store, JobClass.LIST, at_once, on_wait=waited.append)
+                    )
+            except TimeoutError as error:
+                raise Busy(f"gave up {waited[-1]} after {PLAN_SECONDS:.0f} s", "ask again later") from error
+            yield
 
     async def _judge(self, policy: str, store: str, repository: Repository, by_a_person: bool) -> Retention:
         protected = self._configuration().policies.get(policy)

@@ -38,6 +38,12 @@ def test_work_that_stands_still_has_no_remaining_time() -> None:
     assert pace.remaining_seconds(10) is None
 
 
+def test_what_is_only_waited_for_has_no_size() -> None:
+    progress = Progress()
+    progress.take(a_step(0, phase="waiting for the check in store local"), 0)
+    assert progress.line() == "waiting for the check in store local"
+
+
 def test_a_phase_begins_with_a_rate_of_its_own() -> None:
     progress = Progress()
     for second in range(10):

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from drd.core.errors import PermanentError, UsageError
+from drd.core.errors import Busy, PermanentError, UsageError
 from drd.core.events import HoldPlaced, HoldReleased, RetentionHeld, RunStarted, StoreReconciled
 from drd.core.policy import Cause, Mode, Outcome
 from drd.daemon.control import HouseControl
 from drd.daemon.moving_in import move_in
 from drd.engines.backup import Request
+from drd.engines.turns import JobClass
 from drd.ports.steps import Step
 from tests.fakes.clock import START
 from tests.fakes.house import FakeHouse, a_policy, a_store, protected
@@ -399,3 +400,41 @@ async def test_three_stores_are_all_followed(tmp_path: Path) -> None:
     async with controlled(house, "a", "b", "c") as control:
         steps = await told(control.backup("orders", full=True, by="anna"))
     assert [step.text.split(" in ")[-1] for step in steps if step.kind == "fact"] == ["a", "b", "c"]
+
+
+async def kept_busy(house: FakeHouse, store: str, seconds: float) -> asyncio.Task[None]:
+    """Something that keeps a repository to itself."""
+
+    async def work() -> None:
+        async with house.turns.take(store, JobClass.FORGET, 1):
+            await asyncio.sleep(seconds)
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    return task
+
+
+@pytest.mark.parametrize("order", ["check", "forget"])
+async def test_who_waits_for_a_store_is_told_for_what(order: str) -> None:
+    house = FakeHouse(protected(a_policy(to=("local",))))
+    async with controlled(house, "local") as control:
+        await told(control.backup("orders", full=True, by="anna"))
+        busy = await kept_busy(house, "local", 600)
+        steps = await told(control.check("local", "anna") if order == "check" else control.forget("orders", "anna"))
+        await busy
+    assert "waiting for the forget in store local" in [step.phase for step in steps]
+    assert steps[-1].exit_code == 0
+
+
+async def test_a_question_about_retention_does_not_wait_for_hours() -> None:
+    house = FakeHouse(protected(a_policy(to=("local",))))
+    async with controlled(house, "local") as control:
+        await told(control.backup("orders", full=True, by="anna"))
+        busy = await kept_busy(house, "local", 3600)
+        with pytest.raises(Busy, match="gave up waiting for the forget in store local after 30 s"):
+            await control.forget_plan("orders")
+        [point] = await control.points("orders", why=True)
+        assert asyncio.get_running_loop().time() < 120
+        await busy
+        assert (await control.forget_plan("orders"))[0].action == "keep"
+    assert point.why_kept == {"local": ("gave up waiting for the forget in store local after 30 s",)}
