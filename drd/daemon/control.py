@@ -220,7 +220,7 @@ class HouseControl:
             return Anchors(store=store, problem=error.message)
 
     async def _planned(self, policy: str, store: str, passed: tuple[type[DrdError], ...] = NO_ANSWER) -> Retention:
-        """What retention would do in a store; where one of the errors comes that are `passed` over, nothing, and why."""
+        """What retention would do in a store; after an error that is `passed` over, nothing, and why."""
         try:
             return await self._house.retain.plan(policy, store)
         except passed as error:

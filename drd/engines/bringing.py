@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from drd.core.catalogue import Copy, RecoveryPoint
 from drd.core.errors import PermanentError, UsageError
 from drd.core.tags import MINE
-from drd.engines.landing import Landing
+from drd.engines.landing import Landing, demand_room
 from drd.engines.progress import ProgressBoard
 from drd.ports.cancelling import to_the_end
 from drd.ports.clock import Clock
@@ -59,11 +59,16 @@ class Landed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Coming:
-    """One part that is brought back: the copy as the journal knows it, and its snapshot as the store lists it."""
+class _Piece:
+    """What is read at once into one place: a part, or, beside the source, what lies below one of its paths."""
 
     copy: Copy
+    """As the journal knows it."""
     snapshot: Snapshot
+    """As the store lists it."""
+    landing: Landing
+    include: tuple[str, ...]
+    """The paths that are wanted, as the snapshot names them; empty for all of it."""
 
 
 class Bringing:
@@ -84,7 +89,7 @@ class Bringing:
         landing = Landing(self._host, target, run)
         await landing.demand_empty(is_over)
         if not wish.include:
-            await landing.demand_room(point.total_bytes)
+            await demand_room([landing], point.total_bytes)
 
     async def bring(
         self, run: str, wish: Wish, point: RecoveryPoint, store: str, repository: Repository, is_over: IsOver
@@ -93,66 +98,85 @@ class Bringing:
         started = self._clock.monotonic()
         parts = point.copies_in(store)
         listed = {each.id: each for each in await repository.snapshots((MINE, f"run={point.run}"))}
-        coming = [_Coming(copy, _listed(listed, copy)) for copy in parts]
-        landings = self._landings(run, wish, coming)
+        pieces = self._pieces(run, wish, [(copy, _listed(listed, copy)) for copy in parts])
         if wish.target == BESIDE:
-            for landing in landings:
-                await landing.demand_empty(is_over)
-        await self._demand_room(wish, point, repository, coming, landings)
-        names: tuple[str, ...] = ()
+            for piece in pieces:
+                await piece.landing.demand_empty(is_over)
+        await self._demand_room(wish, point, repository, pieces)
+        names: list[str] = []
         restored: dict[str, Restored] = {}
         try:
-            for each, landing in zip(coming, landings, strict=True):
-                restored[each.copy.snapshot_id] = await self._read(run, wish, repository, each, landing, len(parts))
+            for piece in pieces:
+                read = await self._read(run, repository, piece, len(parts))
+                known = restored.get(piece.copy.snapshot_id)
+                restored[piece.copy.snapshot_id] = _together(known, read) if known is not None else read
             _demand_something(wish, restored)
-            for landing, each in dict(zip(landings, coming, strict=True)).items():
-                names += await landing.appear(each.snapshot, self._clock.now())
+            # A name that is being given is given, and then taken away again: nobody cancels a thread.
+            await to_the_end(self._appear(pieces, names))
         except BaseException:
-            await to_the_end(landings[0].withdraw(names))
+            for landing in _landings(pieces)[:1]:
+                await to_the_end(landing.withdraw(tuple(names)))
             raise
         finally:
-            await to_the_end(_sweep(landings))
-        return Landed(point, store, names, restored, self._clock.monotonic() - started)
+            await to_the_end(_sweep(pieces))
+        return Landed(point, store, tuple(names), restored, self._clock.monotonic() - started)
 
-    def _landings(self, run: str, wish: Wish, coming: Sequence[_Coming]) -> list[Landing]:
-        """Where each part lands: all at the one target, or each beside its own source."""
-        if wish.target != BESIDE:
-            return [Landing(self._host, Path(wish.target), run)] * len(coming)
-        return [Landing(self._host, _beside(each.snapshot), run, beside=True) for each in coming]
+    def _pieces(self, run: str, wish: Wish, parts: Sequence[tuple[Copy, Snapshot]]) -> list[_Piece]:
+        """What is read, and where it lands: all at the one target, or each path beside itself, on its file system."""
+        at_target = Landing(self._host, Path(wish.target), run)
+        pieces: list[_Piece] = []
+        for copy, snapshot in parts:
+            include = tuple(_inside(snapshot, path) for path in wish.include)
+            if wish.target != BESIDE:
+                pieces.append(_Piece(copy, snapshot, at_target, include))
+                continue
+            for root in snapshot.paths:
+                wanted = _below(root, include) if include or len(snapshot.paths) > 1 else ()
+                if wanted or not include:
+                    pieces.append(_Piece(copy, snapshot, Landing(self._host, _beside(root), run, beside=True), wanted))
+        return pieces
 
     async def _demand_room(
-        self,
-        wish: Wish,
-        point: RecoveryPoint,
-        repository: Repository,
-        coming: Sequence[_Coming],
-        landings: Sequence[Landing],
+        self, wish: Wish, point: RecoveryPoint, repository: Repository, pieces: Sequence[_Piece]
     ) -> None:
         """Where that could not be told before: beside the sources, and of a point whose size the journal lacks."""
         if wish.include or (point.total_bytes and wish.target != BESIDE):
             return
-        needed = point.total_bytes or sum([await _size_of(each.snapshot, repository) for each in coming])
-        for landing in dict.fromkeys(landings):
-            await landing.demand_room(needed)
+        snapshots = {piece.snapshot.id: piece.snapshot for piece in pieces}
+        needed = point.total_bytes or sum([await _size_of(each, repository) for each in snapshots.values()])
+        await demand_room(_landings(pieces), needed)
 
-    async def _read(
-        self, run: str, wish: Wish, repository: Repository, coming: _Coming, landing: Landing, parts: int
-    ) -> Restored:
-        include = tuple(_inside(coming.snapshot, path) for path in wish.include)
-
+    async def _read(self, run: str, repository: Repository, piece: _Piece, parts: int) -> Restored:
         def post(progress: Progress) -> None:
             self._board.post(run, progress)
 
-        await landing.begin()
-        restored = await repository.restore(coming.snapshot.id, landing.read, include, post)
-        if restored.files or not include:
-            await landing.keep(coming.snapshot, coming.copy.part if parts > 1 else None)
+        await to_the_end(piece.landing.begin())
+        restored = await repository.restore(piece.snapshot.id, piece.landing.read, piece.include, post)
+        if restored.files or not piece.include:
+            await to_the_end(piece.landing.keep(piece.snapshot, piece.copy.part if parts > 1 else None))
         return restored
 
+    async def _appear(self, pieces: Sequence[_Piece], names: list[str]) -> None:
+        for landing in _landings(pieces):
+            names += await landing.appear(self._clock.now())
 
-async def _sweep(landings: Sequence[Landing]) -> None:
-    for landing in dict.fromkeys(landings):
+
+def _landings(pieces: Sequence[_Piece]) -> list[Landing]:
+    return list(dict.fromkeys(piece.landing for piece in pieces))
+
+
+async def _sweep(pieces: Sequence[_Piece]) -> None:
+    for landing in _landings(pieces):
         await landing.sweep()
+
+
+def _together(one: Restored, other: Restored) -> Restored:
+    return Restored(
+        one.files + other.files,
+        one.bytes + other.bytes,
+        one.seconds + other.seconds,
+        one.verified_files + other.verified_files,
+    )
 
 
 def _demand_something(wish: Wish, restored: Mapping[str, Restored]) -> None:
@@ -178,15 +202,23 @@ def _listed(snapshots: Mapping[str, Snapshot], copy: Copy) -> Snapshot:
     return snapshots[copy.snapshot_id]
 
 
-def _beside(snapshot: Snapshot) -> Path:
+def _beside(root: str) -> Path:
     """The path that a restore lands beside."""
-    first = Path(snapshot.paths[0])
-    if first.parent == Path("/"):
+    path = Path(root)
+    if path.parent == Path("/"):
         raise UsageError(
-            f"{first} lies in the root folder, or is a program's output: nothing is restored beside it",
+            f"{path} lies in the root folder, or is a program's output: nothing is restored beside it",
             "name an empty or a new folder with --to",
         )
-    return first
+    return path
+
+
+def _below(root: str, include: tuple[str, ...]) -> tuple[str, ...]:
+    """What is wanted of one path of a snapshot: all of it, what of it is named, or nothing."""
+    path = PurePosixPath(root)
+    if not include or any(path.is_relative_to(each) for each in include):
+        return (root,)
+    return tuple(each for each in include if PurePosixPath(each).is_relative_to(path))
 
 
 def _inside(snapshot: Snapshot, path: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -61,14 +61,11 @@ class Landing:
         if not self._beside:
             await self._touch(lambda: _demand_empty(self.place))
 
-    async def demand_room(self, needed_bytes: int) -> None:
-        """See that so much fits."""
-        free = await self._host.free_bytes(await self._touch(lambda: _existing(self.place)))
-        if free < needed_bytes:
-            raise UsageError(
-                f"{format_size(needed_bytes)} do not fit into {format_size(free)} that are free there",
-                "name a larger place with --to, or a part with --path",
-            )
+    async def room(self) -> tuple[int, int]:
+        """Which file system it is, and how many bytes are free there."""
+        existing = await self._touch(lambda: _existing(self.place))
+        device = await self._touch(lambda: existing.stat().st_dev)
+        return device, await self._host.free_bytes(existing)
 
     async def begin(self) -> None:
         """Make the work folder, unless that was done."""
@@ -81,10 +78,10 @@ class Landing:
             whole = self._begun / "whole"
             await self._touch(lambda: _keep(self.read, snapshot, whole, part), SWEEP_SECONDS)
 
-    async def appear(self, snapshot: Snapshot, now: datetime) -> tuple[str, ...]:
-        """Give what landed its final names and return them."""
+    async def appear(self, now: datetime) -> tuple[str, ...]:
+        """Give what landed its final name and return it; none where nothing landed."""
         if self._beside:
-            return await self._touch(lambda: _appear_beside(self.read, snapshot, now), SWEEP_SECONDS)
+            return await self._touch(lambda: _appear_beside(self.read, self.place, now), SWEEP_SECONDS)
         await self._touch(lambda: _appear(self._begun / "whole", self.place), SWEEP_SECONDS)
         return (str(self.place),)
 
@@ -126,6 +123,16 @@ class Landing:
             await self._host.within(SWEEP_SECONDS, work)
         except TimeoutError:
             self._hangs = True
+
+
+async def demand_room(landings: Sequence[Landing], needed_bytes: int) -> None:
+    """See that so much fits into the places together: how it is divided among several is known when it has landed."""
+    free = sum(dict([await landing.room() for landing in landings]).values())
+    if free < needed_bytes:
+        raise UsageError(
+            f"{format_size(needed_bytes)} do not fit into {format_size(free)} that are free there",
+            "name a larger place with --to, or a part with --path",
+        )
 
 
 def mark_of(run: str) -> str:
@@ -226,15 +233,13 @@ def _appear(whole: Path, place: Path) -> None:
         raise
 
 
-def _appear_beside(read: Path, snapshot: Snapshot, now: datetime) -> tuple[str, ...]:
-    names: list[str] = []
-    for path in snapshot.paths:
-        root = read / path.lstrip("/")
-        if root.exists():
-            final = Path(f"{path}.restored-{now:%Y%m%dT%H%M%SZ}")
-            shutil.move(root, final)
-            names.append(str(final))
-    return tuple(names)
+def _appear_beside(read: Path, place: Path, now: datetime) -> tuple[str, ...]:
+    root = read / place.relative_to("/")
+    if not os.path.lexists(root):
+        return ()
+    final = Path(f"{place}.restored-{now:%Y%m%dT%H%M%SZ}")
+    root.rename(final)
+    return (str(final),)
 
 
 def _take_away(names: tuple[str, ...]) -> None:

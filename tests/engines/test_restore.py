@@ -1,7 +1,10 @@
 """Bringing data back, on real folders."""
 
 import asyncio
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -290,6 +293,85 @@ async def test_a_restore_beside_an_emptied_source_does_not_land_in_it(source: Pa
     landed = await house.restore.restore("09R", wish(BESIDE))
     assert contents(Path(landed.places[0])) == before
     assert list(source.iterdir()) == []
+
+
+async def a_house_with_two_paths(tmp_path: Path) -> tuple[FakeHouse, Path, Path]:
+    """A point of one part with two paths, in folders of their own: each may be on a disk of its own."""
+    one, other = tmp_path / "disk" / "one", tmp_path / "other disk" / "two"
+    for path in (one, other):
+        path.mkdir(parents=True)
+    house = FakeHouse()
+    await house.repository("local").create()
+    snapshot = house.foreign(paths=(str(one), str(other)), daemon="01DAEMON")
+    house.local.plant(snapshot, {f"{one}/a": b"1", f"{other}/b": b"22", f"{other}/c": b"333"})
+    await house.reconcile.reconcile("local")
+    return house, one, other
+
+
+async def test_each_path_lands_beside_itself_and_is_read_on_its_own_file_system(tmp_path: Path) -> None:
+    house, one, other = await a_house_with_two_paths(tmp_path)
+    seen: dict[str, list[str]] = {}
+
+    def look(work: str) -> None:
+        if work.startswith("restore /"):
+            seen[work[-1]] = [str(path.parent) for path in tmp_path.rglob("*.drd-restoring")]
+
+    house.repository("local").before = look
+    landed = await house.restore.restore("09R", wish(BESIDE))
+    assert [Path(place).parent for place in landed.places] == [one.parent, other.parent]
+    assert [contents(Path(place)) for place in landed.places] == [{"a": b"1"}, {"b": b"22", "c": b"333"}]
+    assert (landed.files, landed.bytes) == (3, 6)
+    assert seen["a"] == [str(one.parent)]
+    assert str(other.parent) in seen["b"]
+    assert leftovers(tmp_path) == []
+    [point] = await house.journal.points("orders")
+    assert [copy.standing for copy in point.copies] == [Standing.PROVEN]
+
+
+async def test_what_is_wanted_of_one_of_several_paths_lands_beside_that(tmp_path: Path) -> None:
+    house, one, other = await a_house_with_two_paths(tmp_path)
+    landed = await house.restore.restore("09R", wish(BESIDE, include=(f"{other}/b",)))
+    assert [contents(Path(place)) for place in landed.places] == [{"b": b"22"}]
+    assert [path.name for path in one.parent.iterdir()] == ["one"]
+
+
+@pytest.mark.parametrize("target", ["{tmp}/target", BESIDE])
+async def test_a_name_that_was_being_given_when_the_restore_was_cancelled_is_taken_away(
+    source: Path, tmp_path: Path, target: str
+) -> None:
+    house = a_house(source)
+    await house.run()
+    before = contents(tmp_path)
+    asked, go, done = asyncio.Event(), threading.Event(), threading.Event()
+
+    async def within(seconds: float, work: Callable[[], Any]) -> Any:
+        if not {"_appear", "_appear_beside"} & set(work.__code__.co_names):
+            if asked.is_set():  # what comes after the cancel finds that the thread has come to its end
+                go.set()
+                await asyncio.to_thread(done.wait)
+            return work()
+        asked.set()
+
+        def give_name() -> Any:
+            go.wait()
+            try:
+                return work()
+            finally:
+                done.set()
+
+        return await asyncio.to_thread(give_name)
+
+    house.host.within = within  # type: ignore[method-assign]
+    task = house.restore.start("09R", wish(target.format(tmp=tmp_path)))
+    await asked.wait()
+    task.cancel()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    go.set()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert contents(tmp_path) == before
+    assert leftovers(tmp_path) == []
 
 
 async def test_a_restore_that_fails_leaves_nothing(source: Path, tmp_path: Path) -> None:
