@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from drd.core.errors import UsageError
+
 _SECOND: Final = timedelta(seconds=1)
 _NONE: Final = timedelta()
 
@@ -28,6 +30,21 @@ def moments_of(label: datetime, zone: ZoneInfo) -> tuple[datetime, ...]:
     if first == second:
         return (first,)
     return (first, second) if first < second else ()
+
+
+def only_moment_of(label: datetime, zone: ZoneInfo) -> datetime:
+    """The moment at which the clock reads `label`. Raises `UsageError` when there are two, or none."""
+    found = moments_of(label, zone)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        after = first_at(label, zone).astimezone(zone)
+        raise UsageError(
+            f"the clock of {zone.key} was set forward over {label:%Y-%m-%d %H:%M}, so there was no such time",
+            f"write the offset from UTC too; the first moment after it was {after.isoformat(timespec='seconds')}",
+        )
+    both = " or ".join(moment.astimezone(zone).isoformat(timespec="seconds") for moment in found)
+    raise UsageError(f"the clock of {zone.key} showed {label:%Y-%m-%d %H:%M} twice", f"write which one: {both}")
 
 
 def first_at(label: datetime, zone: ZoneInfo) -> datetime:

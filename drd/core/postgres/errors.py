@@ -27,3 +27,7 @@ class SlotMissing(PermanentError):
 
 class WalGone(PermanentError):
     """The server has removed WAL that was not received, or never had it: only a new base backup helps."""
+
+
+class NotCovered(PermanentError):
+    """What is kept does not lead to the moment that was asked for; the message says to which it does."""

@@ -1,0 +1,88 @@
+"""Which WAL is still needed, and so what may go: never anything that a kept base backup needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from drd.core.postgres.archive import Archive
+from drd.core.postgres.lsn import Lsn
+from drd.core.postgres.recovery import Base, Kept
+from drd.core.postgres.stretches import Stretch, Stretches
+from drd.core.postgres.timeline import History
+from drd.core.postgres.wal import Segment
+
+_ENDLESS = 2**64
+
+
+def needed_wal(kept: Kept, since: datetime | None) -> Mapping[int, Stretches]:
+    """The numbers of the segments that are needed, by timeline, whether they are there or not.
+
+    Every moment since `since` stays within reach as far as the kept base backups lead there: along every timeline that
+    lived since then, all WAL is needed from the newest base backup that ended before, or else from the oldest one.
+    None stands for the newest base backup of the newest timeline. Of all others only what makes them consistent is
+    needed. A timeline newer than every base backup is needed whole: the first one may be under way there.
+    """
+    archive = kept.archive
+    newest_base = max((base.timeline for base in kept.bases), default=0)
+    found = [(timeline, Stretch(0, _ENDLESS)) for timeline in kept.timelines if timeline > newest_base]
+    for base in kept.bases:
+        if not base.holds_wal:
+            found += _along(archive, archive.history(base.timeline), base.start, base.end)
+    for timeline in kept.timelines:
+        history = archive.history(timeline)
+        within = [base for base in kept.bases if history.contains(base.timeline, base.end)]
+        for base in within:
+            found += _left_behind(archive, history, base.end, Segment.at(timeline, base.end, archive.segment_bytes).end)
+        if within and _lived(kept, timeline, since):
+            followed = _followed(within, since)
+            found += _along(archive, history, followed.reads_from, None)
+            found += _left_behind(archive, history, followed.end, None)
+    by_timeline: dict[int, list[Stretch]] = {}
+    for timeline, stretch in found:
+        by_timeline.setdefault(timeline, []).append(stretch)
+    return {timeline: Stretches.joined(stretches) for timeline, stretches in by_timeline.items()}
+
+
+def removable_wal(kept: Kept, since: datetime | None) -> Mapping[int, Stretches]:
+    """The numbers of whole segments that nothing needs any more, by timeline. History files stay for ever."""
+    needed = needed_wal(kept, since)
+    left = {each: numbers - needed.get(each, Stretches()) for each, numbers in kept.archive.segments.items()}
+    return {timeline: numbers for timeline, numbers in left.items() if numbers}
+
+
+def _lived(kept: Kept, timeline: int, since: datetime | None) -> bool:
+    """Whether a timeline may have been written since then."""
+    if timeline == kept.timelines[0]:
+        return True
+    if since is None:
+        return False
+    moments = [mark.moment for mark in kept.marks if mark.timeline == timeline]
+    return not moments or max(moments) >= since
+
+
+def _followed(within: list[Base], since: datetime | None) -> Base:
+    """The one of a timeline's base backups from which it is to be followed."""
+    in_order = sorted(within, key=lambda base: base.end)
+    before = [base for base in in_order if since is None or base.ended_at <= since]
+    return before[-1] if before else in_order[0]
+
+
+def _along(archive: Archive, history: History, start: Lsn, end: Lsn | None) -> list[tuple[int, Stretch]]:
+    """The segments from `start` up to `end` along a timeline; None: without end."""
+    last_of_all = _ENDLESS if end is None else (end.value - 1) // archive.segment_bytes
+    found = []
+    for part in archive.parts(history, start):
+        last = last_of_all if part.last is None else min(part.last, last_of_all)
+        if part.first <= last:
+            found.append((part.timeline, Stretch(part.first, last)))
+    return found
+
+
+def _left_behind(archive: Archive, history: History, start: Lsn, end: Lsn | None) -> list[tuple[int, Stretch]]:
+    """What earlier timelines wrote behind the switches from `start` up to `end`: it tells that they went on there."""
+    return [
+        (switch.timeline, Stretch(switch.at.value // archive.segment_bytes, _ENDLESS))
+        for switch in history.switches
+        if start <= switch.at and (end is None or switch.at < end)
+    ]
