@@ -35,14 +35,18 @@ def assess(
     is_running: bool,
     now: datetime,
 ) -> Assessment:
-    """Judge a policy; the worst finding is the one that is told. `places` are the stores that its points go to."""
+    """Judge a policy; the worst finding is the one that is told. `places` are the stores that its points go to.
+
+    Moments are told in the zone in which they are given.
+    """
     name = policy.name
     last = record.last_run if record else None
     if last is not None and last.outcome in (Outcome.FAILED, Outcome.INCOMPLETE) and not is_running:
         state: PolicyState = "failed" if last.outcome is Outcome.FAILED else "incomplete"
         return Assessment(state, last.message, last.hint)
     if paused_until is not None and paused_until > now:
-        return Assessment("paused", f"until {paused_until:%F %H:%M} UTC", f"type: drd resume {name}")
+        until = paused_until.isoformat(sep=" ", timespec="minutes")
+        return Assessment("paused", f"until {until}", f"type: drd resume {name}")
     if is_running:
         return Assessment("running")
     newest = max((place.newest for place in places if place.newest is not None), default=None)

@@ -25,6 +25,7 @@ from drd.engines.bringing import Wish
 from drd.ports.control import Anchors, ForgetLine, PointStatus, Status
 from drd.ports.repository import CheckReport
 from drd.ports.steps import Step
+from drd.reports.moments import local_with_offset
 
 NO_ANSWER = (StoreAway, RepositoryMissing)
 """A store of which nothing can be told now; that hides nothing of the others."""
@@ -136,9 +137,8 @@ class HouseControl:
                 lines.append(f"store {store_name} is away ({why}): it is caught up when it answers again")
             missing = await self._house.catalogue.uncopied(policy, store_name)
             if missing and len(plan.to) > 1:
-                lines.append(
-                    f"store {store_name} lacks {len(missing)} recovery points, the oldest of {_moment(missing[0])}"
-                )
+                oldest = self._local(missing[0].moment)
+                lines.append(f"store {store_name} lacks {len(missing)} recovery points, the oldest of {oldest}")
         records = await self._house.catalogue.stores()
         lines += [
             f"nothing is forgotten in {name}: {records[name].hold}"
@@ -261,11 +261,11 @@ class HouseControl:
         if verdict.reason is Reason.UNSCHEDULED or verdict.wake is None:
             return f"the next run waits for {verdict.reason}"
         left = format_duration(verdict.wake - self._house.clock.now()).split(" ")
-        return f"the next look is in {' '.join(left[:2])}, at {verdict.wake:%F %T} UTC: it waits for {verdict.reason}"
+        at = self._local(verdict.wake)
+        return f"the next look is in {' '.join(left[:2])}, at {at}: it waits for {verdict.reason}"
 
-
-def _moment(point: RecoveryPoint) -> str:
-    return f"{point.moment:%F %T} UTC"
+    def _local(self, moment: datetime) -> str:
+        return local_with_offset(moment, self._house.in_force().zone)
 
 
 def _point(point: RecoveryPoint, reasons: dict[tuple[str, str], tuple[str, ...]]) -> PointStatus:

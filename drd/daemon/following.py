@@ -23,6 +23,7 @@ from drd.engines.bringing import BESIDE, Landed, Wish
 from drd.ports.configuration import Protected
 from drd.ports.repository import Progress
 from drd.ports.steps import Step
+from drd.reports.moments import local_with_offset
 
 COPY_PATIENCE_SECONDS = 24 * 3600.0
 """How long `drd backup` follows the filling of further stores before it leaves them to the daemon."""
@@ -61,7 +62,7 @@ class Following:
         yield Step(
             kind="started",
             run=run,
-            text=f"restore of {wish.policy} as of {point.moment:%F %T} UTC",
+            text=f"restore of {wish.policy} as of {local_with_offset(point.moment, house.in_force().zone)}",
             total_bytes=0 if wish.include else point.total_bytes,
         )
         task = house.restore.start(

@@ -20,6 +20,7 @@ from drd.daemon.house import House
 from drd.daemon.moving_in import move_in, take_up
 from drd.ports.configuration import Configuration
 from drd.ports.supervisor import Supervisor
+from drd.reports.moments import local_with_offset
 
 MARK_SECONDS = 10.0
 """How often the journal notes that the daemon is alive: what is unknown after a crash is bounded by it."""
@@ -203,7 +204,8 @@ class Daemon:
         await house.journal.append(DaemonStarted(__version__, house.restic))
         for record in await move_in(house):
             what = "restore" if isinstance(record, RestoreRecord) else "run"
-            self._say(f"the {what} of {record.policy} that began at {record.started:%F %T} UTC was interrupted")
+            began = local_with_offset(record.started, house.in_force().zone)
+            self._say(f"the {what} of {record.policy} that began at {began} was interrupted")
         for store in house.in_force().stores:
             house.copy.want(store)
 

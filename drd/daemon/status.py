@@ -22,7 +22,8 @@ async def status(house: House, version: str, since: datetime | None) -> Status:
     newest = await house.catalogue.newest_points()
     stores = await house.catalogue.stores()
     now = house.clock.now()
-    paused = {pause.policy: pause.until for pause in await house.catalogue.pauses() if pause.until > now}
+    pauses = sorted(await house.catalogue.pauses(), key=lambda pause: pause.until)
+    paused = {pause.policy: pause.until.astimezone(configuration.zone) for pause in pauses if pause.what != "failover"}
     return Status(
         daemon=house.daemon,
         version=version,

@@ -87,9 +87,9 @@ class Restore:
         if oldest is None:
             raise UsageError(f"there is no good recovery point of {wish.policy}", f"type: drd points {wish.policy}")
         where = f" in store {wish.store}" if wish.store else ""
+        local = oldest.astimezone(wish.at.tzinfo if wish.at else None).isoformat(sep=" ", timespec="seconds")
         raise UsageError(
-            f"no recovery point of {wish.policy}{where} is as old as that; "
-            f"the oldest good one is from {oldest:%F %T %Z}",
+            f"no recovery point of {wish.policy}{where} is as old as that; the oldest good one is from {local}",
             f"type: drd points {wish.policy}",
         )
 

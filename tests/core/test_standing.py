@@ -76,7 +76,7 @@ def test_a_run_under_way_is_told() -> None:
 
 def test_a_pause_is_told_until_it_is_over() -> None:
     assert assessed(paused_until=NOW + hours(1)) == Assessment(
-        "paused", "until 2026-03-02 09:00 UTC", "type: drd resume orders"
+        "paused", "until 2026-03-02 09:00+00:00", "type: drd resume orders"
     )
     assert assessed(paused_until=NOW).state == "ok"
 

@@ -94,7 +94,7 @@ async def test_it_starts_in_a_written_order_and_says_when_it_is_ready() -> None:
             "run-started",
         ]
         assert life.said == [
-            "the run of orders that began at 2026-03-02 08:00:00 UTC was interrupted",
+            "the run of orders that began at 2026-03-02 08:00:00+00:00 was interrupted",
             "ready: 1 policies, 2 stores",
         ]
         assert life.supervisor.told == ["ready: 1 policies, 2 stores"]
