@@ -250,6 +250,20 @@ async def test_a_pause_ends_by_a_person_whatever_it_was_for() -> None:
         assert len(house.journal.of(RunStarted)) == 2
 
 
+async def test_a_pause_of_failovers_pauses_no_backups_and_of_several_the_longest_is_told() -> None:
+    house = FakeHouse()
+    await house.run()
+    async with controlled(house) as control:
+        now = house.clock.now()
+        await control.pause("orders", "failover", now + timedelta(hours=9), "", "anna")
+        [policy] = (await control.status()).policies
+        assert policy.state != "paused"
+        await control.pause("orders", "all", now + timedelta(hours=2), "", "anna")
+        await control.pause("orders", "backup", now + timedelta(hours=1), "", "anna")
+        [policy] = (await control.status()).policies
+        assert policy.note == f"until {(now + timedelta(hours=2)).isoformat(sep=' ', timespec='minutes')}"
+
+
 async def test_a_pause_in_the_past_is_refused() -> None:
     async with controlled(FakeHouse()) as control:
         with pytest.raises(UsageError, match="ends in the future"):
