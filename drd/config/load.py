@@ -54,6 +54,12 @@ class _Loading:
         if self.problems or settings is None or entry is None:
             raise ConfigurationErrors(self.problems)
         made = [protected_of(read, digest_of(source.value), source.file) for source, read in read_policies]
+        self.warnings += [
+            f"policy {each.policy.name}, source {name}: {sentence}"
+            for each in made
+            for name, source in each.sources.items()
+            for sentence in source.advice()
+        ]
         drawn = [runbook_of(read, digest_of(source.value)) for source, read in read_runbooks]
         digest = digest_of(entry.value, [policy.digest for policy in made], [runbook.digest for runbook in drawn])
         return configuration_of(self.path, settings, made, drawn, digest, tuple(self.warnings))

@@ -31,6 +31,10 @@ class Source(Spec):
         """Whether saving not a single file of it is a success."""
         return False
 
+    def advice(self) -> tuple[str, ...]:
+        """What works as it is written, and would work better otherwise; one sentence each, with what to write."""
+        return ()
+
     async def look(self, world: World) -> None:
         """Raise what `opened` would raise, as far as it can be told without much work; changes nothing."""
         async with self.opened(world):

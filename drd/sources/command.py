@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, field_validator, model_validator
 
 from drd.clients.blocking import within
+from drd.core.dumps import compressing
 from drd.core.errors import SourceRefused
 from drd.core.units import PositiveDuration
 from drd.ports.repository import StreamToSave
@@ -57,6 +58,13 @@ class CommandSource(Source):
     def summary(self) -> str:
         """The program; its arguments may tell more than a log should hold."""
         return f"output of {self.argv[0]}"
+
+    def advice(self) -> tuple[str, ...]:
+        """Output that is compressed already is stored whole at each run."""
+        what = compressing(self.argv)
+        return (
+            () if what is None else (f"its output is compressed ({what}), so each run stores all of it: leave it out",)
+        )
 
     @asynccontextmanager
     async def opened(self, world: World) -> AsyncIterator[Prepared]:

@@ -17,6 +17,7 @@ from drd.clients.postgres_tools import ProgramsOfPostgres, find_programs
 from drd.clients.staging import staged
 from drd.core.errors import PermanentError, SourceRefused, StateFull, TransientError
 from drd.core.postgres.base import BaseFacts
+from drd.core.postgres.names import sql_name
 from drd.core.secrets import SecretReference
 from drd.core.units import PositiveDuration, Rate, format_size
 from drd.ports.postgres import Positions, ServerFacts
@@ -182,7 +183,7 @@ async def _demand_replication(server: PostgresServer) -> None:
     role = await server.role()
     if not (role.may_replicate or role.is_superuser):
         raise SourceRefused(
-            f"{server.place} does not let {role.name} replicate", f"ALTER ROLE {_quoted(role.name)} REPLICATION;"
+            f"{server.place} does not let {role.name} replicate", f"ALTER ROLE {sql_name(role.name)} REPLICATION;"
         )
 
 
@@ -230,8 +231,3 @@ def _described(facts: ServerFacts, base: Base, after: Positions) -> BaseFacts:
 
 def _note(facts: ServerFacts) -> str:
     return "" if facts.has_checksums else "the cluster has no page checksums, so damage of its disk is saved unnoticed"
-
-
-def _quoted(name: str) -> str:
-    doubled = name.replace('"', '""')
-    return f'"{doubled}"'

@@ -33,6 +33,9 @@ class Command(Source):
     argv: Annotated[tuple[str, ...], Field(min_length=1)]
     filename: str = "output"
 
+    def advice(self) -> tuple[str, ...]:
+        return ("its output is compressed",) if self.argv[0] == "gzip" else ()
+
     def summary(self) -> str:
         return f"output of {self.argv[0]}"
 

@@ -127,6 +127,13 @@ def test_a_file_in_a_folder_below_is_warned_of_unless_it_is_a_base(drd_yaml: Pat
     )
 
 
+def test_what_a_source_advises_is_a_warning_that_names_its_policy(drd_yaml: Path, policies: Path) -> None:
+    orders = (policies / "orders.yaml").read_text()
+    write(policies / "orders.yaml", orders.replace("argv: [pg_dump, orders]", "argv: [gzip, orders]"))
+
+    assert loaded(drd_yaml).warnings == ("policy orders, source main: its output is compressed",)
+
+
 def test_all_mistakes_of_all_files_are_told_at_once_and_in_order(drd_yaml: Path, policies: Path) -> None:
     write(policies / "a.yaml", "policy: A\nbackup: 5\n")
     write(policies / "b.yaml", "policy: [\n")

@@ -64,3 +64,9 @@ def test_what_makes_no_sense_is_an_error(written: object) -> None:
 
 def test_the_line_for_people_does_not_show_the_arguments() -> None:
     assert CommandSource.model_validate(["mysqldump", "--password=x"]).summary() == "output of mysqldump"
+
+
+def test_a_program_that_compresses_is_advised_against() -> None:
+    [sentence] = CommandSource.model_validate(["pg_dump", "-Fc", "shop"]).advice()
+    assert "-Fc" in sentence
+    assert CommandSource.model_validate(["pg_dump", "shop"]).advice() == ()

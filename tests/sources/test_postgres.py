@@ -142,7 +142,7 @@ async def test_a_cluster_without_checksums_and_a_standby_are_told(
 @pytest.mark.parametrize(
     ("role", "sentence", "hint"),
     [
-        ("clerk", "does not let clerk replicate", 'ALTER ROLE "clerk" REPLICATION'),
+        ("clerk", "does not let clerk replicate", "ALTER ROLE clerk REPLICATION"),
         ("stranger", "stranger", "pg_hba.conf"),
         ("nobody", "nobody", ""),
     ],

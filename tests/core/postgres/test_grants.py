@@ -1,0 +1,53 @@
+"""The least that drd needs, as it is typed on a server."""
+
+import pytest
+
+from drd.core.postgres.grants import Use, grants
+
+
+def test_a_base_backup_needs_a_role_that_may_replicate_and_nothing_else() -> None:
+    least = grants(Use("drd", "shop", "10.0.0.7"))
+    assert least.sql == ("CREATE ROLE drd LOGIN REPLICATION PASSWORD '…';",)
+    assert least.hba == (
+        "hostssl replication drd 10.0.0.7/32 scram-sha-256",
+        "hostssl shop drd 10.0.0.7/32 scram-sha-256",
+    )
+
+
+def test_wal_and_a_heartbeat_need_more() -> None:
+    more = grants(Use("drd", "shop", receives_wal=True, heartbeat_schema="drd"))
+    assert more.sql[1:] == (
+        "GRANT EXECUTE ON FUNCTION pg_switch_wal() TO drd;",
+        "GRANT EXECUTE ON FUNCTION pg_create_restore_point(text) TO drd;",
+        "CREATE SCHEMA IF NOT EXISTS drd AUTHORIZATION drd;",
+    )
+
+
+def test_names_are_quoted_where_they_have_to_be() -> None:
+    odd = grants(Use('My "role"', "replication", "local", heartbeat_schema="Beat"))
+    assert odd.sql[0].startswith('CREATE ROLE "My ""role""" LOGIN')
+    assert odd.sql[1] == 'CREATE SCHEMA IF NOT EXISTS "Beat" AUTHORIZATION "My ""role""";'
+    assert odd.hba == (
+        'local replication "My ""role""" scram-sha-256',
+        'local "replication" "My ""role""" scram-sha-256',
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "written"),
+    [
+        ("10.0.0.7", "10.0.0.7/32"),
+        ("10.0.0.0/24", "10.0.0.0/24"),
+        ("fd00::7", "fd00::7/128"),
+        ("backup.example.org", "backup.example.org"),
+        (".example.org", ".example.org"),
+        ("ADDRESS", "ADDRESS"),
+    ],
+)
+def test_an_address_gets_its_mask(address: str, written: str) -> None:
+    assert grants(Use("drd", "shop", address)).hba[0].split()[3] == written
+
+
+def test_everything_is_shown_as_statements_with_comments() -> None:
+    shown = str(grants(Use("drd", "shop"))).splitlines()
+    assert all(line.startswith("--") or line.endswith(";") for line in shown)

@@ -1,0 +1,124 @@
+"""What is said about servers, slots and roles, always with what to type."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from drd.core.postgres.lsn import Lsn
+from drd.core.postgres.server import Positions, Role, ServerFacts, Slot, WalStatus
+from drd.core.postgres.verdicts import Gravity, Verdict, of_role, of_server, of_slot, wal_rate
+
+MIB = 2**20
+GIB = 2**30
+SOUND = ServerFacts(
+    system_identifier="7000000000000000001",
+    version=150018,
+    timeline=1,
+    is_in_recovery=False,
+    has_checksums=True,
+    segment_bytes=16 * MIB,
+    wal_level="replica",
+    archive_mode="off",
+    max_slot_wal_keep_bytes=64 * GIB,
+    data_directory=None,
+)
+LEAST = Role("drd", False, True, False, False, False)
+SLOT = Slot("drd_orders", True, Lsn(GIB), WalStatus.RESERVED, 10 * GIB)
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def only(verdicts: tuple[Verdict, ...], about: str, gravity: Gravity) -> Verdict:
+    [verdict] = verdicts
+    assert (verdict.about, verdict.gravity) == (about, gravity)
+    assert verdict.hint
+    return verdict
+
+
+def test_nothing_is_said_about_what_is_well() -> None:
+    assert of_server(SOUND, receives_wal=True, bytes_a_second=MIB) == ()
+    assert of_slot("drd_orders", SLOT) == ()
+    assert of_role(LEAST) == ()
+
+
+def test_missing_checksums_and_a_minimal_wal_level_are_told() -> None:
+    only(of_server(replace(SOUND, has_checksums=False), receives_wal=False), "checksums", Gravity.WARNING)
+    only(of_server(replace(SOUND, wal_level="minimal"), receives_wal=False), "wal-level", Gravity.BROKEN)
+
+
+def test_a_standby_that_archives_beside_its_primary_is_told() -> None:
+    always = replace(SOUND, archive_mode="always")
+    only(of_server(replace(always, is_in_recovery=True), receives_wal=False), "archive-mode", Gravity.WARNING)
+    only(of_server(always, receives_wal=False), "archive-mode", Gravity.NOTE)
+
+
+def test_a_slot_without_a_limit_is_told_only_to_who_receives_wal() -> None:
+    unlimited = replace(SOUND, max_slot_wal_keep_bytes=None)
+    assert of_server(unlimited, receives_wal=False) == ()
+    verdict = only(of_server(unlimited, receives_wal=True, bytes_a_second=MIB), "slot-limit", Gravity.WARNING)
+    assert f"max_slot_wal_keep_size = '{4 * 3600}MB'" in verdict.hint
+
+
+def test_a_limit_that_is_too_small_tells_how_long_it_lasts() -> None:
+    small = replace(SOUND, max_slot_wal_keep_bytes=GIB)
+    hour = timedelta(hours=1)
+    verdict = only(
+        of_server(small, receives_wal=True, bytes_a_second=MIB, tolerated=hour), "slot-limit", Gravity.WARNING
+    )
+    assert "lasts 17m" in verdict.message
+    assert "3600MB" in verdict.hint
+    assert of_server(small, receives_wal=True, bytes_a_second=MIB / 8, tolerated=hour) == ()
+
+
+def test_a_limit_of_a_few_segments_is_too_small_even_for_a_server_that_writes_nothing() -> None:
+    tiny = replace(SOUND, max_slot_wal_keep_bytes=32 * MIB)
+    assert "128MB" in only(of_server(tiny, receives_wal=True), "slot-limit", Gravity.WARNING).hint
+
+
+@pytest.mark.parametrize(
+    ("slot", "about", "gravity"),
+    [
+        (None, "slot", Gravity.BROKEN),
+        (replace(SLOT, wal_status=WalStatus.LOST), "slot", Gravity.BROKEN),
+        (replace(SLOT, restart=None, wal_status=None), "slot", Gravity.BROKEN),
+        (replace(SLOT, wal_status=WalStatus.UNRESERVED, safe_bytes=-1), "slot-wal", Gravity.BROKEN),
+        (replace(SLOT, wal_status=WalStatus.EXTENDED), "slot-wal", Gravity.WARNING),
+        (replace(SLOT, is_active=False), "slot-idle", Gravity.WARNING),
+    ],
+)
+def test_what_becomes_of_a_slot_is_told(slot: Slot | None, about: str, gravity: Gravity) -> None:
+    positions = Positions(NOW, False, written=Lsn(3 * GIB), flushed=Lsn(3 * GIB))
+    verdict = only(of_slot("drd_orders", slot, positions), about, gravity)
+    if about != "slot":
+        assert "2 GiB behind" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("role", "about", "hint"),
+    [
+        (replace(LEAST, is_superuser=True), "role", "ALTER ROLE drd NOSUPERUSER REPLICATION;"),
+        (replace(LEAST, may_replicate=False), "role", "ALTER ROLE drd REPLICATION;"),
+        (replace(LEAST, may_create_roles=True), "role-attributes", "ALTER ROLE drd NOCREATEROLE;"),
+        (
+            replace(LEAST, name="DRD", may_create_databases=True, bypasses_row_security=True),
+            "role-attributes",
+            'ALTER ROLE "DRD" NOCREATEDB NOBYPASSRLS;',
+        ),
+        (
+            replace(LEAST, memberships=("pg_monitor", "pg_write_server_files", "pg_execute_server_program")),
+            "role-memberships",
+            "REVOKE pg_execute_server_program, pg_write_server_files FROM drd;",
+        ),
+    ],
+)
+def test_a_role_that_may_too_much_or_too_little_is_told_with_the_statement(role: Role, about: str, hint: str) -> None:
+    [verdict] = of_role(role)
+    assert (verdict.about, verdict.hint) == (about, hint)
+
+
+def test_the_rate_of_wal_is_what_lies_between_two_looks() -> None:
+    before = Positions(NOW, False, flushed=Lsn(GIB))
+    after = Positions(NOW + timedelta(seconds=4), False, flushed=Lsn(GIB + 8 * MIB))
+    assert wal_rate(before, after) == 2 * MIB
+    assert wal_rate(after, after) == 0.0
+    assert wal_rate(replace(before, flushed=Lsn(2 * GIB)), after) == 0.0
