@@ -38,6 +38,7 @@ SETTINGS = (
     Setting("read concurrency 4", ("--read-concurrency", "4")),
     Setting("read concurrency 8", ("--read-concurrency", "8")),
     Setting("connections 5", ("-o", "local.connections=5")),
+    Setting("pack size 64 MiB, read concurrency 4", ("--pack-size", "64", "--read-concurrency", "4")),
     Setting("no scan", ("--no-scan",)),
     Setting("compression off", ("--compression", "off")),
     Setting("compression max", ("--compression", "max")),
@@ -67,7 +68,7 @@ def main() -> None:
     for setting in SETTINGS:
         ratio = paired_ratio(walls[setting.name], walls["defaults"])
         print(
-            f"{setting.name:<20} {spread(walls[setting.name])} s  ratio {ratio}  "
+            f"{setting.name:<36} {spread(walls[setting.name])} s  ratio {ratio}  "
             f"processor {spread(processors[setting.name], 1)} s  stored {sizes[setting.name] / 2**20:.0f} MiB"
         )
 

@@ -68,7 +68,7 @@ async def _store(world: World, store: ConfiguredStore) -> Finding:
 async def _source(world: World, policy: str, part: str, source: Source) -> Finding:
     what = f"policy {policy}, source {part}"
     try:
-        async with source.opened(world):
-            return Finding(what, True, f"can be read; {source.summary()}")
+        await source.look(world)
+        return Finding(what, True, f"can be read; {source.summary()}")
     except DrdError as error:
         return Finding(what, False, error.message, error.hint)

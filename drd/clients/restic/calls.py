@@ -7,7 +7,7 @@ import re
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum, auto
 from itertools import chain, repeat
@@ -89,6 +89,8 @@ class Call:
     """A program whose output restic reads."""
     other: Access | None = None
     """The repository to copy from."""
+    other_download: int | None = None
+    """Bytes a second that may be read from it."""
     io_idle: bool = False
     processor_share: float = 1.0
 
@@ -152,7 +154,7 @@ class Calls:
         self.access = access
         self.clock = clock
         self._runner = runner
-        self._limits = limits
+        self.limits = limits
         self._patience = patience
 
     async def ask(self, call: Call, output: Output | None = None) -> Answer:
@@ -253,7 +255,10 @@ class Calls:
         return self._patience.still if call.deadline == LONG else call.stall
 
     def _command(self, call: Call, lock_wait_seconds: float) -> Command:
-        words = [*restic_arguments(self.restic, self.access, call.other, self._limits)]
+        limits = self.limits
+        if call.other_download is not None:
+            limits = replace(limits, download=min(limits.download or call.other_download, call.other_download))
+        words = [*restic_arguments(self.restic, self.access, call.other, limits)]
         if call.lock is Lock.NONE and call.arguments[0] not in {"unlock", "init"}:
             words.append("--no-lock")
         elif call.lock is not Lock.NONE and self.restic.waits_for_locks and lock_wait_seconds:

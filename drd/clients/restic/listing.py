@@ -12,6 +12,7 @@ from drd.clients.restic.calls import Call, Calls
 from drd.clients.restic.messages import BackupSummary, filled
 from drd.core.errors import PermanentError
 from drd.ports.repository import Snapshot
+from drd.ports.store import Limits
 
 
 class View:
@@ -24,6 +25,11 @@ class View:
     def access(self) -> Access:
         """The way to the repository, for work between two of them."""
         return self._calls.access
+
+    @property
+    def limits(self) -> Limits:
+        """How hard the repository may be worked."""
+        return self._calls.limits
 
     def _document(self, lines: list[bytes], command: str) -> Any:
         """The one JSON document in a command's output."""
