@@ -40,11 +40,6 @@ class Restic:
         return self.version >= (0, 15, 0)
 
     @property
-    def reads_side_by_side(self) -> bool:
-        """`backup --read-concurrency`."""
-        return self.version >= (0, 15, 0)
-
-    @property
     def limits_stuck_requests(self) -> bool:
         """`--stuck-request-timeout`: a request to a store that nothing answers is tried again."""
         return self.version >= (0, 17, 1)

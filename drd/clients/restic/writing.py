@@ -10,7 +10,6 @@ from drd.clients.restic.calls import LONG, Answer, Call, Lock, Output
 from drd.clients.restic.listing import Listing
 from drd.clients.restic.messages import BackupStatus, BackupSummary, ItemFailed, TagChanged, parse
 from drd.clients.restic.outcomes import INCOMPLETE
-from drd.clients.restic.versions import Restic
 from drd.core.errors import PermanentError, SourceRefused
 from drd.ports.repository import (
     FilesToSave,
@@ -27,11 +26,6 @@ from drd.ports.runner import Command, Ended, Ending
 
 SMALL_SAVE_DEADLINE = timedelta(hours=1)
 """Little is written, but restic reads the whole index before, which of a large and slow repository takes its time."""
-READ_CONCURRENCY = 4
-"""How many files restic reads at the same time, measured by `bench.tuning`.
-
-It takes less wall time than restic's own 2; 8 is no better, and larger packs buy less than measurements differ by.
-"""
 # Plain text also with --json, in every version; before 0.19 it is the only sign that a source was not there.
 _SKIPPED = re.compile(rb"does not exist, skipping$")
 
@@ -47,7 +41,7 @@ class Writing(Listing):
         watch = _BackupWatch(on_progress)
         output = Output(watch.see)
         started = self._calls.clock.now()
-        answer = await self._calls.ask(_save_call(request, self._calls.restic), output)
+        answer = await self._calls.ask(_save_call(request), output)
         _raise_for_producer(request, answer)
         if watch.summary is None or not watch.summary.snapshot_id:
             raise PermanentError("restic made no snapshot and gave no reason", "drd status")
@@ -166,7 +160,7 @@ class _BackupWatch:
         return has_moved
 
 
-def _save_call(request: SaveRequest, restic: Restic) -> Call:
+def _save_call(request: SaveRequest) -> Call:
     content = request.content
     arguments = ["backup", *_named(request.host, request.tags)]
     if request.reread_everything:
@@ -181,8 +175,6 @@ def _save_call(request: SaveRequest, restic: Restic) -> Call:
         processor_share=request.processor_share,
     )
     if isinstance(content, FilesToSave):
-        if restic.reads_side_by_side:
-            arguments += ["--read-concurrency", str(READ_CONCURRENCY)]
         return replace(call, arguments=(*arguments, *_chosen(content)))
     producer = Command(
         content.argv,

@@ -7,10 +7,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from drd.clients.restic import Restic, ResticRepository
+from drd.clients.clock import SystemClock
+from drd.clients.process import ChildRunner
+from drd.clients.restic import Access, Restic, ResticRepository
 from drd.core.errors import PermanentError, SourceRefused, TransientError
 from drd.ports.repository import Progress, SaveOutcome
-from drd.ports.store import Location
+from drd.ports.runner import Command, Ended, OnLine
+from drd.ports.store import Limits, Location
 from tests.clients.restic.conftest import PASSWORD, Open, files, request, stream
 from tests.waiting import until
 
@@ -206,6 +209,37 @@ async def test_copying_brings_snapshots_into_another_repository(
     copied, _ = await other.snapshots()
     assert (copied.original, copied.tags) == (saved.snapshot_id, ("drd", "policy=shop"))
     assert again.added_bytes < 20_000, "what was copied must not be stored twice"
+
+
+class Noting(ChildRunner):
+    """Runs programs, and notes what each was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, ...]] = []
+
+    async def run(self, command: Command, on_line: OnLine | None = None) -> Ended:
+        self.told.append(command.argv)
+        return await super().run(command, on_line)
+
+
+async def test_copying_reads_no_faster_than_either_end_may(
+    restic: Restic, place: Path, tree: Path, tmp_path: Path
+) -> None:
+    runner = Noting()
+    (tmp_path / "cache").mkdir()
+    slow, slower = Limits(download=4 * 2**20), Limits(download=3 * 2**20)
+
+    def opened(where: Path, limits: Limits) -> ResticRepository:
+        access = Access(Location(str(where)), PASSWORD, tmp_path / "cache")
+        return ResticRepository(restic, access, runner, SystemClock(), limits)
+
+    origin, target = opened(place, slower), opened(tmp_path / "other", slow)
+    saved = await origin.save(files(tree), ignore)
+    await target.create(like=origin)
+    await target.copy_from(origin, (saved.snapshot_id,), ignore)
+
+    [told] = [argv for argv in runner.told if "copy" in argv]
+    assert told[told.index("--limit-download") + 1] == str(3 * 1024)
 
 
 async def test_copying_a_snapshot_that_is_not_there_is_an_error(
