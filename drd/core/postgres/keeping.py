@@ -19,7 +19,7 @@ def needed_wal(kept: Kept, since: datetime | None) -> Mapping[int, Stretches]:
     """The numbers of the segments that are needed, by timeline, whether they are there or not.
 
     Every moment since `since` stays within reach as far as the kept base backups lead there: along every timeline that
-    lived since then, all WAL is needed from the newest base backup that ended before, or else from the oldest one.
+    lived since then, all WAL is needed from the newest whole base backup that ended before, or else from the oldest.
     None stands for the newest base backup of the newest timeline. Of all others only what makes them consistent is
     needed. A timeline newer than every base backup is needed whole: the first one may be under way there.
     """
@@ -35,7 +35,7 @@ def needed_wal(kept: Kept, since: datetime | None) -> Mapping[int, Stretches]:
         for base in within:
             found += _left_behind(archive, history, base.end, Segment.at(timeline, base.end, archive.segment_bytes).end)
         if within and _lived(kept, timeline, since):
-            followed = _followed(within, since)
+            followed = _followed(archive, history, within, since)
             found += _along(archive, history, followed.reads_from, None)
             found += _left_behind(archive, history, followed.end, None)
     by_timeline: dict[int, list[Stretch]] = {}
@@ -61,10 +61,14 @@ def _lived(kept: Kept, timeline: int, since: datetime | None) -> bool:
     return not moments or max(moments) >= since
 
 
-def _followed(within: list[Base], since: datetime | None) -> Base:
-    """The one of a timeline's base backups from which it is to be followed."""
+def _followed(archive: Archive, history: History, within: list[Base], since: datetime | None) -> Base:
+    """The one of a timeline's base backups from which it is to be followed: never one whose own WAL has a gap."""
     in_order = sorted(within, key=lambda base: base.end)
-    before = [base for base in in_order if since is None or base.ended_at <= since]
+    before = [
+        base
+        for base in in_order
+        if (since is None or base.ended_at <= since) and archive.reach(history, base.reads_from) >= base.end
+    ]
     return before[-1] if before else in_order[0]
 
 

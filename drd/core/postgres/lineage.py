@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
@@ -45,8 +45,11 @@ class Past:
     lost: tuple[Lost, ...]
 
     @classmethod
-    def of(cls, history: History, marks: Iterable[Mark], archive: Archive, timelines: Iterable[int] = ()) -> Past:
-        """The past of a timeline, by all marks, all WAL and all other `timelines` that anything is known of."""
+    def of(cls, history: History, marks: Iterable[Mark], archive: Archive, ends: Mapping[int, Lsn]) -> Past:
+        """The past of a timeline, by all marks, all WAL and the `ends` of base backups, by timeline.
+
+        The ends tell how far a timeline went also when its WAL has been removed.
+        """
         within: list[Mark] = []
         outside: list[datetime] = []
         for mark in sorted(marks, key=lambda mark: mark.moment):
@@ -57,8 +60,8 @@ class Past:
         moments = [mark.moment for mark in within]
         lost = {
             *_elsewhere(moments, outside),
-            *_of_others({*archive.timelines, *timelines} - {*history.lineage}, within),
-            *_left_behind(history, within, archive),
+            *_of_others({*archive.timelines, *ends} - {*history.lineage}, within),
+            *_left_behind(history, within, archive, ends),
         }
         return cls(history, tuple(_rising(within)), tuple(sorted(lost, key=_by_beginning)))
 
@@ -109,10 +112,10 @@ def _of_others(timelines: set[int], within: list[Mark]) -> Iterator[Lost]:
         yield Lost(*_around(within, timeline - 1))
 
 
-def _left_behind(history: History, within: list[Mark], archive: Archive) -> Iterator[Lost]:
+def _left_behind(history: History, within: list[Mark], archive: Archive, ends: Mapping[int, Lsn]) -> Iterator[Lost]:
     """Around each switch that left WAL of the earlier timeline behind: when that was written, only marks could tell."""
     for switch in history.switches:
-        if archive.written(switch.timeline) > switch.at:
+        if max(archive.written(switch.timeline), ends.get(switch.timeline, switch.at)) > switch.at:
             yield Lost(*_around(within, switch.timeline))
 
 

@@ -138,7 +138,8 @@ def covered(kept: Kept) -> tuple[Covered, ...]:
 
 
 def _past(kept: Kept, timeline: int) -> Past:
-    return Past.of(kept.archive.history(timeline), kept.marks, kept.archive, kept.timelines)
+    ends = {base.timeline: base.end for base in sorted(kept.bases, key=lambda base: base.end)}
+    return Past.of(kept.archive.history(timeline), kept.marks, kept.archive, ends)
 
 
 def _end_of(kept: Kept, target: Target, past: Past, *, is_given: bool) -> Lsn | None:

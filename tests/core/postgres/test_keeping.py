@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from drd.core.postgres.archive import Archive
 from drd.core.postgres.errors import NotCovered
 from drd.core.postgres.keeping import needed_wal, removable_wal
+from drd.core.postgres.lineage import Mark
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.recovery import Base, Choice, Kept, choose_base
 from drd.core.postgres.stretches import Stretches
@@ -78,6 +79,20 @@ def test_from_the_newest_base_before_the_window_everything_stays_and_of_older_on
     assert list(removable_wal(kept, at(5))[1]) == list(range(6))
 
 
+def test_a_base_whose_own_wal_has_a_gap_lets_nothing_go_of_what_leads_on_from_the_one_before() -> None:
+    gap = Kept(Archive(SIZE, {1: Stretches.of([*range(6, 31), *range(32, 40)])}), (OF_A_FEW_SEGMENTS, SECOND, THIRD))
+    assert list(removable_wal(gap, None)[1]) == list(range(10, 18))
+
+
+def test_what_a_base_reached_tells_of_a_switch_when_the_wal_is_gone() -> None:
+    histories = {2: History(2, (Switch(1, Lsn(75)),))}
+    beyond = Base("beyond", 1, Lsn(53), Lsn(80), at(5), holds_wal=True)
+    after = Base("after", 2, Lsn(75), Lsn(80), at(7), holds_wal=True)
+    kept = Kept(Archive(SIZE, {1: Stretches.of([3, 4])}, {}, histories), (beyond, after), (Mark(at(8), 2, Lsn(80)),))
+    left = shortened(kept, dict(removable_wal(kept, at(7))))
+    assert chosen(left, AtTime(at(7.5))) == chosen(kept, AtTime(at(7.5)))
+
+
 def test_an_older_base_that_holds_its_wal_needs_none() -> None:
     kept = whole(replace(OF_A_FEW_SEGMENTS, holds_wal=True), THIRD)
     assert list(removable_wal(kept, None)[1]) == list(range(31))
@@ -96,4 +111,4 @@ def second_history() -> History:
 def test_what_is_needed_is_named_whether_it_is_there_or_not() -> None:
     missing = Kept(Archive(SIZE, {1: Stretches.of([33, 34])}), (OF_A_FEW_SEGMENTS, THIRD))
     needed = needed_wal(missing, None)[1]
-    assert [number for number in range(40) if number in needed] == [6, 7, 8, 9, *range(31, 40)]
+    assert [number for number in range(40) if number in needed] == [*range(6, 40)]
