@@ -125,6 +125,20 @@ class PauseRow(TypedDict):
 
 
 class Shelf(Protocol[Row]):
+class WalRow(TypedDict):
+    """A group of WAL in a store. `marks` are pairs of a moment and a position, oldest first."""
+
+    snapshot_id: str
+    superseded: list[str]
+    system_identifier: str
+    segment_bytes: int
+    through: str
+    moment: str | None
+    switches: list[str]
+    marks: list[list[str]]
+    shipped: str
+
+
     """Rows by key. A row that was changed is put back."""
 
     def get(self, key: Key) -> Row | None:
@@ -183,6 +197,11 @@ class Shelves(Protocol):
         """By (policy, what)."""
         ...
 
+
+    @property
+    def wal(self) -> Shelf[WalRow]:
+        """By (policy, store, group)."""
+        ...
 
 class MemoryShelf(Generic[Row]):
     """Rows in memory: for tests and small tools."""
