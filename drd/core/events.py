@@ -364,10 +364,6 @@ class HoldReleased(Body):
 
 
 @dataclass(frozen=True)
-class RestoreStarted(Body):
-    """Data is being brought back."""
-
-@dataclass(frozen=True)
 class WalShipped(Body):
     """All WAL of a group up to a position stands in a store; what stood there of the group before is superseded."""
 
@@ -420,6 +416,10 @@ class WalResumed(Body):
     KIND = "wal-resumed"
     policy: str
 
+
+@dataclass(frozen=True)
+class RestoreStarted(Body):
+    """Data is being brought back."""
 
     KIND = "restore-started"
     policy: str

@@ -124,7 +124,6 @@ class PauseRow(TypedDict):
     by: str
 
 
-class Shelf(Protocol[Row]):
 class WalRow(TypedDict):
     """A group of WAL in a store. `marks` are pairs of a moment and a position, oldest first."""
 
@@ -139,6 +138,7 @@ class WalRow(TypedDict):
     shipped: str
 
 
+class Shelf(Protocol[Row]):
     """Rows by key. A row that was changed is put back."""
 
     def get(self, key: Key) -> Row | None:
@@ -197,11 +197,11 @@ class Shelves(Protocol):
         """By (policy, what)."""
         ...
 
-
     @property
     def wal(self) -> Shelf[WalRow]:
         """By (policy, store, group)."""
         ...
+
 
 class MemoryShelf(Generic[Row]):
     """Rows in memory: for tests and small tools."""

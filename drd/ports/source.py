@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from drd.core.kinds import Spec
 from drd.ports.repository import FilesToSave, StreamToSave
+from drd.ports.wal import WalOrigin
 from drd.ports.world import World
 
 
@@ -30,6 +31,11 @@ class Source(Spec):
     def may_be_empty(self) -> bool:
         """Whether saving not a single file of it is a success."""
         return False
+
+    @property
+    def wal_origin(self) -> WalOrigin | None:
+        """Where its write-ahead log is received from all the time; None when it is not."""
+        return None
 
     def advice(self) -> tuple[str, ...]:
         """What works as it is written, and would work better otherwise; one sentence each, with what to write."""
