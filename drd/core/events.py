@@ -172,6 +172,8 @@ class SnapshotCreated(Body):
     total_files: int
     added_bytes: int
     seconds: float
+    facts: tuple[str, ...] = ()
+    """What the source's kind says of what it gave, `name=value` each, sorted; they are in the snapshot's tags too."""
 
 
 @dataclass(frozen=True)
@@ -221,6 +223,8 @@ class SnapshotFound(Body):
     total_bytes: int = 0
     """As the snapshot says itself, which it does since restic 0.17; else 0."""
     total_files: int = 0
+    facts: tuple[str, ...] = ()
+    """What its tags say beside what drd says of every kind of source."""
 
 
 @dataclass(frozen=True)

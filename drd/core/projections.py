@@ -419,6 +419,7 @@ def _new_point(mode: str, moment: str, outcome: str) -> PointRow:
         "total_files": 0,
         "copies": [],
         "forgotten_in": [],
+        "facts": {},
     }
 
 
@@ -459,6 +460,8 @@ def _place(shelves: Shelves, key: tuple[str, str], point: PointRow, body: dict[s
         }
         point["copies"].append(copy)
     point["forgotten_in"] = [each for each in point["forgotten_in"] if each != store]
+    if facts := body.get("facts"):
+        point["facts"][intern(body["part"])] = facts
     shelves.points.put(key, point)
     shelves.places.put((intern(store), snapshot_id), {"policy": key[0], "run": key[1]})
     if shelves.stores.get((store,)) is None:

@@ -61,6 +61,7 @@ class PointRow(TypedDict):
     total_files: int
     copies: list[CopyRow]
     forgotten_in: list[str]
+    facts: dict[str, list[str]]
 
 
 class PlaceRow(TypedDict):

@@ -13,6 +13,7 @@ from drd.core.errors import Busy, DrdError, RepositoryMissing, StoreAway, UsageE
 from drd.core.events import HoldReleased, Paused, Resumed
 from drd.core.geography import format_away
 from drd.core.policy import Outcome
+from drd.core.postgres.base import BaseRecord
 from drd.core.retention import Retention, Verdict
 from drd.core.schedule import Reason
 from drd.core.units import format_duration
@@ -278,6 +279,7 @@ def _point(point: RecoveryPoint, reasons: dict[tuple[str, str], tuple[str, ...]]
         total_files=point.total_files,
         stores=point.stores,
         proven_in=point.proven_in,
+        notes=tuple(str(base) for facts in point.facts.values() if (base := BaseRecord.of_tags(facts)) is not None),
         why_kept={
             copy.store: reasons[copy.store, copy.snapshot_id]
             for copy in point.copies

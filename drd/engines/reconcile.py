@@ -190,4 +190,5 @@ def _found(store: str, snapshot: Snapshot, origin: Origin) -> SnapshotFound:
         daemon=origin.daemon,
         total_bytes=snapshot.total_bytes or 0,
         total_files=snapshot.total_files or 0,
+        facts=origin.facts,
     )

@@ -82,6 +82,8 @@ class PointStatus(Message):
     total_files: int
     stores: tuple[str, ...]
     proven_in: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What it is, where that says more than its moment."""
     why_kept: dict[str, tuple[str, ...]] = {}
     """Store → restic's reasons; only with `why`."""
 

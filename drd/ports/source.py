@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 
 from drd.core.kinds import Spec
 from drd.ports.repository import FilesToSave, StreamToSave
@@ -21,6 +22,13 @@ class Prepared:
     """What a person should know about this run, as how many file systems were left out.
 
     It stands in the journal, so it names nothing inside the source.
+    """
+    moment: datetime | None = None
+    """What it holds is of this moment; None: of when reading begins."""
+    facts: tuple[str, ...] = ()
+    """What a restore, or a catalogue that is rebuilt, has to know of it, `name=value` each and without a comma.
+
+    They stand in the snapshot's tags and in the journal; names are those of no other tag (`drd.core.tags.OWN`).
     """
 
 

@@ -101,8 +101,10 @@ class PostgresSource(Source):
                     name = reached.facts.system_identifier
                     folder = await stack.enter_async_context(staged(parent, PREFIX, name))
                     await _demand_room(folder, reached)
-                    await self._fill(folder, reached)
-            yield Prepared(FilesToSave((folder,), exclude_caches=False), _note(reached.facts))
+                    base = await self._fill(folder, reached)
+            content = FilesToSave((folder,), exclude_caches=False)
+            facts = (f"source={self.kind}", *base.record.tags())
+            yield Prepared(content, _note(reached.facts), base.ended_at, facts)
 
     def _staging(self, world: World) -> Path:
         parent = self.staging or world.staging
@@ -137,7 +139,7 @@ class PostgresSource(Source):
                 f"correct the dsn, or write from: {found}",
             )
 
-    async def _fill(self, folder: Path, reached: _Reached) -> None:
+    async def _fill(self, folder: Path, reached: _Reached) -> BaseFacts:
         """Lay the base backup and its description into the folder."""
         facts = reached.facts
         request = BaseRequest(
@@ -158,6 +160,7 @@ class PostgresSource(Source):
         _demand_same_server(reached, base)
         described = _described(facts, base, await reached.server.positions())
         await asyncio.to_thread((folder / FACTS).write_text, described.written(), "utf-8")
+        return described
 
 
 @dataclass(frozen=True, slots=True)

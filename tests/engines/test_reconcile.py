@@ -18,6 +18,7 @@ from drd.core.events import (
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.tags import read_tags
 from drd.engines.reconcile import FOUND_AT_ONCE
+from tests.fakes.clock import START
 from tests.fakes.house import FakeHouse, a_policy, protected
 from tests.fakes.source import FakeSource
 
@@ -46,6 +47,19 @@ async def test_what_is_found_is_as_large_as_the_store_says() -> None:
     await house.reconcile.reconcile("local")
     [point] = await house.journal.points("orders")
     assert (point.total_bytes, point.total_files) == (605, 2)
+
+
+async def test_what_a_source_said_of_its_part_is_known_again_on_a_new_machine() -> None:
+    ended = START - timedelta(minutes=5)
+    old = FakeHouse(protected(a_policy(), main=FakeSource(moment=ended, facts=("source=fake", "of=it"))))
+    await old.run(run="01RUN")
+    new = FakeHouse()
+    await new.repository("local").create()
+    for snapshot in old.local.snapshots.values():
+        new.local.plant(snapshot)
+    await new.reconcile.reconcile("local")
+    [before], [after] = await old.journal.points("orders"), await new.journal.points("orders")
+    assert (after.moment, after.facts) == (before.moment, before.facts) == (ended, {"main": ("of=it", "source=fake")})
 
 
 async def test_a_snapshot_that_somebody_else_made_with_restic_is_left_alone() -> None:

@@ -58,7 +58,7 @@ POLICIES = Table(
 )
 RUNS = Table("runs", ("policy", "slot"), RunRow, sorted_by="sequence")
 OPEN_RUNS = Table("open_runs", ("run",), RunRow, is_small=True)
-POINTS = Table("points", ("policy", "run"), PointRow, json=("copies", "forgotten_in"))
+POINTS = Table("points", ("policy", "run"), PointRow, json=("copies", "forgotten_in", "facts"))
 PLACES = Table("places", ("store", "snapshot_id"), PlaceRow)
 STORES = Table("stores", ("store",), StoreRow, json=("unsound", "anchors", "forgotten_anchors"), is_small=True)
 RESTORES = Table("restores", ("policy",), RestoresRow, json=("restores",), is_small=True)
