@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from drd.app.kinds import find_kinds
 from drd.app.ownership import demand_own_state
 from drd.app.repositories import ResticRepositories
 from drd.clients.carrier import ProcessCarrier
@@ -129,7 +130,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         retain=retain,
         proof=proof,
         reconcile=reconcile,
-        restore=Restore(stores, turns, journal, journal, world, host, board),
+        restore=Restore(stores, turns, journal, journal, world, host, board, find_kinds().sources),
         dispatch=Dispatch(in_force, backup, journal, journal, clock, Told(scheduler, copy, log)),
         scheduler=scheduler,
         upkeep=Upkeep(in_force, stores, copy, reconcile, proof, retain, journal, journal, clock),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
@@ -58,13 +58,21 @@ class HouseControl:
         return tuple(_point(point, reasons) for point in sorted(points, key=lambda each: each.moment, reverse=True))
 
     async def restore(
-        self, policy: str, at: datetime | None, target: str, include: tuple[str, ...], store: str | None, by: str
+        self,
+        policy: str,
+        at: datetime | None,
+        target: str,
+        include: tuple[str, ...],
+        store: str | None,
+        by: str,
+        options: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Step]:
         """Bring a policy's data back."""
         if store is not None:
             demand_store(self._house, store)
         await points_of(self._house, policy)
-        async with aclosing(self._following.restore(Wish(policy, at, target, include, store, by))) as steps:
+        wish = Wish(policy, at, target, include, store, by, options or {})
+        async with aclosing(self._following.restore(wish)) as steps:
             async for step in steps:
                 yield step
 

@@ -99,6 +99,7 @@ class Following:
             run=run,
             outcome=Outcome.SUCCEEDED,
             text=_landed(landed, beside=wish.target == BESIDE),
+            hint="\n".join(landed.following),
             exit_code=3 if is_late else 0,
             message=f"it took longer than objectives: full_restore: {format_duration(promised)}"
             if promised and is_late
@@ -110,6 +111,8 @@ class Following:
                 "files": landed.files,
                 "bytes": landed.bytes,
                 "seconds": round(landed.seconds, 3),
+                "notes": list(landed.notes),
+                "next": list(landed.following),
             },
         )
 
@@ -245,4 +248,5 @@ def _progress(run: str, sample: Progress) -> Step:
 def _landed(landed: Landed, beside: bool) -> str:
     files = "1 file" if landed.files == 1 else f"{landed.files} files"
     words = f"{files}, {format_size(landed.bytes)} from store {landed.store}, every file verified"
-    return f"{words}: {', '.join(landed.places)}" if beside else words
+    words = f"{words}: {', '.join(landed.places)}" if beside else words
+    return "\n  ".join((words, *landed.notes))

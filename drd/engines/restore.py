@@ -6,6 +6,7 @@ A restore takes its final name only when every file was read back and compared: 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 
 from drd.core.catalogue import RecoveryPoint, RestoreRecord, damaged_stores, newest_good
@@ -23,6 +24,7 @@ from drd.ports.cancelling import to_the_end
 from drd.ports.host import Host
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import Repository
+from drd.ports.source import Source
 from drd.ports.world import World
 
 
@@ -38,12 +40,13 @@ class Restore:
         world: World,
         host: Host,
         board: ProgressBoard,
+        kinds: Mapping[str, type[Source]] | None = None,
     ) -> None:
         self._stores = stores
         self._turns = turns
         self._catalogue = catalogue
         self._world = world
-        self._bringing = Bringing(host, board, world.clock)
+        self._bringing = Bringing(host, board, world, kinds or {})
         self._board = board
         self._under_way: set[asyncio.Task[Landed]] = set()
         self._at_work: set[str] = set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
@@ -136,11 +136,19 @@ class Control(Questions, Protocol):
         ...
 
     def restore(
-        self, policy: str, at: datetime | None, target: str, include: tuple[str, ...], store: str | None, by: str
+        self,
+        policy: str,
+        at: datetime | None,
+        target: str,
+        include: tuple[str, ...],
+        store: str | None,
+        by: str,
+        options: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Step]:
         """Bring a policy's data back.
 
-        `at` None means the newest good point; `target` `beside` means next to the source.
+        `at` None means the newest good point; `target` `beside` means next to the source. `options` are for the kinds
+        of the policy's sources (`drd.ports.source.Wanted`).
         """
         ...
 

@@ -13,7 +13,8 @@ from pydantic import Field, field_validator
 
 from drd.clients.host import MachineHost
 from drd.clients.postgres import Dsn, PostgresServer
-from drd.clients.postgres_tools import ProgramsOfPostgres, find_programs
+from drd.clients.postgres_tools import ProgramsOfPostgres, find_programs, restoring
+from drd.clients.postgres_tools.restored import DATA, FACTS
 from drd.clients.staging import staged
 from drd.core.errors import PermanentError, SourceRefused, StateFull, TransientError
 from drd.core.postgres.base import BaseFacts
@@ -23,12 +24,10 @@ from drd.core.units import PositiveDuration, Rate, format_size
 from drd.ports.postgres import Positions, ServerFacts
 from drd.ports.postgres_tools import Base, BaseRequest, WalWith
 from drd.ports.repository import FilesToSave
-from drd.ports.source import Prepared, Source
+from drd.ports.source import Prepared, Settled, Source, Wanted
 from drd.ports.world import World
 
 PREFIX = "drd-postgres"
-FACTS = "base.json"
-"""Beside the data directory, `base`, and the tablespaces, `base.tablespaces`: what a restore has to know."""
 OLDEST = 13
 """Before, there is no manifest to verify a base backup by."""
 SPARE = 0.05
@@ -41,7 +40,7 @@ class PostgresSource(Source):
 
     The base backup is made in a staging folder, which needs room for the whole cluster while the run lasts. It holds
     the WAL that makes it consistent, so that it can be restored by itself: to the moment at which it ended. A restore
-    gives back a folder with the data directory (`base`), the tablespaces (`base.tablespaces`), and `base.json`.
+    gives back a data directory that a server starts from.
     """
 
     kind: ClassVar[str] = "postgres"
@@ -106,6 +105,16 @@ class PostgresSource(Source):
             facts = (f"source={self.kind}", *base.record.tags())
             yield Prepared(content, _note(reached.facts), base.ended_at, facts)
 
+    @classmethod
+    async def look_at_place(cls, world: World, wanted: Wanted) -> None:  # noqa: ARG003 - other kinds need it
+        """Raise `UsageError` for an option that is none, and for a place of a tablespace that does not fit."""
+        await restoring.look(wanted)
+
+    @classmethod
+    async def settled(cls, world: World, wanted: Wanted, folder: Path) -> Settled:
+        """Make it a data directory that a server starts from, verified by pg_verifybackup where that is there."""
+        return await restoring.settle(world, wanted, folder)
+
     def _staging(self, world: World) -> Path:
         parent = self.staging or world.staging
         if parent is None:
@@ -144,7 +153,7 @@ class PostgresSource(Source):
         facts = reached.facts
         request = BaseRequest(
             dsn=reached.dsn,
-            folder=folder / "base",
+            folder=folder / DATA,
             wal=WalWith.STREAM,
             label="drd",
             tablespaces=facts.tablespaces,

@@ -26,6 +26,7 @@ from drd.engines.turns import Turns
 from drd.engines.upkeep import Upkeep
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.repository import Snapshot
+from drd.ports.source import Source
 from drd.ports.store import ConfiguredStore, Limits
 from drd.ports.world import World
 from tests.fakes.carrier import FakeCarrier
@@ -157,7 +158,8 @@ class FakeHouse:
         self.log: list[str] = []
         self.proof = Proof(self.stores, turns, journal, self.log.append)
         self.reconcile = Reconcile(force, self.stores, turns, journal, journal, self.clock, DAEMON)
-        self.restore = Restore(self.stores, turns, journal, journal, world, self.host, self.board)
+        self.kinds: dict[str, type[Source]] = {"fake": FakeSource}
+        self.restore = Restore(self.stores, turns, journal, journal, world, self.host, self.board, self.kinds)
         self.scheduler = Scheduler(force, journal, journal, self.timer, self.host, self.clock, self.tick)
         self.told.listeners.append(self.scheduler)
         self.told.copy = self.copy
