@@ -15,7 +15,7 @@ from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.server import Slot, WalStatus
 from drd.core.postgres.timeline import History
 from drd.engines.archive import BATCH_SECONDS, TIDY_FROM, Archive
-from drd.engines.receiving import LEAST_FREE_BYTES, Receiving
+from drd.engines.receiving import LEAST_FREE_BYTES
 from tests.fakes.house import FakeHouse, a_policy, a_store, protected
 from tests.fakes.postgres import BEGINNING, FakeCluster, FakePostgres
 from tests.fakes.postgres_tools import FakeTools
@@ -55,23 +55,9 @@ def furnished(tmp_path: Path) -> Postgres:
     tools = FakeTools(None)  # type: ignore[arg-type]
     source = StreamedSource(server=server, tools=tools)
     stores = tuple(a_store(place) for place in places.values())
-    house = FakeHouse(protected(a_policy("orders"), main=source), stores=stores)
+    house = FakeHouse(protected(a_policy("orders"), main=source), stores=stores, spool=tmp_path)
     cluster = server.cluster = tools.cluster = FakeCluster(house.clock)
-    spools = DirectSpools(tmp_path)
-    receiving = Receiving(house.in_force, spools, house.journal, house.world)
-    archive = Archive(
-        house.in_force,
-        receiving,
-        spools,
-        house.stores,
-        house.turns,
-        house.copy,
-        house.journal,
-        house.journal,
-        house.world,
-        group_bytes=8 * MEBIBYTE,
-    )
-    return Postgres(house, cluster, tools, spools, archive, places)
+    return Postgres(house, cluster, tools, house.spools, house.archive, places)
 
 
 @asynccontextmanager
