@@ -216,6 +216,7 @@ def _wal_shipped(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
         return
     elif row["snapshot_id"] != snapshot_id:
         row["superseded"] = [*row["superseded"], row["snapshot_id"]]
+    row["superseded"] = [each for each in row["superseded"] if each != snapshot_id]
     row["snapshot_id"], row["through"], row["moment"] = snapshot_id, body["through"], body["moment"] or row["moment"]
     row["switches"], row["shipped"] = list(body["switches"]) or row["switches"], fact.at
     row["marks"] = _thinned([*row["marks"], [body["moment"], body["through"]]] if body["moment"] else row["marks"])

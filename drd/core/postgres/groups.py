@@ -70,6 +70,7 @@ class Group:
             f"from={self.first.start}",
             f"through={self.through}",
             *moment,
+            *(f"switch={each}" for each in switch_texts(self.switches)),
         )
 
 
@@ -96,7 +97,7 @@ def wal_tags(policy: str) -> tuple[str, ...]:
 
 
 def read_group(tags: Sequence[str]) -> Group | None:
-    """The group that a snapshot is of, without its switches; None when it is of something else."""
+    """The group that a snapshot is of; None when it is of something else."""
     values = dict(tag.split("=", 1) for tag in tags if "=" in tag)
     if MINE not in tags or values.get("kind") != KIND:
         return None
@@ -105,11 +106,12 @@ def read_group(tags: Sequence[str]) -> Group | None:
         moment = datetime.fromisoformat(values["moment"]) if "moment" in values else None
         through = Lsn.parse(values["through"])
         system = values["system"]
+        switches = read_switches(tag.removeprefix("switch=") for tag in tags if tag.startswith("switch="))
     except (KeyError, ValueError, ZeroDivisionError):
         return None
     if first is None or (moment is not None and moment.tzinfo is None):
         return None
-    return Group(system, first, through, moment)
+    return Group(system, first, through, moment, switches)
 
 
 def switch_texts(switches: Iterable[Switch]) -> tuple[str, ...]:

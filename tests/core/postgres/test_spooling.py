@@ -150,7 +150,8 @@ def test_only_closed_groups_that_every_store_has_leave_the_spool() -> None:
 
 
 def test_the_tags_of_a_batch_say_all_that_a_catalogue_needs_and_are_those_of_no_run() -> None:
-    group = Group(SYSTEM, segment(3, timeline=2), Lsn(5 * SIZE + 77), NOW)
+    switches = (Switch(1, Lsn(3 * SIZE + 5)),)
+    group = Group(SYSTEM, segment(3, timeline=2), Lsn(5 * SIZE + 77), NOW, switches)
     assert read_group(group.tags("orders")) == group
     assert read_group(replace(group, moment=None).tags("orders")) == replace(group, moment=None)
     assert read_tags(group.tags("orders")) is None
