@@ -14,6 +14,7 @@ from drd.core.postgres.groups import archive_of, marks_of, read_group, wal_tags
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.server import Slot, WalStatus
 from drd.core.postgres.timeline import History
+from drd.daemon.status import status
 from drd.engines.archive import BATCH_SECONDS, TIDY_FROM, Archive
 from drd.engines.receiving import LEAST_FREE_BYTES
 from tests.fakes.house import FakeHouse, a_policy, a_store, protected
@@ -174,6 +175,9 @@ async def test_a_server_that_is_away_is_told_once_and_received_from_without_a_ga
         await asyncio.sleep(60)
         it.cluster.away = "it is being restarted"
         await asyncio.sleep(600)
+        [warning] = (await status(it.house.house, "1", it.house.clock.now())).warnings
+        assert "no WAL of orders is received" in warning
+        assert "it is being restarted" in warning
         it.cluster.away = ""
         it.cluster.write(4 * MEBIBYTE)
         await asyncio.sleep(120)
