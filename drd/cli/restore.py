@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -13,6 +14,8 @@ from drd.cli.session import Session
 from drd.core.errors import UsageError
 
 BESIDE = "beside"
+EXACTLY, WITHOUT_WAL = "exactly", "without-wal"
+"""As `drd.ports.control` has them, which takes long to import."""
 
 
 @click.command(cls=Command)
@@ -66,6 +69,9 @@ def points(session: Session, policy: str, why: bool) -> None:
     is_flag=True,
     help="PostgreSQL: it takes the place of the server that is lost: it archives, listens and is named as that did.",
 )
+@click.option(
+    "--without-wal", is_flag=True, help="PostgreSQL: a base backup alone, without the WAL that came after it."
+)
 @pass_session
 def restore(
     session: Session,
@@ -77,6 +83,7 @@ def restore(
     tablespaces: tuple[str, ...],
     port: int | None,
     as_original: bool,
+    without_wal: bool,
 ) -> int:
     """Bring the data of POLICY back, to an empty place.
 
@@ -86,10 +93,17 @@ def restore(
     """
     from drd.cli.moments import parse_moment
 
-    moment = parse_moment(at, session.place.zone, session.now())
+    exactly = _position(at)
+    moment = None if exactly is not None else parse_moment(at, session.place.zone, session.now())
+    if moment is not None:
+        from drd.core.postgres.target import parse_target
+
+        exactly = str(parse_target(at, session.place.zone))
     # The daemon has another working directory.
     place = target if target == BESIDE else str(Path(target).absolute())
-    options = _options(tablespaces, port, as_original)
+    options = _options(tablespaces, port, as_original) | ({} if exactly is None else {EXACTLY: exactly})
+    if without_wal:
+        options[WITHOUT_WAL] = "yes"
     session.on_interrupt = "you left; with a daemon the restore goes on: drd status"
     code = session.ask(
         lambda control: follow(session, control.restore(policy, moment, place, include, store, session.user, options)),
@@ -99,6 +113,11 @@ def restore(
     else:
         session.next(f"drd points {policy}")
     return code
+
+
+def _position(at: str) -> str | None:
+    """What is no time but a position in PostgreSQL's write-ahead log, as `16/B374D848`."""
+    return at.strip() if re.fullmatch(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}", at.strip()) else None
 
 
 def _options(tablespaces: tuple[str, ...], port: int | None, as_original: bool) -> dict[str, str]:

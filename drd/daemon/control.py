@@ -14,6 +14,7 @@ from drd.core.events import HoldReleased, Paused, Resumed
 from drd.core.geography import format_away
 from drd.core.policy import Outcome
 from drd.core.postgres.base import BaseRecord
+from drd.core.postgres.target import parse_target
 from drd.core.retention import Retention, Verdict
 from drd.core.schedule import Reason
 from drd.core.units import format_duration
@@ -23,7 +24,7 @@ from drd.daemon.names import demand_policy, demand_store, points_of
 from drd.daemon.requirements import clauses
 from drd.daemon.status import status
 from drd.engines.bringing import Wish
-from drd.ports.control import Anchors, ForgetLine, PointStatus, Status
+from drd.ports.control import EXACTLY, WITHOUT_WAL, Anchors, ForgetLine, PointStatus, Status
 from drd.ports.repository import CheckReport
 from drd.ports.steps import Step
 from drd.reports.moments import local_with_offset
@@ -71,7 +72,11 @@ class HouseControl:
         if store is not None:
             demand_store(self._house, store)
         await points_of(self._house, policy)
-        wish = Wish(policy, at, target, include, store, by, options or {})
+        said = dict(options or {})
+        exactly = said.pop(EXACTLY, None)
+        moment = None if exactly is None else parse_target(exactly, self._house.in_force().zone)
+        is_without_wal = said.pop(WITHOUT_WAL, None) is not None
+        wish = Wish(policy, at, target, include, store, by, said, moment, is_without_wal)
         async with aclosing(self._following.restore(wish)) as steps:
             async for step in steps:
                 yield step

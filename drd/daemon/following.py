@@ -11,11 +11,14 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import DrdError
 from drd.core.events import Event
 from drd.core.policy import Cause, Mode, Outcome
+from drd.core.postgres.recovery import Aim
+from drd.core.postgres.target import AtTime
 from drd.core.units import format_duration, format_size
 from drd.daemon.house import House
 from drd.engines.backup import Request, RunResult
@@ -57,17 +60,16 @@ class Following:
     async def restore(self, wish: Wish) -> AsyncGenerator[Step, None]:
         """Bring a policy's data back and follow that to its end."""
         house = self._house
-        point = await house.restore.choose(wish)
+        point, aim = await house.restore.plan(wish)
         run = house.dispatch.new_id()
         yield Step(
             kind="started",
             run=run,
-            text=f"restore of {wish.policy} as of {local_with_offset(point.moment, house.in_force().zone)}",
+            text=f"restore of {wish.policy} as of {_as_of(point, aim, house.in_force().zone)}",
             total_bytes=0 if wish.include else point.total_bytes,
         )
-        task = house.restore.start(
-            run, replace(wish, at=point.moment)
-        )  # what was announced, whatever is made meanwhile
+        # What was announced, whatever is made meanwhile.
+        task = house.restore.start(run, replace(wish, at=point.moment) if aim is None else wish)
         async for step in self._follow(run, task, run):
             yield step
         if task.cancelled():
@@ -231,6 +233,14 @@ class Following:
         """How long bringing everything back may take; of a part, and of a policy that was removed, nothing is said."""
         protected = self._house.in_force().policies.get(wish.policy)
         return protected.policy.objectives.full_restore if protected is not None and not wish.include else None
+
+
+def _as_of(point: RecoveryPoint, aim: Aim | None, zone: ZoneInfo) -> str:
+    begins = local_with_offset(point.moment, zone)
+    if aim is None:
+        return begins
+    target = local_with_offset(aim.target.moment, zone) if isinstance(aim.target, AtTime) else str(aim.target)
+    return f"{target}, from the base backup of {begins}"
 
 
 def _progress(run: str, sample: Progress) -> Step:

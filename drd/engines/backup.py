@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from drd.core.errors import DrdError, PermanentError, RepositoryMissing, StoreAway
 from drd.core.events import RunFinished, RunStarted, SnapshotCreated
@@ -204,7 +204,9 @@ class Backup:
 
         async with source.opened(self._world) as prepared:
             if prepared.moment is not None:
-                origin = replace(origin, moment=prepared.moment.replace(microsecond=0))
+                # Never before what it says: a point is restored for moments at which nothing of it was still to come.
+                whole = prepared.moment + timedelta(microseconds=-prepared.moment.microsecond % 1_000_000)
+                origin = replace(origin, moment=whole)
             origin = replace(origin, facts=tuple(sorted(prepared.facts)))
             saved = await repository.save(
                 SaveRequest(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from drd.core.catalogue import Copy, RecoveryPoint
 from drd.core.errors import PermanentError, UsageError
+from drd.core.postgres.base import BaseRecord
+from drd.core.postgres.recovery import Aim
+from drd.core.postgres.target import Target
 from drd.core.tags import MINE
 from drd.engines.landing import Landing, demand_room
 from drd.engines.progress import ProgressBoard
@@ -21,6 +24,9 @@ from drd.ports.world import World
 
 IsOver = Callable[[str], bool]
 """Whether the mark in a work folder's name is that of a restore that the journal knows, and that is over."""
+
+Fetch = Callable[[Aim, Path], Awaitable[None]]
+"""Brings the write-ahead log that an aim takes into a folder, which is made."""
 
 BESIDE = "beside"
 """The target that means: next to each path of the source, under a name of its own."""
@@ -38,6 +44,10 @@ class Wish:
     by: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     """What is said about it beside, for the kinds of its sources."""
+    moment: Target | None = None
+    """What was asked for to the point, where write-ahead log is kept; None: `at`."""
+    is_without_wal: bool = False
+    """Whether a recovery point is wanted as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +101,9 @@ class Bringing:
         self._kinds = kinds
         self._clock = world.clock
 
-    async def look_at_target(self, run: str, wish: Wish, point: RecoveryPoint, is_over: IsOver) -> None:
+    async def look_at_target(
+        self, run: str, wish: Wish, point: RecoveryPoint, is_over: IsOver, aim: Aim | None = None
+    ) -> None:
         """What can be told before anything is read. Raises `UsageError` for a place that does not fit."""
         settling = {} if wish.include else self._settling(point)
         if wish.options and not settling:
@@ -114,10 +126,18 @@ class Bringing:
         for part, kind in settling.items():
             await kind.look_at_place(self._world, _wanted(wish, point, landing, part, len(parts)))
         if not wish.include:
-            await demand_room([landing], point.total_bytes)
+            await demand_room([landing], point.total_bytes + _wal_bytes(aim))
 
     async def bring(
-        self, run: str, wish: Wish, point: RecoveryPoint, store: str, repository: Repository, is_over: IsOver
+        self,
+        run: str,
+        wish: Wish,
+        point: RecoveryPoint,
+        store: str,
+        repository: Repository,
+        is_over: IsOver,
+        aim: Aim | None = None,
+        fetch: Fetch | None = None,
     ) -> Landed:
         """Bring every part; none has its name before all were read back and compared."""
         started = self._clock.monotonic()
@@ -137,9 +157,12 @@ class Bringing:
                 known = restored.get(piece.copy.snapshot_id)
                 restored[piece.copy.snapshot_id] = _together(known, read) if known is not None else read
             _demand_something(wish, restored)
+            wal = pieces[0].landing.scratch("wal") if aim is not None else None
+            if aim is not None and wal is not None and fetch is not None:
+                await fetch(aim, wal)
             if not wish.include:
                 for piece in pieces:
-                    settled += await self._settle(run, wish, point, piece, names)
+                    settled += await self._settle(run, wish, point, piece, names, aim, wal)
             # A name that is being given is given, and then taken away again: nobody cancels a thread.
             await to_the_end(self._appear(pieces, names))
         except BaseException:
@@ -164,14 +187,27 @@ class Bringing:
         return {part: self._kinds[kind] for part, kind in named.items() if kind in self._kinds}
 
     async def _settle(
-        self, run: str, wish: Wish, point: RecoveryPoint, piece: _Piece, names: list[str]
+        self,
+        run: str,
+        wish: Wish,
+        point: RecoveryPoint,
+        piece: _Piece,
+        names: list[str],
+        aim: Aim | None,
+        wal: Path | None,
     ) -> list[Settled]:
         kind = self._settling(point).get(piece.copy.part)
         if kind is None or wish.target == BESIDE:
             return []
         wanted = _wanted(wish, point, piece.landing, piece.copy.part, 1 if piece.part is None else 2)
-        self._board.post(run, Progress(phase="making whole"))
-        settled = await piece.landing.settle(piece.part, partial(kind.settled, self._world, wanted))
+        if aim is not None and is_of(point.facts[piece.copy.part], aim):
+            wanted = replace(wanted, aim=aim, wal=wal)
+
+        def post(progress: Progress) -> None:
+            self._board.post(run, progress)
+
+        post(Progress(phase="making whole"))
+        settled = await piece.landing.settle(piece.part, partial(kind.settled, self._world, wanted, on_progress=post))
         names += map(str, settled.placed)
         return [settled]
 
@@ -215,6 +251,16 @@ class Bringing:
     async def _appear(self, pieces: Sequence[_Piece], names: list[str]) -> None:
         for landing in _landings(pieces):
             names += await landing.appear(self._clock.now())
+
+
+def is_of(facts: Sequence[str], aim: Aim) -> bool:
+    """Whether a part is of the cluster that is aimed at."""
+    base = BaseRecord.of_tags(facts)
+    return base is not None and base.system_identifier == aim.system_identifier
+
+
+def _wal_bytes(aim: Aim | None) -> int:
+    return 0 if aim is None else len(aim.choice.segments) * aim.choice.segment_bytes
 
 
 def _kind_in(facts: Sequence[str]) -> str:

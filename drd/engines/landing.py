@@ -91,6 +91,10 @@ class Landing:
             self._others[aside / name] = place
         return settled
 
+    def scratch(self, name: str) -> Path:
+        """A folder that is gone afterwards, on the file system of the place; it is not made."""
+        return self._begun / name
+
     def place_of(self, part: str | None) -> Path:
         """Where a part will lie."""
         return self.place if part is None else self.place / part

@@ -108,6 +108,13 @@ class Anchors(Message):
     problem: str = ""
 
 
+EXACTLY = "exactly"
+"""The option of a restore that names a moment, a position or `latest` to the point, where write-ahead log is kept."""
+
+WITHOUT_WAL = "without-wal"
+"""The option of a restore that wants a recovery point as it is, although write-ahead log is kept."""
+
+
 class Questions(Protocol):
     """What can be told by reading alone, with or without a daemon."""
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from drd.core.errors import UsageError
 from drd.core.kinds import Spec
-from drd.ports.repository import FilesToSave, StreamToSave
+from drd.core.postgres.recovery import Aim
+from drd.ports.repository import FilesToSave, OnProgress, StreamToSave
 from drd.ports.wal import WalOrigin
 from drd.ports.world import World
 
@@ -50,6 +51,10 @@ class Wanted:
     """Where it will lie."""
     options: Mapping[str, str] = field(default_factory=dict)
     """What the person said about it beside, by the names that the kind knows."""
+    aim: Aim | None = None
+    """The moment to which write-ahead log is to be replayed onto it; None: it stays of its own moment."""
+    wal: Path | None = None
+    """A folder with that log; set when it was fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,7 @@ class Source(Spec):
             raise UsageError(f"{cls.kind} knows nothing of {names}", "leave it out")
 
     @classmethod
-    async def settled(cls, world: World, wanted: Wanted, folder: Path) -> Settled:  # noqa: ARG003 - as above
+    async def settled(cls, world: World, wanted: Wanted, folder: Path, on_progress: OnProgress) -> Settled:  # noqa: ARG003
         """Make what was restored into `folder` a thing that can be used from `wanted.place`; see that it is whole.
 
         It is renamed after this. Raises a `DrdError` when it is not whole: then nothing is brought back.

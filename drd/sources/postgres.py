@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -23,7 +23,7 @@ from drd.core.secrets import SecretReference
 from drd.core.units import PositiveDuration, Rate, format_size
 from drd.ports.postgres import Positions, ServerFacts
 from drd.ports.postgres_tools import Base, BaseRequest, WalWith
-from drd.ports.repository import FilesToSave
+from drd.ports.repository import FilesToSave, OnProgress
 from drd.ports.source import Prepared, Settled, Source, Wanted
 from drd.ports.world import World
 
@@ -111,9 +111,12 @@ class PostgresSource(Source):
         await restoring.look(wanted)
 
     @classmethod
-    async def settled(cls, world: World, wanted: Wanted, folder: Path) -> Settled:
-        """Make it a data directory that a server starts from, verified by pg_verifybackup where that is there."""
-        return await restoring.settle(world, wanted, folder)
+    async def settled(cls, world: World, wanted: Wanted, folder: Path, on_progress: OnProgress) -> Settled:
+        """Make it a data directory that a server starts from, verified by pg_verifybackup where that is there.
+
+        Where WAL is to be replayed onto it, that is done.
+        """
+        return await restoring.settle(world, wanted, folder, on_progress)
 
     def _staging(self, world: World) -> Path:
         parent = self.staging or world.staging
@@ -167,7 +170,8 @@ class PostgresSource(Source):
             # As itself it would mean that the journal has no room.
             raise TransientError(error.message, f"df -h {folder.parent}, or add staging: to the source") from error
         _demand_same_server(reached, base)
-        described = _described(facts, base, await reached.server.positions())
+        role = (await reached.server.role()).name
+        described = replace(_described(facts, base, await reached.server.positions()), role=role)
         await asyncio.to_thread((folder / FACTS).write_text, described.written(), "utf-8")
         return described
 

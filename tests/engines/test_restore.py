@@ -16,6 +16,7 @@ from drd.daemon.moving_in import move_in
 from drd.engines.bringing import BESIDE, Wish
 from drd.engines.landing import mark_of
 from drd.engines.turns import JobClass
+from drd.ports.repository import OnProgress
 from drd.ports.source import Settled, Source, Wanted
 from drd.ports.world import World
 from tests.fakes.clock import FakeClock
@@ -710,7 +711,7 @@ class Settling(FakeSource):
             raise UsageError("no cluster is mauve", "choose another colour")
 
     @classmethod
-    async def settled(cls, world: World, wanted: Wanted, folder: Path) -> Settled:
+    async def settled(cls, world: World, wanted: Wanted, folder: Path, on_progress: OnProgress) -> Settled:
         cls.seen.append((wanted.policy, wanted.options, wanted.place))
         if wanted.options.get("colour") == "black":
             raise PermanentError("it is not whole", "restore another point")

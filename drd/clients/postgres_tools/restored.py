@@ -79,8 +79,8 @@ def complete(data: Path, spaces: Iterable[Path] = ()) -> None:
         folder.chmod(0o700)
 
 
-def link_tablespaces(data: Path, spaces: Mapping[int, Path]) -> None:
-    """Make the links in `pg_tblspc` lead to these folders, and nowhere else."""
+def link_tablespaces(data: Path, spaces: Mapping[int, Path], user: str | None = None) -> None:
+    """Make the links in `pg_tblspc` lead to these folders, and nowhere else; they are a user's own."""
     links = data / "pg_tblspc"
     links.mkdir(mode=0o700, exist_ok=True)
     for link in links.iterdir():
@@ -88,6 +88,8 @@ def link_tablespaces(data: Path, spaces: Mapping[int, Path]) -> None:
             link.unlink()
     for oid, folder in spaces.items():
         (links / str(oid)).symlink_to(folder)
+        if user is not None:
+            give([links / str(oid)], user)
 
 
 def lay(folder: Path, place: Path) -> None:
@@ -153,6 +155,13 @@ def give(folders: Iterable[Path], user: str) -> None:
             for name in (*names, *files):
                 path = os.path.join(parent, name)  # noqa: PTH118 - a Path a file doubles the time
                 os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+
+
+def let_through(folder: Path, wal: Path, user: str) -> None:
+    """Let a server that runs as another user reach what lies in our own folders, and read the WAL there."""
+    for ours in (folder, wal.parent):
+        ours.chmod(0o711)
+    give([wal], user)
 
 
 def _quoted(value: str) -> str:

@@ -15,10 +15,12 @@ from typing import Final, TypeVar
 from drd.clients.host import MachineHost
 from drd.clients.postgres_tools import restored
 from drd.clients.postgres_tools.programs import find_programs
+from drd.clients.postgres_tools.replay import Replay, Replaying
 from drd.clients.postgres_tools.tools import ProgramsOfPostgres
 from drd.core.errors import PermanentError, ProgramMissing, UsageError
 from drd.core.postgres.base import BaseFacts, BaseRecord
 from drd.ports.cancelling import to_the_end
+from drd.ports.repository import OnProgress
 from drd.ports.source import Settled, Wanted
 from drd.ports.world import World
 
@@ -85,7 +87,7 @@ async def look(wanted: Wanted) -> None:
     await _within(lambda: Options.read(wanted))
 
 
-async def settle(world: World, wanted: Wanted, folder: Path) -> Settled:
+async def settle(world: World, wanted: Wanted, folder: Path, on_progress: OnProgress) -> Settled:
     """Put everything right below `folder`, verify it, and say what to type. See `drd.ports.source.Source.settled`."""
     options = await _within(lambda: Options.read(wanted))
     data = folder / restored.DATA
@@ -103,11 +105,14 @@ async def settle(world: World, wanted: Wanted, folder: Path) -> Settled:
         tools = await _tools(major, world)
         verdict = await _verified(tools, data, facts)
         notes = [verdict, *await _configure(data, tools, wanted, options)]
-        final = {oid: options.place_of(oid, wanted.place) for oid in here}
-        await _within(lambda: restored.link_tablespaces(data, final))
         owner = restored.owner_for(wanted.place)
         if owner is not None:
-            await _within(lambda: restored.give((data, *here.values(), folder / restored.SPACES), owner))
+            given = [data, *here.values(), *(each for each in (folder / restored.SPACES,) if each.exists())]
+            await _within(lambda: restored.give(given, owner))
+        if wanted.aim is not None:
+            notes.append(await _replay(world, wanted, folder, facts, owner, on_progress))
+        final = {oid: options.place_of(oid, wanted.place) for oid in here}
+        await _within(lambda: restored.link_tablespaces(data, final, owner))
     except BaseException:
         for place in placed:
             await to_the_end(asyncio.to_thread(shutil.rmtree, place, ignore_errors=True))
@@ -115,7 +120,11 @@ async def settle(world: World, wanted: Wanted, folder: Path) -> Settled:
     others = {} if here.keys() <= options.places.keys() else {restored.SPACES: beside(wanted.place)}
     if others:
         notes.append(f"its tablespaces are in {beside(wanted.place)}")
-    return Settled(restored.DATA, others, tuple(placed), tuple(notes), _following(tools, wanted.place, owner))
+    is_whole = facts.holds_wal or wanted.aim is not None
+    if not is_whole:
+        notes.append("it does not start before WAL was replayed onto it: the backup brought none along")
+    following = _following(tools, wanted.place, owner) if is_whole else ()
+    return Settled(restored.DATA, others, tuple(placed), tuple(notes), following)
 
 
 def _spaces(folder: Path, facts: BaseFacts, place: Path, options: Options) -> dict[int, Path]:
@@ -170,6 +179,8 @@ async def _configure(data: Path, tools: ProgramsOfPostgres | None, wanted: Wante
     )
     if missing:
         notes.append(f"{', '.join(missing)} lay elsewhere on the server, so drd wrote the least that starts")
+    if options.is_original and wanted.aim is not None:
+        return (*notes, "set as the original: it archives, listens and is named as that did")
     if options.is_original:
         settings = {"restore_command": "/bin/false"} | ({} if options.port is None else {"port": str(options.port)})
         # Archive recovery that finds nothing more begins a timeline of its own: else it would archive other WAL under
@@ -182,6 +193,33 @@ async def _configure(data: Path, tools: ProgramsOfPostgres | None, wanted: Wante
     reason = "drd: a copy beside its original; remove these lines when it takes that one's place"
     await _within(lambda: restored.append_settings(data, settings, reason))
     return (*notes, f"set as a copy: port {port}, cluster_name {settings['cluster_name']}, archive_mode off")
+
+
+async def _replay(
+    world: World, wanted: Wanted, folder: Path, facts: BaseFacts, owner: str | None, on_progress: OnProgress
+) -> str:
+    """Replay the WAL that was fetched; how far that led, in words."""
+    if wanted.aim is None or wanted.wal is None:
+        raise PermanentError("no WAL was fetched", "restore again")
+    wal = wanted.wal
+    if owner is not None:
+        await _within(lambda: restored.let_through(folder, wal, owner))
+    programs = await find_programs(facts.record.major, world.runner)
+    replay = Replay(ProgramsOfPostgres(programs, world.runner), MachineHost(), world.clock)
+    replaying = Replaying(
+        data=folder / restored.DATA,
+        wal=wal,
+        work=wal.with_name("delivering"),
+        choice=wanted.aim.choice,
+        target=wanted.aim.target,
+        role=facts.role or "postgres",
+        user=owner,
+    )
+    replayed = await replay.replay(replaying, on_progress)
+    end = "the end of the WAL" if replayed.is_to_the_end else str(wanted.aim.target)
+    return (
+        f"WAL was replayed to {end}: up to {replayed.reached} ({replayed.reason}), now on timeline {replayed.timeline}"
+    )
 
 
 def of_a_copy(policy: str, port: int) -> dict[str, str]:

@@ -35,6 +35,8 @@ class BaseFacts:
     """Whether the WAL from `start` to `end` is in it, so that it can be restored by itself."""
     tablespaces: tuple[Tablespace, ...] = ()
     """Where they lay on the server; in the backup each is in a folder named by its OID."""
+    role: str = ""
+    """Who made it: a role of the cluster that may log in; empty in a description that does not tell."""
 
     def written(self) -> str:
         """As a file that lies beside the backup."""
@@ -50,6 +52,7 @@ class BaseFacts:
             "has_checksums": self.has_checksums,
             "is_of_standby": self.is_of_standby,
             "holds_wal": self.holds_wal,
+            "role": self.role,
             "tablespaces": [
                 {"name": space.name, "oid": space.oid, "location": str(space.location)} for space in self.tablespaces
             ],
@@ -163,6 +166,7 @@ def _facts(value: Mapping[str, Any]) -> BaseFacts:
         has_checksums=bool(value["has_checksums"]),
         is_of_standby=bool(value["is_of_standby"]),
         holds_wal=bool(value["holds_wal"]),
+        role=str(value.get("role", "")),
         tablespaces=tuple(
             Tablespace(space["name"], int(space["oid"]), PurePosixPath(space["location"]))
             for space in value["tablespaces"]

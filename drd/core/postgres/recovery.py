@@ -94,6 +94,15 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Aim:
+    """A target with the way that leads there."""
+
+    system_identifier: str
+    choice: Choice
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
 class Covered:
     """Moments to which the cluster can be brought back, both ends included."""
 
