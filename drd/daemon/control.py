@@ -20,7 +20,7 @@ from drd.core.schedule import Reason
 from drd.core.units import format_duration
 from drd.daemon.following import Following
 from drd.daemon.house import House
-from drd.daemon.names import demand_policy, demand_store, points_of
+from drd.daemon.names import demand_policy, demand_store, learn_wal, points_of
 from drd.daemon.requirements import clauses
 from drd.daemon.status import status
 from drd.engines.bringing import Wish
@@ -76,6 +76,8 @@ class HouseControl:
         exactly = said.pop(EXACTLY, None)
         moment = None if exactly is None else parse_target(exactly, self._house.in_force().zone)
         is_without_wal = said.pop(WITHOUT_WAL, None) is not None
+        if not is_without_wal and not include:
+            await learn_wal(self._house, policy)
         wish = Wish(policy, at, target, include, store, by, said, moment, is_without_wal)
         async with aclosing(self._following.restore(wish)) as steps:
             async for step in steps:

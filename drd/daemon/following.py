@@ -100,7 +100,7 @@ class Following:
             kind="finished",
             run=run,
             outcome=Outcome.SUCCEEDED,
-            text=_landed(landed, beside=wish.target == BESIDE),
+            text=_landed(landed, wish.target == BESIDE, self._lacks_wal(wish, aim)),
             hint="\n".join(landed.following),
             exit_code=3 if is_late else 0,
             message=f"it took longer than objectives: full_restore: {format_duration(promised)}"
@@ -229,6 +229,12 @@ class Following:
             return "nobody fills it in this process; the daemon does"
         return house.stores.why_away(store) or house.copy.why_late(store)
 
+    def _lacks_wal(self, wish: Wish, aim: Aim | None) -> bool:
+        """Whether a policy whose WAL is received came back without any, although nobody wanted that."""
+        protected = self._house.in_force().policies.get(wish.policy)
+        is_kept = protected is not None and bool(protected.wal_stores)
+        return is_kept and aim is None and not wish.include and not wish.is_without_wal
+
     def _full_restore(self, wish: Wish) -> timedelta | None:
         """How long bringing everything back may take; of a part, and of a policy that was removed, nothing is said."""
         protected = self._house.in_force().policies.get(wish.policy)
@@ -255,8 +261,9 @@ def _progress(run: str, sample: Progress) -> Step:
     )
 
 
-def _landed(landed: Landed, beside: bool) -> str:
+def _landed(landed: Landed, beside: bool, lacks_wal: bool) -> str:
     files = "1 file" if landed.files == 1 else f"{landed.files} files"
     words = f"{files}, {format_size(landed.bytes)} from store {landed.store}, every file verified"
     words = f"{words}: {', '.join(landed.places)}" if beside else words
-    return "\n  ".join((words, *landed.notes))
+    lacking = ("no WAL of it is in any store: it is of the moment at which its base backup ended",) if lacks_wal else ()
+    return "\n  ".join((words, *landed.notes, *lacking))

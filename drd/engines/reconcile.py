@@ -95,7 +95,10 @@ class Reconcile:
 
         Of a group that it knows they hold nothing more, unless they were not whole: they are superseded.
         """
-        young = self._clock.now() - BATCH_IS_YOUNG
+        record = (await self._catalogue.stores()).get(store)
+        # Of a store that was never looked through nobody here has made any: on a new machine the newest count most.
+        is_new = record is None or record.last_reconciled is None
+        young = self._clock.now() - (timedelta(0) if is_new else BATCH_IS_YOUNG)
         batches = [
             (each, group, each.tag("policy") or "")
             for each in unknown

@@ -98,7 +98,8 @@ def fetched(machine: Machine, store: str, target: Path) -> Path:
 def rolled_forward(lab: Lab, machine: Machine, wal: Path, name: str) -> Cluster:
     """The newest base backup with this WAL, started."""
     cluster = lab._place(name, False)
-    machine.drd("restore", "orders", "--to", str(cluster.data), "--port", str(cluster.port)).done()
+    words = ["--to", str(cluster.data), "--port", str(cluster.port), "--without-wal"]
+    machine.drd("restore", "orders", *words).done()
     (cluster.data / "recovery.signal").touch()
     wal = Path(shutil.move(wal, cluster.folder / "wal"))  # where the server's user may read it
     with (cluster.data / "postgresql.auto.conf").open("a") as file:
