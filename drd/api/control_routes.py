@@ -34,6 +34,7 @@ class RestoreOrder(Message):
     include: tuple[Words, ...] = ()
     store: Words | None = None
     by: Words
+    options: dict[Words, Words] = {}
 
 
 class PauseOrder(Message):
@@ -107,7 +108,9 @@ class ControlRoutes:
     async def _restore(self, request: Request) -> Response:
         order = await body_of(request, RestoreOrder)
         policy = policy_of(request)
-        steps = self._control.restore(policy, order.at, order.target, order.include, order.store, order.by)
+        steps = self._control.restore(
+            policy, order.at, order.target, order.include, order.store, order.by, order.options
+        )
         return await self._answers.steps(f"restore of {policy}", steps)
 
     async def _forget(self, request: Request) -> Response:

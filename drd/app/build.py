@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from drd.app.kinds import find_kinds
 from drd.app.ownership import demand_own_state
 from drd.app.repositories import ResticRepositories
 from drd.clients.carrier import ProcessCarrier
@@ -19,14 +20,17 @@ from drd.clients.journal import SqliteJournal, StateLock
 from drd.clients.process import ChildRunner
 from drd.clients.restic import Restic, find_restic
 from drd.clients.secrets import SystemSecrets
+from drd.clients.spool import FolderSpools
 from drd.clients.timer import SchedulerTimer
 from drd.daemon.house import House, InForce
 from drd.engines.anchor import Anchor
+from drd.engines.archive import Archive
 from drd.engines.backup import Backup, Request, RunResult
 from drd.engines.copy import Copy
 from drd.engines.dispatch import Dispatch
 from drd.engines.progress import ProgressBoard
 from drd.engines.proof import Proof
+from drd.engines.receiving import Receiving
 from drd.engines.reconcile import Reconcile
 from drd.engines.restore import Restore
 from drd.engines.retain import Retain
@@ -37,6 +41,8 @@ from drd.engines.upkeep import Upkeep
 from drd.ports.configuration import Configuration
 from drd.ports.world import World
 
+SPOOL = "spool"
+"""In the state folder: where received WAL lies until every store has it."""
 STAGING = "staging"
 """In the state folder: where base backups lie until they are saved."""
 SCRATCH = "scratch"
@@ -113,6 +119,8 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     retain = Retain(in_force, stores, turns, journal, journal, clock)
     proof = Proof(stores, turns, journal, log)
     reconcile = Reconcile(in_force, stores, turns, journal, journal, clock, journal.daemon)
+    spools = FolderSpools(configuration.state / SPOOL)
+    receiving = Receiving(in_force, spools, journal, world)
     scheduler = Scheduler(in_force, journal, journal, SchedulerTimer(), host, clock, tick)
     house = House(
         daemon=journal.daemon,
@@ -129,11 +137,12 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         retain=retain,
         proof=proof,
         reconcile=reconcile,
-        restore=Restore(stores, turns, journal, journal, world, host, board),
+        restore=Restore(stores, turns, journal, journal, world, host, board, find_kinds().sources),
         dispatch=Dispatch(in_force, backup, journal, journal, clock, Told(scheduler, copy, log)),
         scheduler=scheduler,
         upkeep=Upkeep(in_force, stores, copy, reconcile, proof, retain, journal, journal, clock),
         anchor=Anchor(in_force, stores, turns, journal, journal, journal, clock, journal.daemon, journal),
+        archive=Archive(in_force, receiving, spools, stores, turns, copy, journal, journal, world),
     )
     return Built(house, journal, world, tick, log)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -10,8 +11,11 @@ from drd.cli.command import Command, pass_session
 from drd.cli.confirming import confirm_by_name
 from drd.cli.following import follow
 from drd.cli.session import Session
+from drd.core.errors import UsageError
 
 BESIDE = "beside"
+EXACTLY, WITHOUT_WAL = "exactly", "without-wal"
+"""As `drd.ports.control` has them, which takes long to import."""
 
 
 @click.command(cls=Command)
@@ -56,27 +60,77 @@ def points(session: Session, policy: str, why: bool) -> None:
 @click.option(
     "--from", "store", metavar="STORE", help="Read from this store.  [default: the nearest that has the point]"
 )
+@click.option(
+    "--tablespace", "tablespaces", multiple=True, metavar="OID=DIR", help="PostgreSQL: where a tablespace is to lie."
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="PostgreSQL: where the copy is to listen.")
+@click.option(
+    "--as-original",
+    is_flag=True,
+    help="PostgreSQL: it takes the place of the server that is lost: it archives, listens and is named as that did.",
+)
+@click.option(
+    "--without-wal", is_flag=True, help="PostgreSQL: a base backup alone, without the WAL that came after it."
+)
 @pass_session
-def restore(session: Session, policy: str, at: str, target: str, include: tuple[str, ...], store: str | None) -> int:
+def restore(
+    session: Session,
+    policy: str,
+    at: str,
+    target: str,
+    include: tuple[str, ...],
+    store: str | None,
+    tablespaces: tuple[str, ...],
+    port: int | None,
+    as_original: bool,
+    without_wal: bool,
+) -> int:
     """Bring the data of POLICY back, to an empty place.
 
     TIME is written like "2026-03-02 14:30" in the configured time zone, or with its offset, as
     2026-03-02T14:30:17+08:00. Every file is read back and compared as it lands. Nothing is ever overwritten.
+    A base backup of PostgreSQL becomes a data directory that a server starts from, set as a copy beside its original.
     """
     from drd.cli.moments import parse_moment
 
-    moment = parse_moment(at, session.place.zone, session.now())
+    exactly = _position(at)
+    moment = None if exactly is not None else parse_moment(at, session.place.zone, session.now())
+    if moment is not None:
+        from drd.core.postgres.target import parse_target
+
+        exactly = str(parse_target(at, session.place.zone))
     # The daemon has another working directory.
     place = target if target == BESIDE else str(Path(target).absolute())
+    options = _options(tablespaces, port, as_original) | ({} if exactly is None else {EXACTLY: exactly})
+    if without_wal:
+        options[WITHOUT_WAL] = "yes"
     session.on_interrupt = "you left; with a daemon the restore goes on: drd status"
     code = session.ask(
-        lambda control: follow(session, control.restore(policy, moment, place, include, store, session.user)),
+        lambda control: follow(session, control.restore(policy, moment, place, include, store, session.user, options)),
     )
     if code in (0, 3):
         session.next(f"look at {place}" if target != BESIDE else "look beside the source", f"drd points {policy}")
     else:
         session.next(f"drd points {policy}")
     return code
+
+
+def _position(at: str) -> str | None:
+    """What is no time but a position in PostgreSQL's write-ahead log, as `16/B374D848`."""
+    return at.strip() if re.fullmatch(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}", at.strip()) else None
+
+
+def _options(tablespaces: tuple[str, ...], port: int | None, as_original: bool) -> dict[str, str]:
+    """As the kinds of sources know them."""
+    options: dict[str, str] = {}
+    for words in tablespaces:
+        oid, equals, folder = words.partition("=")
+        if not equals or not folder:
+            raise UsageError(f"--tablespace {words} names no folder", "write --tablespace 16385=/srv/fast")
+        options[f"tablespace.{oid}"] = str(Path(folder).absolute())
+    if port is not None:
+        options["port"] = str(port)
+    return options | ({"as-original": "yes"} if as_original else {})
 
 
 @click.command(cls=Command)

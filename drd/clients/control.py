@@ -72,7 +72,14 @@ class RemoteControl:
         return await self._single(tuple[PointStatus, ...], "GET", f"{_path(policy)}/points{query}")
 
     def restore(
-        self, policy: str, at: datetime | None, target: str, include: tuple[str, ...], store: str | None, by: str
+        self,
+        policy: str,
+        at: datetime | None,
+        target: str,
+        include: tuple[str, ...],
+        store: str | None,
+        by: str,
+        options: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Step]:
         """Bring a policy's data back."""
         order = {
@@ -81,6 +88,7 @@ class RemoteControl:
             "include": list(include),
             "store": store,
             "by": by,
+            "options": dict(options or {}),
         }
         return self._steps(f"{_path(policy)}/restore", order)
 

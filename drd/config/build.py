@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path as FilePath
 from typing import Any
@@ -13,7 +14,7 @@ from drd.config.settings import Settings
 from drd.core.geography import great_circle_metres
 from drd.core.policy import BackupPlan, Policy
 from drd.core.runbook import Runbook
-from drd.ports.configuration import Configuration, Protected
+from drd.ports.configuration import Configuration, Protected, wal_store
 from drd.ports.store import ConfiguredStore, Limits
 
 _DAY = timedelta(days=1)
@@ -29,6 +30,7 @@ def configuration_of(
 ) -> Configuration:
     """Everything that was read, as the rest of drd knows it."""
     folder = file.absolute().parent
+    protected = {each.policy.name: each for each in policies}
     return Configuration(
         site=settings.site,
         zone=ZoneInfo(settings.timezone),
@@ -36,8 +38,8 @@ def configuration_of(
         data=None if settings.data is None else folder / settings.data,
         restic=settings.restic,
         listen=settings.http.listen,
-        stores=_stores(settings),
-        policies={protected.policy.name: protected for protected in policies},
+        stores=_with_those_for_wal(_stores(settings), protected.values(), settings.state),
+        policies=protected,
         runbooks={runbook.name: runbook for runbook in runbooks},
         people={key: person.name for key, person in settings.people.items()},
         digest=digest,
@@ -84,3 +86,18 @@ def _stores(settings: Any) -> Mapping[str, ConfiguredStore]:
         )
         for name, store in settings.stores.items()
     }
+
+
+def _with_those_for_wal(
+    stores: Mapping[str, ConfiguredStore], policies: Iterable[Protected], state: FilePath
+) -> Mapping[str, ConfiguredStore]:
+    """The stores, and beside each that WAL goes to one for that: nothing that is done to backups holds WAL up."""
+    wanted = {store for each in policies if each.wal_origin is not None for store in each.policy.backup.to}
+    beside = {
+        wal_store(name): replace(
+            store, name=wal_store(name), place=store.place.beside("wal"), cache=state / "cache" / wal_store(name)
+        )
+        for name, store in stores.items()
+        if name in wanted
+    }
+    return {**stores, **beside}

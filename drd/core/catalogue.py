@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -33,7 +33,8 @@ class Copy:
 class RecoveryPoint:
     """A moment to which a service can be put back: one run's snapshots, in every store that holds them.
 
-    `moment` is when reading began. Only a point whose `outcome` is succeeded counts for objectives and retention.
+    `moment` is when reading began, or of what the source's kind says that it holds; of several parts the oldest. Only a
+    point whose `outcome` is succeeded counts for objectives and retention.
     """
 
     policy: str
@@ -46,6 +47,8 @@ class RecoveryPoint:
     copies: tuple[Copy, ...]
     forgotten_in: tuple[str, ...] = ()
     """The stores from which retention has removed it: it is not brought back there."""
+    facts: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    """Part → what its source's kind says of it, `name=value` each, sorted; parts of which nothing is said lack."""
 
     @property
     def is_good(self) -> bool:

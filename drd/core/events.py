@@ -172,6 +172,8 @@ class SnapshotCreated(Body):
     total_files: int
     added_bytes: int
     seconds: float
+    facts: tuple[str, ...] = ()
+    """What the source's kind says of what it gave, `name=value` each, sorted; they are in the snapshot's tags too."""
 
 
 @dataclass(frozen=True)
@@ -221,6 +223,8 @@ class SnapshotFound(Body):
     total_bytes: int = 0
     """As the snapshot says itself, which it does since restic 0.17; else 0."""
     total_files: int = 0
+    facts: tuple[str, ...] = ()
+    """What its tags say beside what drd says of every kind of source."""
 
 
 @dataclass(frozen=True)
@@ -361,6 +365,60 @@ class HoldReleased(Body):
     KIND = "hold-released"
     store: str
     by: str
+
+
+@dataclass(frozen=True)
+class WalShipped(Body):
+    """All WAL of a group up to a position stands in a store; what stood there of the group before is superseded."""
+
+    KIND = "wal-shipped"
+    policy: str
+    store: str
+    snapshot_id: str
+    system_identifier: str
+    group: str
+    """Its first segment, as PostgreSQL calls it."""
+    segment_bytes: int
+    through: str
+    """The end of the WAL, as `16/B374D848`."""
+    moment: datetime | None
+    """By the server's clock: all that was committed before it lies before `through`."""
+    switches: tuple[str, ...]
+    """What the group's timeline continues, as `1@0/5000000`."""
+    added_bytes: int = 0
+    seconds: float = 0.0
+    origin_store: str = ""
+    """The store that it was carried from; empty when it came from the spool."""
+
+
+@dataclass(frozen=True)
+class WalForgotten(Body):
+    """Batches of WAL were removed from a store, because later ones hold the same or nothing needs them any more."""
+
+    KIND = "wal-forgotten"
+    policy: str
+    store: str
+    snapshot_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WalInterrupted(Body):
+    """A policy's WAL is not received now, or some of it is lost."""
+
+    KIND = "wal-interrupted"
+    policy: str
+    message: str
+    hint: str
+    is_lost: bool = False
+    """Whether moments between base backups cannot be restored until there is a new one."""
+
+
+@dataclass(frozen=True)
+class WalResumed(Body):
+    """A policy's WAL is received again."""
+
+    KIND = "wal-resumed"
+    policy: str
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,21 @@ from sys import intern
 from typing import Any
 
 from drd.core.encoding import Fact
-from drd.core.rows import CopyRow, PauseRow, PointRow, PolicyRow, RestoreRow, RunRow, Shelves, StoreRow
+from drd.core.postgres.lsn import Lsn
+from drd.core.rows import (
+    CopyRow,
+    PauseRow,
+    PlaceRow,
+    PointRow,
+    PolicyRow,
+    RestoreRow,
+    RunRow,
+    Shelves,
+    StoreRow,
+)
 from drd.core.run import Outcome, worse
 
-VERSION = 6
+VERSION = 7
 """Meaning of the rows. Another one on the disk is thrown away and built anew from the events."""
 
 RUNS_KEPT = 500
@@ -23,6 +34,9 @@ RUNS_KEPT = 500
 
 FORGOTTEN_ANCHORS_KEPT = 100
 """A mirror forgets these after its origin: at one a week it may stay away for two years."""
+
+MARKS_KEPT = 64
+"""Marks of one group of WAL; when there are more, every second one is left out."""
 
 RESTORES_KEPT = 50
 """Newest restores of each policy that are known, and every one without an end."""
@@ -160,6 +174,7 @@ def _snapshot_found(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
 
 
 def _snapshot_missing(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+    _lose_wal(shelves, body["policy"], body["store"], body["snapshot_id"])
     _lose(shelves, body["store"], body["snapshot_id"])
     _owe_prune(shelves, body["store"])
 
@@ -175,6 +190,64 @@ def _snapshots_forgotten(shelves: Shelves, _: Fact, body: dict[str, Any]) -> Non
             shelves.points.put((place["policy"], place["run"]), point)
     if body["snapshot_ids"]:
         _owe_prune(shelves, store)
+
+
+def _wal_shipped(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+    key = (body["policy"], body["store"], body["group"])
+    row = shelves.wal.get(key)
+    snapshot_id = body["snapshot_id"]
+    place: PlaceRow = {"policy": intern(body["policy"]), "run": intern(body["group"])}
+    shelves.places.put((intern(body["store"]), snapshot_id), place)
+    if row is None:
+        row = {
+            "snapshot_id": snapshot_id,
+            "superseded": [],
+            "system_identifier": body["system_identifier"],
+            "segment_bytes": body["segment_bytes"],
+            "through": body["through"],
+            "moment": body["moment"],
+            "switches": list(body["switches"]),
+            "marks": [],
+            "shipped": fact.at,
+        }
+    elif Lsn.parse(body["through"]) < Lsn.parse(row["through"]):  # an older one that was found later
+        row["superseded"] = [*row["superseded"], snapshot_id]
+        shelves.wal.put(key, row)
+        return
+    elif row["snapshot_id"] != snapshot_id:
+        row["superseded"] = [*row["superseded"], row["snapshot_id"]]
+    row["superseded"] = [each for each in row["superseded"] if each != snapshot_id]
+    row["snapshot_id"], row["through"], row["moment"] = snapshot_id, body["through"], body["moment"] or row["moment"]
+    row["switches"], row["shipped"] = list(body["switches"]) or row["switches"], fact.at
+    row["marks"] = _thinned([*row["marks"], [body["moment"], body["through"]]] if body["moment"] else row["marks"])
+    shelves.wal.put(key, row)
+
+
+def _thinned(marks: list[list[str]]) -> list[list[str]]:
+    """Every second mark of too many; the newest stays, since it tells how far the group goes."""
+    return marks if len(marks) <= MARKS_KEPT else marks[::-2][::-1]
+
+
+def _wal_forgotten(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+    for snapshot_id in body["snapshot_ids"]:
+        _lose_wal(shelves, body["policy"], body["store"], snapshot_id)
+        shelves.places.drop((body["store"], snapshot_id))
+    if body["snapshot_ids"]:
+        _owe_prune(shelves, body["store"])
+
+
+def _lose_wal(shelves: Shelves, policy: str, store: str, snapshot_id: str) -> None:
+    place = shelves.places.get((store, snapshot_id))
+    key = (policy, store, place["run"] if place is not None else "")
+    row = shelves.wal.get(key)
+    if row is None:
+        return
+    if row["snapshot_id"] == snapshot_id:
+        # Of what the superseded ones reach to nothing is known here; the spool or another store has it.
+        shelves.wal.drop(key)
+        return
+    row["superseded"] = [each for each in row["superseded"] if each != snapshot_id]
+    shelves.wal.put(key, row)
 
 
 def _retention_applied(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
@@ -347,6 +420,7 @@ def _new_point(mode: str, moment: str, outcome: str) -> PointRow:
         "total_files": 0,
         "copies": [],
         "forgotten_in": [],
+        "facts": {},
     }
 
 
@@ -387,6 +461,8 @@ def _place(shelves: Shelves, key: tuple[str, str], point: PointRow, body: dict[s
         }
         point["copies"].append(copy)
     point["forgotten_in"] = [each for each in point["forgotten_in"] if each != store]
+    if facts := body.get("facts"):
+        point["facts"][intern(body["part"])] = facts
     shelves.points.put(key, point)
     shelves.places.put((intern(store), snapshot_id), {"policy": key[0], "run": key[1]})
     if shelves.stores.get((store,)) is None:
@@ -422,6 +498,8 @@ _EFFECTS: dict[str, Effect] = {
     "snapshot-found": _snapshot_found,
     "snapshot-missing": _snapshot_missing,
     "snapshots-forgotten": _snapshots_forgotten,
+    "wal-shipped": _wal_shipped,
+    "wal-forgotten": _wal_forgotten,
     "retention-applied": _retention_applied,
     "head-anchored": _head_anchored,
     "anchors-forgotten": _anchors_forgotten,

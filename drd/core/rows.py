@@ -61,6 +61,7 @@ class PointRow(TypedDict):
     total_files: int
     copies: list[CopyRow]
     forgotten_in: list[str]
+    facts: dict[str, list[str]]
 
 
 class PlaceRow(TypedDict):
@@ -124,6 +125,20 @@ class PauseRow(TypedDict):
     by: str
 
 
+class WalRow(TypedDict):
+    """A group of WAL in a store. `marks` are pairs of a moment and a position, oldest first."""
+
+    snapshot_id: str
+    superseded: list[str]
+    system_identifier: str
+    segment_bytes: int
+    through: str
+    moment: str | None
+    switches: list[str]
+    marks: list[list[str]]
+    shipped: str
+
+
 class Shelf(Protocol[Row]):
     """Rows by key. A row that was changed is put back."""
 
@@ -181,6 +196,11 @@ class Shelves(Protocol):
     @property
     def pauses(self) -> Shelf[PauseRow]:
         """By (policy, what)."""
+        ...
+
+    @property
+    def wal(self) -> Shelf[WalRow]:
+        """By (policy, store, group)."""
         ...
 
 

@@ -12,6 +12,8 @@ MINE = "drd"
 """Every snapshot that drd makes carries this tag."""
 HOST = "drd"
 """The host that snapshots name: what they are of is in the tags, whichever machine made them."""
+OWN = frozenset({"policy", "run", "part", "parts", "kind", "at", "daemon", "outcome"})
+"""The names of tags that say the same of every kind of source; what else is there, a source's kind has said."""
 
 
 def policy_tags(policy: str) -> tuple[str, ...]:
@@ -32,6 +34,8 @@ class Origin:
     daemon: str
     parts: int = 1
     """How many parts the run was to save: fewer in a store mean that it was never finished there."""
+    facts: tuple[str, ...] = ()
+    """What the source's kind says of what it gave, `name=value` each, sorted."""
 
     def tags(self) -> tuple[str, ...]:
         """The tags under which the snapshot is made. The outcome is not known then: only a bad one is added later."""
@@ -44,6 +48,7 @@ class Origin:
             f"kind={self.mode}",
             f"at={moment}",
             f"daemon={self.daemon}",
+            *self.facts,
         )
 
 
@@ -70,6 +75,7 @@ def read_tags(tags: Sequence[str]) -> Origin | None:
             moment=moment,
             daemon=values.get("daemon", ""),
             parts=int(values.get("parts", 1)),
+            facts=tuple(sorted(tag for tag in tags if "=" in tag and tag.partition("=")[0] not in OWN)),
         )
     except (KeyError, ValueError):
         return None

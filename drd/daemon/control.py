@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
@@ -13,16 +13,18 @@ from drd.core.errors import Busy, DrdError, RepositoryMissing, StoreAway, UsageE
 from drd.core.events import HoldReleased, Paused, Resumed
 from drd.core.geography import format_away
 from drd.core.policy import Outcome
+from drd.core.postgres.base import BaseRecord
+from drd.core.postgres.target import parse_target
 from drd.core.retention import Retention, Verdict
 from drd.core.schedule import Reason
 from drd.core.units import format_duration
 from drd.daemon.following import Following
 from drd.daemon.house import House
-from drd.daemon.names import demand_policy, demand_store, points_of
+from drd.daemon.names import demand_policy, demand_store, learn_wal, points_of
 from drd.daemon.requirements import clauses
 from drd.daemon.status import status
 from drd.engines.bringing import Wish
-from drd.ports.control import Anchors, ForgetLine, PointStatus, Status
+from drd.ports.control import EXACTLY, WITHOUT_WAL, Anchors, ForgetLine, PointStatus, Status
 from drd.ports.repository import CheckReport
 from drd.ports.steps import Step
 from drd.reports.moments import local_with_offset
@@ -57,13 +59,27 @@ class HouseControl:
         return tuple(_point(point, reasons) for point in sorted(points, key=lambda each: each.moment, reverse=True))
 
     async def restore(
-        self, policy: str, at: datetime | None, target: str, include: tuple[str, ...], store: str | None, by: str
+        self,
+        policy: str,
+        at: datetime | None,
+        target: str,
+        include: tuple[str, ...],
+        store: str | None,
+        by: str,
+        options: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Step]:
         """Bring a policy's data back."""
         if store is not None:
             demand_store(self._house, store)
         await points_of(self._house, policy)
-        async with aclosing(self._following.restore(Wish(policy, at, target, include, store, by))) as steps:
+        said = dict(options or {})
+        exactly = said.pop(EXACTLY, None)
+        moment = None if exactly is None else parse_target(exactly, self._house.in_force().zone)
+        is_without_wal = said.pop(WITHOUT_WAL, None) is not None
+        if not is_without_wal and not include:
+            await learn_wal(self._house, policy)
+        wish = Wish(policy, at, target, include, store, by, said, moment, is_without_wal)
+        async with aclosing(self._following.restore(wish)) as steps:
             async for step in steps:
                 yield step
 
@@ -278,6 +294,7 @@ def _point(point: RecoveryPoint, reasons: dict[tuple[str, str], tuple[str, ...]]
         total_files=point.total_files,
         stores=point.stores,
         proven_in=point.proven_in,
+        notes=tuple(str(base) for facts in point.facts.values() if (base := BaseRecord.of_tags(facts)) is not None),
         why_kept={
             copy.store: reasons[copy.store, copy.snapshot_id]
             for copy in point.copies

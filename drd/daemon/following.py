@@ -11,11 +11,14 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import DrdError
 from drd.core.events import Event
 from drd.core.policy import Cause, Mode, Outcome
+from drd.core.postgres.recovery import Aim
+from drd.core.postgres.target import AtTime
 from drd.core.units import format_duration, format_size
 from drd.daemon.house import House
 from drd.engines.backup import Request, RunResult
@@ -57,17 +60,16 @@ class Following:
     async def restore(self, wish: Wish) -> AsyncGenerator[Step, None]:
         """Bring a policy's data back and follow that to its end."""
         house = self._house
-        point = await house.restore.choose(wish)
+        point, aim = await house.restore.plan(wish)
         run = house.dispatch.new_id()
         yield Step(
             kind="started",
             run=run,
-            text=f"restore of {wish.policy} as of {local_with_offset(point.moment, house.in_force().zone)}",
+            text=f"restore of {wish.policy} as of {_as_of(point, aim, house.in_force().zone)}",
             total_bytes=0 if wish.include else point.total_bytes,
         )
-        task = house.restore.start(
-            run, replace(wish, at=point.moment)
-        )  # what was announced, whatever is made meanwhile
+        # What was announced, whatever is made meanwhile.
+        task = house.restore.start(run, replace(wish, at=point.moment) if aim is None else wish)
         async for step in self._follow(run, task, run):
             yield step
         if task.cancelled():
@@ -98,7 +100,8 @@ class Following:
             kind="finished",
             run=run,
             outcome=Outcome.SUCCEEDED,
-            text=_landed(landed, beside=wish.target == BESIDE),
+            text=_landed(landed, wish.target == BESIDE, self._lacks_wal(wish, aim)),
+            hint="\n".join(landed.following),
             exit_code=3 if is_late else 0,
             message=f"it took longer than objectives: full_restore: {format_duration(promised)}"
             if promised and is_late
@@ -110,6 +113,8 @@ class Following:
                 "files": landed.files,
                 "bytes": landed.bytes,
                 "seconds": round(landed.seconds, 3),
+                "notes": list(landed.notes),
+                "next": list(landed.following),
             },
         )
 
@@ -224,10 +229,24 @@ class Following:
             return "nobody fills it in this process; the daemon does"
         return house.stores.why_away(store) or house.copy.why_late(store)
 
+    def _lacks_wal(self, wish: Wish, aim: Aim | None) -> bool:
+        """Whether a policy whose WAL is received came back without any, although nobody wanted that."""
+        protected = self._house.in_force().policies.get(wish.policy)
+        is_kept = protected is not None and bool(protected.wal_stores)
+        return is_kept and aim is None and not wish.include and not wish.is_without_wal
+
     def _full_restore(self, wish: Wish) -> timedelta | None:
         """How long bringing everything back may take; of a part, and of a policy that was removed, nothing is said."""
         protected = self._house.in_force().policies.get(wish.policy)
         return protected.policy.objectives.full_restore if protected is not None and not wish.include else None
+
+
+def _as_of(point: RecoveryPoint, aim: Aim | None, zone: ZoneInfo) -> str:
+    begins = local_with_offset(point.moment, zone)
+    if aim is None:
+        return begins
+    target = local_with_offset(aim.target.moment, zone) if isinstance(aim.target, AtTime) else str(aim.target)
+    return f"{target}, from the base backup of {begins}"
 
 
 def _progress(run: str, sample: Progress) -> Step:
@@ -242,7 +261,9 @@ def _progress(run: str, sample: Progress) -> Step:
     )
 
 
-def _landed(landed: Landed, beside: bool) -> str:
+def _landed(landed: Landed, beside: bool, lacks_wal: bool) -> str:
     files = "1 file" if landed.files == 1 else f"{landed.files} files"
     words = f"{files}, {format_size(landed.bytes)} from store {landed.store}, every file verified"
-    return f"{words}: {', '.join(landed.places)}" if beside else words
+    words = f"{words}: {', '.join(landed.places)}" if beside else words
+    lacking = ("no WAL of it is in any store: it is of the moment at which its base backup ended",) if lacks_wal else ()
+    return "\n  ".join((words, *landed.notes, *lacking))

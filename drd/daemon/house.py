@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from drd.engines.anchor import Anchor
+from drd.engines.archive import Archive
 from drd.engines.backup import Backup
 from drd.engines.copy import Copy
 from drd.engines.dispatch import Dispatch
@@ -61,8 +62,9 @@ class House:
     scheduler: Scheduler
     upkeep: Upkeep
     anchor: Anchor
+    archive: Archive
 
     async def pay(self) -> None:
         """Journal what the engines owe. Raises `StateFull` while there is no room, and `Busy` while it is locked."""
-        for engine in (self.stores, self.backup, self.restore, self.anchor):
+        for engine in (self.stores, self.backup, self.restore, self.anchor, self.archive):
             await engine.ends.pay()

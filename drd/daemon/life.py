@@ -99,6 +99,8 @@ class Daemon:
         self._reload_wanted = asyncio.Event()
         self._last_mark = 0.0
         self._workers: dict[str, asyncio.Task[None]] = {}
+        self._archives: dict[str, tuple[str, asyncio.Task[None]]] = {}
+        """Policy → its digest when the receiving of its WAL was begun, and who does that."""
         self._group: asyncio.TaskGroup | None = None
         self._reloading = asyncio.Lock()
         self._cannot: DrdError | None = None
@@ -217,6 +219,18 @@ class Daemon:
                 self._workers[store] = self._group.create_task(self._tend(store), name=f"store {store}")
         for store in set(self._workers) - wanted:
             self._workers.pop(store).cancel()
+        self._staff_archives()
+
+    def _staff_archives(self) -> None:
+        """One worker for each policy whose WAL is received; a policy that has changed gets another one."""
+        policies = self._house.in_force().policies
+        wanted = {name: each.digest for name, each in policies.items() if each.wal_origin is not None}
+        for policy in [name for name, (digest, _) in self._archives.items() if wanted.get(name) != digest]:
+            self._archives.pop(policy)[1].cancel()
+        for policy in wanted.keys() - self._archives.keys():
+            if self._group is not None:
+                worker = self._group.create_task(self._house.archive.serve(policy), name=f"WAL of {policy}")
+                self._archives[policy] = wanted[policy], worker
 
     async def _tend(self, store: str) -> None:
         async with asyncio.TaskGroup() as group:
@@ -242,7 +256,7 @@ class Daemon:
         breathing = asyncio.create_task(self._breathe(), name="pulse")
         try:
             await self._drain()
-            for worker in self._workers.values():
+            for worker in (*self._workers.values(), *(each for _, each in self._archives.values())):
                 worker.cancel()
             await served.stop()
             await api

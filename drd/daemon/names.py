@@ -63,6 +63,20 @@ async def points_of(house: House, policy: str) -> tuple[RecoveryPoint, ...]:
     return points
 
 
+async def learn_wal(house: House, policy: str) -> None:
+    """Ask the stores that a policy's WAL goes to and that the journal was never held against, as on a new machine.
+
+    Raises why one did not answer when no other has any: a base backup alone would pass for all that there is.
+    """
+    protected = house.in_force().policies.get(policy)
+    records = await house.catalogue.stores()
+    stores = protected.wal_stores if protected is not None else ()
+    unknown = tuple(name for name in stores if name not in records or records[name].last_reconciled is None)
+    refused = await _learn(house, unknown)
+    if refused and not await house.catalogue.wal(policy):
+        raise refused[0]
+
+
 async def _learn(house: House, stores: tuple[str, ...]) -> list[DrdError]:
     """Reconcile the stores, and return why those of which the journal knows nothing told nothing either."""
     records = await house.catalogue.stores()

@@ -43,7 +43,12 @@ async def status(house: House, version: str, since: datetime | None) -> Status:
             for name, protected in sorted(configuration.policies.items())
         ),
         stores=tuple(_store(house, store, stores.get(name)) for name, store in configuration.stores.items()),
-        warnings=(*configuration.warnings, *_of_the_journal(house), *_of_promises(house, configuration)),
+        warnings=(
+            *configuration.warnings,
+            *_of_the_journal(house),
+            *_of_promises(house, configuration),
+            *(_of_wal(house, configuration) if since is not None else ()),
+        ),
     )
 
 
@@ -57,6 +62,13 @@ def _of_promises(house: House, configuration: Configuration) -> tuple[str, ...]:
     looks = ((store, house.stores.look_of(name)) for name, store in configuration.stores.items())
     broken = ((store.name, store.broken_promise(look)) for store, look in looks if look is not None and look.reachable)
     return tuple(f"store {name} {promise}" for name, promise in broken if promise)
+
+
+def _of_wal(house: House, configuration: Configuration) -> tuple[str, ...]:
+    """The policies whose WAL is to be received and is not, with the reason."""
+    wanted = [name for name, each in sorted(configuration.policies.items()) if each.wal_origin is not None]
+    reasons = ((name, house.archive.line(name).why_not) for name in wanted)
+    return tuple(f"no WAL of {name} is received: {why_not}" for name, why_not in reasons if why_not)
 
 
 def _policy(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from drd.core.errors import DrdError, PermanentError, RepositoryMissing, StoreAway
 from drd.core.events import RunFinished, RunStarted, SnapshotCreated
@@ -64,6 +64,16 @@ class _Job:
     protected: Protected
     request: Request
     store: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What was saved of one source."""
+
+    origin: Origin
+    saved: Saved
+    note: str
+    """What a person should know of it."""
 
 
 class Backup:
@@ -156,7 +166,7 @@ class Backup:
 
     async def _save_all(self, job: _Job, store: str, repository: Repository, baseline: int | None) -> RunResult:
         sources = job.protected.sources
-        saved: dict[str, Saved] = {}
+        saved: dict[str, _Part] = {}
         notes: list[str] = []
         at_once = self._stores.configured(store).limits.at_once
         async with self._turns.take(store, JobClass.BACKUP, at_once, self._board.waiter(job.run)):
@@ -173,26 +183,31 @@ class Backup:
                     self._daemon,
                     len(sources),
                 )
-                saved[name], note = await self._save(job, source, origin, repository)
-                notes += [note] if note else []
-            result = judge(saved, baseline, job.protected.policy.backup.guard.shrink, _must_hold(sources))
+                saved[name] = await self._save(job, source, origin, repository)
+                notes += [saved[name].note] if saved[name].note else []
+            amounts = {name: each.saved for name, each in saved.items()}
+            result = judge(amounts, baseline, job.protected.policy.backup.guard.shrink, _must_hold(sources))
             if result.outcome is Outcome.SUCCEEDED and notes:
                 result = replace(result, message="; ".join(notes))
             # In one transaction: no crash leaves half a recovery point on record. A bad outcome is marked in the store
             # itself by `reconcile`, because that needs the repository alone and the run must not wait for it.
             # The snapshots stand whatever the journal can take now, so their record is owed like the run's end.
-            created = [_created(job.request, name, store, moment, each, result.outcome) for name, each in saved.items()]
+            created = [_created(each, store, result.outcome) for each in saved.values()]
             await self.ends.record_together(created, job.run)
         return result
 
-    async def _save(self, job: _Job, source: Source, origin: Origin, repository: Repository) -> tuple[Saved, str]:
-        """What was saved, and what a person should know of it."""
+    async def _save(self, job: _Job, source: Source, origin: Origin, repository: Repository) -> _Part:
         plan = job.protected.policy.backup
 
         def post(progress: Progress) -> None:
             self._board.post(job.run, progress)
 
         async with source.opened(self._world) as prepared:
+            if prepared.moment is not None:
+                # Never before what it says: a point is restored for moments at which nothing of it was still to come.
+                whole = prepared.moment + timedelta(microseconds=-prepared.moment.microsecond % 1_000_000)
+                origin = replace(origin, moment=whole)
+            origin = replace(origin, facts=tuple(sorted(prepared.facts)))
             saved = await repository.save(
                 SaveRequest(
                     content=prepared.content,
@@ -206,7 +221,7 @@ class Backup:
                 ),
                 post,
             )
-            return saved, prepared.note
+            return _Part(origin, saved, prepared.note)
 
 
 def judge(
@@ -255,21 +270,21 @@ def _must_hold(sources: Mapping[str, Source]) -> frozenset[str]:
     return frozenset(name for name, source in sources.items() if not source.may_be_empty)
 
 
-def _created(
-    request: Request, part: str, store: str, moment: datetime, saved: Saved, outcome: Outcome
-) -> SnapshotCreated:
+def _created(part: _Part, store: str, outcome: Outcome) -> SnapshotCreated:
+    origin, saved = part.origin, part.saved
     return SnapshotCreated(
-        policy=request.policy,
-        part=part,
+        policy=origin.policy,
+        part=origin.part,
         store=store,
         snapshot_id=saved.snapshot_id,
-        moment=moment,
-        mode=request.mode,
+        moment=origin.moment,
+        mode=origin.mode,
         outcome=outcome,
         total_bytes=saved.total_bytes,
         total_files=saved.total_files,
         added_bytes=saved.added_bytes,
         seconds=saved.seconds,
+        facts=origin.facts,
     )
 
 

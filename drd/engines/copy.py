@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Set
 from typing import TypeAlias
 
+from drd.core.catalogue import Copy as CopyOfPart
 from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import NOT_NOW, DrdError, StoreAway, TransientError
 from drd.core.events import Body, CopyCreated, JobFailed, MirrorFinished
@@ -18,7 +19,8 @@ from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores, origin_of
 from drd.engines.telling import ToldOnce
 from drd.engines.turns import JobClass, Turns
-from drd.ports.configuration import Configuration
+from drd.engines.wal_points import WalPoint, lacking, superseded
+from drd.ports.configuration import Configuration, is_wal_store
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import Progress
 from drd.ports.store import Carried, Carrier
@@ -175,7 +177,13 @@ class Copy:
         names = [name for name in configuration.policies if name in asked or None in asked]
         missing: dict[str, tuple[RecoveryPoint, ...]] = {}
         for name in names:
-            to = configuration.policies[name].policy.backup.to
+            protected = configuration.policies[name]
+            if is_wal_store(store):
+                groups = await self._catalogue.wal(name) if store in protected.wal_stores else ()
+                if wal := lacking(groups, store, configuration.stores.keys()):
+                    missing[name] = wal
+                continue
+            to = protected.policy.backup.to
             if store in to and len(to) > 1:
                 uncopied = await self._catalogue.uncopied(name, store)
                 points = tuple(point for point in uncopied if set(point.stores) & set(configuration.stores))
@@ -194,7 +202,8 @@ class Copy:
             turns[source] = origin.limits.at_once
         lane = f"copy:{store}"
         with self._board.lane(lane):
-            async with self._turns.take_all(turns, JobClass.COPY, self._board.waiter(lane)):
+            job = JobClass.WAL if is_wal_store(store) else JobClass.COPY
+            async with self._turns.take_all(turns, job, self._board.waiter(lane)):
                 if is_mirrored:
                     await self._mirror(store, source, missing, lane)
                 else:
@@ -207,7 +216,7 @@ class Copy:
             await target.place.shelf(self._world),
             _slower(origin.limits.download, target.limits.upload),
             self._poster(lane),
-            await self._catalogue.withheld(store),
+            await self._withheld(store),
         )
         whole = frozenset(carried.snapshot_ids)
         await self._journal_copies(
@@ -218,6 +227,13 @@ class Copy:
                 f"store {store} was not filled: {carried.message or 'a damaged file was refused'}",
                 f"type: drd check {source}",
             )
+
+    async def _withheld(self, store: str) -> frozenset[str]:
+        if not is_wal_store(store):
+            return await self._catalogue.withheld(store)
+        policies = self._configuration().policies
+        groups = [each for name in policies for each in await self._catalogue.wal(name)]
+        return superseded(groups, store)
 
     async def _copy(self, store: str, source: str, missing: Missing, lane: str) -> None:
         wanted = tuple(
@@ -253,21 +269,27 @@ class Copy:
                     carried.message,
                 )
             )
-        for policy, points in missing.items():
+        for points in missing.values():
             for point in points:
                 bodies: list[Body] = [
-                    CopyCreated(policy, copy.part, store, new_id, source, point.moment)
+                    _arrival(point, copy, store, new_id, source)
                     for copy in point.copies_in(source)
                     if (new_id := arrived_as(copy.snapshot_id)) is not None
                 ]
                 if bodies:
-                    await self._journal.append(*bodies, run=point.run)
+                    await self._journal.append(*bodies, run=None if isinstance(point, WalPoint) else point.run)
 
     def _poster(self, lane: str) -> Callable[[Progress], None]:
         def post(progress: Progress) -> None:
             self._board.post(lane, progress)
 
         return post
+
+
+def _arrival(point: RecoveryPoint, copy: CopyOfPart, store: str, snapshot_id: str, source: str) -> Body:
+    if isinstance(point, WalPoint):
+        return point.arrived(store, snapshot_id, source)
+    return CopyCreated(point.policy, copy.part, store, snapshot_id, source, point.moment)
 
 
 def _sources(

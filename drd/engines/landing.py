@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from drd.core.units import format_size
 from drd.engines.private_tmp import demand_visible
 from drd.ports.host import Host
 from drd.ports.repository import Snapshot
+from drd.ports.source import Settled
 
 SUFFIX = ".drd-restoring"
 TOUCH_SECONDS = 30.0
@@ -40,6 +41,8 @@ class Landing:
         self._name = f"{place.name}.{mark_of(run)}{SUFFIX}"
         self._beside = beside
         self._work: Path | None = None
+        self._others: dict[Path, Path] = {}
+        """What lies in the work folder and appears elsewhere than at the place."""
         self._hangs = False
 
     @property
@@ -78,12 +81,38 @@ class Landing:
             whole = self._begun / "whole"
             await self._touch(lambda: _keep(self.read, snapshot, whole, part), SWEEP_SECONDS)
 
+    async def settle(self, part: str | None, settle: Callable[[Path], Awaitable[Settled]]) -> Settled:
+        """Let a kind make a part whole that was kept, and what it made take the part's place."""
+        lies = self._begun / "whole" if part is None else self._begun / "whole" / part
+        settled = await settle(lies)
+        aside = self._begun / f"aside-{part or 'whole'}"
+        await self._touch(lambda: _take_apart(lies, aside, settled))
+        for name, place in settled.others.items():
+            self._others[aside / name] = place
+        return settled
+
+    def scratch(self, name: str) -> Path:
+        """A folder that is gone afterwards, on the file system of the place; it is not made."""
+        return self._begun / name
+
+    def place_of(self, part: str | None) -> Path:
+        """Where a part will lie."""
+        return self.place if part is None else self.place / part
+
     async def appear(self, now: datetime) -> tuple[str, ...]:
         """Give what landed its final name and return it; none where nothing landed."""
         if self._beside:
             return await self._touch(lambda: _appear_beside(self.read, self.place, now), SWEEP_SECONDS)
         await self._touch(lambda: _appear(self._begun / "whole", self.place), SWEEP_SECONDS)
-        return (str(self.place),)
+        names = [str(self.place)]
+        try:
+            for lies, place in self._others.items():
+                await self._touch(lambda lies=lies, place=place: _name(lies, place))  # type: ignore[misc]
+                names.append(str(place))
+        except BaseException:
+            await self.withdraw(tuple(names))
+            raise
+        return tuple(names)
 
     async def withdraw(self, names: tuple[str, ...]) -> None:
         """Take away again what had appeared."""
@@ -216,6 +245,19 @@ def _keep(read: Path, snapshot: Snapshot, whole: Path, part: str | None) -> None
     if read.exists():
         _remove(read)
     read.mkdir(mode=0o700)
+
+
+def _take_apart(lies: Path, aside: Path, settled: Settled) -> None:
+    if settled.folder != ".":
+        lies.rename(aside)
+        (aside / settled.folder).rename(lies)
+
+
+def _name(lies: Path, place: Path) -> None:
+    """Give a folder its name; an empty one of that name gives way."""
+    if place.is_dir():
+        place.rmdir()
+    lies.rename(place)
 
 
 def _appear(whole: Path, place: Path) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
-from drd.core.events import Body, HoldPlaced, SnapshotFound, SnapshotMissing, StoreReconciled
+from drd.core.events import Body, HoldPlaced, SnapshotFound, SnapshotMissing, StoreReconciled, WalShipped
 from drd.core.policy import Outcome
+from drd.core.postgres.groups import read_group, switch_texts
 from drd.core.run import worse
 from drd.core.tags import MINE, Origin, outcome_tag, read_tags
 from drd.engines.stores import Stores
@@ -22,6 +23,8 @@ FOREIGN_IS_LIVE = timedelta(hours=24)
 """Another daemon's snapshot younger than this means that the other daemon is alive."""
 FOUND_AT_ONCE = 300
 """So many snapshots that were found share a transaction of the journal; each alone would cost a sync of the disk."""
+BATCH_IS_YOUNG = timedelta(minutes=10)
+"""A batch of WAL younger than this may be on its way into the journal."""
 RUNS_LOOKED_AT = 500
 """How many of a policy's newest runs are asked whether a snapshot's run ended well."""
 
@@ -76,13 +79,51 @@ class Reconcile:
         facts = [
             (_found(store, each, replace(origin, outcome=outcomes[origin.run])), origin.run) for each, origin in found
         ]
+        wal = await self._wal_found(store, [each for each in listed if each.id not in before and each.id not in after])
+        for start in range(0, len(wal), FOUND_AT_ONCE):
+            await self._journal.append(*wal[start : start + FOUND_AT_ONCE])
         for start in range(0, len(facts), FOUND_AT_ONCE):
             batch = facts[start : start + FOUND_AT_ONCE]
             await asyncio.gather(*(self._journal.append(fact, run=run) for fact, run in batch))
-        await self._journal.append(*bodies, StoreReconciled(store, len(listed), len(found), len(missing)))
+        await self._journal.append(*bodies, StoreReconciled(store, len(listed), len(found) + len(wal), len(missing)))
         self._unmarked[store] = _unmarked(mine, outcomes)
         await self._look_for_others(store, listed)
-        return len(found), len(missing)
+        return len(found) + len(wal), len(missing)
+
+    async def _wal_found(self, store: str, unknown: list[Snapshot]) -> list[WalShipped]:
+        """Facts about batches of WAL that the journal does not know; those made a moment ago are left to who made them.
+
+        Of a group that it knows they hold nothing more, unless they were not whole: they are superseded.
+        """
+        record = (await self._catalogue.stores()).get(store)
+        # Of a store that was never looked through nobody here has made any: on a new machine the newest count most.
+        is_new = record is None or record.last_reconciled is None
+        young = self._clock.now() - (timedelta(0) if is_new else BATCH_IS_YOUNG)
+        batches = [
+            (each, group, each.tag("policy") or "")
+            for each in unknown
+            if each.time < young and (group := read_group(each.tags)) is not None
+        ]
+        known = {
+            (policy, each.group.name)
+            for policy in {policy for _, _, policy in batches}
+            for each in await self._catalogue.wal(policy)
+            if each.store == store
+        }
+        return [
+            WalShipped(
+                policy=policy,
+                store=store,
+                snapshot_id=each.id,
+                system_identifier=group.system_identifier,
+                group=group.name,
+                segment_bytes=group.first.size,
+                through=str(group.first.start if (policy, group.name) in known else group.through),
+                moment=group.moment,
+                switches=switch_texts(group.switches),
+            )
+            for each, group, policy in batches
+        ]
 
     def has_unmarked(self, store: str) -> bool:
         """Whether the last reconciliation saw snapshots that are not good and do not say so."""
@@ -190,4 +231,5 @@ def _found(store: str, snapshot: Snapshot, origin: Origin) -> SnapshotFound:
         daemon=origin.daemon,
         total_bytes=snapshot.total_bytes or 0,
         total_files=snapshot.total_files or 0,
+        facts=origin.facts,
     )

@@ -6,23 +6,28 @@ A restore takes its final name only when every file was read back and compared: 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from drd.core.catalogue import RecoveryPoint, RestoreRecord, damaged_stores, newest_good
 from drd.core.errors import DrdError, PermanentError, StoreAway, UsageError
 from drd.core.events import RestoreFinished, RestoreStarted
 from drd.core.policy import Outcome
+from drd.core.postgres.recovery import Aim
 from drd.engines.bringing import Bringing, IsOver, Landed, Wish
 from drd.engines.doubting import unless_away
 from drd.engines.endings import Ends
 from drd.engines.landing import mark_of
 from drd.engines.progress import ProgressBoard
+from drd.engines.rewinding import Rewinding
 from drd.engines.stores import Stores
 from drd.engines.turns import JobClass, Turns
 from drd.ports.cancelling import to_the_end
 from drd.ports.host import Host
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import Repository
+from drd.ports.source import Source
 from drd.ports.world import World
 
 
@@ -38,12 +43,14 @@ class Restore:
         world: World,
         host: Host,
         board: ProgressBoard,
+        kinds: Mapping[str, type[Source]] | None = None,
     ) -> None:
         self._stores = stores
         self._turns = turns
         self._catalogue = catalogue
         self._world = world
-        self._bringing = Bringing(host, board, world.clock)
+        self._bringing = Bringing(host, board, world, kinds or {})
+        self._rewinding = Rewinding(stores, turns, catalogue, host, board)
         self._board = board
         self._under_way: set[asyncio.Task[Landed]] = set()
         self._at_work: set[str] = set()
@@ -93,6 +100,17 @@ class Restore:
             f"type: drd points {wish.policy}",
         )
 
+    async def plan(self, wish: Wish) -> tuple[RecoveryPoint, Aim | None]:
+        """The point to begin from, and how a moment behind it is reached where write-ahead log is kept.
+
+        Raises `UsageError` and `NotCovered` with what there is.
+        """
+        aim = await self._rewinding.aim(wish)
+        if aim is None:
+            return await self.choose(wish), None
+        points = await self._catalogue.points(wish.policy)
+        return next(point for point in points if point.run == aim.choice.base.run), aim
+
     async def restore(self, run: str, wish: Wish) -> Landed:
         """Restore and verify; every end is journaled. Raises a `DrdError` when nothing was brought back.
 
@@ -126,19 +144,21 @@ class Restore:
         return interrupted
 
     async def _from_the_nearest(self, run: str, wish: Wish) -> Landed:
-        point = await self.choose(wish)
-        await self._bringing.look_at_target(run, wish, point, await self._knows_as_over())
+        point, aim = await self.plan(wish)
+        await self._bringing.look_at_target(run, wish, point, await self._knows_as_over(), aim)
         away: list[str] = []
         for store in await self._best_first(point, wish.store):
             try:
                 repository = await self._stores.open(store)
-                return await self._attempt(run, wish, point, store, repository)
+                return await self._attempt(run, wish, point, store, repository, aim)
             except StoreAway as error:
                 away.append(error.message)
                 await self._stores.is_away(store)
         raise StoreAway("no store that holds the point answers: " + "; ".join(away), "type: drd status")
 
-    async def _attempt(self, run: str, wish: Wish, point: RecoveryPoint, store: str, repository: Repository) -> Landed:
+    async def _attempt(
+        self, run: str, wish: Wish, point: RecoveryPoint, store: str, repository: Repository, aim: Aim | None
+    ) -> Landed:
         copies = point.copies_in(store)
         begun = RestoreStarted(wish.policy, point.run, store, copies[0].snapshot_id, wish.by)
         await self.ends.record(begun, run)
@@ -155,7 +175,8 @@ class Restore:
                 at_once = self._stores.configured(store).limits.at_once
                 async with self._turns.take(store, JobClass.RESTORE, at_once, self._board.waiter(run)):
                     is_over = await self._knows_as_over()
-                    bringing = self._bringing.bring(run, wish, point, store, repository, is_over)
+                    fetch = partial(self._rewinding.fetch, run, wish)
+                    bringing = self._bringing.bring(run, wish, point, store, repository, is_over, aim, fetch)
                     landed = await unless_away(bringing, store, self._stores, lambda: self._board.latest(run))
             outcome, message, hint = Outcome.SUCCEEDED, "", ""
         except DrdError as error:

@@ -10,7 +10,7 @@ from drd.core.errors import PermanentError, RepositoryMissing, StoreAway
 from drd.core.events import HoldPlaced, StoreCameBack, StoreCreated, StoreWentAway
 from drd.engines.endings import Ends
 from drd.ports.clock import Clock
-from drd.ports.configuration import Configuration
+from drd.ports.configuration import Configuration, is_wal_store
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import Repositories, Repository
 from drd.ports.secrets import Secrets
@@ -225,7 +225,7 @@ def origin_of(configuration: Configuration, name: str) -> str | None:
 
 def _listed_behind(configuration: Configuration, name: str) -> str | None:
     for protected in configuration.policies.values():
-        to = protected.policy.backup.to
+        to = protected.wal_stores if is_wal_store(name) else protected.policy.backup.to
         if name in to[1:]:
             return to[0]
     return None

@@ -21,13 +21,15 @@ from drd.engines.retain import Retain
 from drd.engines.stores import Stores
 from drd.engines.telling import ToldOnce
 from drd.ports.clock import Clock
-from drd.ports.configuration import Configuration
+from drd.ports.configuration import Configuration, is_wal_store
 from drd.ports.journal import Catalogue, Journal
 
 RECONCILE_EVERY = timedelta(hours=1)
 CHECK_EVERY = timedelta(days=1)
 FORGET_EVERY = timedelta(days=1)
 PRUNE_EVERY = timedelta(days=7)
+PRUNE_WAL_EVERY = timedelta(days=1)
+"""Each batch of WAL makes the one before it superfluous, with the end of the segment in writing."""
 LOOK_SECONDS = 30.0
 """How often the loop asks what is due, and how long a store that is away is left alone."""
 AGAIN_AFTER = timedelta(minutes=15)
@@ -173,9 +175,8 @@ class Upkeep:
         first = records.get(origin) if origin is not None else None
         if first is not None and first.is_prune_owed and self._stores.why_away(first.store) is None:
             return False
-        return (
-            record.is_prune_owed and record.hold is None and _is_due(record.last_pruned, PRUNE_EVERY, self._clock.now())
-        )
+        every = PRUNE_WAL_EVERY if is_wal_store(store) else PRUNE_EVERY
+        return record.is_prune_owed and record.hold is None and _is_due(record.last_pruned, every, self._clock.now())
 
 
 def _is_due(last: datetime | None, every: timedelta, now: datetime) -> bool:

@@ -13,6 +13,20 @@ from drd.core.runbook import Runbook
 from drd.core.secrets import SecretReference
 from drd.ports.source import Source
 from drd.ports.store import ConfiguredStore
+from drd.ports.wal import WalOrigin
+
+WAL = ".wal"
+"""What the name of the store beside a store ends in that holds WAL; no store that somebody wrote has a dot."""
+
+
+def wal_store(store: str) -> str:
+    """The store for WAL beside a store."""
+    return store + WAL
+
+
+def is_wal_store(name: str) -> bool:
+    """Whether a store holds WAL."""
+    return name.endswith(WAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +39,16 @@ class Protected:
     digest: str
     """SHA-256 of the policy as it was read, its bases merged in."""
     file: Path
+
+    @property
+    def wal_origin(self) -> WalOrigin | None:
+        """Where its WAL is received from all the time; None when it is not."""
+        return next((each.wal_origin for each in self.sources.values() if each.wal_origin is not None), None)
+
+    @property
+    def wal_stores(self) -> tuple[str, ...]:
+        """The stores that its WAL goes to, in order; none when it is not received."""
+        return () if self.wal_origin is None else tuple(map(wal_store, self.policy.backup.to))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +64,7 @@ class Configuration:
     listen: tuple[str, int] | None
     """Where /metrics and /livez are served; None: nowhere."""
     stores: Mapping[str, ConfiguredStore]
+    """Those of drd.yaml, and beside each that WAL goes to one for that."""
     policies: Mapping[str, Protected]
     runbooks: Mapping[str, Runbook]
     people: Mapping[str, str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
@@ -82,6 +82,8 @@ class PointStatus(Message):
     total_files: int
     stores: tuple[str, ...]
     proven_in: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What it is, where that says more than its moment."""
     why_kept: dict[str, tuple[str, ...]] = {}
     """Store → restic's reasons; only with `why`."""
 
@@ -104,6 +106,13 @@ class Anchors(Message):
     heads: dict[int, str] = {}
     """Sequence → head, as this daemon wrote them there."""
     problem: str = ""
+
+
+EXACTLY = "exactly"
+"""The option of a restore that names a moment, a position or `latest` to the point, where write-ahead log is kept."""
+
+WITHOUT_WAL = "without-wal"
+"""The option of a restore that wants a recovery point as it is, although write-ahead log is kept."""
 
 
 class Questions(Protocol):
@@ -134,11 +143,19 @@ class Control(Questions, Protocol):
         ...
 
     def restore(
-        self, policy: str, at: datetime | None, target: str, include: tuple[str, ...], store: str | None, by: str
+        self,
+        policy: str,
+        at: datetime | None,
+        target: str,
+        include: tuple[str, ...],
+        store: str | None,
+        by: str,
+        options: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Step]:
         """Bring a policy's data back.
 
-        `at` None means the newest good point; `target` `beside` means next to the source.
+        `at` None means the newest good point; `target` `beside` means next to the source. `options` are for the kinds
+        of the policy's sources (`drd.ports.source.Wanted`).
         """
         ...
 

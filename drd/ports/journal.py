@@ -8,6 +8,7 @@ from typing import Protocol
 
 from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, StoreRecord
 from drd.core.events import Body, Event
+from drd.core.postgres.groups import ShippedGroup
 
 Observer = Callable[[Event], None]
 """Called on the event loop after an event is durable; it must not block and must not raise."""
@@ -128,4 +129,8 @@ class Catalogue(Protocol):
 
     async def pauses(self) -> tuple[Pause, ...]:
         """Pauses that were not ended; whether they are over is a question of time."""
+        ...
+
+    async def wal(self, policy: str) -> tuple[ShippedGroup, ...]:
+        """The groups of WAL of a policy in all stores, those of each cluster in order."""
         ...

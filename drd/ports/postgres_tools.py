@@ -130,6 +130,8 @@ class ControlData:
     minimum_recovery_end: Lsn
     segment_bytes: int
     has_checksums: bool
+    settings: Mapping[str, int] = field(default_factory=dict)
+    """What a server that recovers from it has to be set to at least, by the names of the settings."""
 
 
 OnBaseProgress = Callable[[BaseProgress], None]

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
 
+from drd.core.errors import UsageError
 from drd.core.kinds import Spec
-from drd.ports.repository import FilesToSave, StreamToSave
+from drd.core.postgres.recovery import Aim
+from drd.ports.repository import FilesToSave, OnProgress, StreamToSave
+from drd.ports.wal import WalOrigin
 from drd.ports.world import World
 
 
@@ -21,6 +27,50 @@ class Prepared:
 
     It stands in the journal, so it names nothing inside the source.
     """
+    moment: datetime | None = None
+    """What it holds is of this moment; None: of when reading begins."""
+    facts: tuple[str, ...] = ()
+    """What a restore, or a catalogue that is rebuilt, has to know of it, `name=value` each and without a comma.
+
+    They stand in the snapshot's tags and in the journal; names are those of no other tag (`drd.core.tags.OWN`).
+    """
+
+
+KIND_FACT = "source="
+"""Begins the fact that names the kind whose `settled` makes a restored part whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A part that a person wants back, by what is known before anything is read."""
+
+    policy: str
+    facts: tuple[str, ...]
+    """What was said of it when it was saved."""
+    place: Path
+    """Where it will lie."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What the person said about it beside, by the names that the kind knows."""
+    aim: Aim | None = None
+    """The moment to which write-ahead log is to be replayed onto it; None: it stays of its own moment."""
+    wal: Path | None = None
+    """A folder with that log; set when it was fetched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A restored part that is whole, and what takes which place."""
+
+    folder: str
+    """Below the folder that was restored: what takes the part's place. `.` is that folder itself."""
+    others: Mapping[str, Path] = field(default_factory=dict)
+    """Below the folder that was restored → where else that is to lie."""
+    placed: tuple[Path, ...] = ()
+    """What lies where it belongs already, and is taken away when the restore fails."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of it; a few words each."""
+    following: tuple[str, ...] = ()
+    """What to type next."""
 
 
 class Source(Spec):
@@ -31,9 +81,29 @@ class Source(Spec):
         """Whether saving not a single file of it is a success."""
         return False
 
+    @property
+    def wal_origin(self) -> WalOrigin | None:
+        """Where its write-ahead log is received from all the time; None when it is not."""
+        return None
+
     def advice(self) -> tuple[str, ...]:
         """What works as it is written, and would work better otherwise; one sentence each, with what to write."""
         return ()
+
+    @classmethod
+    async def look_at_place(cls, world: World, wanted: Wanted) -> None:  # noqa: ARG003 - for kinds that override it
+        """Raise `UsageError` for a place or an option that does not fit, before anything is read."""
+        if wanted.options:
+            names = ", ".join(sorted(wanted.options))
+            raise UsageError(f"{cls.kind} knows nothing of {names}", "leave it out")
+
+    @classmethod
+    async def settled(cls, world: World, wanted: Wanted, folder: Path, on_progress: OnProgress) -> Settled:  # noqa: ARG003
+        """Make what was restored into `folder` a thing that can be used from `wanted.place`; see that it is whole.
+
+        It is renamed after this. Raises a `DrdError` when it is not whole: then nothing is brought back.
+        """
+        return Settled(".")
 
     async def look(self, world: World) -> None:
         """Raise what `opened` would raise, as far as it can be told without much work; changes nothing."""

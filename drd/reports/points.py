@@ -36,6 +36,7 @@ def points_table(points: Sequence[PointStatus], now: datetime, zone: ZoneInfo, w
                 ", ".join(_place(point, store) for store in point.stores) or "nowhere",
             ]
         )
+        rows += [["", "", "", "", "", "", note] for note in point.notes]
         if why:
             rows += [["", "", "", "", "", "", f"{places}: {kept}"] for kept, places in _kept(point).items()]
     where = "where, and why it is kept" if why else "where"

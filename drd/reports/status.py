@@ -12,6 +12,7 @@ from rich.text import Text
 
 from drd.core.geography import format_distance
 from drd.core.units import format_size
+from drd.ports.configuration import is_wal_store
 from drd.ports.control import CopyStatus, PolicyStatus, Status, StoreStatus
 from drd.reports.moments import age, local_short, span
 from drd.reports.tables import Row, heading, state, table
@@ -76,7 +77,7 @@ def _stores(status: Status, now: datetime) -> Table:
         [
             store.name,
             state(store.state),
-            f"mirror of {store.mirror_of}, {store.kind}" if store.mirror_of else store.kind,
+            _kind(store),
             store.site,
             format_distance(store.distance_km * 1000) if store.distance_km else "here",
             "-" if store.free_bytes is None else format_size(store.free_bytes),
@@ -85,6 +86,11 @@ def _stores(status: Status, now: datetime) -> Table:
         for store in status.stores
     ]
     return table(["store", "state", "kind", "site", "distance", "free", "checked"], rows, right=("distance", "free"))
+
+
+def _kind(store: StoreStatus) -> str:
+    kind = f"mirror of {store.mirror_of}, {store.kind}" if store.mirror_of else store.kind
+    return f"WAL, {kind}" if is_wal_store(store.name) else kind
 
 
 def _needs(status: Status) -> RenderableType:

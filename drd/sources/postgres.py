@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -13,22 +13,22 @@ from pydantic import Field, field_validator
 
 from drd.clients.host import MachineHost
 from drd.clients.postgres import Dsn, PostgresServer
-from drd.clients.postgres_tools import ProgramsOfPostgres, find_programs
+from drd.clients.postgres_tools import ProgramsOfPostgres, find_programs, restoring
+from drd.clients.postgres_tools.restored import DATA, FACTS
 from drd.clients.staging import staged
 from drd.core.errors import PermanentError, SourceRefused, StateFull, TransientError
 from drd.core.postgres.base import BaseFacts
 from drd.core.postgres.names import sql_name
 from drd.core.secrets import SecretReference
 from drd.core.units import PositiveDuration, Rate, format_size
-from drd.ports.postgres import Positions, ServerFacts
+from drd.ports.postgres import Positions, Postgres, ServerFacts
 from drd.ports.postgres_tools import Base, BaseRequest, WalWith
-from drd.ports.repository import FilesToSave
-from drd.ports.source import Prepared, Source
+from drd.ports.repository import FilesToSave, OnProgress
+from drd.ports.source import Prepared, Settled, Source, Wanted
+from drd.ports.wal import ReachedServer, WalOrigin
 from drd.ports.world import World
 
 PREFIX = "drd-postgres"
-FACTS = "base.json"
-"""Beside the data directory, `base`, and the tablespaces, `base.tablespaces`: what a restore has to know."""
 OLDEST = 13
 """Before, there is no manifest to verify a base backup by."""
 SPARE = 0.05
@@ -41,7 +41,7 @@ class PostgresSource(Source):
 
     The base backup is made in a staging folder, which needs room for the whole cluster while the run lasts. It holds
     the WAL that makes it consistent, so that it can be restored by itself: to the moment at which it ended. A restore
-    gives back a folder with the data directory (`base`), the tablespaces (`base.tablespaces`), and `base.json`.
+    gives back a data directory that a server starts from.
     """
 
     kind: ClassVar[str] = "postgres"
@@ -51,8 +51,8 @@ class PostgresSource(Source):
     """Where its connection string is read: `postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE`."""
     from_: Annotated[Literal["primary", "standby"], Field(alias="from")] = "primary"
     """What the server has to be; one that is the other is refused."""
-    wal: Literal["none"] = "none"
-    """Whether WAL is received between the base backups; this version of drd knows only `none`."""
+    wal: Literal["none", "continuous"] = "none"
+    """`continuous`: WAL is received all the time, by a replication slot, and is in every store within a minute."""
     staging: Path | None = None
     """A folder with room for the whole cluster; left out, `staging` in the state folder."""
     programs: Path | None = None
@@ -61,13 +61,6 @@ class PostgresSource(Source):
     """The most that is read from the server in a second; left out, as fast as it goes."""
     deadline: PositiveDuration = Field(default="24h", validate_default=True)
     """The base backup is stopped when it has taken this long."""
-
-    @field_validator("wal", mode="before")
-    @classmethod
-    def _is_known_by_this_version(cls, value: object) -> object:
-        if value == "continuous":
-            raise ValueError("this version of drd receives no WAL yet: write none, or take wal: out")
-        return value
 
     @field_validator("staging", "programs")
     @classmethod
@@ -80,11 +73,16 @@ class PostgresSource(Source):
         """Where its connection string is read."""
         return f"PostgreSQL at {self.dsn.summary()}"
 
+    @property
+    def wal_origin(self) -> WalOrigin | None:
+        """Itself, when WAL is to be received."""
+        return self if self.wal == "continuous" else None
+
     async def look(self, world: World) -> None:
         """Raise what keeps a base backup from being made, as far as it can be told without making one."""
         with _refusing():
             parent = self._staging(world)
-            async with self._reached(world) as reached:
+            async with self.reached(world) as reached:
                 await _demand_room(parent, reached)
 
     @asynccontextmanager
@@ -97,12 +95,27 @@ class PostgresSource(Source):
         async with AsyncExitStack() as stack:
             with _refusing():
                 parent = self._staging(world)
-                async with self._reached(world) as reached:
+                async with self.reached(world) as reached:
                     name = reached.facts.system_identifier
                     folder = await stack.enter_async_context(staged(parent, PREFIX, name))
                     await _demand_room(folder, reached)
-                    await self._fill(folder, reached)
-            yield Prepared(FilesToSave((folder,), exclude_caches=False), _note(reached.facts))
+                    base = await self._fill(folder, reached)
+            content = FilesToSave((folder,), exclude_caches=False)
+            facts = (f"source={self.kind}", *base.record.tags())
+            yield Prepared(content, _note(reached.facts), base.ended_at, facts)
+
+    @classmethod
+    async def look_at_place(cls, world: World, wanted: Wanted) -> None:  # noqa: ARG003 - other kinds need it
+        """Raise `UsageError` for an option that is none, and for a place of a tablespace that does not fit."""
+        await restoring.look(wanted)
+
+    @classmethod
+    async def settled(cls, world: World, wanted: Wanted, folder: Path, on_progress: OnProgress) -> Settled:
+        """Make it a data directory that a server starts from, verified by pg_verifybackup where that is there.
+
+        Where WAL is to be replayed onto it, that is done.
+        """
+        return await restoring.settle(world, wanted, folder, on_progress)
 
     def _staging(self, world: World) -> Path:
         parent = self.staging or world.staging
@@ -111,8 +124,8 @@ class PostgresSource(Source):
         return parent
 
     @asynccontextmanager
-    async def _reached(self, world: World) -> AsyncIterator[_Reached]:
-        """The server, after it was found to be what it has to be."""
+    async def reached(self, world: World) -> AsyncIterator[ReachedServer]:
+        """The server, after it was found to be what it has to be. See `drd.ports.wal.WalOrigin`."""
         dsn = await world.secrets.read(self.dsn)
         server = PostgresServer(Dsn.parse(dsn))
         try:
@@ -121,7 +134,7 @@ class PostgresSource(Source):
             await _demand_replication(server)
             folders = None if self.programs is None else [self.programs]
             programs = await find_programs(facts.major, world.runner, folders)
-            yield _Reached(dsn, server, facts, ProgramsOfPostgres(programs, world.runner))
+            yield ReachedServer(dsn, server, ProgramsOfPostgres(programs, world.runner), facts)
         finally:
             await server.close()
 
@@ -137,12 +150,12 @@ class PostgresSource(Source):
                 f"correct the dsn, or write from: {found}",
             )
 
-    async def _fill(self, folder: Path, reached: _Reached) -> None:
+    async def _fill(self, folder: Path, reached: ReachedServer) -> BaseFacts:
         """Lay the base backup and its description into the folder."""
         facts = reached.facts
         request = BaseRequest(
             dsn=reached.dsn,
-            folder=folder / "base",
+            folder=folder / DATA,
             wal=WalWith.STREAM,
             label="drd",
             tablespaces=facts.tablespaces,
@@ -156,16 +169,10 @@ class PostgresSource(Source):
             # As itself it would mean that the journal has no room.
             raise TransientError(error.message, f"df -h {folder.parent}, or add staging: to the source") from error
         _demand_same_server(reached, base)
-        described = _described(facts, base, await reached.server.positions())
+        role = (await reached.server.role()).name
+        described = replace(_described(facts, base, await reached.server.positions()), role=role)
         await asyncio.to_thread((folder / FACTS).write_text, described.written(), "utf-8")
-
-
-@dataclass(frozen=True, slots=True)
-class _Reached:
-    dsn: bytes = field(repr=False)
-    server: PostgresServer
-    facts: ServerFacts
-    tools: ProgramsOfPostgres
+        return described
 
 
 @contextmanager
@@ -179,7 +186,7 @@ def _refusing() -> Iterator[None]:
         raise SourceRefused(error.message, error.hint, error.detail) from error
 
 
-async def _demand_replication(server: PostgresServer) -> None:
+async def _demand_replication(server: Postgres) -> None:
     role = await server.role()
     if not (role.may_replicate or role.is_superuser):
         raise SourceRefused(
@@ -187,7 +194,7 @@ async def _demand_replication(server: PostgresServer) -> None:
         )
 
 
-async def _demand_room(folder: Path, reached: _Reached) -> None:
+async def _demand_room(folder: Path, reached: ReachedServer) -> None:
     size = await reached.server.data_bytes()
     needed = round(size * (1 + SPARE)) + SPARE_SEGMENTS * reached.facts.segment_bytes
     free = await MachineHost().free_bytes(folder)
@@ -198,7 +205,7 @@ async def _demand_room(folder: Path, reached: _Reached) -> None:
         )
 
 
-def _demand_same_server(reached: _Reached, base: Base) -> None:
+def _demand_same_server(reached: ReachedServer, base: Base) -> None:
     place, facts = reached.server.place, reached.facts
     if base.system_identifier != facts.system_identifier:
         raise SourceRefused(

@@ -56,3 +56,7 @@ class LocalStore(Store):
     async def look(self, world: World) -> Look:
         """Whether the folder, or the one it will be made in, is there and may be written, and how much room it has."""
         return await examine(world.runner, await self.shelf(world))
+
+    def beside(self, word: str) -> LocalStore:
+        """The folder `PATH-WORD`."""
+        return self.model_copy(update={"path": self.path.with_name(f"{self.path.name}-{word}")})

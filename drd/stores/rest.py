@@ -78,6 +78,12 @@ class RestStore(Store):
             return Look(reachable=False, message=error.message, hint=error.hint)
         return await examine(world.runner, shelf)
 
+    def beside(self, word: str) -> RestStore:
+        """The repository `URL-WORD`; below the URL where that is the server's root, or all that the user may reach."""
+        path = urlsplit(self.url).path.strip("/")
+        is_all = path in ("", quote(self.user or "", safe=""))
+        return self.model_copy(update={"url": f"{self.url}{'/' if is_all else '-'}{word}"})
+
     async def _password(self, world: World) -> str:
         if self.password is None:
             return ""

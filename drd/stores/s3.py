@@ -88,6 +88,10 @@ class S3Store(Store):
             return Look(reachable=False, message=error.message, hint=error.hint)
         return await examine(world.runner, shelf)
 
+    def beside(self, word: str) -> S3Store:
+        """The prefix `PREFIX-WORD` of the same bucket."""
+        return self.model_copy(update={"prefix": f"{self.prefix}-{word}" if self.prefix else word})
+
     async def _keys(self, world: World) -> tuple[bytes, bytes]:
         access_key, colon, secret_key = (await world.secrets.read(self.credentials)).partition(b":")
         if not (access_key and colon and secret_key) or b"\n" in secret_key or not (access_key + secret_key).isascii():

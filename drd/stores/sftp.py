@@ -81,6 +81,10 @@ class SftpStore(Store):
             return Look(reachable=False, message=error.message, hint=error.hint)
         return await examine(world.runner, shelf)
 
+    def beside(self, word: str) -> SftpStore:
+        """The folder `PATH-WORD`."""
+        return self.model_copy(update={"path": self.path.with_name(f"{self.path.name}-{word}")})
+
     def _ssh(self) -> tuple[str, ...]:
         program = shutil.which("ssh")
         if program is None:

@@ -232,10 +232,29 @@ def test_a_restore_asks_for_what_was_typed_with_an_absolute_place() -> None:
         "offsite",
     ]
     assert drd(application, "restore", "uploads", *words).exit_code == 0
-    [(order, policy, at, target, include, store, by)] = application.fake_control.asked
+    [(order, policy, at, target, include, store, by, options)] = application.fake_control.asked
     assert (order, policy, include, store, by) == ("restore", "uploads", ("/srv/a", "*.jpg"), "offsite", "eva")
+    assert options == {"exactly": "2026-03-02 08:27:17 UTC"}
     assert at == datetime(2026, 3, 2, 8, 27, 17, 999_999, tzinfo=UTC)
     assert target == str(Path.cwd() / "back")
+
+
+def test_what_is_for_postgresql_is_asked_for_as_it_was_typed() -> None:
+    application = FakeApplication()
+    words = ["--at", "16/B374D848", "--to", "back", "--tablespace", "16385=fast", "--port", "5440", "--as-original"]
+    assert drd(application, "restore", "uploads", *words, "--without-wal").exit_code == 0
+    [(_, _, at, *_, options)] = application.fake_control.asked
+    assert at is None
+    assert options == {
+        "exactly": "16/B374D848",
+        "tablespace.16385": str(Path.cwd() / "fast"),
+        "port": "5440",
+        "as-original": "yes",
+        "without-wal": "yes",
+    }
+    asked = drd(FakeApplication(), "restore", "uploads", "--to", "back", "--tablespace", "16385")
+    assert asked.exit_code == 2
+    assert "names no folder" in asked.err
 
 
 def test_the_moment_that_points_shows_is_one_that_restore_finds() -> None:

@@ -55,6 +55,9 @@ class Somewhere(Store):
     async def look(self, world: World) -> Look:
         raise NotImplementedError
 
+    def beside(self, word: str) -> Store:
+        return self
+
 
 class Local(Somewhere):
     """A folder of this host."""

@@ -31,8 +31,11 @@ from drd.core.events import (
     StorePruned,
     StoreReconciled,
     StoreWentAway,
+    WalForgotten,
+    WalShipped,
 )
 from drd.core.policy import Cause, Mode, Outcome
+from drd.core.projections import MARKS_KEPT
 
 MOMENT = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
@@ -50,6 +53,11 @@ async def a_run(journal: Any, run: str, *bodies: Body, outcome: Outcome = Outcom
     await journal.append(RunStarted("orders", Mode.FULL, Cause.SCHEDULE, None), run=run)
     await journal.append(*(bodies or (created(outcome=outcome),)), run=run)
     await journal.append(finished(outcome), run=run)
+
+
+def shipped(snapshot: str, through: str, store: str = "local", minute: int = 0) -> Body:
+    moment, first = MOMENT + timedelta(minutes=minute), "000000010000000000000003"
+    return WalShipped("orders", f"{store}.wal", snapshot, "7000", first, 2**24, through, moment, ())
 
 
 class JournalContract:
@@ -240,3 +248,27 @@ class JournalContract:
         assert len(await journal.pauses()) == 1
         await journal.append(Resumed("orders", "backup", "anna"))
         assert await journal.pauses() == ()
+
+    async def test_wal_of_a_group_supersedes_what_stood_there_of_it_and_only_that(self, journal: Any) -> None:
+        await journal.append(shipped("a", "0/3000100"), shipped("b", "0/3000200", minute=1))
+        await journal.append(shipped("c", "0/3000200", store="offsite", minute=1), shipped("d", "0/3000150"))
+        offsite, local = sorted(await journal.wal("orders"), key=lambda each: each.snapshot_id, reverse=True)
+        assert (local.snapshot_id, local.superseded, str(local.group.through)) == ("b", ("a", "d"), "0/3000200")
+        assert (offsite.store, offsite.superseded) == ("offsite.wal", ())
+        assert [str(mark.lsn) for mark in local.marks] == ["0/3000100", "0/3000200"]
+        assert set(await journal.holdings("local.wal")) == {"a", "b", "d"}
+        await journal.append(WalForgotten("orders", "local.wal", ("a", "d")))
+        assert {each.superseded for each in await journal.wal("orders")} == {()}
+        assert set(await journal.holdings("local.wal")) == {"b"}
+        assert (await journal.stores())["local.wal"].is_prune_owed
+        await journal.append(SnapshotMissing("orders", "local.wal", "b"))
+        assert [each.store for each in await journal.wal("orders")] == ["offsite.wal"]
+        assert await journal.points("orders") == ()
+
+    async def test_a_long_group_of_wal_keeps_few_marks_and_always_the_newest(self, journal: Any) -> None:
+        for minute in range(3 * MARKS_KEPT):
+            await journal.append(shipped(f"{minute}", f"0/{0x3000000 + minute:X}", minute=minute))
+        [group] = await journal.wal("orders")
+        assert MARKS_KEPT // 2 <= len(group.marks) <= MARKS_KEPT
+        assert group.marks[-1].lsn == group.group.through
+        assert group.group.moment == group.marks[-1].moment

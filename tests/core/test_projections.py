@@ -34,7 +34,7 @@ from drd.core.events import (
 )
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.projections import FORGOTTEN_ANCHORS_KEPT, RESTORES_KEPT, RUNS_KEPT, fold
-from drd.core.rows import MemoryShelf, PauseRow, PlaceRow, PointRow, PolicyRow, RestoresRow, RunRow, StoreRow
+from drd.core.rows import MemoryShelf, PauseRow, PlaceRow, PointRow, PolicyRow, RestoresRow, RunRow, StoreRow, WalRow
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
 
@@ -51,6 +51,7 @@ class Told:
     stores: MemoryShelf[StoreRow] = field(default_factory=MemoryShelf)
     restores: MemoryShelf[RestoresRow] = field(default_factory=MemoryShelf)
     pauses: MemoryShelf[PauseRow] = field(default_factory=MemoryShelf)
+    wal: MemoryShelf[WalRow] = field(default_factory=MemoryShelf)
     sequence: int = 0
 
     def tell(self, *bodies: Body, run: str | None = None) -> str:

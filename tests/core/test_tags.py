@@ -25,6 +25,9 @@ origins = st.builds(
     ),
     daemon=st.from_regex(r"[0-9A-Z]{26}", fullmatch=True),
     parts=st.integers(1, 20),
+    facts=st.lists(st.from_regex(r"pg-[a-z]{1,8}=[0-9A-Z/:.-]{1,20}", fullmatch=True), unique=True).map(
+        lambda facts: tuple(sorted(facts))
+    ),
 )
 
 

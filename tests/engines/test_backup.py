@@ -1,6 +1,7 @@
 """Runs: what they save where, and that they say honestly what came of it."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -41,6 +42,20 @@ async def test_what_a_person_should_know_of_a_good_run_stands_in_the_journal() -
     house = FakeHouse(protected(a_policy(), main=FakeSource(note="2 other file systems are left out")))
     assert (await house.run()).outcome is Outcome.SUCCEEDED
     assert [fact.message for fact in house.journal.of(RunFinished)] == ["2 other file systems are left out"]
+
+
+async def test_what_a_source_says_of_its_part_is_in_the_tags_and_on_record() -> None:
+    ended = START - timedelta(minutes=5, microseconds=1)
+    house = FakeHouse(
+        protected(a_policy(), base=FakeSource(moment=ended, facts=("source=fake", "of=it")), files=FakeSource())
+    )
+    await house.run(run="01RUN")
+    base, files = house.local.snapshots.values()
+    ended_at = START - timedelta(minutes=5)
+    assert {"of=it", "source=fake", f"at={ended_at:%Y-%m-%dT%H:%M:%SZ}"} <= set(base.tags)
+    assert f"at={START:%Y-%m-%dT%H:%M:%SZ}" in files.tags
+    [point] = await house.journal.points("orders")
+    assert (point.moment, point.facts) == (ended_at, {"base": ("of=it", "source=fake")})
 
 
 async def test_a_store_that_is_away_gives_way_to_the_next() -> None:

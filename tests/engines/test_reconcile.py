@@ -1,7 +1,7 @@
 """The journal held against what the stores really hold."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -14,10 +14,17 @@ from drd.core.events import (
     RunStarted,
     SnapshotFound,
     SnapshotMissing,
+    WalShipped,
 )
 from drd.core.policy import Cause, Mode, Outcome
+from drd.core.postgres.groups import Group
+from drd.core.postgres.lsn import Lsn
+from drd.core.postgres.timeline import Switch
+from drd.core.postgres.wal import Segment
 from drd.core.tags import read_tags
 from drd.engines.reconcile import FOUND_AT_ONCE
+from drd.ports.repository import Snapshot
+from tests.fakes.clock import START
 from tests.fakes.house import FakeHouse, a_policy, protected
 from tests.fakes.source import FakeSource
 
@@ -46,6 +53,19 @@ async def test_what_is_found_is_as_large_as_the_store_says() -> None:
     await house.reconcile.reconcile("local")
     [point] = await house.journal.points("orders")
     assert (point.total_bytes, point.total_files) == (605, 2)
+
+
+async def test_what_a_source_said_of_its_part_is_known_again_on_a_new_machine() -> None:
+    ended = START - timedelta(minutes=5)
+    old = FakeHouse(protected(a_policy(), main=FakeSource(moment=ended, facts=("source=fake", "of=it"))))
+    await old.run(run="01RUN")
+    new = FakeHouse()
+    await new.repository("local").create()
+    for snapshot in old.local.snapshots.values():
+        new.local.plant(snapshot)
+    await new.reconcile.reconcile("local")
+    [before], [after] = await old.journal.points("orders"), await new.journal.points("orders")
+    assert (after.moment, after.facts) == (before.moment, before.facts) == (ended, {"main": ("of=it", "source=fake")})
 
 
 async def test_a_snapshot_that_somebody_else_made_with_restic_is_left_alone() -> None:
@@ -265,3 +285,31 @@ async def test_thousands_of_snapshots_are_found_some_hundreds_at_a_time_each_wit
     found = [event for event in house.journal.events if isinstance(event.body, SnapshotFound)]
     assert all(event.run == event.body.run for event in found if isinstance(event.body, SnapshotFound))
     assert len(await house.journal.points("orders")) == 2 * FOUND_AT_ONCE + 7
+
+
+async def test_wal_that_the_journal_does_not_know_is_found_with_how_far_it_goes() -> None:
+    house = FakeHouse()
+    await house.run()
+    first = Segment(1, 3, 2**20)
+    old = house.clock.now() - timedelta(hours=1)
+
+    def batch(name: str, through: int, at: datetime = old) -> Snapshot:
+        tags = Group("7000", first, Lsn(through), at, (Switch(1, Lsn(5)),)).tags("orders")
+        return Snapshot(name, at, ("/spool",), "drd", tags)
+
+    for name, through in (("b", 4 * 2**20 + 9), ("a", 4 * 2**20)):
+        house.local.plant(batch(name, through))
+    house.local.plant(batch("young", 6 * 2**20, house.clock.now()))
+    await house.reconcile.reconcile("local")
+    [found] = await house.journal.wal("orders")
+    assert (found.snapshot_id, found.superseded, found.group.through) == ("b", ("a",), Lsn(4 * 2**20 + 9))
+    assert found.group.switches == (Switch(1, Lsn(5)),)
+    house.local.plant(batch("not recorded", 9 * 2**20))
+    await house.reconcile.reconcile("local")
+    [found] = await house.journal.wal("orders")
+    assert (found.snapshot_id, found.superseded) == ("b", ("a", "not recorded"))
+    await house.reconcile.reconcile("local")
+    assert len(house.journal.of(WalShipped)) == 3
+    del house.local.snapshots["b"]
+    await house.reconcile.reconcile("local")
+    assert await house.journal.wal("orders") == ()

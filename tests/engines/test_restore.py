@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -16,6 +16,9 @@ from drd.daemon.moving_in import move_in
 from drd.engines.bringing import BESIDE, Wish
 from drd.engines.landing import mark_of
 from drd.engines.turns import JobClass
+from drd.ports.repository import OnProgress
+from drd.ports.source import Settled, Source, Wanted
+from drd.ports.world import World
 from tests.fakes.clock import FakeClock
 from tests.fakes.house import FakeHouse, a_policy, a_store, protected
 from tests.fakes.repository import FakePlace
@@ -692,3 +695,111 @@ async def test_a_place_that_begins_to_hang_in_the_middle_is_left_as_it_is(source
     house.repository("local").before = lambda work: None
     await house.restore.restore("10R", wish(tmp_path / "target"))
     assert leftovers(tmp_path) == []
+
+
+# --- kinds that make whole what was restored --------------------------------------------------------------------------
+
+
+class Settling(FakeSource):
+    """Its data lies below `deep`; what lies beside that goes beside the place. A word in an option breaks it."""
+
+    seen: ClassVar[list[tuple[str, Mapping[str, str], Path]]] = []
+
+    @classmethod
+    async def look_at_place(cls, world: World, wanted: Wanted) -> None:
+        if wanted.options.get("colour") == "mauve":
+            raise UsageError("no cluster is mauve", "choose another colour")
+
+    @classmethod
+    async def settled(cls, world: World, wanted: Wanted, folder: Path, on_progress: OnProgress) -> Settled:
+        cls.seen.append((wanted.policy, wanted.options, wanted.place))
+        if wanted.options.get("colour") == "black":
+            raise PermanentError("it is not whole", "restore another point")
+        (folder / "deep" / "made").write_bytes(b"whole")
+        others = {"orders.csv": wanted.place.with_name(f"{wanted.place.name}.orders")}
+        return Settled("deep", others, notes=("it is whole",), following=(f"look {wanted.place}",))
+
+
+def a_settling_house(source: Path, *, parts: int = 1) -> FakeHouse:
+    sources: dict[str, Source] = {
+        f"part{number}": FakeSource(path=str(source), facts=("source=fake",)) for number in range(parts)
+    }
+    house = FakeHouse(protected(a_policy(), **sources))
+    house.kinds["fake"] = Settling
+    return house
+
+
+@pytest.mark.parametrize("exists", [False, True])
+async def test_what_a_kind_makes_of_what_was_restored_takes_the_place(
+    source: Path, tmp_path: Path, exists: bool
+) -> None:
+    house = a_settling_house(source)
+    await house.run()
+    target = tmp_path / "target"
+    if exists:
+        target.mkdir()
+    landed = await house.restore.restore("09R", wish(target, options={"colour": "blue"}))
+    assert contents(target) == {"readme": b"hello", "made": b"whole"}
+    assert (tmp_path / "target.orders").read_bytes() == b"1,2,3\n" * 100
+    assert (landed.notes, landed.following) == (("it is whole",), (f"look {target}",))
+    assert landed.places == (str(target), str(tmp_path / "target.orders"))
+    assert Settling.seen[-1] == ("orders", {"colour": "blue"}, target)
+    assert leftovers(tmp_path) == []
+
+
+async def test_each_of_several_parts_is_made_whole_in_its_own_folder(source: Path, tmp_path: Path) -> None:
+    house = a_settling_house(source, parts=2)
+    await house.run()
+    await house.restore.restore("09R", wish(tmp_path / "target"))
+    assert contents(tmp_path / "target").keys() == {
+        *(f"part{number}/{name}" for number in (0, 1) for name in ("readme", "made")),
+        "part0.orders",
+        "part1.orders",
+    }
+
+
+async def test_what_is_not_whole_is_not_brought_back(source: Path, tmp_path: Path) -> None:
+    house = a_settling_house(source)
+    await house.run()
+    with pytest.raises(PermanentError, match="not whole"):
+        await house.restore.restore("09R", wish(tmp_path / "target", options={"colour": "black"}))
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+    [end] = house.journal.of(RestoreFinished)
+    assert (end.outcome, end.whole) == (Outcome.FAILED, False)
+
+
+async def test_what_cannot_take_its_place_takes_the_rest_with_it(source: Path, tmp_path: Path) -> None:
+    house = a_settling_house(source)
+    await house.run()
+    (tmp_path / "target.orders").mkdir()
+    (tmp_path / "target.orders" / "other").touch()
+    with pytest.raises(PermanentError, match="could not write"):
+        await house.restore.restore("09R", wish(tmp_path / "target"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target.orders"]
+    assert (tmp_path / "target.orders" / "other").exists()
+
+
+async def test_some_paths_of_a_point_come_back_as_they_are(source: Path, tmp_path: Path) -> None:
+    house = a_settling_house(source)
+    await house.run()
+    landed = await house.restore.restore("09R", wish(tmp_path / "target", include=("orders.csv",)))
+    assert contents(tmp_path / "target").keys() == {"orders.csv"}
+    assert landed.notes == ()
+
+
+async def test_what_a_kind_does_not_know_or_allow_is_refused_before_anything_is_read(
+    source: Path, tmp_path: Path
+) -> None:
+    house = a_settling_house(source)
+    await house.run()
+    with pytest.raises(UsageError, match="no cluster is mauve"):
+        await house.restore.restore("09R", wish(tmp_path / "target", options={"colour": "mauve"}))
+    with pytest.raises(UsageError, match="nothing is known of colour here"):
+        await house.restore.restore("10R", wish(tmp_path / "target", include=("deep",), options={"colour": "blue"}))
+    with pytest.raises(UsageError, match="not restored beside itself"):
+        await house.restore.restore("11R", wish(BESIDE))
+    plain = a_house(source)
+    await plain.run()
+    with pytest.raises(UsageError, match="nothing is known of colour here"):
+        await plain.restore.restore("09R", wish(tmp_path / "target", options={"colour": "blue"}))
+    assert house.journal.of(RestoreStarted) == []

@@ -40,6 +40,9 @@ class Shelter(Store):
     async def look(self, world: World) -> Look:
         return Look(True)
 
+    def beside(self, word: str) -> Store:
+        return self
+
 
 def a_store(name: str, site: str = "hangzhou", distance_metres: float = 0.0) -> ConfiguredStore:
     return ConfiguredStore(

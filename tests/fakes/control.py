@@ -1,7 +1,7 @@
 """A daemon that has done what a test says it has."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -177,9 +177,17 @@ class FakeControl:
         return some_points(why)
 
     async def restore(
-        self, policy: str, at: datetime | None, target: str, include: tuple[str, ...], store: str | None, by: str
+        self,
+        policy: str,
+        at: datetime | None,
+        target: str,
+        include: tuple[str, ...],
+        store: str | None,
+        by: str,
+        options: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Step]:
-        async for step in self._steps(policy, "restore", policy, at, target, include, store, by):
+        said = (options,) if options else ()
+        async for step in self._steps(policy, "restore", policy, at, target, include, store, by, *said):
             yield step
 
     async def forget_plan(self, policy: str) -> tuple[ForgetLine, ...]:

@@ -12,11 +12,13 @@ from drd.core.secrets import SecretReference
 from drd.core.tags import Origin
 from drd.daemon.house import House, InForce
 from drd.engines.anchor import Anchor
+from drd.engines.archive import Archive
 from drd.engines.backup import Backup, Request, RunResult
 from drd.engines.copy import Copy
 from drd.engines.dispatch import Dispatch
 from drd.engines.progress import ProgressBoard
 from drd.engines.proof import Proof
+from drd.engines.receiving import Receiving
 from drd.engines.reconcile import Reconcile
 from drd.engines.restore import Restore
 from drd.engines.retain import Retain
@@ -26,6 +28,7 @@ from drd.engines.turns import Turns
 from drd.engines.upkeep import Upkeep
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.repository import Snapshot
+from drd.ports.source import Source
 from drd.ports.store import ConfiguredStore, Limits
 from drd.ports.world import World
 from tests.fakes.carrier import FakeCarrier
@@ -36,6 +39,7 @@ from tests.fakes.repository import FakeDisk, FakePlace, FakeRepository
 from tests.fakes.runner import NoRunner
 from tests.fakes.secrets import FakeSecrets
 from tests.fakes.source import FakeSource
+from tests.fakes.spool import DirectSpools
 from tests.fakes.store import FakeRepositories, FakeStore
 from tests.fakes.timer import FakeTimer
 
@@ -130,6 +134,7 @@ class FakeHouse:
         *policies: Protected,
         stores: tuple[ConfiguredStore, ...] | None = None,
         after: "FakeHouse | None" = None,
+        spool: Path | None = None,
     ) -> None:
         """`after` is the house of an earlier start, with the same journal, stores and clock."""
         self.clock = after.clock if after else FakeClock()
@@ -157,7 +162,8 @@ class FakeHouse:
         self.log: list[str] = []
         self.proof = Proof(self.stores, turns, journal, self.log.append)
         self.reconcile = Reconcile(force, self.stores, turns, journal, journal, self.clock, DAEMON)
-        self.restore = Restore(self.stores, turns, journal, journal, world, self.host, self.board)
+        self.kinds: dict[str, type[Source]] = {"fake": FakeSource}
+        self.restore = Restore(self.stores, turns, journal, journal, world, self.host, self.board, self.kinds)
         self.scheduler = Scheduler(force, journal, journal, self.timer, self.host, self.clock, self.tick)
         self.told.listeners.append(self.scheduler)
         self.told.copy = self.copy
@@ -166,6 +172,19 @@ class FakeHouse:
             force, self.stores, self.copy, self.reconcile, self.proof, self.retain, journal, journal, self.clock
         )
         self.anchor = Anchor(force, self.stores, turns, journal, journal, journal, self.clock, DAEMON, journal)
+        self.spools = DirectSpools(spool or Path("/nonexistent"))
+        self.archive = Archive(
+            force,
+            Receiving(force, self.spools, journal, world),
+            self.spools,
+            self.stores,
+            turns,
+            self.copy,
+            journal,
+            journal,
+            world,
+            group_bytes=8 * 2**20,
+        )
 
     def know(self, store: ConfiguredStore) -> None:
         """Let the carrier reach a store's place."""
@@ -195,6 +214,7 @@ class FakeHouse:
             scheduler=self.scheduler,
             upkeep=self.upkeep,
             anchor=self.anchor,
+            archive=self.archive,
         )
 
     def repository(self, store: str) -> FakeRepository:

@@ -11,8 +11,10 @@ from drd.core.catalogue import Anchored, Pause, PolicyRecord, RecoveryPoint, Res
 from drd.core.encoding import encode, moment, read_fact, restore
 from drd.core.errors import Busy, DrdError, JournalUnusable, StateFull
 from drd.core.events import Body, Event
+from drd.core.postgres.groups import ShippedGroup
 from drd.core.projections import fold, withheld
 from drd.core.rows import MemoryShelf
+from drd.core.wal_rows import shipped_groups
 from drd.ports.clock import Clock
 from drd.ports.journal import Head, Observer, Verdict
 
@@ -29,6 +31,7 @@ class MemoryShelves:
     stores: MemoryShelf[Any] = field(default_factory=MemoryShelf)
     restores: MemoryShelf[Any] = field(default_factory=MemoryShelf)
     pauses: MemoryShelf[Any] = field(default_factory=MemoryShelf)
+    wal: MemoryShelf[Any] = field(default_factory=MemoryShelf)
 
 
 class FakeJournal:
@@ -168,6 +171,10 @@ class FakeJournal:
         await asyncio.sleep(0)
         rows = sorted(self._shelves.pauses.rows.items())
         return tuple(restore(Pause, {"policy": key[0], "what": key[1], **row}) for key, row in rows)
+
+    async def wal(self, policy: str) -> tuple[ShippedGroup, ...]:
+        await asyncio.sleep(0)
+        return shipped_groups([(key, row) for key, row in self._shelves.wal.rows.items() if key[0] == policy])
 
     # --- for tests ---
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from drd.core.errors import PermanentError, TransientError
 from drd.core.postgres.errors import ServerAway, SlotMissing, WalGone
 from drd.core.postgres.lsn import Lsn
+from drd.core.postgres.pages import PAGE_BYTES
 from drd.core.postgres.wal import FileKind, Segment, kind_of
 from drd.ports.postgres import Slot, WalStatus
 from drd.ports.postgres_tools import (
@@ -125,8 +127,8 @@ class FakeTools:
 
     def _open(self, folder: Path, segment: Segment) -> Path:
         partial = folder / f"{segment.name}.partial"
-        with partial.open("ab") as file:
-            file.truncate(segment.size)
+        if not partial.exists():
+            partial.write_bytes(wal_of(segment, self.cluster.facts.system_identifier))
         return partial
 
     def _beginning(self, folder: Path, slot: Slot) -> Segment:
@@ -151,6 +153,16 @@ class FakeTools:
         self.before(work)
         if self.cluster.away:
             raise ServerAway(f"primary does not answer: {self.cluster.away}", "drd tries again by itself")
+
+
+def wal_of(segment: Segment, system_identifier: str) -> bytes:
+    """A segment that is nothing but the headers of its pages."""
+    pages = []
+    for at in range(0, segment.size, PAGE_BYTES):
+        header = struct.pack("<HHIQI4x", 0xD110, 2 if at == 0 else 0, segment.timeline, segment.start.value + at, 0)
+        long = struct.pack("<QII", int(system_identifier), segment.size, PAGE_BYTES) if at == 0 else b""
+        pages.append((header + long).ljust(PAGE_BYTES, b"\0"))
+    return b"".join(pages)
 
 
 def _digest(data: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,8 @@ class FakeSource(Source):
     program: str = ""
     refusal: Any = None
     note: str = ""
+    moment: datetime | None = None
+    facts: tuple[str, ...] = ()
 
     def summary(self) -> str:
         return f"the made-up folder {self.path}"
@@ -29,4 +32,4 @@ class FakeSource(Source):
         if self.program:
             yield Prepared(StreamToSave((self.program,), "dump", {}))
         else:
-            yield Prepared(FilesToSave((Path(self.path),)), self.note)
+            yield Prepared(FilesToSave((Path(self.path),)), self.note, self.moment, self.facts)

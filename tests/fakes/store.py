@@ -32,6 +32,9 @@ class FakeStore(Store):
             return Look(False, self.place.away, "plug it in")
         return Look(True, free_bytes=self.free_bytes, object_lock_days=self.object_lock_days)
 
+    def beside(self, word: str) -> Store:
+        return self.model_copy(update={"place": FakePlace(f"{self.place.name}.{word}")})
+
 
 class FakeRepositories:
     """Opens repositories over the stores' places; the same object each time, so that a test can prepare it."""

@@ -67,8 +67,6 @@ def shop(postgres_lab: Lab) -> Cluster:
 
 
 def test_what_this_version_cannot_do_is_refused_in_words() -> None:
-    with pytest.raises(ValidationError, match="receives no WAL yet: write none"):
-        PostgresSource.model_validate({"dsn": {"credential": "orders"}, "wal": "continuous"})
     with pytest.raises(ValidationError, match="Extra inputs"):
         PostgresSource.model_validate({"dsn": {"credential": "orders"}, "from": "standby", "fallback": "primary"})
 

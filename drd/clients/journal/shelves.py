@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar, cast
 from drd.clients.journal.chain import Link
 from drd.core import projections
 from drd.core.encoding import canonical
-from drd.core.rows import Key, PauseRow, PlaceRow, PointRow, PolicyRow, RestoresRow, RunRow, StoreRow
+from drd.core.rows import Key, PauseRow, PlaceRow, PointRow, PolicyRow, RestoresRow, RunRow, StoreRow, WalRow
 
 Row = TypeVar("Row")
 
@@ -58,12 +58,13 @@ POLICIES = Table(
 )
 RUNS = Table("runs", ("policy", "slot"), RunRow, sorted_by="sequence")
 OPEN_RUNS = Table("open_runs", ("run",), RunRow, is_small=True)
-POINTS = Table("points", ("policy", "run"), PointRow, json=("copies", "forgotten_in"))
+POINTS = Table("points", ("policy", "run"), PointRow, json=("copies", "forgotten_in", "facts"))
 PLACES = Table("places", ("store", "snapshot_id"), PlaceRow)
 STORES = Table("stores", ("store",), StoreRow, json=("unsound", "anchors", "forgotten_anchors"), is_small=True)
 RESTORES = Table("restores", ("policy",), RestoresRow, json=("restores",), is_small=True)
 PAUSES = Table("pauses", ("policy", "what"), PauseRow, is_small=True)
-TABLES = (POLICIES, RUNS, OPEN_RUNS, POINTS, PLACES, STORES, RESTORES, PAUSES)
+WAL = Table("wal", ("policy", "store", "group_name"), WalRow, json=("superseded", "switches", "marks"))
+TABLES = (POLICIES, RUNS, OPEN_RUNS, POINTS, PLACES, STORES, RESTORES, PAUSES, WAL)
 
 
 class SqlShelf(Generic[Row]):
@@ -183,9 +184,10 @@ class SqlShelves:
         self.stores: SqlShelf[StoreRow] = SqlShelf(connection, STORES)
         self.restores: SqlShelf[RestoresRow] = SqlShelf(connection, RESTORES)
         self.pauses: SqlShelf[PauseRow] = SqlShelf(connection, PAUSES)
+        self.wal: SqlShelf[WalRow] = SqlShelf(connection, WAL)
         self._all: tuple[SqlShelf[Any], ...] = (
             self.policies, self.runs, self.open_runs, self.points, self.places, self.stores, self.restores,
-            self.pauses,
+            self.pauses, self.wal,
         )  # fmt: skip
 
     def save(self, link: Link) -> dict[str, set[Key]]:

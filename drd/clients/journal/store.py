@@ -19,6 +19,7 @@ from drd.clients.journal.writer import Draft, Writer, Written
 from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, StoreRecord
 from drd.core.errors import JournalDamaged, JournalUnusable, PermanentError
 from drd.core.events import Body, Event
+from drd.core.postgres.groups import ShippedGroup
 from drd.ports.clock import Clock
 from drd.ports.journal import Head, Observer, Verdict
 
@@ -231,6 +232,10 @@ class SqliteJournal:
     async def pauses(self) -> tuple[Pause, ...]:
         """Pauses that were not ended; whether they are over is a question of time."""
         return await self._look(Views.pauses)
+
+    async def wal(self, policy: str) -> tuple[ShippedGroup, ...]:
+        """The groups of WAL of a policy in all stores."""
+        return await self._look(Views.wal, policy)
 
     async def _newest(
         self, question: Callable[[Views, list[str]], dict[tuple[str, str], RecoveryPoint]]

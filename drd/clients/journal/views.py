@@ -9,8 +9,10 @@ from datetime import datetime
 from drd.clients.journal.shelves import SqlShelves
 from drd.core.catalogue import Anchored, Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, StoreRecord
 from drd.core.encoding import moment, restore
+from drd.core.postgres.groups import ShippedGroup
 from drd.core.projections import withheld
 from drd.core.rows import Key, PointRow, PolicyRow, RunRow, StoreRow
+from drd.core.wal_rows import shipped_groups
 
 _RUN_BOOKKEEPING = ("sequence", "slot")
 _LACKING = """
@@ -92,6 +94,10 @@ class Views:
         """Ids of snapshots that are not carried into `store`."""
         found = self._shelves.points.select("WHERE forgotten_in <> '[]' OR outcome <> 'succeeded'")
         return frozenset(each for _, row in found for each in withheld(row, store))
+
+    def wal(self, policy: str) -> tuple[ShippedGroup, ...]:
+        """A policy's groups of WAL."""
+        return shipped_groups(self._shelves.wal.select("WHERE policy = ?", (policy,)))
 
     def policies_with_points(self) -> list[str]:
         """Names of the policies that have points, also of those that are protected no more."""

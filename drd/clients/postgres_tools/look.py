@@ -14,6 +14,13 @@ from drd.ports.runner import Runner
 
 LONG = timedelta(hours=24)
 FINDING = frozenset({0, 1})
+SETTINGS = {
+    "max_connections": "max_connections setting",
+    "max_worker_processes": "max_worker_processes setting",
+    "max_wal_senders": "max_wal_senders setting",
+    "max_prepared_transactions": "max_prepared_xacts setting",
+    "max_locks_per_transaction": "max_locks_per_xact setting",
+}
 _SAYS = "pg_verifybackup: error: "
 
 
@@ -42,6 +49,7 @@ async def control_data(folder: Path, programs: Programs, runner: Runner) -> Cont
             minimum_recovery_end=Lsn.parse(said["Minimum recovery ending location"]),
             segment_bytes=int(said["Bytes per WAL segment"]),
             has_checksums=said["Data page checksum version"] != "0",
+            settings={name: int(said[label]) for name, label in SETTINGS.items()},
         )
     except (KeyError, ValueError) as error:
         raise PermanentError(f"pg_controldata says nothing of use about {folder}: {error}", f"ls {folder}") from error

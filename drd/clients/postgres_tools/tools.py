@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from drd.clients.postgres_tools import base, look, receive
+from drd.clients.postgres_tools import base, look, receive, serving
 from drd.clients.postgres_tools.programs import Programs
+from drd.ports.postgres_serving import Served, ServeRequest
 from drd.ports.postgres_tools import (
     Base,
     BaseRequest,
@@ -45,3 +47,7 @@ class ProgramsOfPostgres:
     async def control_data(self, folder: Path) -> ControlData:
         """Read a control file."""
         return await look.control_data(folder, self.programs, self._runner)
+
+    def served(self, request: ServeRequest) -> AbstractAsyncContextManager[Served]:
+        """Start a server, and stop it afterwards."""
+        return serving.served(request, self.programs, self._runner)

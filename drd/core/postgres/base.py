@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -13,6 +13,7 @@ from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.server import Tablespace
 
 FORMAT: Final = 1
+_WITH_WAL: Final = {"stream": True, "none": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class BaseFacts:
     """Whether the WAL from `start` to `end` is in it, so that it can be restored by itself."""
     tablespaces: tuple[Tablespace, ...] = ()
     """Where they lay on the server; in the backup each is in a folder named by its OID."""
+    role: str = ""
+    """Who made it: a role of the cluster that may log in; empty in a description that does not tell."""
 
     def written(self) -> str:
         """As a file that lies beside the backup."""
@@ -49,11 +52,27 @@ class BaseFacts:
             "has_checksums": self.has_checksums,
             "is_of_standby": self.is_of_standby,
             "holds_wal": self.holds_wal,
+            "role": self.role,
             "tablespaces": [
                 {"name": space.name, "oid": space.oid, "location": str(space.location)} for space in self.tablespaces
             ],
         }
         return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+    @property
+    def record(self) -> BaseRecord:
+        """What a catalogue keeps of it."""
+        return BaseRecord(
+            system_identifier=self.system_identifier,
+            version=self.version,
+            timeline=self.timeline,
+            start=self.start,
+            end=self.end,
+            ended_at=self.ended_at,
+            segment_bytes=self.segment_bytes,
+            holds_wal=self.holds_wal,
+            tablespaces=tuple(sorted(space.oid for space in self.tablespaces)),
+        )
 
     @classmethod
     def read(cls, text: str) -> BaseFacts:
@@ -62,6 +81,72 @@ class BaseFacts:
             return _facts(json.loads(text))
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"the description of a base backup is damaged: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class BaseRecord:
+    """A base backup by what stands in the tags of its snapshot and in the journal: no name or path of the server's.
+
+    The fields are those of `BaseFacts`.
+    """
+
+    system_identifier: str
+    version: int
+    timeline: int
+    start: Lsn
+    end: Lsn
+    ended_at: datetime
+    segment_bytes: int
+    holds_wal: bool
+    tablespaces: tuple[int, ...] = ()
+    """The OIDs of those that lay outside the data directory."""
+
+    @property
+    def major(self) -> int:
+        """The version that programs have to match, as 15."""
+        return self.version // 10_000
+
+    def __str__(self) -> str:
+        alone = "" if self.holds_wal else ", which needs WAL"
+        return f"base backup of PostgreSQL {self.major}{alone}, as of its end at {self.end} on timeline {self.timeline}"
+
+    def tags(self) -> tuple[str, ...]:
+        """As tags of a snapshot."""
+        ended = self.ended_at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return (
+            f"pg-system={self.system_identifier}",
+            f"pg-version={self.version}",
+            f"pg-timeline={self.timeline}",
+            f"pg-start={self.start}",
+            f"pg-end={self.end}",
+            f"pg-ended={ended}",
+            f"pg-segment={self.segment_bytes}",
+            f"pg-wal={'stream' if self.holds_wal else 'none'}",
+            *(f"pg-tablespace={oid}" for oid in self.tablespaces),
+        )
+
+    @classmethod
+    def of_tags(cls, tags: Iterable[str]) -> BaseRecord | None:
+        """What `tags` wrote, among any others; None when there is no base backup in them, or a damaged one."""
+        pairs = [(name, value) for name, _, value in (tag.partition("=") for tag in tags)]
+        values = dict(pairs)
+        try:
+            ended_at = datetime.fromisoformat(values["pg-ended"])
+            if ended_at.tzinfo is None:
+                return None
+            return cls(
+                system_identifier=values["pg-system"],
+                version=int(values["pg-version"]),
+                timeline=int(values["pg-timeline"]),
+                start=Lsn.parse(values["pg-start"]),
+                end=Lsn.parse(values["pg-end"]),
+                ended_at=ended_at.astimezone(UTC),
+                segment_bytes=int(values["pg-segment"]),
+                holds_wal=_WITH_WAL[values["pg-wal"]],
+                tablespaces=tuple(sorted(int(value) for name, value in pairs if name == "pg-tablespace")),
+            )
+        except (KeyError, ValueError):
+            return None
 
 
 def _facts(value: Mapping[str, Any]) -> BaseFacts:
@@ -81,6 +166,7 @@ def _facts(value: Mapping[str, Any]) -> BaseFacts:
         has_checksums=bool(value["has_checksums"]),
         is_of_standby=bool(value["is_of_standby"]),
         holds_wal=bool(value["holds_wal"]),
+        role=str(value.get("role", "")),
         tablespaces=tuple(
             Tablespace(space["name"], int(space["oid"]), PurePosixPath(space["location"]))
             for space in value["tablespaces"]

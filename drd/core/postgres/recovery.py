@@ -15,7 +15,7 @@ from datetime import datetime
 from itertools import groupby
 
 from drd.core.postgres.archive import Archive
-from drd.core.postgres.base import BaseFacts
+from drd.core.postgres.base import BaseFacts, BaseRecord
 from drd.core.postgres.errors import NotCovered
 from drd.core.postgres.lineage import Mark, Past
 from drd.core.postgres.lsn import Lsn
@@ -40,7 +40,7 @@ class Base:
     """Whether the WAL from `start` to `end` is in it."""
 
     @classmethod
-    def of(cls, run: str, facts: BaseFacts) -> Base:
+    def of(cls, run: str, facts: BaseFacts | BaseRecord) -> Base:
         """The base backup that a run made."""
         return cls(run, facts.timeline, facts.start, facts.end, facts.ended_at, facts.holds_wal)
 
@@ -91,6 +91,15 @@ class Choice:
     def segments(self) -> tuple[Segment, ...]:
         """What has to be fetched, in the order of reading; the last one may be there in part only."""
         return tuple(needed(self.history, self.base.reads_from, self.until, self.segment_bytes))
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """A target with the way that leads there."""
+
+    system_identifier: str
+    choice: Choice
+    target: Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ bytes at the same position. (PostgreSQL manual, "Timelines"; the format of histo
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from drd.core.postgres.lsn import Lsn
 
@@ -34,7 +34,11 @@ class History:
 
     @classmethod
     def parse(cls, timeline: int, content: str) -> History:
-        """Read a `.history` file. Raises ValueError when it is damaged or belongs to another timeline."""
+        """Read a `.history` file. Raises ValueError when it is damaged or belongs to another timeline.
+
+        Recovery that followed a timeline and stopped before that one began writes a history that goes back in the WAL:
+        of what it stepped over nothing is part of it.
+        """
         switches: list[Switch] = []
         for line in content.splitlines():
             if not line.strip() or _COMMENT.fullmatch(line):
@@ -46,10 +50,7 @@ class History:
         names = [switch.timeline for switch in switches]
         if names != sorted(set(names)) or any(name >= timeline for name in names):
             raise ValueError(f"the history of timeline {timeline} does not lead to it: {names}")
-        positions = [switch.at for switch in switches]
-        if positions != sorted(positions):
-            raise ValueError(f"the history of timeline {timeline} goes back in the WAL")
-        return cls(timeline, tuple(switches))
+        return cls(timeline, tuple(_rising(switches)))
 
     @property
     def lineage(self) -> tuple[int, ...]:
@@ -68,3 +69,12 @@ class History:
         if timeline == self.timeline:
             return not self.switches or lsn >= self.switches[-1].at
         return any(switch.timeline == timeline and lsn <= switch.at for switch in self.switches)
+
+
+def _rising(switches: list[Switch]) -> list[Switch]:
+    """The same with each part ending no later than the parts behind it begin."""
+    found: list[Switch] = []
+    for switch in reversed(switches):
+        at = min(switch.at, found[-1].at) if found else switch.at
+        found.append(replace(switch, at=at))
+    return found[::-1]

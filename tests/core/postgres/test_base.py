@@ -1,11 +1,12 @@
 """The description that lies beside a base backup."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 import pytest
 
-from drd.core.postgres.base import BaseFacts
+from drd.core.postgres.base import BaseFacts, BaseRecord
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.server import Tablespace
 
@@ -43,3 +44,24 @@ def test_it_reads_as_it_was_written() -> None:
 def test_one_that_is_damaged_or_of_a_later_version_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         BaseFacts.read(text)
+
+
+def test_it_is_told_by_the_tags_of_its_snapshot_among_any_others() -> None:
+    tags = FACTS.record.tags()
+    assert "pg-ended=2026-11-22T02:15:00.123456Z" in tags
+    assert not any("," in tag or "schnell" in tag or "/srv" in tag for tag in tags)
+    assert BaseRecord.of_tags(sorted((*tags, "drd", "policy=orders", "laptop"))) == FACTS.record
+
+
+@pytest.mark.parametrize("tag", [tag for tag in FACTS.record.tags() if "tablespace" not in tag])
+def test_tags_that_lack_one_or_hold_nonsense_tell_of_no_base(tag: str) -> None:
+    others = [each for each in FACTS.record.tags() if each != tag]
+    assert BaseRecord.of_tags(others) is None
+    if not tag.startswith("pg-system"):
+        assert BaseRecord.of_tags((*others, f"{tag.partition('=')[0]}=2026-11-22")) is None
+
+
+def test_it_says_in_words_what_it_is() -> None:
+    words = "base backup of PostgreSQL 15, as of its end at 16/B374D848 on timeline 3"
+    assert str(FACTS.record) == words
+    assert str(replace(FACTS.record, holds_wal=False)) == words.replace("15,", "15, which needs WAL,")

@@ -1,0 +1,261 @@
+"""The spool as folders: `POLICY/SYSTEM/received`, `groups/FIRST-SEGMENT` and `refused`.
+
+A received file enters its group by a second name for it (a hard link), so that the program that writes it is not
+disturbed, and what it writes into the newest one is in the group as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from drd.core.errors import DrdError, TransientError
+from drd.core.postgres.lineage import Mark
+from drd.core.postgres.lsn import Lsn
+from drd.core.postgres.pages import LONG_BYTES, PAGE_BYTES, SHORT_BYTES, fault, page_header
+from drd.core.postgres.spooling import PARTIAL, Found, GroupFolder, Move, Moves
+from drd.core.postgres.wal import Segment, history_name, kind_of
+
+MARKS = "drd-marks.json"
+"""In a group's folder: what was committed when, and what the cluster is."""
+CLUSTER = "cluster.json"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+Result = TypeVar("Result")
+
+
+class FolderSpool:
+    """One cluster's spool. The methods are the port's; see there."""
+
+    def __init__(self, root: Path, system_identifier: str) -> None:
+        self._root = root
+        self._system_identifier = system_identifier
+
+    @property
+    def receiving(self) -> Path:
+        """The folder that is received into."""
+        return self._root / "received"
+
+    def folder(self, group: str) -> Path:
+        """The folder of a group."""
+        return self._root / "groups" / group
+
+    async def look(self, segment_bytes: int) -> Found:
+        """What lies there."""
+        return await self._do(lambda: self._look(segment_bytes))
+
+    async def carry_out(self, moves: Moves) -> tuple[str, ...]:
+        """Do what was decided."""
+        return await self._do(lambda: self._carry_out(moves))
+
+    async def holds(self, segment: Segment, group: str, lsn: Lsn) -> bool:
+        """Whether the page before `lsn` is written."""
+        return await self._do(lambda: self._holds(segment, group, lsn))
+
+    async def note(self, group: str, marks: Sequence[Mark]) -> None:
+        """Write down what a group is known of."""
+        await self._do(lambda: self._note(group, marks))
+
+    async def remove(self, group: str) -> None:
+        """Let a group go."""
+        await self._do(lambda: shutil.rmtree(self.folder(group), ignore_errors=True))
+
+    async def begin_anew(self) -> tuple[str, ...]:
+        """Move aside what stands in no group."""
+        return await self._do(self._begin_anew)
+
+    async def _do(self, work: Callable[[], Result]) -> Result:
+        with _translated(self._root):
+            return await self._off_the_loop(work)
+
+    async def _off_the_loop(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.to_thread(work)
+
+    def _look(self, segment_bytes: int) -> Found:
+        groups = self._root / "groups"
+        for folder in (self._root.parent.parent, self._root.parent, self._root, self.receiving, groups):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._tell_cluster(segment_bytes)
+        received = frozenset(path.name for path in self.receiving.iterdir() if kind_of(path.name) is not None)
+        found = [_group(path, segment_bytes) for path in groups.iterdir()]
+        return Found(received, tuple(sorted((each for each in found if each is not None), key=lambda each: each.first)))
+
+    def _tell_cluster(self, segment_bytes: int) -> None:
+        told = self._root / CLUSTER
+        if not told.exists():
+            _write(told, {"system_identifier": self._system_identifier, "segment_bytes": segment_bytes})
+
+    def _carry_out(self, moves: Moves) -> tuple[str, ...]:
+        refused: list[str] = []
+        touched: set[Path] = set()
+        for move in moves.entering:
+            if sentence := self._refusal(move):
+                refused.append(sentence)
+                continue
+            folder = self.folder(move.group)
+            if not folder.exists():
+                folder.mkdir(mode=0o700)
+                touched.add(folder.parent)
+            self._enter(move, folder)
+            touched.add(folder)
+        for folder in sorted(touched, reverse=True):
+            _sync(folder)
+        for name in moves.leaving:
+            (self.receiving / name).unlink(missing_ok=True)
+        if moves.leaving:
+            _sync(self.receiving)
+        return tuple(refused)
+
+    def _enter(self, move: Move, folder: Path) -> None:
+        with suppress(FileExistsError, FileNotFoundError):  # the newest one got its final name meanwhile
+            os.link(self.receiving / move.name, folder / move.name)
+        if move.segment is not None:
+            _sync(folder)
+            (folder / (move.segment.name + PARTIAL)).unlink(missing_ok=True)
+
+    def _refusal(self, move: Move) -> str:
+        """What is wrong with a whole segment, which is then out of the way."""
+        if move.segment is None:
+            return ""
+        path = self.receiving / move.name
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            wrong = fault(move.segment, self._system_identifier, file.read(LONG_BYTES))
+        if size != move.segment.size:
+            wrong = f"it has {size} bytes"
+        if not wrong:
+            return ""
+        self._put_aside(path)
+        return f"the WAL segment {move.name} was refused: {wrong}"
+
+    def _put_aside(self, path: Path) -> None:
+        aside = self._root / "refused"
+        aside.mkdir(mode=0o700, exist_ok=True)
+        path.replace(aside / path.name)
+        _sync(aside)
+        _sync(path.parent)
+
+    def _holds(self, segment: Segment, group: str, lsn: Lsn) -> bool:
+        if lsn == segment.start:
+            return True
+        at = (lsn.value - 1 - segment.start.value) // PAGE_BYTES * PAGE_BYTES
+        for name in (segment.name, segment.name + PARTIAL):
+            with suppress(FileNotFoundError), (self.folder(group) / name).open("rb") as file:
+                file.seek(at)
+                header = page_header(file.read(SHORT_BYTES))
+                return header is not None and header.address == segment.start + at
+        return False
+
+    def _note(self, group: str, marks: Sequence[Mark]) -> None:
+        first = marks[0].timeline if marks else 0
+        document = {
+            "format": 1,
+            "system_identifier": self._system_identifier,
+            "timeline": first,
+            "marks": [[mark.moment.astimezone(UTC).isoformat(), str(mark.lsn)] for mark in marks],
+        }
+        _write(self.folder(group) / MARKS, document)
+
+    def _begin_anew(self) -> tuple[str, ...]:
+        groups = (path.name for folder in (self._root / "groups").iterdir() for path in folder.iterdir())
+        entered, aside = set(groups), []
+        for path in sorted(self.receiving.iterdir()):
+            if path.name in entered or kind_of(path.name) is None:
+                path.unlink()
+            elif not path.name.endswith(".history"):
+                self._put_aside(path)
+                aside.append(path.name)
+        _sync(self.receiving)
+        return tuple(aside)
+
+
+class FolderSpools:
+    """All spools below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def of(self, policy: str, system_identifier: str) -> FolderSpool:
+        """That of a policy's cluster."""
+        return FolderSpool(self._root / policy / system_identifier, system_identifier)
+
+    async def known(self, policy: str) -> tuple[tuple[str, int], ...]:
+        """The clusters that a policy has WAL of here."""
+        with _translated(self._root):
+            return await asyncio.to_thread(self._known, policy)
+
+    async def free_bytes(self) -> int:
+        """How much room their disk has."""
+        with _translated(self._root):
+            return await asyncio.to_thread(self._free)
+
+    def _known(self, policy: str) -> tuple[tuple[str, int], ...]:
+        found = []
+        for path in sorted((self._root / policy).glob(f"*/{CLUSTER}")):
+            told = json.loads(path.read_text("utf-8"))
+            found.append((str(told["system_identifier"]), int(told["segment_bytes"])))
+        return tuple(found)
+
+    def _free(self) -> int:
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return shutil.disk_usage(self._root).free
+
+
+def read_marks(content: bytes, timeline: int) -> tuple[Mark, ...]:
+    """What `note` wrote into a group of that timeline. Raises ValueError when it is damaged."""
+    try:
+        told = json.loads(content)
+        return tuple(Mark(datetime.fromisoformat(at), timeline, Lsn.parse(lsn)) for at, lsn in told["marks"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"the marks of a group of WAL are damaged: {error}") from error
+
+
+def _group(folder: Path, segment_bytes: int) -> GroupFolder | None:
+    first = Segment.parse(folder.name, segment_bytes)
+    if first is None:
+        return None
+    names = frozenset(path.name for path in folder.iterdir() if kind_of(path.name) is not None)
+    history = folder / history_name(first.timeline)
+    marks: tuple[Mark, ...] = ()
+    with suppress(FileNotFoundError, ValueError):  # what is damaged is begun anew: stores have what it said before
+        marks = read_marks((folder / MARKS).read_bytes(), first.timeline)
+    return GroupFolder(first, names, marks, history.read_text("utf-8") if history.name in names else "")
+
+
+def _write(path: Path, document: object) -> None:
+    made = path.with_name(path.name + ".new")
+    with made.open("w", encoding="utf-8") as file:
+        json.dump(document, file)
+        file.flush()
+        os.fsync(file.fileno())
+    made.replace(path)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _translated(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except DrdError:
+        raise
+    except OSError as error:
+        if error.errno in _FULL:
+            # As itself it would mean that the journal has no room.
+            raise TransientError(f"the disk of the spool {root} is full", f"df -h {root}") from error
+        raise TransientError(f"the spool {root} cannot be used: {error.strerror}", f"ls -ld {root}") from error

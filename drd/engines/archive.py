@@ -1,0 +1,244 @@
+"""Bringing received WAL from the spool into the stores, in batches.
+
+A batch is a snapshot of a whole group of the spool, so the newest one of a group holds what all the earlier ones held:
+those are forgotten now and then, many at once. Further stores are filled from the first by `copy`; while that one is
+away they get their batches from the spool. A group leaves the spool when every store has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+from drd.core.errors import NOT_NOW, DrdError, StoreAway, TransientError
+from drd.core.events import WalForgotten, WalInterrupted, WalShipped
+from drd.core.postgres.groups import Group, ShippedGroup, switch_texts
+from drd.core.postgres.lineage import Mark
+from drd.core.postgres.spooling import GROUP_BYTES, Found, GroupFolder, is_news, moves, removable, settled
+from drd.core.tags import HOST
+from drd.engines.copy import Copy
+from drd.engines.endings import Ends
+from drd.engines.receiving import Line, Receiving
+from drd.engines.stores import Stores
+from drd.engines.telling import ToldOnce
+from drd.engines.turns import JobClass, Turns
+from drd.ports.configuration import Configuration, Protected
+from drd.ports.journal import Catalogue, Journal
+from drd.ports.repository import FilesToSave, Progress, SaveOutcome, SaveRequest
+from drd.ports.spool import Spool, Spools
+from drd.ports.world import World
+
+BATCH_SECONDS = 15.0
+"""How often a batch is made when something is new."""
+IDLE = timedelta(minutes=1)
+"""While nothing is written, how often a batch says of a later moment that nothing was."""
+TIDY_SECONDS = 60.0
+"""How often it is looked for superseded batches."""
+TIDY_FROM = 60
+"""So many superseded batches in a store are worth keeping it to ourselves for a moment."""
+TIDIED_AT_ONCE = 500
+MARKS_NOTED = 4096
+"""Marks that a group carries with it; of more every second one is left out."""
+DEADLINE = timedelta(minutes=30)
+STALL = timedelta(minutes=2)
+
+
+class Archive:
+    """Receives, ships and tidies the WAL of the policies that want it."""
+
+    def __init__(
+        self,
+        configuration: Callable[[], Configuration],
+        receiving: Receiving,
+        spools: Spools,
+        stores: Stores,
+        turns: Turns,
+        copy: Copy,
+        journal: Journal,
+        catalogue: Catalogue,
+        world: World,
+        group_bytes: int = GROUP_BYTES,
+    ) -> None:
+        self._group_bytes = group_bytes
+        self._configuration = configuration
+        self._receiving = receiving
+        self._spools = spools
+        self._stores = stores
+        self._turns = turns
+        self._copy = copy
+        self._catalogue = catalogue
+        self._journal = journal
+        self._world = world
+        self._told = ToldOnce[tuple[str, str]](journal)
+        self.ends = Ends(journal)
+
+    def line(self, policy: str) -> Line:
+        """How the receiving of a policy's WAL stands."""
+        return self._receiving.line(policy)
+
+    async def serve(self, policy: str) -> None:
+        """Look after one policy's WAL until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._receiving.serve(policy), name=f"receive WAL of {policy}")
+            group.create_task(self._again(policy, self.ship, BATCH_SECONDS), name=f"ship WAL of {policy}")
+            group.create_task(self._again(policy, self.tidy, TIDY_SECONDS), name=f"tidy WAL of {policy}")
+
+    async def _again(self, policy: str, work: Callable[[str], object], seconds: float) -> None:
+        clock = self._world.clock
+        while True:
+            began = clock.monotonic()
+            try:
+                await work(policy)  # type: ignore[misc]
+            except NOT_NOW:
+                pass  # the daemon's tick tells people
+            except DrdError as error:
+                await self._tell(policy, getattr(work, "__name__", ""), error)
+            await clock.sleep(max(1.0, seconds - (clock.monotonic() - began)))
+
+    async def _tell(self, policy: str, work: str, error: DrdError) -> None:
+        try:
+            told = WalInterrupted(policy, error.message, error.hint)
+            await self._told.tell((policy, work), error.message, told)
+        except NOT_NOW:
+            return
+
+    async def ship(self, policy: str) -> None:
+        """One round: what was received enters its group, and what is new in a group goes to the stores."""
+        protected = self._configuration().policies.get(policy)
+        if protected is None or not protected.wal_stores or self.ends.owed:
+            return
+        for system_identifier, segment_bytes in await self._spools.known(policy):
+            spool = self._spools.of(policy, system_identifier)
+            found = await self._sorted(policy, spool, system_identifier, segment_bytes)
+            if found.groups:
+                await self._ship_groups(protected, spool, system_identifier, found)
+        self._told.over((policy, "ship"))
+
+    async def tidy(self, policy: str) -> None:
+        """Forget superseded batches where there are many, unless the store is held."""
+        protected = self._configuration().policies.get(policy)
+        records = await self._catalogue.stores()
+        for store in protected.wal_stores if protected is not None else ():
+            record = records.get(store)
+            if record is None or record.hold is not None or self._stores.why_away(store) is not None:
+                continue
+            shipped = await self._catalogue.wal(policy)
+            superseded = [each for group in shipped if group.store == store for each in group.superseded]
+            if len(superseded) >= TIDY_FROM:
+                await self._forget(policy, store, tuple(superseded[:TIDIED_AT_ONCE]))
+        self._told.over((policy, "tidy"))
+
+    async def _forget(self, policy: str, store: str, snapshot_ids: tuple[str, ...]) -> None:
+        repository = await self._stores.open(store)
+        async with self._turns.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once):
+            gone = await repository.forget(snapshot_ids)
+            if gone:
+                await self.ends.record(WalForgotten(policy, store, gone))
+
+    async def _sorted(self, policy: str, spool: Spool, system_identifier: str, segment_bytes: int) -> Found:
+        """The spool after what was received has entered its groups, with what is known of the newest one."""
+        found = await spool.look(segment_bytes)
+        planned = moves(found, segment_bytes, self._world.clock.now(), self._group_bytes)
+        for sentence in await spool.carry_out(planned):
+            told = WalInterrupted(policy, sentence, f"type: drd backup {policy} --full", is_lost=True)
+            await self._journal.append(told)
+        if planned.entering or planned.leaving:
+            found = await spool.look(segment_bytes)
+        line = self._receiving.line(policy)
+        if line.system_identifier == system_identifier and await self._note(spool, found, line):
+            found = await spool.look(segment_bytes)
+        return found
+
+    async def _note(self, spool: Spool, found: Found, line: Line) -> bool:
+        """Write down the marks whose WAL is in the newest group; False when there are none."""
+        newest = found.newest
+        marks = settled(line.pending, found, line.flushed)
+        if newest is None or not marks:
+            return False
+        last = marks[-1]
+        if last.lsn > newest.following.start and not await spool.holds(newest.following, newest.name, last.lsn):
+            return False
+        noted = _thinned((*newest.marks, *marks))
+        await spool.note(newest.name, noted)
+        line.pending = [mark for mark in line.pending if mark not in marks]
+        return True
+
+    async def _ship_groups(self, protected: Protected, spool: Spool, system_identifier: str, found: Found) -> None:
+        policy, stores = protected.policy.name, protected.wal_stores
+        try:
+            has_changed = await self._ship_into(stores[0], policy, spool, system_identifier, found)
+        except StoreAway as error:
+            await self._stores.went_away(stores[0], error.message)
+            for store in stores[1:]:
+                await self._ship_if_there(store, policy, spool, system_identifier, found)
+        else:
+            for store in stores[1:] if has_changed else ():
+                self._copy.want(store, policy)
+        shipped = await self._catalogue.wal(policy)
+        for name in removable(found.groups, system_identifier, shipped, stores):
+            await spool.remove(name)
+
+    async def _ship_if_there(self, store: str, policy: str, spool: Spool, system_identifier: str, found: Found) -> None:
+        try:
+            await self._ship_into(store, policy, spool, system_identifier, found)
+        except StoreAway as error:
+            await self._stores.went_away(store, error.message)
+
+    async def _ship_into(self, store: str, policy: str, spool: Spool, system_identifier: str, found: Found) -> bool:
+        """Bring what a store lacks; whether there was anything."""
+        known = _known(await self._catalogue.wal(policy), store, system_identifier)
+        has_changed = False
+        for folder in found.groups:
+            group = folder.group(system_identifier)
+            if is_news(group, known.get(group.name), IDLE):
+                await self._save(store, policy, spool, folder, group)
+                has_changed = True
+        return has_changed
+
+    async def _save(self, store: str, policy: str, spool: Spool, folder: GroupFolder, group: Group) -> None:
+        repository = await self._stores.open(store, may_make=True)
+        async with self._turns.take(store, JobClass.WAL, self._stores.configured(store).limits.at_once):
+            request = SaveRequest(
+                content=FilesToSave((spool.folder(folder.name),), exclude_caches=False),
+                host=HOST,
+                tags=group.tags(policy),
+                reread_everything=False,
+                deadline=DEADLINE,
+                stall=STALL,
+            )
+            saved = await repository.save(request, _nobody)
+            if saved.outcome is not SaveOutcome.COMPLETE:
+                raise TransientError(
+                    f"a batch of WAL of {policy} could not be read whole", "the next one is tried soon"
+                )
+            shipped = WalShipped(
+                policy=policy,
+                store=store,
+                snapshot_id=saved.snapshot_id,
+                system_identifier=group.system_identifier,
+                group=group.name,
+                segment_bytes=group.first.size,
+                through=str(group.through),
+                moment=group.moment,
+                switches=switch_texts(group.switches),
+                added_bytes=saved.added_bytes,
+                seconds=saved.seconds,
+            )
+            await self.ends.record(shipped)
+
+
+def _known(shipped: tuple[ShippedGroup, ...], store: str, system_identifier: str) -> Mapping[str, Group]:
+    return {
+        each.group.name: each.group
+        for each in shipped
+        if each.store == store and each.group.system_identifier == system_identifier
+    }
+
+
+def _thinned(marks: tuple[Mark, ...]) -> tuple[Mark, ...]:
+    return marks if len(marks) <= MARKS_NOTED else marks[::-2][::-1]
+
+
+def _nobody(_: Progress) -> None:
+    """A batch takes a second: nobody follows it."""
