@@ -95,7 +95,7 @@ def _style(event: Event, said: Mapping[str, Any]) -> str:
 
 def _detail(key: str, value: Any, zone: ZoneInfo) -> str:
     """One value with its name; empty for what is said elsewhere or says nothing."""
-    if key in SAID_ALREADY or value is None or value == "":
+    if key in SAID_ALREADY or value in (None, "", ()):
         return ""
     name = key.replace("_", " ")
     if isinstance(value, Enum):
