@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from drd.core.errors import UsageError
-from drd.core.local_time import moments_of
+from drd.core.local_time import only_moment_of
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -36,22 +36,9 @@ def parse_moment(text: str, zone: ZoneInfo, now: datetime) -> datetime | None:
         given = datetime.fromisoformat(re.sub(r"\s+(?=Z|[+-]\d{2}:?\d{2}$)", "", text.strip()))
     except ValueError as error:
         raise UsageError(f"{text!r} is no time: {error}", _EXAMPLES) from error
-    moment = given.astimezone(UTC) if given.tzinfo else _in_zone(given, zone)
+    moment = given.astimezone(UTC) if given.tzinfo else only_moment_of(given, zone)
     if moment > now:
         raise UsageError(f"{text} is still to come", "the newest recovery point is: --at latest")
     if shape["fraction"]:
         return moment
     return moment + (timedelta(seconds=1) if shape["seconds"] else timedelta(minutes=1)) - timedelta(microseconds=1)
-
-
-def _in_zone(label: datetime, zone: ZoneInfo) -> datetime:
-    found = moments_of(label, zone)
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise UsageError(
-            f"the clock of {zone.key} was set forward over {label:%Y-%m-%d %H:%M}, so there was no such time",
-            "write the offset from UTC too, as 2026-03-29T02:30+01:00",
-        )
-    both = " or ".join(moment.astimezone(zone).isoformat(timespec="seconds") for moment in found)
-    raise UsageError(f"the clock of {zone.key} showed {label:%Y-%m-%d %H:%M} twice", f"write which one: {both}")
