@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from drd.clients.durable import flush_folder
 from drd.core.errors import DrdError, TransientError
 from drd.core.postgres.lineage import Mark
 from drd.core.postgres.lsn import Lsn
@@ -107,18 +108,18 @@ class FolderSpool:
             self._enter(move, folder)
             touched.add(folder)
         for folder in sorted(touched, reverse=True):
-            _sync(folder)
+            flush_folder(folder)
         for name in moves.leaving:
             (self.receiving / name).unlink(missing_ok=True)
         if moves.leaving:
-            _sync(self.receiving)
+            flush_folder(self.receiving)
         return tuple(refused)
 
     def _enter(self, move: Move, folder: Path) -> None:
         with suppress(FileExistsError, FileNotFoundError):  # the newest one got its final name meanwhile
             os.link(self.receiving / move.name, folder / move.name)
         if move.segment is not None:
-            _sync(folder)
+            flush_folder(folder)
             (folder / (move.segment.name + PARTIAL)).unlink(missing_ok=True)
 
     def _refusal(self, move: Move) -> str:
@@ -140,8 +141,8 @@ class FolderSpool:
         aside = self._root / "refused"
         aside.mkdir(mode=0o700, exist_ok=True)
         path.replace(aside / path.name)
-        _sync(aside)
-        _sync(path.parent)
+        flush_folder(aside)
+        flush_folder(path.parent)
 
     def _holds(self, segment: Segment, group: str, lsn: Lsn) -> bool:
         if lsn == segment.start:
@@ -173,7 +174,7 @@ class FolderSpool:
             elif not path.name.endswith(".history"):
                 self._put_aside(path)
                 aside.append(path.name)
-        _sync(self.receiving)
+        flush_folder(self.receiving)
         return tuple(aside)
 
 
@@ -237,15 +238,7 @@ def _write(path: Path, document: object) -> None:
         file.flush()
         os.fsync(file.fileno())
     made.replace(path)
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush_folder(path.parent)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from drd.clients.carrier.content import NamedContent
 from drd.clients.carrier.files import CONFIG_NAME, FOLDERS, NAME, FileKind, Vanished, path_of
 from drd.clients.carrier.mounts import unmounted_disk
 from drd.clients.carrier.sight import Sight
+from drd.clients.durable import flush_folder
 from drd.core.errors import DrdError, PermanentError, StoreAway, TransientError
 
 INCOMING = ".drd-incoming"
@@ -67,7 +68,7 @@ class LocalFiles:
             changed, self._changed = self._changed, set()
         with _translated(self.place):
             for folder in sorted(changed):
-                _flush_folder(folder)
+                flush_folder(folder)
 
     def prepare(self) -> None:
         """Make the folders, readable by nobody else."""
@@ -75,7 +76,7 @@ class LocalFiles:
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             for folder in FOLDERS:
                 (self._root / folder).mkdir(mode=0o700, exist_ok=True)
-            _flush_folder(self._root)
+            flush_folder(self._root)
 
     def close(self) -> None:
         """Sweep what is left of the place where files grow."""
@@ -117,7 +118,7 @@ class LocalFiles:
             growing.rename(final)
         except FileNotFoundError:
             final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _flush_folder(final.parent.parent)
+            flush_folder(final.parent.parent)
             growing.rename(final)
 
 
@@ -149,14 +150,6 @@ def _write(path: Path, content: NamedContent) -> None:
             while view:
                 view = view[file.write(view) :]
         os.fsync(file.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

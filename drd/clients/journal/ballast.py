@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from drd.clients.journal.schema import sync_folder
+from drd.clients.durable import flush_folder
 from drd.clients.journal.sqlite_errors import free_bytes
 
 BALLAST_BYTES = 64 * 1024 * 1024
@@ -37,7 +37,7 @@ class Ballast:
             self.path.unlink()
         except FileNotFoundError:
             return False
-        sync_folder(self.path.parent)
+        flush_folder(self.path.parent)
         return True
 
     def restore(self) -> bool:

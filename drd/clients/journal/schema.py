@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from urllib.parse import quote
 
+from drd.clients.durable import flush_folder
 from drd.clients.journal.sqlite_errors import damaged, translated
 from drd.core.encoding import moment, moment_text
 from drd.core.errors import JournalDamaged
@@ -203,15 +204,6 @@ class transaction:  # noqa: N801 — used like a keyword
             self._connection.execute("ROLLBACK")
 
 
-def sync_folder(folder: Path) -> None:
-    """Make names that were added or changed in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _tune(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA journal_mode = WAL")
@@ -260,4 +252,4 @@ def _copy(connection: sqlite3.Connection, target: Path) -> None:
     with partial.open("rb") as written:
         os.fsync(written.fileno())
     partial.replace(target)
-    sync_folder(target.parent)
+    flush_folder(target.parent)

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+from drd.clients.durable import flush_folder
 from drd.clients.journal.chain import StoredEvent
-from drd.clients.journal.schema import CURRENT, Layout, create_file, create_tables, sync_folder, transaction
+from drd.clients.journal.schema import CURRENT, Layout, create_file, create_tables, transaction
 from drd.clients.journal.segments import sealed_files
 from drd.clients.journal.shelves import copy_projections, drop_projections
 from drd.core.errors import Busy
@@ -68,11 +69,11 @@ class Sealing:
 
     def _name_sealed(self) -> None:
         os.link(self._state / CURRENT, self.sealed)
-        sync_folder(self._state)
+        flush_folder(self._state)
 
     def _switch(self) -> None:
         (self._state / NEXT).replace(self._state / CURRENT)
-        sync_folder(self._state)
+        flush_folder(self._state)
 
     def _strip(self) -> None:
         strip(self.sealed)
@@ -87,7 +88,7 @@ def finish_sealing(state: Path) -> None:
     for sealed in sealed_files(state):
         if sealed.samefile(current):
             sealed.unlink()
-            sync_folder(state)
+            flush_folder(state)
         elif sealed.stat().st_mode & 0o200:
             strip(sealed)
 
@@ -100,7 +101,7 @@ def strip(sealed: Path) -> None:
             drop_projections(connection)
             connection.execute("DROP TABLE IF EXISTS mark")
     sealed.chmod(0o400)
-    sync_folder(sealed.parent)
+    flush_folder(sealed.parent)
 
 
 def _free_name(state: Path, month: str) -> Path:

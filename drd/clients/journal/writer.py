@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
+from drd.clients.durable import flush_folder
 from drd.clients.journal.ballast import Ballast
 from drd.clients.journal.chain import START, Link, next_head
 from drd.clients.journal.rebuilding import bring_up_to_date, last_link
@@ -24,7 +25,6 @@ from drd.clients.journal.schema import (
     migrate,
     read_mark,
     stored_daemon_id,
-    sync_folder,
     transaction,
     write_mark,
 )
@@ -193,7 +193,7 @@ class Writer:
     def _connect(self, is_new: bool) -> None:
         if is_new:
             create_file(self.database)
-            sync_folder(self.state)
+            flush_folder(self.state)
         self.connection = connect(self.database)
         try:
             with translated(self.database):
@@ -289,5 +289,5 @@ def daemon_id(state: Path, clock: Clock) -> str:
     with partial.open("rb") as file:
         os.fsync(file.fileno())
     partial.replace(path)
-    sync_folder(state)
+    flush_folder(state)
     return made

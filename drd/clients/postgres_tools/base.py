@@ -10,6 +10,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from drd.clients.durable import flush_folder
 from drd.clients.postgres import Dsn
 from drd.clients.postgres_tools.calls import Call, Lines, run
 from drd.clients.postgres_tools.look import control_data
@@ -118,11 +119,7 @@ def _range_of(folder: Path) -> tuple[int, Lsn, Lsn]:
 def _finish(unfinished: Path, request: BaseRequest) -> None:
     unfinished.rename(request.folder)
     if request.is_synced:
-        parent = os.open(request.folder.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(parent)
-        finally:
-            os.close(parent)
+        flush_folder(request.folder.parent)
 
 
 async def _removed(*folders: Path) -> None:
