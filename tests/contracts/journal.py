@@ -35,7 +35,7 @@ from drd.core.events import (
     WalShipped,
 )
 from drd.core.policy import Cause, Mode, Outcome
-from drd.core.projections import MARKS_KEPT
+from drd.core.projections.wal import MARKS_KEPT
 
 MOMENT = datetime(2026, 3, 2, 8, tzinfo=UTC)
 

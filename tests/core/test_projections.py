@@ -33,7 +33,10 @@ from drd.core.events import (
     StoreWentAway,
 )
 from drd.core.policy import Cause, Mode, Outcome
-from drd.core.projections import FORGOTTEN_ANCHORS_KEPT, RESTORES_KEPT, RUNS_KEPT, fold
+from drd.core.projections import fold
+from drd.core.projections.restores import RESTORES_KEPT
+from drd.core.projections.runs import RUNS_KEPT
+from drd.core.projections.stores import FORGOTTEN_ANCHORS_KEPT
 from drd.core.rows import MemoryShelf, PauseRow, PlaceRow, PointRow, PolicyRow, RestoresRow, RunRow, StoreRow, WalRow
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)

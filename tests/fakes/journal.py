@@ -12,7 +12,8 @@ from drd.core.encoding import encode, moment, read_fact, restore
 from drd.core.errors import Busy, DrdError, JournalUnusable, StateFull
 from drd.core.events import Body, Event
 from drd.core.postgres.groups import ShippedGroup
-from drd.core.projections import fold, withheld
+from drd.core.projections import fold
+from drd.core.projections.points import withheld
 from drd.core.rows import MemoryShelf
 from drd.core.wal_rows import shipped_groups
 from drd.ports.clock import Clock

@@ -10,7 +10,7 @@ from drd.clients.journal.shelves import SqlShelves
 from drd.core.catalogue import Anchored, Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, StoreRecord
 from drd.core.encoding import moment, restore
 from drd.core.postgres.groups import ShippedGroup
-from drd.core.projections import withheld
+from drd.core.projections.points import withheld
 from drd.core.rows import Key, PointRow, PolicyRow, RunRow, StoreRow
 from drd.core.wal_rows import shipped_groups
 

@@ -1,0 +1,98 @@
+"""The catalogue of events: every fact that drd records, written first.
+
+An event's body is a frozen dataclass of plain values. `VERSION` grows when the fields change, and `core.upcast` gets a
+reader for the older form; what is stored is never rewritten. No secret, and no path or value from inside a source, may
+stand in a body.
+"""
+
+from __future__ import annotations
+
+from drd.core.events.body import FORMAT, Body, Event
+from drd.core.events.chain import AnchorsForgotten, HeadAnchored, SegmentOpened
+from drd.core.events.daemon import (
+    BallastReleased,
+    BallastRestored,
+    BugFound,
+    ClockStepped,
+    ConfigurationLoaded,
+    ConfigurationRefused,
+    DaemonStarted,
+    DaemonStopped,
+    JobFailed,
+)
+from drd.core.events.policies import Paused, PolicyAdded, PolicyRemoved, Resumed
+from drd.core.events.restores import RestoreFinished, RestoreStarted
+from drd.core.events.runs import RunFinished, RunStarted
+from drd.core.events.snapshots import (
+    CopyCreated,
+    MirrorFinished,
+    RetentionApplied,
+    RetentionHeld,
+    SnapshotCreated,
+    SnapshotFound,
+    SnapshotMissing,
+    SnapshotsForgotten,
+)
+from drd.core.events.stores import (
+    HoldPlaced,
+    HoldReleased,
+    StoreCameBack,
+    StoreChecked,
+    StoreCreated,
+    StorePruned,
+    StoreReconciled,
+    StoreWentAway,
+)
+from drd.core.events.wal import WalForgotten, WalInterrupted, WalResumed, WalShipped
+
+__all__ = [
+    "FORMAT",
+    "AnchorsForgotten",
+    "BallastReleased",
+    "BallastRestored",
+    "Body",
+    "BugFound",
+    "ClockStepped",
+    "ConfigurationLoaded",
+    "ConfigurationRefused",
+    "CopyCreated",
+    "DaemonStarted",
+    "DaemonStopped",
+    "Event",
+    "HeadAnchored",
+    "HoldPlaced",
+    "HoldReleased",
+    "JobFailed",
+    "MirrorFinished",
+    "Paused",
+    "PolicyAdded",
+    "PolicyRemoved",
+    "RestoreFinished",
+    "RestoreStarted",
+    "Resumed",
+    "RetentionApplied",
+    "RetentionHeld",
+    "RunFinished",
+    "RunStarted",
+    "SegmentOpened",
+    "SnapshotCreated",
+    "SnapshotFound",
+    "SnapshotMissing",
+    "SnapshotsForgotten",
+    "StoreCameBack",
+    "StoreChecked",
+    "StoreCreated",
+    "StorePruned",
+    "StoreReconciled",
+    "StoreWentAway",
+    "WalForgotten",
+    "WalInterrupted",
+    "WalResumed",
+    "WalShipped",
+    "kinds",
+]
+
+
+def kinds() -> dict[str, type[Body]]:
+    """Every kind of event by its stored name."""
+    return {body.KIND: body for body in Body.__subclasses__()}

@@ -1,0 +1,46 @@
+"""Which policies there are, and what a person stopped for a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from drd.core.events.body import Body
+
+
+@dataclass(frozen=True)
+class PolicyAdded(Body):
+    """A policy is protected from here on."""
+
+    KIND = "policy-added"
+    policy: str
+
+
+@dataclass(frozen=True)
+class PolicyRemoved(Body):
+    """A policy's file is gone. Its recovery points stay."""
+
+    KIND = "policy-removed"
+    policy: str
+
+
+@dataclass(frozen=True)
+class Paused(Body):
+    """A person stopped work for a time."""
+
+    KIND = "paused"
+    policy: str
+    what: str
+    until: datetime
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True)
+class Resumed(Body):
+    """A pause ended before its time."""
+
+    KIND = "resumed"
+    policy: str
+    what: str
+    by: str

@@ -1,0 +1,57 @@
+"""Policies, and what is paused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from drd.core.encoding import Fact
+from drd.core.projections.effect import Effect
+from drd.core.rows import PauseRow, PolicyRow, Shelves
+
+
+def _policy_added(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+    row = policy_row(shelves, body["policy"], fact.at)
+    if not row["protected"]:
+        row["protected"], row["created"] = True, fact.at
+    shelves.policies.put((body["policy"],), row)
+
+
+def _policy_removed(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+    row = shelves.policies.get((body["policy"],))
+    if row is not None:
+        row["protected"] = False
+        shelves.policies.put((body["policy"],), row)
+
+
+def _paused(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+    pause: PauseRow = {"until": body["until"], "reason": body["reason"], "by": body["by"]}
+    shelves.pauses.put((body["policy"], body["what"]), pause)
+
+
+def _resumed(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+    shelves.pauses.drop((body["policy"], body["what"]))
+
+
+def policy_row(shelves: Shelves, name: str, at: str) -> PolicyRow:
+    """The row of a policy, a new one when there is none."""
+    return shelves.policies.get((name,)) or {
+        "protected": False,
+        "created": at,
+        "last_start": {},
+        "last_success_start": {},
+        "last_success_finished": None,
+        "last_run": None,
+        "failures_in_a_row": 0,
+        "runs": 0,
+        "failures": {},
+        "last_total_bytes": None,
+    }
+
+
+EFFECTS: Final[Mapping[str, Effect]] = {
+    "policy-added": _policy_added,
+    "policy-removed": _policy_removed,
+    "paused": _paused,
+    "resumed": _resumed,
+}
