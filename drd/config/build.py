@@ -10,11 +10,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from drd.config.policies import part_names
+from drd.config.settings import Node as SettingsNode
 from drd.config.settings import Settings
 from drd.core.geography import great_circle_metres
 from drd.core.policy import BackupPlan, Policy
 from drd.core.runbook import Runbook
 from drd.ports.configuration import Configuration, Protected, wal_store
+from drd.ports.servers import Node
 from drd.ports.store import ConfiguredStore, Limits
 
 _DAY = timedelta(days=1)
@@ -48,17 +50,23 @@ def configuration_of(
     )
 
 
-def protected_of(read: Any, digest: str, file: FilePath) -> Protected:
+def protected_of(read: Any, digest: str, file: FilePath, settings: Settings) -> Protected:
     """A policy with its sources, from a file that was read by `policy_model`."""
+    nodes = tuple(_node(name, settings.nodes[name]) for name in read.nodes)
     parts = read.backup.source
     plan = BackupPlan.model_construct(**{name: getattr(read.backup, name) for name in BackupPlan.model_fields})
     own: dict[str, Any] = {name: getattr(read, name) for name in Policy.model_fields}
     return Protected(
         policy=Policy.model_construct(**(own | {"backup": plan})),
-        sources={name: part.kind for name, part in zip(part_names(parts), parts, strict=True)},
+        sources={name: part.kind.among(nodes) for name, part in zip(part_names(parts), parts, strict=True)},
         digest=digest,
         file=file,
     )
+
+
+def _node(name: str, declared: SettingsNode) -> Node:
+    dsns = {} if declared.postgres is None else {"postgres": declared.postgres.dsn}
+    return Node(name, dsns, declared.priority)
 
 
 def distances(settings: Settings) -> Mapping[str, float]:

@@ -37,6 +37,8 @@ class Declared:
     store_sites: Mapping[str, str]
     immutable: Collection[str]
     """The stores that nobody can delete from."""
+    served_by: Mapping[str, Collection[str]]
+    """Node → the kinds of server that run there, as `postgres`."""
 
 
 def typed(entry: Entry, path: Path, kind: Any) -> Any:

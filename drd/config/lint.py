@@ -16,6 +16,7 @@ from drd.config.documents import Entry, Report
 from drd.config.kinds import Kinds
 from drd.config.lint_policies import lint_disasters, lint_policy
 from drd.config.lint_runbooks import lint_runbook
+from drd.config.lint_servers import lint_servers
 from drd.config.lint_settings import is_zone, lint_settings
 from drd.config.settings import Site
 from drd.core.geography import great_circle_metres
@@ -47,6 +48,7 @@ def lint(files: Files, kinds: Kinds, report: Report) -> None:
     lint_twice(files.runbooks, "runbook", report)
     for entry in files.policies:
         lint_policy(entry, declared, zone, report)
+        lint_servers(entry, declared, kinds.sources, report)
         lint_disasters(entry, runbooks, report)
         lint_texts(entry, has_variables=False, report=report)
     for entry in files.runbooks:
@@ -75,6 +77,7 @@ def _declared(files: Files) -> Declared:
         distances=distances,
         store_sites=store_sites,
         immutable=immutable,
+        served_by={} if entry is None else {name: keys(entry, ("nodes", name)) for name in keys(entry, ("nodes",))},
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from drd.config.build import configuration_of, protected_of
+from drd.config.declared import words
 from drd.config.documents import Entry, Library
 from drd.config.environment import with_environment
 from drd.config.kinds import Kinds
@@ -53,7 +54,7 @@ class _Loading:
         lint(Files(entry, policies, runbooks, has_all_policies, has_all_runbooks), self.kinds, self.problems.append)
         if self.problems or settings is None or entry is None:
             raise ConfigurationErrors(self.problems)
-        made = [protected_of(read, digest_of(source.value), source.file) for source, read in read_policies]
+        made = [protected_of(read, _digest(source, entry), source.file, settings) for source, read in read_policies]
         self.warnings += [
             f"policy {each.policy.name}, source {name}: {sentence}"
             for each in made
@@ -86,3 +87,9 @@ class _Loading:
         else:
             self.warnings.append(sentence)
         return (), named is None
+
+
+def _digest(policy: Entry, settings: Entry) -> str:
+    """Of a policy with the nodes that it names: where a server is belongs to what is protected."""
+    nodes = [settings.at(("nodes", name)) for _, name in words(policy, ("nodes",))]
+    return digest_of(policy.value, *nodes)

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from drd.core.policy import Policy
 from drd.core.runbook import Runbook
 from drd.core.secrets import SecretReference
+from drd.ports.servers import DatabaseServers
 from drd.ports.source import Source
 from drd.ports.store import ConfiguredStore
 from drd.ports.wal import WalOrigin
@@ -44,6 +45,11 @@ class Protected:
     def wal_origin(self) -> WalOrigin | None:
         """Where its WAL is received from all the time; None when it is not."""
         return next((each.wal_origin for each in self.sources.values() if each.wal_origin is not None), None)
+
+    @property
+    def servers(self) -> DatabaseServers | None:
+        """The servers of the database that it protects; None when it protects none."""
+        return next((each.servers for each in self.sources.values() if each.servers is not None), None)
 
     @property
     def wal_stores(self) -> tuple[str, ...]:

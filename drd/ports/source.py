@@ -8,11 +8,13 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import ClassVar
 
 from drd.core.errors import UsageError
 from drd.core.kinds import Spec
 from drd.core.postgres.recovery import Aim
 from drd.ports.repository import FilesToSave, OnProgress, StreamToSave
+from drd.ports.servers import DatabaseServers, Node
 from drd.ports.wal import WalOrigin
 from drd.ports.world import World
 
@@ -76,6 +78,9 @@ class Settled:
 class Source(Spec):
     """One thing that is protected; a policy with several makes one recovery point of several parts."""
 
+    ADDRESS: ClassVar[str | None] = None
+    """For kinds that can find their server among the policy's nodes: the key that says where the only one is."""
+
     @property
     def may_be_empty(self) -> bool:
         """Whether saving not a single file of it is a success."""
@@ -85,6 +90,15 @@ class Source(Spec):
     def wal_origin(self) -> WalOrigin | None:
         """Where its write-ahead log is received from all the time; None when it is not."""
         return None
+
+    @property
+    def servers(self) -> DatabaseServers | None:
+        """The servers of the database that it is; None when it is none."""
+        return None
+
+    def among(self, nodes: tuple[Node, ...]) -> Source:
+        """The same, with the nodes of its policy to find its server among."""
+        return self
 
     def advice(self) -> tuple[str, ...]:
         """What works as it is written, and would work better otherwise; one sentence each, with what to write."""

@@ -22,6 +22,10 @@ class ReachedServer:
     server: Postgres
     tools: PostgresTools
     facts: ServerFacts
+    node: str = ""
+    """The node that it is; empty where one connection string says it all."""
+    note: str = ""
+    """Why it is not the server that was wanted first."""
 
 
 class WalOrigin(Protocol):

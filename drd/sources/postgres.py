@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import replace
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from drd.clients.host import MachineHost
-from drd.clients.postgres import Dsn, PostgresServer
+from drd.clients.postgres import ClusterServers, Member
 from drd.clients.postgres_tools import ProgramsOfPostgres, find_programs, restoring
 from drd.clients.postgres_tools.restored import DATA, FACTS
 from drd.clients.staging import staged
 from drd.core.errors import PermanentError, SourceRefused, StateFull, TransientError
 from drd.core.postgres.base import BaseFacts
 from drd.core.postgres.names import sql_name
+from drd.core.postgres.nodes import NodeRole
 from drd.core.secrets import SecretReference
-from drd.core.units import PositiveDuration, Rate, format_size
-from drd.ports.postgres import Positions, Postgres, ServerFacts
+from drd.core.units import Flag, PositiveDuration, Rate, format_size
+from drd.ports.postgres import Positions, ServerFacts
 from drd.ports.postgres_tools import Base, BaseRequest, WalWith
 from drd.ports.repository import FilesToSave, OnProgress
+from drd.ports.servers import Node, ReachedNode
 from drd.ports.source import Prepared, Settled, Source, Wanted
 from drd.ports.wal import ReachedServer, WalOrigin
 from drd.ports.world import World
@@ -34,6 +36,8 @@ OLDEST = 13
 SPARE = 0.05
 """The share of its size that a cluster may grow by, and that WAL may take, while the backup is made."""
 SPARE_SEGMENTS = 4
+NODE_FACT = "pg-node="
+NO_CHECKSUMS = "the cluster has no page checksums, so damage of its disk is saved unnoticed"
 
 
 class PostgresSource(Source):
@@ -45,12 +49,19 @@ class PostgresSource(Source):
     """
 
     kind: ClassVar[str] = "postgres"
-    LATER: ClassVar[frozenset[str]] = frozenset({"fallback"})
+    ADDRESS: ClassVar[str | None] = "dsn"
 
-    dsn: SecretReference
-    """Where its connection string is read: `postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE`."""
-    from_: Annotated[Literal["primary", "standby"], Field(alias="from")] = "primary"
-    """What the server has to be; one that is the other is refused."""
+    dsn: SecretReference | None = None
+    """Where its connection string is read: `postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE`.
+
+    Left out where the policy names `nodes:`; their connection strings stand in drd.yaml.
+    """
+    from_: Annotated[NodeRole, Field(alias="from")] = NodeRole.PRIMARY
+    """What the server has to be, looked at anew by each run; one that is the other is refused."""
+    fallback: NodeRole | None = None
+    """What else it may be where there is none of `from`; each run tells which it was."""
+    heartbeat: Flag = True
+    """Whether drd keeps a row in `drd.heartbeat` up to date, where its role may; a copy tells its own moment by it."""
     wal: Literal["none", "continuous"] = "none"
     """`continuous`: WAL is received all the time, by a replication slot, and is in every store within a minute."""
     staging: Path | None = None
@@ -62,6 +73,15 @@ class PostgresSource(Source):
     deadline: PositiveDuration = Field(default="24h", validate_default=True)
     """The base backup is stopped when it has taken this long."""
 
+    _nodes: tuple[Node, ...] = PrivateAttr(default=())
+
+    @field_validator("fallback")
+    @classmethod
+    def _is_another(cls, value: NodeRole | None, info: ValidationInfo) -> NodeRole | None:
+        if value is not None and value is info.data.get("from_"):
+            raise ValueError(f"`from` says {value} already: write the other one, or leave it out")
+        return value
+
     @field_validator("staging", "programs")
     @classmethod
     def _is_whole(cls, value: Path | None) -> Path | None:
@@ -70,13 +90,33 @@ class PostgresSource(Source):
         return value
 
     def summary(self) -> str:
-        """Where its connection string is read."""
-        return f"PostgreSQL at {self.dsn.summary()}"
+        """Where its connection string is read, or who may be it."""
+        if self.dsn is not None:
+            return f"PostgreSQL at {self.dsn.summary()}"
+        return f"PostgreSQL on {', '.join(node.name for node in self._nodes) or 'no node'}"
+
+    def among(self, nodes: tuple[Node, ...]) -> PostgresSource:
+        """The same, with the nodes of its policy; a `dsn` of its own counts more."""
+        found = self.model_copy()
+        found._nodes = nodes  # noqa: SLF001 - a copy of its own
+        return found
+
+    @property
+    def servers(self) -> ClusterServers:
+        """The nodes, or the only server."""
+        if self.dsn is not None:
+            return ClusterServers((Member("", self.dsn),), self._roles, self.heartbeat)
+        members = (Member(node.name, node.dsns[self.kind], node.priority) for node in self._nodes)
+        return ClusterServers(tuple(members), self._roles, self.heartbeat)
 
     @property
     def wal_origin(self) -> WalOrigin | None:
-        """Itself, when WAL is to be received."""
-        return self if self.wal == "continuous" else None
+        """Where WAL is received, when it is to be."""
+        return _WalOfCluster(self) if self.wal == "continuous" else None
+
+    @property
+    def _roles(self) -> tuple[NodeRole, ...]:
+        return (self.from_,) if self.fallback is None else (self.from_, self.fallback)
 
     async def look(self, world: World) -> None:
         """Raise what keeps a base backup from being made, as far as it can be told without making one."""
@@ -101,8 +141,9 @@ class PostgresSource(Source):
                     await _demand_room(folder, reached)
                     base = await self._fill(folder, reached)
             content = FilesToSave((folder,), exclude_caches=False)
-            facts = (f"source={self.kind}", *base.record.tags())
-            yield Prepared(content, _note(reached.facts), base.ended_at, facts)
+            of_node = (f"{NODE_FACT}{reached.node}",) if reached.node else ()
+            facts = (f"source={self.kind}", *base.record.tags(), *of_node)
+            yield Prepared(content, _note(reached), base.ended_at, facts)
 
     @classmethod
     async def look_at_place(cls, world: World, wanted: Wanted) -> None:  # noqa: ARG003 - other kinds need it
@@ -124,31 +165,15 @@ class PostgresSource(Source):
         return parent
 
     @asynccontextmanager
-    async def reached(self, world: World) -> AsyncIterator[ReachedServer]:
-        """The server, after it was found to be what it has to be. See `drd.ports.wal.WalOrigin`."""
-        dsn = await world.secrets.read(self.dsn)
-        server = PostgresServer(Dsn.parse(dsn))
-        try:
-            facts = await server.facts()
-            self._demand_right_server(server.place, facts)
-            await _demand_replication(server)
+    async def reached(self, world: World, *, receives_wal: bool = False) -> AsyncIterator[ReachedServer]:
+        """The server for a base backup, or the one that WAL is received from, after it was found to be usable."""
+        async with self.servers.reached(world, () if receives_wal else self._roles) as node:
+            _demand_version(node)
+            await _demand_replication(node)
             folders = None if self.programs is None else [self.programs]
-            programs = await find_programs(facts.major, world.runner, folders)
-            yield ReachedServer(dsn, server, ProgramsOfPostgres(programs, world.runner), facts)
-        finally:
-            await server.close()
-
-    def _demand_right_server(self, place: str, facts: ServerFacts) -> None:
-        if facts.major < OLDEST:
-            raise SourceRefused(
-                f"{place} is PostgreSQL {facts.version_text}, and drd needs {OLDEST} or later", "upgrade the server"
-            )
-        if facts.is_in_recovery is not (self.from_ == "standby"):
-            found = "standby" if facts.is_in_recovery else "primary"
-            raise SourceRefused(
-                f"{place} is a {found}, and the policy wants the {self.from_}",
-                f"correct the dsn, or write from: {found}",
-            )
+            programs = await find_programs(node.facts.major, world.runner, folders)
+            tools = ProgramsOfPostgres(programs, world.runner)
+            yield ReachedServer(node.dsn, node.server, tools, node.facts, node.name, node.note)
 
     async def _fill(self, folder: Path, reached: ReachedServer) -> BaseFacts:
         """Lay the base backup and its description into the folder."""
@@ -175,6 +200,17 @@ class PostgresSource(Source):
         return described
 
 
+@dataclass(frozen=True, slots=True)
+class _WalOfCluster:
+    """`drd.ports.wal.WalOrigin` of a source: of nodes the primary, whoever that is now."""
+
+    source: PostgresSource
+
+    def reached(self, world: World) -> AbstractAsyncContextManager[ReachedServer]:
+        """The server that WAL is received from."""
+        return self.source.reached(world, receives_wal=True)
+
+
 @contextmanager
 def _refusing() -> Iterator[None]:
     """What only a person can change is a refusal of the source, whichever part of PostgreSQL says it."""
@@ -186,11 +222,19 @@ def _refusing() -> Iterator[None]:
         raise SourceRefused(error.message, error.hint, error.detail) from error
 
 
-async def _demand_replication(server: Postgres) -> None:
-    role = await server.role()
+def _demand_version(node: ReachedNode) -> None:
+    if node.facts.major < OLDEST:
+        raise SourceRefused(
+            f"{node.server.place} is PostgreSQL {node.facts.version_text}, and drd needs {OLDEST} or later",
+            "upgrade the server",
+        )
+
+
+async def _demand_replication(node: ReachedNode) -> None:
+    role = await node.server.role()
     if not (role.may_replicate or role.is_superuser):
         raise SourceRefused(
-            f"{server.place} does not let {role.name} replicate", f"ALTER ROLE {sql_name(role.name)} REPLICATION;"
+            f"{node.server.place} does not let {role.name} replicate", f"ALTER ROLE {sql_name(role.name)} REPLICATION;"
         )
 
 
@@ -236,5 +280,11 @@ def _described(facts: ServerFacts, base: Base, after: Positions) -> BaseFacts:
     )
 
 
-def _note(facts: ServerFacts) -> str:
-    return "" if facts.has_checksums else "the cluster has no page checksums, so damage of its disk is saved unnoticed"
+def _note(reached: ReachedServer) -> str:
+    which = "a standby" if reached.facts.is_in_recovery else "the primary"
+    notes = (
+        f"taken from {reached.node}, {which}" if reached.node else "",
+        reached.note,
+        "" if reached.facts.has_checksums else NO_CHECKSUMS,
+    )
+    return "; ".join(each for each in notes if each)

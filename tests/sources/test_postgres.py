@@ -66,11 +66,6 @@ def shop(postgres_lab: Lab) -> Cluster:
 # --- what can be written ---------------------------------------------------------------------------------------------
 
 
-def test_what_this_version_cannot_do_is_refused_in_words() -> None:
-    with pytest.raises(ValidationError, match="Extra inputs"):
-        PostgresSource.model_validate({"dsn": {"credential": "orders"}, "from": "standby", "fallback": "primary"})
-
-
 @pytest.mark.parametrize("key", ["staging", "programs"])
 def test_a_folder_is_written_whole(key: str) -> None:
     with pytest.raises(ValidationError, match="write the whole path, as /srv/here"):

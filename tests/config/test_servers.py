@@ -1,0 +1,88 @@
+"""Where the servers of a policy's database are is said once, and every node that is named has one."""
+
+from pathlib import Path
+
+import pytest
+
+from drd.app.kinds import find_kinds
+from drd.config.load import load
+from drd.config.problems import ConfigurationErrors
+from drd.ports.configuration import Configuration
+from tests.config.arranging import write
+
+DRD_YAML = """\
+site: hangzhou
+sites: {hangzhou: {latitude: 30.25, longitude: 120.17}}
+stores: {local: {local: /srv/drd/repository, site: hangzhou, password: {file: /etc/drd/local}}}
+nodes:
+  orders-1: {host: 10.0.1.11, site: hangzhou, postgres: {dsn: {file: /etc/drd/orders-1}}}
+  orders-2: {host: 10.0.1.12, site: hangzhou, priority: 1, postgres: {dsn: {file: /etc/drd/orders-2}}}
+  web-1: {host: 10.0.1.21, site: hangzhou}
+"""
+POLICY = """\
+policy: orders
+%s
+backup:
+  source: {postgres: %s}
+  full: {every: 1d}
+  to: [local]
+  keep: {last: 3}
+"""
+
+
+def read(folder: Path, nodes: str, source: str, settings: str = DRD_YAML) -> Configuration:
+    write(folder / "drd.yaml", settings)
+    write(folder / "policies" / "orders.yaml", POLICY % (nodes, source))
+    return load(folder / "drd.yaml", {}, find_kinds())
+
+
+def told(folder: Path, nodes: str, source: str) -> list[str]:
+    with pytest.raises(ConfigurationErrors) as caught:
+        read(folder, nodes, source)
+    return [str(problem).replace(f"{folder}/policies/orders.yaml:", "") for problem in caught.value.problems]
+
+
+def test_a_source_knows_the_nodes_of_its_policy(tmp_path: Path) -> None:
+    source = "{from: standby, fallback: primary}"
+    protected = read(tmp_path, "nodes: [orders-2, orders-1]", source).policies["orders"]
+    assert protected.servers is not None
+    assert protected.servers.names == ("orders-2", "orders-1")
+    assert protected.sources["main"].summary() == "PostgreSQL on orders-2, orders-1"
+
+
+def test_a_connection_string_names_the_only_server(tmp_path: Path) -> None:
+    protected = read(tmp_path, "", "{dsn: {file: /etc/drd/orders}}").policies["orders"]
+    assert protected.servers is not None
+    assert protected.servers.names == ("",)
+
+
+def test_a_policy_whose_node_moves_has_changed(tmp_path: Path) -> None:
+    here = read(tmp_path, "nodes: [orders-1]", "{}").policies["orders"].digest
+    moved = DRD_YAML.replace("/etc/drd/orders-1", "/etc/drd/orders-9")
+    assert read(tmp_path, "nodes: [orders-1]", "{}", moved).policies["orders"].digest != here
+    other = DRD_YAML.replace("/etc/drd/orders-2", "/etc/drd/orders-9")
+    assert read(tmp_path, "nodes: [orders-1]", "{}", other).policies["orders"].digest == here
+
+
+def test_where_the_server_is_said_nowhere_or_twice_is_a_mistake(tmp_path: Path) -> None:
+    assert told(tmp_path, "", "{}") == [
+        "4:12: `postgres`: nothing says where its server is: add `dsn:` here, or `nodes:` to the policy"
+    ]
+    assert told(tmp_path, "nodes: [orders-1]", "{wal: none, dsn: {file: /etc/drd/orders}}") == [
+        "4:34: `dsn`: `nodes:` of the policy say where its servers are: remove one of the two"
+    ]
+
+
+def test_a_node_without_a_server_is_a_mistake(tmp_path: Path) -> None:
+    assert told(tmp_path, "nodes: [orders-1, web-1]", "{}") == [
+        "2:19: node `web-1` has no `postgres:` in drd.yaml: add it there, or take the node out of `nodes`"
+    ]
+
+
+def test_a_fallback_is_another_role(tmp_path: Path) -> None:
+    assert told(tmp_path, "nodes: [orders-1]", "{from: standby, fallback: standby}") == [
+        "4:48: `fallback`: `from` says standby already: write the other one, or leave it out"
+    ]
+    assert told(tmp_path, "nodes: [orders-1]", "{from: orders-1}") == [
+        "4:29: `from`: `orders-1` is no choice here: write one of `primary`, `standby`"
+    ]
