@@ -134,6 +134,27 @@ class RestoreRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class NewBase:
+    """A full that is wanted at once, because nothing that was saved before leads on from where the source is now."""
+
+    key: str
+    """What tells one reason from another."""
+    message: str
+    since: datetime
+    sequence: int = 0
+    """The event's that says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class LostWal:
+    """A stretch of WAL that is nowhere, by its first and last segment; both included."""
+
+    system_identifier: str
+    first: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyRecord:
     """What the journal knows of a policy, which is all that the scheduler decides by."""
 
@@ -151,6 +172,12 @@ class PolicyRecord:
     last_total_bytes: int | None
     """Size of what the last good run saved: what the shrink guard compares with."""
     last_success_finished: datetime | None = None
+    new_base: NewBase | None = None
+    """Set until a full succeeds that was started after it was wanted."""
+    last_new_base: str = ""
+    """The key of the reason for which a full was wanted last, whatever came of it."""
+    lost_wal: tuple[LostWal, ...] = ()
+    """The stretches that were found lost, and have neither arrived since nor become superfluous."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,8 @@ class History:
     running: tuple[Mode, Start] | None = None
     not_before: datetime | None = None
     """Nothing is due before this moment: a person has paused the policy."""
+    full_wanted: datetime | None = None
+    """Since when a full is wanted at once, because nothing that was saved before leads on."""
 
     @classmethod
     def of(cls, record: PolicyRecord, *, is_running: bool = False, not_before: datetime | None = None) -> Self:
@@ -143,7 +145,8 @@ class History:
         if last is not None and last.outcome is Outcome.SUCCEEDED:
             modes = {mode: _not_after(history, Start(last.started)) for mode, history in modes.items()}
         running = (last.mode, Start(last.started)) if is_running and last is not None else None
-        return cls(modes[Mode.FULL], modes[Mode.INCREMENTAL], running, not_before)
+        wanted = None if record.new_base is None else record.new_base.since
+        return cls(modes[Mode.FULL], modes[Mode.INCREMENTAL], running, not_before, wanted)
 
     def of_mode(self, mode: Mode) -> ModeHistory:
         """The runs of one mode."""
@@ -154,6 +157,10 @@ class History:
         """The start of the newest good run of either mode, by the clock as it goes now."""
         starts = [mode.last_success.real for mode in (self.full, self.incremental) if mode.last_success]
         return max(starts, default=None)
+
+    def wanting_full(self, since: datetime) -> History:
+        """A full is wanted at once: only one that starts from now on will do."""
+        return replace(self, full_wanted=since)
 
     def started(self, mode: Mode, at: datetime) -> History:
         """A run was submitted."""
@@ -170,7 +177,9 @@ class History:
             modes[mode] = ModeHistory(last_success=start)
         else:
             modes[mode] = replace(modes[mode], failures=modes[mode].failures + 1, failed_at=at)
-        return replace(self, full=modes[Mode.FULL], incremental=modes[Mode.INCREMENTAL], running=None)
+        wanted = None if mode is Mode.FULL and outcome is Outcome.SUCCEEDED else self.full_wanted
+        full, incremental = modes[Mode.FULL], modes[Mode.INCREMENTAL]
+        return replace(self, full=full, incremental=incremental, running=None, full_wanted=wanted)
 
     def after_step(self, by: timedelta) -> History:
         """The same history once the clock has been set by `by`, negative for back; intervals go on counting real time.

@@ -26,6 +26,23 @@ class RunRow(TypedDict):
     slot: int
 
 
+class NewBaseRow(TypedDict):
+    """A full that is wanted, with the sequence number of the event that says so."""
+
+    key: str
+    message: str
+    since: str
+    sequence: int
+
+
+class LostWalRow(TypedDict):
+    """A stretch of WAL that is nowhere."""
+
+    system_identifier: str
+    first: str
+    last: str
+
+
 class PolicyRow(TypedDict):
     """A policy; `protected` is false before it was added and after it was removed. `failures` are by store and mode."""
 
@@ -39,6 +56,9 @@ class PolicyRow(TypedDict):
     runs: int
     failures: dict[str, dict[str, int]]
     last_total_bytes: int | None
+    new_base: NewBaseRow | None
+    last_new_base: str
+    lost_wal: list[LostWalRow]
 
 
 class CopyRow(TypedDict):

@@ -24,6 +24,8 @@ class Cause(StrEnum):
     WEBHOOK = "webhook"
     ALERT = "alert"
     HEALTH = "health"
+    NEW_BASE = "new-base"
+    """Nothing that was saved before leads on from where the source is now: another timeline, or WAL that is lost."""
 
 
 class Outcome(StrEnum):

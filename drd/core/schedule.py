@@ -7,6 +7,8 @@ missed is made up once, and what ran is not run again.
 * A full satisfies an incremental. Where both are due, the full runs; where a full of the same slot only waits for its
   spread, the incremental leaves the slot to it, unless the RPO would break. A policy without a good full runs one at
   once, whatever `catch_up` says; the cause of that first run is `schedule`.
+* A full that is wanted because nothing leads on from what was saved before is due at once, and as long as none has
+  succeeded that began after that.
 * A run that did not succeed is tried again after 1, 2, 4 … minutes, at most 30 and at most half the interval, until the
   next slot replaces it.
 * A slot is *missed* when nothing tried it within five minutes (or half the interval) of its start: the machine was off,
@@ -98,6 +100,8 @@ def consider(plan: Plan, history: History, now: datetime) -> Verdict:
     if history.not_before is not None and now < history.not_before:
         return Verdict(None, history.not_before, Reason.PAUSED)
     recurrences = [(mode, found) for mode in Mode if (found := plan.of_mode(mode)) is not None]
+    if history.full_wanted is not None:
+        return _with_wanted(plan, history, history.full_wanted, now)
     if not recurrences:
         return Verdict(None, None, Reason.UNSCHEDULED)
     if history.full.last_success is None:
@@ -114,6 +118,18 @@ def consider(plan: Plan, history: History, now: datetime) -> Verdict:
     if is_left_to_full and not _breaks_rpo(plan, history, full.wake or now):
         return replace(full, wake=wake)
     return incremental
+
+
+def _with_wanted(plan: Plan, history: History, since: datetime, now: datetime) -> Verdict:
+    """A full is wanted at once; while it waits for its next try or an allowed time, the schedule goes on."""
+    at = min(since, now)
+    wanted = _judge(plan, history, Mode.FULL, _Slot(at, at, now + LONGEST_RETRY, 2 * LONGEST_RETRY, False, True), now)
+    if wanted.due is not None:
+        return replace(wanted, due=replace(wanted.due, cause=Cause.NEW_BASE))
+    others = consider(plan, replace(history, full_wanted=None), now)
+    if others.due is not None or others.wake is None:
+        return others if others.due is not None else wanted
+    return wanted if wanted.wake is not None and wanted.wake <= others.wake else others
 
 
 def offset_in(spread: timedelta, policy: str, slot: datetime) -> timedelta:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from drd.core.errors import NOT_NOW
@@ -102,7 +102,14 @@ class Scheduler:
         """Let nothing of a policy be due before `until`; None ends that."""
         history = self._histories.get(policy)
         if history is not None:
-            self._histories[policy] = History(history.full, history.incremental, history.running, until)
+            self._histories[policy] = replace(history, not_before=until)
+            self.wake(policy)
+
+    def want_full(self, policy: str, since: datetime) -> None:
+        """Let a full be due at once; the journal knows why."""
+        history = self._histories.get(policy)
+        if history is not None:
+            self._histories[policy] = history.wanting_full(since)
             self.wake(policy)
 
     def wake(self, policy: str) -> None:
@@ -256,4 +263,4 @@ def _percent(share: float) -> str:
 
 
 def _plan(configuration: Configuration, protected: Protected, created: datetime) -> Plan:
-    return Plan.of(protected.policy, configuration.zone, created)
+    return Plan.of(protected.policy, configuration.zone, created, keeps_rpo=protected.wal_origin is None)

@@ -12,6 +12,7 @@ from drd.core.events import (
     HeadAnchored,
     HoldPlaced,
     HoldReleased,
+    NewBaseWanted,
     Paused,
     PolicyAdded,
     PolicyRemoved,
@@ -31,6 +32,8 @@ from drd.core.events import (
     StorePruned,
     StoreReconciled,
     StoreWentAway,
+    WalGapClosed,
+    WalGapFound,
 )
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.projections import fold
@@ -167,6 +170,31 @@ def test_a_cancelled_run_is_no_failure() -> None:
     told = Told()
     told.tell(started(), finished(Outcome.CANCELLED), run="r1")
     assert (told.policy()["failures"], told.policy()["failures_in_a_row"]) == ({}, 0)
+
+
+def test_a_new_base_is_wanted_until_a_full_succeeds_that_was_started_after_it_was() -> None:
+    told = Told()
+    told.tell(started(), run="r1")
+    wanted = told.tell(NewBaseWanted("web", "timeline:7:2", "the server went over from timeline 1 to 2"))
+    told.tell(finished(), run="r1")
+    found = told.policy()["new_base"]
+    assert found is not None
+    assert (found["key"], found["since"]) == ("timeline:7:2", wanted)
+    told.tell(started(mode=Mode.INCREMENTAL), finished(mode=Mode.INCREMENTAL), run="r2")
+    told.tell(started(), finished(Outcome.FAILED), run="r3")
+    assert told.policy()["new_base"] is not None
+    told.tell(started(), finished(), run="r4")
+    assert told.policy()["new_base"] is None
+    assert told.policy()["last_new_base"] == "timeline:7:2"
+
+
+def test_lost_wal_is_on_record_once_until_it_is_there_or_not_needed_any_more() -> None:
+    told = Told()
+    for first in ("05", "05", "09"):
+        told.tell(WalGapFound("web", "7", first, first, 1, "", ""))
+    assert [each["first"] for each in told.policy()["lost_wal"]] == ["05", "09"]
+    told.tell(WalGapClosed("web", "7", "05", "05", has_arrived=True))
+    assert [each["first"] for each in told.policy()["lost_wal"]] == ["09"]
 
 
 def test_the_modes_are_told_apart() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from zoneinfo import ZoneInfo
@@ -565,3 +566,58 @@ def test_the_longest_gap_counts_daylight_saving(
 ) -> None:
     spans = tuple(ForbiddenTime.parse(text) for text in forbidden)
     assert longest_gap(Plan("orders", BERLIN, at("1 12:00"), recurrence, forbidden=spans)) == expected
+
+
+def test_a_full_that_is_wanted_is_due_at_once_with_a_cause_of_its_own_and_only_once() -> None:
+    daily = plan(cron("0 2 * * *"), every(HOUR))
+    history = ran("3 02:00", "3 06:30").wanting_full(at("3 07:20"))
+    due = consider(daily, history, at("3 07:20")).due
+    assert due is not None
+    assert (due.mode, due.cause, due.slot) == (FULL, Cause.NEW_BASE, at("3 07:20"))
+    assert consider(daily, history.started(FULL, at("3 07:20")), at("3 07:21")).due is None
+    done = history.started(FULL, at("3 07:20")).finished(Outcome.SUCCEEDED, at("3 07:30"))
+    assert done.full_wanted is None
+    assert consider(daily, done, at("3 07:31")).due is None
+
+
+def test_a_wanted_full_that_fails_is_tried_again_later_and_later_while_the_schedule_goes_on() -> None:
+    daily = plan(cron("0 2 * * *"), every(HOUR))
+    history, now, tries = ran("3 02:00", "3 06:30").wanting_full(at("3 07:20")), at("3 07:20"), []
+    incrementals = 0
+    for _ in range(600):
+        if (due := consider(daily, history, now).due) is not None:
+            history = history.started(due.mode, now)
+            if due.mode is FULL:
+                tries.append(now)
+                assert due.cause is Cause.NEW_BASE
+                history = history.finished(Outcome.FAILED, now)
+            else:
+                incrementals += 1
+                history = history.finished(Outcome.SUCCEEDED, now)
+        now += MINUTE
+    assert [later - earlier for earlier, later in zip(tries, tries[1:], strict=False)][:6] == [
+        MINUTE * minutes for minutes in (1, 2, 4, 8, 16, 30)
+    ]
+    assert 8 <= incrementals <= 10
+
+
+def test_an_incremental_does_not_end_the_wish_for_a_full() -> None:
+    daily = plan(cron("0 2 * * *"), every(HOUR))
+    history = (
+        ran("3 02:00", "3 06:30")
+        .wanting_full(at("3 07:20"))
+        .started(INCREMENTAL, at("3 07:21"))
+        .finished(Outcome.SUCCEEDED, at("3 07:22"))
+    )
+    assert history.full_wanted == at("3 07:20")
+    assert consider(daily, history, at("3 07:23")).due is not None
+
+
+def test_a_wanted_full_waits_for_a_pause_and_for_forbidden_time_and_is_due_without_a_schedule() -> None:
+    daily = plan(forbidden=("07:00-09:00",))
+    history = ran("3 02:00", "3 06:30").wanting_full(at("3 08:20"))
+    verdict = consider(daily, history, at("3 08:20"))
+    assert verdict.due is None
+    assert verdict.wake == at("3 09:00")
+    assert consider(daily, history, at("3 09:00")).due is not None
+    assert consider(daily, replace(history, not_before=at("4 12:00")), at("3 09:00")).wake == at("4 12:00")

@@ -54,7 +54,11 @@ class Table:
 
 
 POLICIES = Table(
-    "policies", ("policy",), PolicyRow, json=("last_start", "last_success_start", "last_run", "failures"), is_small=True
+    "policies",
+    ("policy",),
+    PolicyRow,
+    json=("last_start", "last_success_start", "last_run", "failures", "new_base", "lost_wal"),
+    is_small=True,
 )
 RUNS = Table("runs", ("policy", "slot"), RunRow, sorted_by="sequence")
 OPEN_RUNS = Table("open_runs", ("run",), RunRow, is_small=True)

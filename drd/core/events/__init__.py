@@ -43,7 +43,16 @@ from drd.core.events.stores import (
     StoreReconciled,
     StoreWentAway,
 )
-from drd.core.events.wal import WalForgotten, WalInterrupted, WalResumed, WalShipped
+from drd.core.events.wal import (
+    NewBaseWanted,
+    WalForgotten,
+    WalGapClosed,
+    WalGapFound,
+    WalHeldBack,
+    WalInterrupted,
+    WalResumed,
+    WalShipped,
+)
 
 __all__ = [
     "FORMAT",
@@ -64,6 +73,7 @@ __all__ = [
     "HoldReleased",
     "JobFailed",
     "MirrorFinished",
+    "NewBaseWanted",
     "Paused",
     "PolicyAdded",
     "PolicyRemoved",
@@ -86,6 +96,9 @@ __all__ = [
     "StoreReconciled",
     "StoreWentAway",
     "WalForgotten",
+    "WalGapClosed",
+    "WalGapFound",
+    "WalHeldBack",
     "WalInterrupted",
     "WalResumed",
     "WalShipped",

@@ -60,3 +60,57 @@ class WalResumed(Body):
 
     KIND = "wal-resumed"
     policy: str
+
+
+@dataclass(frozen=True)
+class NewBaseWanted(Body):
+    """Nothing that was saved of a policy leads on from where its server is now: a full is due at once."""
+
+    KIND = "new-base-wanted"
+    policy: str
+    key: str
+    """What tells this reason from others: for each a full is wanted once."""
+    message: str
+
+
+@dataclass(frozen=True)
+class WalGapFound(Body):
+    """Segments that a restore would need are nowhere: neither here, nor in a store, nor kept by the server."""
+
+    KIND = "wal-gap-found"
+    policy: str
+    system_identifier: str
+    first: str
+    """As PostgreSQL calls it."""
+    last: str
+    count: int
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class WalGapClosed(Body):
+    """A stretch that was lost is there, or nothing needs it any more."""
+
+    KIND = "wal-gap-closed"
+    policy: str
+    system_identifier: str
+    first: str
+    last: str
+    has_arrived: bool
+    """Whether it came after all; else the base backups that needed it are gone."""
+
+
+@dataclass(frozen=True)
+class WalHeldBack(Body):
+    """What the server keeps for a policy's slot has come to another state."""
+
+    KIND = "wal-held-back"
+    policy: str
+    status: str
+    """In PostgreSQL's words: `reserved`, `extended`, `unreserved` or `lost`."""
+    retained_bytes: int
+    safe_bytes: int | None
+    """What can be written until it is lost; None: without limit."""
+    message: str
+    hint: str

@@ -14,6 +14,7 @@ from drd.core.postgres.server import Tablespace
 
 FORMAT: Final = 1
 _WITH_WAL: Final = {"stream": True, "none": False}
+_CHECKSUMS: Final = {"on": True, "off": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class BaseFacts:
             segment_bytes=self.segment_bytes,
             holds_wal=self.holds_wal,
             tablespaces=tuple(sorted(space.oid for space in self.tablespaces)),
+            has_checksums=self.has_checksums,
         )
 
     @classmethod
@@ -100,6 +102,8 @@ class BaseRecord:
     holds_wal: bool
     tablespaces: tuple[int, ...] = ()
     """The OIDs of those that lay outside the data directory."""
+    has_checksums: bool | None = None
+    """Of its pages; None in a record that does not tell."""
 
     @property
     def major(self) -> int:
@@ -123,6 +127,7 @@ class BaseRecord:
             f"pg-segment={self.segment_bytes}",
             f"pg-wal={'stream' if self.holds_wal else 'none'}",
             *(f"pg-tablespace={oid}" for oid in self.tablespaces),
+            *(() if self.has_checksums is None else (f"pg-checksums={'on' if self.has_checksums else 'off'}",)),
         )
 
     @classmethod
@@ -144,6 +149,7 @@ class BaseRecord:
                 segment_bytes=int(values["pg-segment"]),
                 holds_wal=_WITH_WAL[values["pg-wal"]],
                 tablespaces=tuple(sorted(int(value) for name, value in pairs if name == "pg-tablespace")),
+                has_checksums=_CHECKSUMS.get(values.get("pg-checksums", "")),
             )
         except (KeyError, ValueError):
             return None

@@ -46,6 +46,9 @@ def policy_row(shelves: Shelves, name: str, at: str) -> PolicyRow:
         "runs": 0,
         "failures": {},
         "last_total_bytes": None,
+        "new_base": None,
+        "last_new_base": "",
+        "lost_wal": [],
     }
 
 

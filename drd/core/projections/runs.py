@@ -64,6 +64,9 @@ def _count(policy: PolicyRow, run: RunRow, store: str) -> None:
         policy["last_success_finished"] = run["finished"]
         policy["last_total_bytes"] = run["total_bytes"]
         policy["failures_in_a_row"] = 0
+        wanted = policy["new_base"]
+        if wanted is not None and run["mode"] == "full" and run["sequence"] > wanted["sequence"]:
+            policy["new_base"] = None
     elif run["outcome"] in ("failed", "incomplete"):
         there = policy["failures"].setdefault(store, {})
         there[run["mode"]] = there.get(run["mode"], 0) + 1

@@ -9,8 +9,9 @@ from typing import Any, Final
 from drd.core.encoding import Fact
 from drd.core.postgres.lsn import Lsn
 from drd.core.projections.effect import Effect
+from drd.core.projections.policies import policy_row
 from drd.core.projections.stores import owe_prune
-from drd.core.rows import PlaceRow, Shelves
+from drd.core.rows import LostWalRow, PlaceRow, Shelves
 
 MARKS_KEPT = 64
 """Marks of one group of WAL; when there are more, every second one is left out."""
@@ -75,7 +76,38 @@ def lose_wal(shelves: Shelves, policy: str, store: str, snapshot_id: str) -> Non
     shelves.wal.put(key, row)
 
 
+def _new_base_wanted(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+    policy = policy_row(shelves, body["policy"], fact.at)
+    policy["new_base"] = {
+        "key": body["key"],
+        "message": body["message"],
+        "since": fact.at,
+        "sequence": fact.sequence,
+    }
+    policy["last_new_base"] = body["key"]
+    shelves.policies.put((body["policy"],), policy)
+
+
+def _wal_gap_found(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+    policy, gap = policy_row(shelves, body["policy"], fact.at), _gap(body)
+    policy["lost_wal"] = [*(each for each in policy["lost_wal"] if each != gap), gap]
+    shelves.policies.put((body["policy"],), policy)
+
+
+def _wal_gap_closed(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+    policy, gap = policy_row(shelves, body["policy"], fact.at), _gap(body)
+    policy["lost_wal"] = [each for each in policy["lost_wal"] if each != gap]
+    shelves.policies.put((body["policy"],), policy)
+
+
+def _gap(body: dict[str, Any]) -> LostWalRow:
+    return {"system_identifier": body["system_identifier"], "first": body["first"], "last": body["last"]}
+
+
 EFFECTS: Final[Mapping[str, Effect]] = {
     "wal-shipped": _wal_shipped,
     "wal-forgotten": _wal_forgotten,
+    "new-base-wanted": _new_base_wanted,
+    "wal-gap-found": _wal_gap_found,
+    "wal-gap-closed": _wal_gap_closed,
 }
