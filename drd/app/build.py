@@ -28,6 +28,7 @@ from drd.engines.archive import Archive
 from drd.engines.backup import Backup, Request, RunResult
 from drd.engines.copy import Copy
 from drd.engines.dispatch import Dispatch
+from drd.engines.heartbeat import Heartbeats
 from drd.engines.progress import ProgressBoard
 from drd.engines.proof import Proof
 from drd.engines.receiving import Receiving
@@ -35,6 +36,7 @@ from drd.engines.reconcile import Reconcile
 from drd.engines.restore import Restore
 from drd.engines.retain import Retain
 from drd.engines.scheduler import Scheduler
+from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
 from drd.engines.turns import Turns
 from drd.engines.upkeep import Upkeep
@@ -143,6 +145,8 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         upkeep=Upkeep(in_force, stores, copy, reconcile, proof, retain, journal, journal, clock),
         anchor=Anchor(in_force, stores, turns, journal, journal, journal, clock, journal.daemon, journal),
         archive=Archive(in_force, receiving, spools, stores, turns, copy, journal, journal, world),
+        heartbeats=Heartbeats(in_force, journal, world, journal.daemon),
+        standby_slots=StandbySlots(in_force, receiving, journal, world),
     )
     return Built(house, journal, world, tick, log)
 

@@ -9,12 +9,14 @@ from drd.engines.archive import Archive
 from drd.engines.backup import Backup
 from drd.engines.copy import Copy
 from drd.engines.dispatch import Dispatch
+from drd.engines.heartbeat import Heartbeats
 from drd.engines.progress import ProgressBoard
 from drd.engines.proof import Proof
 from drd.engines.reconcile import Reconcile
 from drd.engines.restore import Restore
 from drd.engines.retain import Retain
 from drd.engines.scheduler import Scheduler
+from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
 from drd.engines.turns import Turns
 from drd.engines.upkeep import Upkeep
@@ -63,6 +65,8 @@ class House:
     upkeep: Upkeep
     anchor: Anchor
     archive: Archive
+    heartbeats: Heartbeats
+    standby_slots: StandbySlots
 
     async def pay(self) -> None:
         """Journal what the engines owe. Raises `StateFull` while there is no room, and `Busy` while it is locked."""

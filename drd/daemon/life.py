@@ -99,8 +99,8 @@ class Daemon:
         self._reload_wanted = asyncio.Event()
         self._last_mark = 0.0
         self._workers: dict[str, asyncio.Task[None]] = {}
-        self._archives: dict[str, tuple[str, asyncio.Task[None]]] = {}
-        """Policy → its digest when the receiving of its WAL was begun, and who does that."""
+        self._databases: dict[str, tuple[str, asyncio.Task[None]]] = {}
+        """Policy → its digest when the work on its database was begun, and who does that."""
         self._group: asyncio.TaskGroup | None = None
         self._reloading = asyncio.Lock()
         self._cannot: DrdError | None = None
@@ -219,18 +219,25 @@ class Daemon:
                 self._workers[store] = self._group.create_task(self._tend(store), name=f"store {store}")
         for store in set(self._workers) - wanted:
             self._workers.pop(store).cancel()
-        self._staff_archives()
+        self._staff_databases()
 
-    def _staff_archives(self) -> None:
-        """One worker for each policy whose WAL is received; a policy that has changed gets another one."""
+    def _staff_databases(self) -> None:
+        """One worker for each policy that protects a database; a policy that has changed gets another one."""
         policies = self._house.in_force().policies
-        wanted = {name: each.digest for name, each in policies.items() if each.wal_origin is not None}
-        for policy in [name for name, (digest, _) in self._archives.items() if wanted.get(name) != digest]:
-            self._archives.pop(policy)[1].cancel()
-        for policy in wanted.keys() - self._archives.keys():
+        wanted = {name: each.digest for name, each in policies.items() if each.servers or each.wal_origin}
+        for policy in [name for name, (digest, _) in self._databases.items() if wanted.get(name) != digest]:
+            self._databases.pop(policy)[1].cancel()
+        for policy in wanted.keys() - self._databases.keys():
             if self._group is not None:
-                worker = self._group.create_task(self._house.archive.serve(policy), name=f"WAL of {policy}")
-                self._archives[policy] = wanted[policy], worker
+                worker = self._group.create_task(self._tend_database(policy), name=f"database of {policy}")
+                self._databases[policy] = wanted[policy], worker
+
+    async def _tend_database(self, policy: str) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._house.heartbeats.serve(policy), name=f"heartbeat of {policy}")
+            if self._house.in_force().policies[policy].wal_origin is not None:
+                group.create_task(self._house.archive.serve(policy), name=f"WAL of {policy}")
+                group.create_task(self._house.standby_slots.serve(policy), name=f"slots of {policy}")
 
     async def _tend(self, store: str) -> None:
         async with asyncio.TaskGroup() as group:
@@ -256,7 +263,7 @@ class Daemon:
         breathing = asyncio.create_task(self._breathe(), name="pulse")
         try:
             await self._drain()
-            for worker in (*self._workers.values(), *(each for _, each in self._archives.values())):
+            for worker in (*self._workers.values(), *(each for _, each in self._databases.values())):
                 worker.cancel()
             await served.stop()
             await api

@@ -51,6 +51,12 @@ class Line:
     """How far the WAL is safe in the spool, as the server heard last; None when nobody told in this process."""
     newest: Lsn | None = None
     """How far the server was when it was asked last."""
+    node: str = ""
+    """The node that it is received from; empty where one connection string says it all."""
+    timeline: int = 0
+    """The one that server writes."""
+    turned: str = ""
+    """Who else is the primary by now, so that WAL has to come from there; empty while nobody is."""
     why_not: str = "nothing was received yet"
     """Why nothing is received now; empty while something is."""
 
@@ -117,7 +123,10 @@ class Receiving:
                     self._watch(policy, reached, spool, slot),
                 )
             except WalGone:
-                await reached.server.drop_slot(slot)
+                found = await reached.server.slot(slot)
+                if found is None or _is_lost(found):
+                    await reached.server.drop_slot(slot)
+                # Else the folder alone led astray, as by WAL that a failover has left behind; the slot leads on.
                 await spool.begin_anew()
                 raise
             finally:
@@ -128,6 +137,7 @@ class Receiving:
         if line.system_identifier != reached.facts.system_identifier:
             line.pending.clear()
         line.system_identifier, line.segment_bytes = reached.facts.system_identifier, reached.facts.segment_bytes
+        line.node, line.timeline, line.turned = reached.node, reached.facts.timeline, ""
         return line
 
     async def _watch(self, policy: str, reached: ReachedServer, spool: Spool, slot: str) -> None:
@@ -140,7 +150,9 @@ class Receiving:
             found = await reached.server.slot(slot)
             if found is None or _is_lost(found):
                 raise WalGone(f"the replication slot {slot} has lost its WAL", "make a new base backup")
-            line.newest, line.flushed = positions.newest, found.restart
+            if line.turned:
+                raise TransientError(line.turned, "drd receives from there by itself")
+            line.newest, line.flushed, line.timeline = positions.newest, found.restart, facts.timeline
             line.pending.append(Mark(positions.taken, facts.timeline, positions.newest))
             del line.pending[:-MOST_PENDING]
             if found.is_active and not await self._is_told_of_resuming(policy, line):

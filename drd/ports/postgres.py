@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from drd.core.postgres.heartbeat import Beat, Heartbeat
 from drd.core.postgres.lsn import Lsn
-from drd.core.postgres.server import Heartbeat, Positions, Role, ServerFacts, Slot, Tablespace, WalStatus
+from drd.core.postgres.server import Positions, Role, ServerFacts, Slot, Tablespace, WalStatus
 
 __all__ = [
+    "Beat",
     "Heartbeat",
     "Heartbeats",
     "Positions",
@@ -80,24 +82,31 @@ class Slots(Protocol):
         """Make a slot that reserves WAL from now on; one that is there already is left as it is."""
         ...
 
+    async def advance_slot(self, name: str, to: Lsn) -> Slot | None:
+        """Let go of WAL before a position, as far as the server itself has come; None when there is no such slot."""
+        ...
+
     async def drop_slot(self, name: str) -> bool:
         """Remove a slot; False when there was none. Raises `TransientError` while somebody receives by it."""
         ...
 
 
 class Heartbeats(Protocol):
-    """A small table, `drd_heartbeat` with one row, in a schema that may be chosen."""
+    """The table `drd.heartbeat`, which a person has made; see `drd.core.postgres.heartbeat`."""
 
-    async def prepare_heartbeat(self, schema: str) -> None:
-        """Make schema and table where they lack. Raises `ServerReadOnly` on a standby."""
+    async def may_beat(self) -> bool:
+        """Whether the table is there and the role may write it."""
         ...
 
-    async def beat(self, schema: str, daemon: str) -> Heartbeat:
-        """Write the row anew; it does not wait for standbys. Raises `PermanentError` when there is no such table."""
+    async def beat(self, beat: Beat) -> Heartbeat:
+        """Write the daemon's row anew; it waits for no standby. Raises `PermanentError` when there is no such table.
+
+        Raises `ServerReadOnly` on a standby.
+        """
         ...
 
-    async def heartbeat(self, schema: str) -> Heartbeat | None:
-        """The row as this server has it; None when there is no table or no row."""
+    async def heartbeats(self) -> tuple[Heartbeat, ...]:
+        """All rows as this server has them, the newest first, of every database that the role may enter."""
         ...
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from drd.core.errors import DrdError, PermanentError
 from drd.core.postgres.errors import ServerAway, ServerReadOnly
+from drd.core.postgres.heartbeat import Beat
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.wal import Segment
 from drd.ports.postgres import Postgres, WalStatus
@@ -24,6 +25,10 @@ class Pair:
     """The platform commits something."""
     replay: Callable[[], None]
     """See to it that the standby catches up soon."""
+    allow_beating: Callable[[], None]
+    """A person types what `drd grants` prints for the heartbeat."""
+    forbid_beating: Callable[[], None]
+    """The table is not there."""
     away: Callable[[], Postgres]
     """A server that is not there."""
 
@@ -89,13 +94,10 @@ class PostgresContract:
             await pair.primary.create_restore_point("x" * 64)
 
     async def test_a_standby_refuses_what_only_a_primary_does(self, pair: Pair) -> None:
-        await pair.primary.prepare_heartbeat("refused")
         with pytest.raises(ServerReadOnly):
             await pair.standby.switch_wal()
         with pytest.raises(ServerReadOnly):
             await pair.standby.create_restore_point("here")
-        with pytest.raises(ServerReadOnly):
-            await pair.standby.prepare_heartbeat("nowhere")
 
     async def test_a_slot_reserves_from_the_moment_it_was_made(self, pair: Pair) -> None:
         assert await pair.primary.slot("drd_orders") is None
@@ -117,35 +119,53 @@ class PostgresContract:
         with pytest.raises(PermanentError):
             await pair.primary.create_slot("Not A Name")
 
-    async def test_a_heartbeat_is_where_it_was_prepared_and_nowhere_else(self, pair: Pair) -> None:
-        assert await pair.primary.heartbeat("drd") is None
+    async def test_a_slot_moves_forward_and_never_back_or_beyond_what_there_is(self, pair: Pair) -> None:
+        made = await pair.primary.create_slot("drd_moving")
+        assert made.restart is not None
+        pair.write()
+        newest = (await pair.primary.positions()).newest
+        moved = await pair.primary.advance_slot("drd_moving", newest)
+        assert moved is not None
+        assert moved.restart == newest
+        assert await pair.primary.advance_slot("drd_moving", made.restart) == moved
+        beyond = await pair.primary.advance_slot("drd_moving", newest + 2**40)
+        assert beyond is not None
+        assert beyond.restart is not None
+        assert newest <= beyond.restart <= (await pair.primary.positions()).newest
+        assert await pair.primary.drop_slot("drd_moving")
+        assert await pair.primary.advance_slot("drd_moving", newest) is None
+
+    async def test_a_heartbeat_needs_the_table_that_a_person_makes(self, pair: Pair) -> None:
+        pair.forbid_beating()
+        assert not await pair.primary.may_beat()
+        assert await pair.primary.heartbeats() == ()
         with pytest.raises(PermanentError):
-            await pair.primary.beat("drd", "01DAEMON")
-        await pair.primary.prepare_heartbeat("drd")
-        await pair.primary.prepare_heartbeat("drd")
-        assert await pair.primary.heartbeat("drd") is None
+            await pair.primary.beat(Beat("orders", "01DAEMON"))
+
+    async def test_a_heartbeat_is_written_over_and_each_daemon_has_its_own(self, pair: Pair) -> None:
+        pair.allow_beating()
+        assert await pair.primary.may_beat()
         before = await pair.primary.positions()
-        beat = await pair.primary.beat("drd", "01DAEMON")
-        assert beat.daemon == "01DAEMON"
-        assert beat.at >= before.taken
-        assert beat.lsn >= before.newest
-        assert await pair.primary.heartbeat("drd") == beat
-        newer = await pair.primary.beat("drd", "02DAEMON")
-        assert newer.lsn > beat.lsn
-        assert await pair.primary.heartbeat("drd") == newer
-        assert await pair.primary.heartbeat("elsewhere") is None
+        first = await pair.primary.beat(Beat("orders", "01DAEMON", term=3, sequence=1))
+        assert first.beat == Beat("orders", "01DAEMON", 3, 1)
+        assert first.written >= before.taken
+        assert first.lsn >= before.newest
+        second = await pair.primary.beat(Beat("orders", "01DAEMON", term=3, sequence=2))
+        assert second.lsn > first.lsn
+        other = await pair.primary.beat(Beat("orders", "02DAEMON"))
+        assert await pair.primary.heartbeats() == (other, second)
 
     async def test_a_heartbeat_comes_to_the_standby(self, pair: Pair) -> None:
-        await pair.primary.prepare_heartbeat('far "away"')
-        beat = await pair.primary.beat('far "away"', "01DAEMON")
+        pair.allow_beating()
+        beat = await pair.primary.beat(Beat("carts", "01DAEMON"))
         pair.replay()
 
         async def has_come() -> bool:
-            return await pair.standby.heartbeat('far "away"') == beat
+            return beat in await pair.standby.heartbeats()
 
         await until_true(has_come, "the heartbeat comes to the standby")
         with pytest.raises(ServerReadOnly):
-            await pair.standby.beat('far "away"', "02DAEMON")
+            await pair.standby.beat(Beat("carts", "01DAEMON"))
 
     async def test_a_server_that_is_not_there_is_away(self, pair: Pair) -> None:
         with pytest.raises(ServerAway) as caught:

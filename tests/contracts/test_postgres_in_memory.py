@@ -18,6 +18,8 @@ class TestInMemory(PostgresContract):
             FakePostgres(cluster, is_standby=True),
             write=lambda: cluster.write(1000),
             replay=cluster.replay,
+            allow_beating=lambda: setattr(cluster, "may_beat", True),
+            forbid_beating=lambda: setattr(cluster, "may_beat", False),
             away=lambda: FakePostgres(FakeCluster(FakeClock(), away="Connection refused")),
         )
 

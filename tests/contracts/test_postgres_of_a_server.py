@@ -7,6 +7,7 @@ import pytest
 from drd.clients.postgres import Dsn, PostgresServer
 from drd.clients.postgres_tools import ProgramsOfPostgres, find_programs
 from drd.clients.process import ChildRunner
+from drd.core.postgres.heartbeat import CREATE
 from tests.contracts.postgres import Pair, PostgresContract
 from tests.contracts.postgres_tools import Bench, PostgresToolsContract
 from tests.postgres_lab import Cluster, Lab
@@ -29,6 +30,8 @@ class TestServers(PostgresContract):
             there,
             write=lambda: postgres.execute("INSERT INTO orders VALUES (1)"),
             replay=lambda: None,
+            allow_beating=lambda: [postgres.execute(statement) for statement in CREATE],  # type: ignore[arg-type]
+            forbid_beating=lambda: postgres.execute("DROP TABLE IF EXISTS drd.heartbeat"),
             away=lambda: PostgresServer(Dsn.parse(b"host=/nowhere user=drd")),
         )
         await here.close()

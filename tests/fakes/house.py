@@ -16,6 +16,7 @@ from drd.engines.archive import Archive
 from drd.engines.backup import Backup, Request, RunResult
 from drd.engines.copy import Copy
 from drd.engines.dispatch import Dispatch
+from drd.engines.heartbeat import Heartbeats
 from drd.engines.progress import ProgressBoard
 from drd.engines.proof import Proof
 from drd.engines.receiving import Receiving
@@ -23,6 +24,7 @@ from drd.engines.reconcile import Reconcile
 from drd.engines.restore import Restore
 from drd.engines.retain import Retain
 from drd.engines.scheduler import Scheduler
+from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
 from drd.engines.turns import Turns
 from drd.engines.upkeep import Upkeep
@@ -173,9 +175,12 @@ class FakeHouse:
         )
         self.anchor = Anchor(force, self.stores, turns, journal, journal, journal, self.clock, DAEMON, journal)
         self.spools = DirectSpools(spool or Path("/nonexistent"))
+        self.receiving = Receiving(force, self.spools, journal, world)
+        self.heartbeats = Heartbeats(force, journal, world, DAEMON)
+        self.standby_slots = StandbySlots(force, self.receiving, journal, world)
         self.archive = Archive(
             force,
-            Receiving(force, self.spools, journal, world),
+            self.receiving,
             self.spools,
             self.stores,
             turns,
@@ -215,6 +220,8 @@ class FakeHouse:
             upkeep=self.upkeep,
             anchor=self.anchor,
             archive=self.archive,
+            heartbeats=self.heartbeats,
+            standby_slots=self.standby_slots,
         )
 
     def repository(self, store: str) -> FakeRepository:

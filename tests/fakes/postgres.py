@@ -5,8 +5,9 @@ from datetime import datetime
 
 from drd.core.errors import PermanentError, TransientError
 from drd.core.postgres.errors import ServerAway, ServerReadOnly
+from drd.core.postgres.heartbeat import Beat, Heartbeat
 from drd.core.postgres.lsn import Lsn
-from drd.core.postgres.server import Heartbeat, Positions, Role, ServerFacts, Slot, WalStatus
+from drd.core.postgres.server import Positions, Role, ServerFacts, Slot, WalStatus
 from drd.ports.clock import Clock
 
 FACTS = ServerFacts(
@@ -35,9 +36,11 @@ class FakeCluster:
     written: Lsn = BEGINNING
     replayed: Lsn = BEGINNING
     slots: dict[str, Slot] = field(default_factory=dict)
-    heartbeats: dict[str, Heartbeat | None] = field(default_factory=dict)
-    """By schema; None for a table without a row."""
-    seen: dict[str, Heartbeat | None] = field(default_factory=dict)
+    may_beat: bool = False
+    """Whether somebody has made the table, and let the role write it."""
+    heartbeats: dict[tuple[str, str], Heartbeat] = field(default_factory=dict)
+    """By policy and daemon."""
+    seen: dict[tuple[str, str], Heartbeat] = field(default_factory=dict)
     """The same as the standbys have it."""
     points: dict[str, Lsn] = field(default_factory=dict)
     away: str = ""
@@ -117,6 +120,14 @@ class FakePostgres:
         made = Slot(name, False, self.cluster.written, WalStatus.RESERVED, self.cluster.facts.max_slot_wal_keep_bytes)
         return self.cluster.slots.setdefault(name, made)
 
+    async def advance_slot(self, name: str, to: Lsn) -> Slot | None:
+        self._reach()
+        slot = self.cluster.slots.get(name)
+        if slot is None or slot.is_active or slot.restart is None or slot.restart >= to:
+            return slot
+        self.cluster.slots[name] = replace(slot, restart=min(to, (await self.positions()).newest))
+        return self.cluster.slots[name]
+
     async def drop_slot(self, name: str) -> bool:
         self._reach()
         slot = self.cluster.slots.get(name)
@@ -124,29 +135,24 @@ class FakePostgres:
             raise TransientError(f'{self.place}: replication slot "{name}" is active', "")
         return self.cluster.slots.pop(name, None) is not None
 
-    async def prepare_heartbeat(self, schema: str) -> None:
+    async def may_beat(self) -> bool:
         self._reach()
-        if schema not in self._heartbeats:
-            self._reach(writes=True)
-            self.cluster.heartbeats[schema] = None
+        return self.cluster.may_beat
 
-    async def beat(self, schema: str, daemon: str) -> Heartbeat:
+    async def beat(self, beat: Beat) -> Heartbeat:
         self._reach()
-        if schema not in self._heartbeats:
-            raise PermanentError(f"{self.place}: there is no table {schema}.drd_heartbeat", "")
+        if not self.cluster.may_beat:
+            raise PermanentError(f"{self.place}: there is no table drd.heartbeat", "")
         self._reach(writes=True)
-        beat = Heartbeat(self.cluster.clock.now(), self.cluster.written, daemon)
+        written = Heartbeat(beat, self.cluster.clock.now(), self.cluster.written)
         self.cluster.write(200)
-        self.cluster.heartbeats[schema] = beat
-        return beat
+        self.cluster.heartbeats[beat.policy, beat.daemon] = written
+        return written
 
-    async def heartbeat(self, schema: str) -> Heartbeat | None:
+    async def heartbeats(self) -> tuple[Heartbeat, ...]:
         self._reach()
-        return self._heartbeats.get(schema)
-
-    @property
-    def _heartbeats(self) -> dict[str, Heartbeat | None]:
-        return self.cluster.seen if self.is_standby else self.cluster.heartbeats
+        found = self.cluster.seen if self.is_standby else self.cluster.heartbeats
+        return tuple(sorted(found.values(), key=lambda each: each.written, reverse=True))
 
     def _reach(self, *, writes: bool = False) -> None:
         if self.cluster.away:

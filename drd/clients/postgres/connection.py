@@ -61,6 +61,10 @@ class Connection:
         [row] = await self.rows(statement, parameters)
         return row
 
+    def to(self, database: str) -> Connection:
+        """A connection to another database of the same server."""
+        return Connection(Dsn({**self.dsn.parameters, "dbname": database}), self._patience)
+
     async def close(self) -> None:
         """Close it; the next statement opens another."""
         async with self._turn:

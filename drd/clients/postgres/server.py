@@ -7,9 +7,10 @@ from typing import Any
 
 from drd.clients.postgres.connection import USUAL, Connection, Patience, Row
 from drd.clients.postgres.dsn import Dsn
-from drd.core.errors import PermanentError
+from drd.core.postgres.errors import LoginRefused
+from drd.core.postgres.heartbeat import MAY_READ, MAY_WRITE, READ, WRITE, Beat, Heartbeat
 from drd.core.postgres.lsn import Lsn
-from drd.core.postgres.server import Heartbeat, Positions, Role, ServerFacts, Slot, Tablespace, WalStatus
+from drd.core.postgres.server import Positions, Role, ServerFacts, Slot, Tablespace, WalStatus
 
 # The timeline of a server that was promoted stands in its control file only after its next checkpoint, so a primary is
 # asked for what it writes, and a standby for what it receives. CASE keeps from calling what fails in recovery.
@@ -68,20 +69,16 @@ WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s)
 """
 _DROP_SLOT = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"
 
-_TABLE = """
-CREATE TABLE IF NOT EXISTS {schema}.drd_heartbeat (
-    id smallint PRIMARY KEY CHECK (id = 1), at timestamptz NOT NULL, lsn pg_lsn NOT NULL, daemon text NOT NULL
-)
+# A slot moves only forward, and no further than what the server has.
+_ADVANCE_SLOT = """
+SELECT pg_replication_slot_advance(slot_name, wanted) FROM pg_replication_slots, (SELECT %s::pg_lsn AS wanted) AS given
+WHERE slot_name = %s AND NOT active AND restart_lsn < wanted
 """
-# In one transaction with its setting, so that it waits for no standby that is away.
-_BEAT = """
-WITH local AS MATERIALIZED (SELECT set_config('synchronous_commit', 'local', true) AS is_set)
-INSERT INTO {schema}.drd_heartbeat AS mine (id, at, lsn, daemon)
-SELECT 1, clock_timestamp(), pg_current_wal_insert_lsn(), %s FROM local WHERE is_set IS NOT NULL
-ON CONFLICT (id) DO UPDATE SET at = excluded.at, lsn = excluded.lsn, daemon = excluded.daemon
-RETURNING at, lsn::text AS lsn, daemon
+_DATABASES = """
+SELECT datname AS name FROM pg_database
+WHERE datallowconn AND has_database_privilege(oid, 'CONNECT') AND datname NOT IN (current_database(), 'template1')
+ORDER BY datname
 """
-_HEARTBEAT = "SELECT at, lsn::text AS lsn, daemon FROM {schema}.drd_heartbeat WHERE id = 1"
 
 
 class PostgresServer:
@@ -162,37 +159,42 @@ class PostgresServer:
         await self._connection.rows(_CREATE_SLOT, (name, name))
         return _slot(await self._connection.row(_SLOT, (name,)))
 
+    async def advance_slot(self, name: str, to: Lsn) -> Slot | None:
+        """Let go of WAL."""
+        await self._connection.rows(_ADVANCE_SLOT, (str(to), name))
+        return await self.slot(name)
+
     async def drop_slot(self, name: str) -> bool:
         """Remove a slot."""
         return bool(await self._connection.rows(_DROP_SLOT, (name,)))
 
-    async def prepare_heartbeat(self, schema: str) -> None:
-        """Make schema and table."""
-        # Looked for first: CREATE … IF NOT EXISTS asks for the right to create before it looks.
-        if await self._has_table(schema):
-            return
-        named = _quoted(schema)
-        [known] = (await self._connection.row("SELECT to_regnamespace(%s)::oid AS oid", (named,))).values()
-        if known is None:
-            await self._connection.rows(f"CREATE SCHEMA IF NOT EXISTS {named}")
-        await self._connection.rows(_TABLE.format(schema=named))
+    async def may_beat(self) -> bool:
+        """Whether it may write the table."""
+        return any(row["may_write"] for row in await self._connection.rows(MAY_WRITE))
 
-    async def beat(self, schema: str, daemon: str) -> Heartbeat:
+    async def beat(self, beat: Beat) -> Heartbeat:
         """Write the row."""
-        if not await self._has_table(schema):
-            raise PermanentError(f"{self.place}: there is no table {schema}.drd_heartbeat", "drd grants")
-        return _heartbeat(await self._connection.row(_BEAT.format(schema=_quoted(schema)), (daemon,)))
+        row = await self._connection.row(WRITE, (beat.policy, beat.daemon, beat.term, beat.sequence))
+        return _heartbeat(row)
 
-    async def heartbeat(self, schema: str) -> Heartbeat | None:
-        """Read the row."""
-        if not await self._has_table(schema):
-            return None
-        rows = await self._connection.rows(_HEARTBEAT.format(schema=_quoted(schema)))
-        return _heartbeat(rows[0]) if rows else None
+    async def heartbeats(self) -> tuple[Heartbeat, ...]:
+        """Read all rows of all databases."""
+        found = await _heartbeats(self._connection)
+        for row in await self._connection.rows(_DATABASES):
+            other = self._connection.to(row["name"])
+            try:
+                found += await _heartbeats(other)
+            except LoginRefused:
+                continue  # pg_hba.conf may admit to fewer databases than the rights do
+            finally:
+                await other.close()
+        return tuple(sorted(found, key=lambda each: each.written, reverse=True))
 
-    async def _has_table(self, schema: str) -> bool:
-        look = "SELECT to_regclass(%s) IS NOT NULL AS is_there"
-        return bool((await self._connection.row(look, (f"{_quoted(schema)}.drd_heartbeat",)))["is_there"])
+
+async def _heartbeats(connection: Connection) -> list[Heartbeat]:
+    if not any(row["may_read"] for row in await connection.rows(MAY_READ)):
+        return []
+    return [_heartbeat(row) for row in await connection.rows(READ)]
 
 
 def _lsn(text: str | None) -> Lsn | None:
@@ -211,12 +213,5 @@ def _slot(row: Row) -> Slot:
 
 
 def _heartbeat(row: Row) -> Heartbeat:
-    return Heartbeat(row["at"], Lsn.parse(row["lsn"]), row["daemon"])
-
-
-def _quoted(name: str) -> str:
-    """A name as SQL writes it. Raises `PermanentError` for one that PostgreSQL cannot have."""
-    if not name or "\0" in name or len(name.encode()) > 63:
-        raise PermanentError(f"{name!r} cannot be the name of a schema", "choose a word of at most 63 letters")
-    doubled = name.replace('"', '""')
-    return f'"{doubled}"'
+    beat = Beat(row["policy"], row["daemon"], row["term"], row["sequence"])
+    return Heartbeat(beat, row["written"], Lsn.parse(row["lsn"]))

@@ -23,6 +23,7 @@ from drd.core.events.daemon import (
 from drd.core.events.policies import Paused, PolicyAdded, PolicyRemoved, Resumed
 from drd.core.events.restores import RestoreFinished, RestoreStarted
 from drd.core.events.runs import RunFinished, RunStarted
+from drd.core.events.servers import HeartbeatInterrupted, HeartbeatKept, StandbySlotFailed
 from drd.core.events.snapshots import (
     CopyCreated,
     MirrorFinished,
@@ -69,6 +70,8 @@ __all__ = [
     "DaemonStopped",
     "Event",
     "HeadAnchored",
+    "HeartbeatInterrupted",
+    "HeartbeatKept",
     "HoldPlaced",
     "HoldReleased",
     "JobFailed",
@@ -89,6 +92,7 @@ __all__ = [
     "SnapshotFound",
     "SnapshotMissing",
     "SnapshotsForgotten",
+    "StandbySlotFailed",
     "StoreCameBack",
     "StoreChecked",
     "StoreCreated",

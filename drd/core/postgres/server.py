@@ -105,18 +105,6 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """A row that drd writes again and again, by which a restored copy tells its own true moment."""
-
-    at: datetime
-    """The server's clock when it was written."""
-    lsn: Lsn
-    """All that was committed before it was written lies before this."""
-    daemon: str
-    """Who wrote it."""
-
-
-@dataclass(frozen=True, slots=True)
 class Role:
     """Whom a server takes us for, and what it lets us do."""
 

@@ -13,6 +13,7 @@ import pytest
 from drd.clients.postgres import Dsn, Patience, PostgresServer
 from drd.core.errors import TransientError
 from drd.core.postgres.errors import LoginRefused, RightMissing, ServerAway
+from drd.core.postgres.heartbeat import CREATE, Beat, rights
 from drd.ports.postgres import WalStatus
 from tests.clients.postgres.conftest import AWKWARD
 from tests.postgres_lab import Cluster, Lab, children
@@ -95,29 +96,52 @@ async def test_an_unknown_role_or_database_is_told(shop: Cluster) -> None:
 async def test_a_missing_right_is_named_by_the_statement_that_grants_it(
     shop: Cluster, as_clerk: PostgresServer
 ) -> None:
-    shop.execute("CREATE SCHEMA closed; REVOKE CREATE ON DATABASE postgres FROM PUBLIC")
     with pytest.raises(RightMissing, match=r"GRANT EXECUTE ON FUNCTION pg_switch_wal\(\) TO clerk;"):
         await as_clerk.switch_wal()
     with pytest.raises(RightMissing, match=r"GRANT EXECUTE ON FUNCTION pg_create_restore_point\(text\) TO clerk;"):
         await as_clerk.create_restore_point("here")
     with pytest.raises(RightMissing, match="ALTER ROLE clerk REPLICATION"):
         await as_clerk.create_slot("drd_clerk")
-    with pytest.raises(RightMissing, match="GRANT USAGE, CREATE ON SCHEMA closed TO clerk;"):
-        await as_clerk.prepare_heartbeat("closed")
-    with pytest.raises(RightMissing, match="GRANT CREATE ON DATABASE postgres TO clerk;"):
-        await as_clerk.prepare_heartbeat("another")
 
 
-async def test_the_statements_that_an_error_names_are_enough(shop: Cluster, as_clerk: PostgresServer) -> None:
-    shop.execute("CREATE SCHEMA granted")
-    for _ in range(3):
-        try:
-            await as_clerk.prepare_heartbeat("granted")
-            await as_clerk.switch_wal()
-            break
-        except RightMissing as error:
-            shop.execute(error.hint)
-    assert (await as_clerk.beat("granted", "01DAEMON")).daemon == "01DAEMON"
+async def test_a_heartbeat_needs_the_rights_that_drd_grants_prints_and_no_more(
+    shop: Cluster, as_clerk: PostgresServer
+) -> None:
+    for statement in CREATE:
+        shop.execute(statement)
+    assert not await as_clerk.may_beat()
+    assert await as_clerk.heartbeats() == ()
+    with pytest.raises(RightMissing):
+        await as_clerk.beat(Beat("orders", "01DAEMON"))
+    for statement in rights("clerk"):
+        shop.execute(statement)
+    assert await as_clerk.may_beat()
+    beat = await as_clerk.beat(Beat("orders", "01DAEMON"))
+    assert await as_clerk.heartbeats() == (beat,)
+    assert not shop.value("SELECT has_schema_privilege('clerk', 'drd', 'CREATE')")
+
+
+async def test_a_heartbeat_stays_in_its_page(shop: Cluster, as_owner: PostgresServer) -> None:
+    for statement in CREATE:
+        shop.execute(statement)
+    for number in range(500):
+        await as_owner.beat(Beat("orders", "02DAEMON", sequence=number))
+    assert shop.value("SELECT pg_relation_size('drd.heartbeat')") <= 2 * 8192
+    assert shop.value("SELECT pg_relation_size('drd.heartbeat_pkey')") <= 2 * 8192
+
+
+async def test_heartbeats_are_found_in_whichever_database_they_lie(postgres_lab: Lab) -> None:
+    cluster = postgres_lab.new("several", segment_mib=1)
+    cluster.execute("CREATE DATABASE shop")
+    for statement in CREATE:
+        cluster.rows(statement, database="shop")
+    there = PostgresServer(Dsn.parse(cluster.dsn(database="shop")))
+    beat = await there.beat(Beat("orders", "01DAEMON"))
+    elsewhere = PostgresServer(Dsn.parse(cluster.dsn()))
+    assert await elsewhere.heartbeats() == (beat,)
+    await there.close()
+    await elsewhere.close()
+    cluster.kill()
 
 
 async def test_a_server_that_hangs_is_away_when_the_deadline_is_over(shop: Cluster, as_owner: PostgresServer) -> None:
@@ -234,9 +258,7 @@ async def test_a_slot_that_somebody_receives_by_is_not_dropped(postgres_lab: Lab
 async def test_a_heartbeat_does_not_wait_for_a_standby_that_is_away(postgres_lab: Lab) -> None:
     cluster = postgres_lab.new("waiting", segment_mib=1, settings={"synchronous_standby_names": "*"})
     server = PostgresServer(Dsn.parse(cluster.dsn()), IMPATIENT)
-    cluster.execute(
-        "SET synchronous_commit = local; CREATE SCHEMA drd;"
-        " CREATE TABLE drd.drd_heartbeat (id smallint PRIMARY KEY, at timestamptz, lsn pg_lsn, daemon text)"
-    )
-    assert (await server.beat("drd", "01DAEMON")).daemon == "01DAEMON"
+    for statement in CREATE:
+        cluster.execute(f"SET synchronous_commit = local; {statement}")
+    assert (await server.beat(Beat("orders", "01DAEMON"))).beat.daemon == "01DAEMON"
     await server.close()
