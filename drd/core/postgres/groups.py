@@ -14,6 +14,7 @@ from typing import Final
 from drd.core.postgres.archive import Archive
 from drd.core.postgres.lineage import Mark
 from drd.core.postgres.lsn import Lsn
+from drd.core.postgres.stretches import Stretch, Stretches
 from drd.core.postgres.timeline import History, Switch
 from drd.core.postgres.wal import Segment
 from drd.core.tags import MINE, policy_tags
@@ -45,10 +46,14 @@ class Group:
         return self.first.timeline
 
     @property
+    def numbers(self) -> Stretches:
+        """The numbers of its segments that are there from beginning to end."""
+        return Stretches.joined([Stretch(self.first.number, self.through.value // self.first.size - 1)])
+
+    @property
     def whole(self) -> tuple[Segment, ...]:
-        """Its segments that are there from beginning to end."""
-        end = self.through.value // self.first.size
-        return tuple(Segment(self.timeline, each, self.first.size) for each in range(self.first.number, end))
+        """The same as segments."""
+        return tuple(Segment(self.timeline, each, self.first.size) for each in self.numbers)
 
     @property
     def partial(self) -> Segment | None:
@@ -144,9 +149,11 @@ def archive_of(shipped: Iterable[ShippedGroup], segment_bytes: int) -> Archive:
     histories: Mapping[int, History] = {
         group.timeline: History(group.timeline, group.switches) for group in groups if group.switches
     }
-    return Archive.of(
-        segment_bytes, (segment for group in groups for segment in group.whole), partials, histories.values()
-    )
+    stretches: dict[int, list[Stretch]] = {}
+    for group in groups:
+        stretches.setdefault(group.timeline, []).extend(group.numbers.parts)
+    segments = {timeline: Stretches.joined(found) for timeline, found in stretches.items() if found}
+    return Archive(segment_bytes, segments, partials, histories)
 
 
 def marks_of(shipped: Iterable[ShippedGroup]) -> tuple[Mark, ...]:

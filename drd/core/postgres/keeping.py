@@ -34,10 +34,10 @@ def needed_wal(kept: Kept, since: datetime | None) -> Mapping[int, Stretches]:
         within = [base for base in kept.bases if history.contains(base.timeline, base.end)]
         for base in within:
             found += _left_behind(archive, history, base.end, Segment.at(timeline, base.end, archive.segment_bytes).end)
-        if within and _lived(kept, timeline, since):
-            followed = _followed(archive, history, within, since)
-            found += _along(archive, history, followed.reads_from, None)
-            found += _left_behind(archive, history, followed.end, None)
+        if within and has_lived(kept, timeline, since):
+            first = followed(archive, history, within, since)
+            found += _along(archive, history, first.reads_from, None)
+            found += _left_behind(archive, history, first.end, None)
     by_timeline: dict[int, list[Stretch]] = {}
     for timeline, stretch in found:
         by_timeline.setdefault(timeline, []).append(stretch)
@@ -51,8 +51,8 @@ def removable_wal(kept: Kept, since: datetime | None) -> Mapping[int, Stretches]
     return {timeline: numbers for timeline, numbers in left.items() if numbers}
 
 
-def _lived(kept: Kept, timeline: int, since: datetime | None) -> bool:
-    """Whether a timeline may have been written since then."""
+def has_lived(kept: Kept, timeline: int, since: datetime | None) -> bool:
+    """Whether a timeline may have been written since then; None: whether it is the newest."""
     if timeline == kept.timelines[0]:
         return True
     if since is None:
@@ -61,7 +61,7 @@ def _lived(kept: Kept, timeline: int, since: datetime | None) -> bool:
     return not moments or max(moments) >= since
 
 
-def _followed(archive: Archive, history: History, within: list[Base], since: datetime | None) -> Base:
+def followed(archive: Archive, history: History, within: list[Base], since: datetime | None) -> Base:
     """The one of a timeline's base backups from which it is to be followed: never one whose own WAL has a gap."""
     in_order = sorted(within, key=lambda base: base.end)
     before = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
@@ -20,6 +20,14 @@ class Mark:
     moment: datetime
     timeline: int
     lsn: Lsn
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """A moment at which a timeline was written. What had been committed by then may lie behind any position."""
+
+    moment: datetime
+    timeline: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +53,18 @@ class Past:
     lost: tuple[Lost, ...]
 
     @classmethod
-    def of(cls, history: History, marks: Iterable[Mark], archive: Archive, ends: Mapping[int, Lsn]) -> Past:
+    def of(
+        cls,
+        history: History,
+        marks: Iterable[Mark],
+        archive: Archive,
+        ends: Mapping[int, Lsn],
+        seen: Sequence[Alive],
+    ) -> Past:
         """The past of a timeline, by all marks, all WAL and the `ends` of base backups, by timeline.
 
-        The ends tell how far a timeline went also when its WAL has been removed.
+        The ends tell how far a timeline went also when its WAL has been removed. `seen` is when one of those that it
+        is made of was written for certain, beside what the marks tell: it stays when they are gone.
         """
         within: list[Mark] = []
         outside: list[datetime] = []
@@ -59,9 +75,9 @@ class Past:
                 outside.append(mark.moment)
         moments = [mark.moment for mark in within]
         lost = {
-            *_elsewhere(moments, outside),
-            *_of_others({*archive.timelines, *ends} - {*history.lineage}, within),
-            *_left_behind(history, within, archive, ends),
+            *_elsewhere(moments, outside, sorted(each.moment for each in seen)),
+            *_of_others({*archive.timelines, *ends, *range(1, history.timeline)} - {*history.lineage}, within, seen),
+            *_left_behind(history, within, archive, ends, seen),
         }
         return cls(history, tuple(_rising(within)), tuple(sorted(lost, key=_by_beginning)))
 
@@ -96,33 +112,37 @@ def _rising(marks: list[Mark]) -> list[Mark]:
     return found[::-1]
 
 
-def _elsewhere(within: list[datetime], outside: list[datetime]) -> Iterator[Lost]:
+def _elsewhere(within: list[datetime], outside: list[datetime], seen: list[datetime]) -> Iterator[Lost]:
     """Around each moment at which another timeline lived, what lies between this one's own marks."""
     for moment in outside:
-        following = bisect_right(within, moment)
         preceding = bisect_left(within, moment) - 1
-        yield Lost(
-            within[preceding] if preceding >= 0 else None, within[following] if following < len(within) else None
-        )
+        following = [each[index] for each in (within, seen) if (index := bisect_right(each, moment)) < len(each)]
+        yield Lost(within[preceding] if preceding >= 0 else None, min(following, default=None))
 
 
-def _of_others(timelines: set[int], within: list[Mark]) -> Iterator[Lost]:
-    """When a timeline lived that is not in this past, as far as its number tells: they are given in order."""
+def _of_others(timelines: set[int], within: list[Mark], seen: Sequence[Alive]) -> Iterator[Lost]:
+    """When a timeline lived that is not in this past, as far as its number tells: they are given in order.
+
+    None is left out, so one of which nothing is left is known, too.
+    """
     for timeline in timelines:
-        yield Lost(*_around(within, timeline - 1))
+        yield Lost(*_around(within, seen, timeline - 1))
 
 
-def _left_behind(history: History, within: list[Mark], archive: Archive, ends: Mapping[int, Lsn]) -> Iterator[Lost]:
+def _left_behind(
+    history: History, within: list[Mark], archive: Archive, ends: Mapping[int, Lsn], seen: Sequence[Alive]
+) -> Iterator[Lost]:
     """Around each switch that left WAL of the earlier timeline behind: when that was written, only marks could tell."""
     for switch in history.switches:
         if max(archive.written(switch.timeline), ends.get(switch.timeline, switch.at)) > switch.at:
-            yield Lost(*_around(within, switch.timeline))
+            yield Lost(*_around(within, seen, switch.timeline))
 
 
-def _around(within: list[Mark], timeline: int) -> tuple[datetime | None, datetime | None]:
-    """The last moment that is marked on a timeline or an earlier one, and the first on a later one."""
+def _around(within: list[Mark], seen: Sequence[Alive], timeline: int) -> tuple[datetime | None, datetime | None]:
+    """The last moment that is marked on a timeline or an earlier one, and the first that is known of a later one."""
     earlier = (mark.moment for mark in within if mark.timeline <= timeline)
-    later = (mark.moment for mark in within if mark.timeline > timeline)
+    later = [mark.moment for mark in within if mark.timeline > timeline]
+    later += [each.moment for each in seen if each.timeline > timeline]
     return max(earlier, default=None), min(later, default=None)
 
 

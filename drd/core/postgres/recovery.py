@@ -17,7 +17,7 @@ from itertools import groupby
 from drd.core.postgres.archive import Archive
 from drd.core.postgres.base import BaseFacts, BaseRecord
 from drd.core.postgres.errors import NotCovered
-from drd.core.postgres.lineage import Mark, Past
+from drd.core.postgres.lineage import Alive, Mark, Past
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.target import AtLsn, AtName, AtTime, Latest, Target, in_utc
 from drd.core.postgres.timeline import History
@@ -147,8 +147,11 @@ def covered(kept: Kept) -> tuple[Covered, ...]:
 
 
 def _past(kept: Kept, timeline: int) -> Past:
+    history = kept.archive.history(timeline)
     ends = {base.timeline: base.end for base in sorted(kept.bases, key=lambda base: base.end)}
-    return Past.of(kept.archive.history(timeline), kept.marks, kept.archive, ends)
+    within = [base for base in kept.bases if history.contains(base.timeline, base.end)]
+    seen = [Alive(base.ended_at, base.timeline) for base in within]
+    return Past.of(history, kept.marks, kept.archive, ends, seen)
 
 
 def _end_of(kept: Kept, target: Target, past: Past, *, is_given: bool) -> Lsn | None:
