@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from drd.clients.durable import flush_folder
+from drd.clients.pushing import Intake, offer, pushed
 from drd.core.errors import DrdError, TransientError
+from drd.core.postgres.arriving import Arrivals
 from drd.core.postgres.lineage import Mark
 from drd.core.postgres.lsn import Lsn
+from drd.core.postgres.merging import Better, better
 from drd.core.postgres.pages import LONG_BYTES, PAGE_BYTES, SHORT_BYTES, fault, page_header
 from drd.core.postgres.spooling import PARTIAL, Found, GroupFolder, Move, Moves
 from drd.core.postgres.wal import Segment, history_name, kind_of
@@ -39,6 +42,7 @@ class FolderSpool:
     def __init__(self, root: Path, system_identifier: str) -> None:
         self._root = root
         self._system_identifier = system_identifier
+        self._intake = Intake(root, system_identifier)
 
     @property
     def receiving(self) -> Path:
@@ -69,6 +73,22 @@ class FolderSpool:
         """Let a group go."""
         await self._do(lambda: shutil.rmtree(self.folder(group), ignore_errors=True))
 
+    async def offer(self, incoming: Path, segment_bytes: int) -> None:
+        """Tell of which cluster pushed files have to be."""
+        await self._do(lambda: offer(incoming, self._system_identifier, segment_bytes))
+
+    async def pushed(self, incoming: Path) -> frozenset[str]:
+        """The files that lie whole in a folder that is pushed into."""
+        return await self._do(lambda: pushed(incoming))
+
+    async def take_in(self, incoming: Path, arrivals: Arrivals) -> tuple[str, ...]:
+        """Do what was decided with pushed files."""
+        return await self._do(lambda: self._intake.take_in(incoming, arrivals))
+
+    async def used_bytes(self) -> int:
+        """How much of the disk its files take."""
+        return await self._do(self._used)
+
     async def begin_anew(self) -> tuple[str, ...]:
         """Move aside what stands in no group."""
         return await self._do(self._begin_anew)
@@ -86,7 +106,7 @@ class FolderSpool:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._tell_cluster(segment_bytes)
         received = frozenset(path.name for path in self.receiving.iterdir() if kind_of(path.name) is not None)
-        found = [_group(path, segment_bytes) for path in groups.iterdir()]
+        found = [_group(path, segment_bytes, self.receiving) for path in groups.iterdir()]
         return Found(received, tuple(sorted((each for each in found if each is not None), key=lambda each: each.first)))
 
     def _tell_cluster(self, segment_bytes: int) -> None:
@@ -103,7 +123,7 @@ class FolderSpool:
                 continue
             folder = self.folder(move.group)
             if not folder.exists():
-                folder.mkdir(mode=0o700)
+                folder.mkdir(mode=0o700, exist_ok=True)
                 touched.add(folder.parent)
             self._enter(move, folder)
             touched.add(folder)
@@ -116,8 +136,12 @@ class FolderSpool:
         return tuple(refused)
 
     def _enter(self, move: Move, folder: Path) -> None:
-        with suppress(FileExistsError, FileNotFoundError):  # the newest one got its final name meanwhile
-            os.link(self.receiving / move.name, folder / move.name)
+        made = self._root / f".{move.name}"
+        made.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # the newest one got its final name meanwhile
+            os.link(self.receiving / move.name, made)
+            made.replace(folder / move.name)
+        made.unlink(missing_ok=True)  # a second name of the same file is no renaming
         if move.segment is not None:
             flush_folder(folder)
             (folder / (move.segment.name + PARTIAL)).unlink(missing_ok=True)
@@ -143,6 +167,16 @@ class FolderSpool:
         path.replace(aside / path.name)
         flush_folder(aside)
         flush_folder(path.parent)
+
+    def _used(self) -> int:
+        """Of files with several names each counts once."""
+        found: dict[int, int] = {}
+        for folder, _, names in os.walk(self._root):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    status = (Path(folder) / name).stat()
+                    found[status.st_ino] = status.st_blocks * 512
+        return sum(found.values())
 
     def _holds(self, segment: Segment, group: str, lsn: Lsn) -> bool:
         if lsn == segment.start:
@@ -196,7 +230,12 @@ class FolderSpools:
     async def free_bytes(self) -> int:
         """How much room their disk has."""
         with _translated(self._root):
-            return await asyncio.to_thread(self._free)
+            return (await asyncio.to_thread(self._disk)).free
+
+    async def total_bytes(self) -> int:
+        """How large their disk is."""
+        with _translated(self._root):
+            return (await asyncio.to_thread(self._disk)).total
 
     def _known(self, policy: str) -> tuple[tuple[str, int], ...]:
         found = []
@@ -205,9 +244,9 @@ class FolderSpools:
             found.append((str(told["system_identifier"]), int(told["segment_bytes"])))
         return tuple(found)
 
-    def _free(self) -> int:
+    def _disk(self) -> shutil._ntuple_diskusage:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return shutil.disk_usage(self._root).free
+        return shutil.disk_usage(self._root)
 
 
 def read_marks(content: bytes, timeline: int) -> tuple[Mark, ...]:
@@ -219,16 +258,36 @@ def read_marks(content: bytes, timeline: int) -> tuple[Mark, ...]:
         raise ValueError(f"the marks of a group of WAL are damaged: {error}") from error
 
 
-def _group(folder: Path, segment_bytes: int) -> GroupFolder | None:
+def _group(folder: Path, segment_bytes: int, receiving: Path) -> GroupFolder | None:
     first = Segment.parse(folder.name, segment_bytes)
     if first is None:
         return None
-    names = frozenset(path.name for path in folder.iterdir() if kind_of(path.name) is not None)
+    names = frozenset(
+        path.name
+        for path in folder.iterdir()
+        if kind_of(path.name) is not None and not _is_left_behind(path, receiving)
+    )
     history = folder / history_name(first.timeline)
     marks: tuple[Mark, ...] = ()
     with suppress(FileNotFoundError, ValueError):  # what is damaged is begun anew: stores have what it said before
         marks = read_marks((folder / MARKS).read_bytes(), first.timeline)
     return GroupFolder(first, names, marks, history.read_text("utf-8") if history.name in names else "")
+
+
+def _is_left_behind(path: Path, receiving: Path) -> bool:
+    """Whether a segment is received anew, after its slot was lost, and as far by now as the beginning that stands here.
+
+    As long as it is not, what stands here is kept: a batch never holds less than the one before it.
+    """
+    if not path.name.endswith(PARTIAL):
+        return False
+    with suppress(FileNotFoundError):
+        again = receiving / path.name
+        here = path.stat()
+        if not again.samefile(path):
+            segment = Segment.parse(path.name, here.st_size)
+            return segment is not None and better(segment, again.read_bytes(), path.read_bytes()) is Better.FIRST
+    return False
 
 
 def _write(path: Path, document: object) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from drd.core.postgres.arriving import Arrivals
 from drd.core.postgres.lineage import Mark
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.spooling import Found, Moves
@@ -50,6 +51,29 @@ class Spool(Protocol):
         """Let a group go."""
         ...
 
+    async def offer(self, incoming: Path, segment_bytes: int) -> None:
+        """Tell whoever pushes files into a folder of which cluster they have to be.
+
+        Raises `PermanentError` when there is no such folder, or drd may not write there.
+        """
+        ...
+
+    async def pushed(self, incoming: Path) -> frozenset[str]:
+        """The files of WAL that lie whole in a folder that is pushed into."""
+        ...
+
+    async def take_in(self, incoming: Path, arrivals: Arrivals) -> tuple[str, ...]:
+        """Do what was decided with pushed files; each leaves the folder when what it holds is safe here.
+
+        Those that are another cluster's, damaged, or contradict what was received are moved aside; a sentence about
+        each is returned.
+        """
+        ...
+
+    async def used_bytes(self) -> int:
+        """How much of the disk its files take."""
+        ...
+
     async def begin_anew(self) -> tuple[str, ...]:
         """Move aside what was received and stands in no group, so that receiving begins where the slot does."""
         ...
@@ -68,4 +92,8 @@ class Spools(Protocol):
 
     async def free_bytes(self) -> int:
         """How much room their disk has."""
+        ...
+
+    async def total_bytes(self) -> int:
+        """How large their disk is."""
         ...
