@@ -14,8 +14,10 @@ from starlette.routing import Route
 from drd.api.answers import Answers, refuse
 from drd.core.errors import DrdError, UsageError
 from drd.ports.control import Control, Message
+from drd.ports.restoring import RestoreOrder
 
 Words = Annotated[str, Field(max_length=1000)]
+LongWords = Annotated[str, Field(max_length=20_000)]
 Asked = TypeVar("Asked", bound=Message)
 
 
@@ -26,15 +28,21 @@ class BackupOrder(Message):
     by: Words
 
 
-class RestoreOrder(Message):
+class RestoreBody(Message):
     """Body of POST /policies/{policy}/restore."""
 
-    at: datetime | None = None
     target: Words
+    by: Words
+    at: datetime | None = None
+    moment: Words = ""
     include: tuple[Words, ...] = ()
     store: Words | None = None
-    by: Words
-    options: dict[Words, Words] = {}
+    is_without_wal: bool = False
+    options: dict[Words, LongWords] = {}
+
+    def order(self, policy: str) -> RestoreOrder:
+        """The order, of a policy."""
+        return RestoreOrder(policy=policy, **dict(self))
 
 
 class PauseOrder(Message):
@@ -106,12 +114,9 @@ class ControlRoutes:
         return await self._answers.steps(f"backup of {policy}", self._control.backup(policy, order.full, order.by))
 
     async def _restore(self, request: Request) -> Response:
-        order = await body_of(request, RestoreOrder)
         policy = policy_of(request)
-        steps = self._control.restore(
-            policy, order.at, order.target, order.include, order.store, order.by, order.options
-        )
-        return await self._answers.steps(f"restore of {policy}", steps)
+        order = (await body_of(request, RestoreBody)).order(policy)
+        return await self._answers.steps(f"restore of {policy}", self._control.restore(order))
 
     async def _forget(self, request: Request) -> Response:
         order = await body_of(request, Order)

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 _SHAPE = re.compile(
-    r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?P<seconds>:\d{2}(?P<fraction>\.\d{1,6})?)?\s*(?P<offset>Z|[+-]\d{2}:?\d{2})?"
+    r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?P<seconds>:\d{2}(?P<fraction>\.\d{1,6})?)?\s*"
+    r"(?P<offset>Z|UTC|[+-]\d{2}(:?\d{2})?)?"
 )
+_BEFORE_OFFSET = re.compile(r"\s+(?=Z|[+-]\d{2}(:?\d{2})?$)")
 _EXAMPLES = "write it like 2026-03-02 14:30, 2026-03-02T14:30:17+08:00 or latest"
 
 
@@ -33,7 +35,7 @@ def parse_moment(text: str, zone: ZoneInfo, now: datetime) -> datetime | None:
         missing = "has no time of day" if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text.strip()) else "is no time"
         raise UsageError(f"{text!r} {missing}", _EXAMPLES)
     try:
-        given = datetime.fromisoformat(re.sub(r"\s+(?=Z|[+-]\d{2}:?\d{2}$)", "", text.strip()))
+        given = datetime.fromisoformat(_BEFORE_OFFSET.sub("", text.strip().replace("UTC", "Z")))
     except ValueError as error:
         raise UsageError(f"{text!r} is no time: {error}", _EXAMPLES) from error
     moment = given.astimezone(UTC) if given.tzinfo else only_moment_of(given, zone)

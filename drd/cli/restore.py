@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -12,10 +12,9 @@ from drd.cli.confirming import confirm_by_name
 from drd.cli.following import follow
 from drd.cli.session import Session
 from drd.core.errors import UsageError
+from drd.ports.restoring import RestoreOrder
 
 BESIDE = "beside"
-EXACTLY, WITHOUT_WAL = "exactly", "without-wal"
-"""As `drd.ports.control` has them, which takes long to import."""
 
 
 @click.command(cls=Command)
@@ -91,23 +90,22 @@ def restore(
     2026-03-02T14:30:17+08:00. Every file is read back and compared as it lands. Nothing is ever overwritten.
     A base backup of PostgreSQL becomes a data directory that a server starts from, set as a copy beside its original.
     """
-    from drd.cli.moments import parse_moment
-
-    exactly = _position(at)
-    moment = None if exactly is not None else parse_moment(at, session.place.zone, session.now())
-    if moment is not None:
-        from drd.core.postgres.target import parse_target
-
-        exactly = str(parse_target(at, session.place.zone))
+    moment, exactly = _moment(at, session)
     # The daemon has another working directory.
     place = target if target == BESIDE else str(Path(target).absolute())
-    options = _options(tablespaces, port, as_original) | ({} if exactly is None else {EXACTLY: exactly})
-    if without_wal:
-        options[WITHOUT_WAL] = "yes"
-    session.on_interrupt = "you left; with a daemon the restore goes on: drd status"
-    code = session.ask(
-        lambda control: follow(session, control.restore(policy, moment, place, include, store, session.user, options)),
+    order = RestoreOrder(
+        policy=policy,
+        target=place,
+        by=session.user,
+        at=moment,
+        moment=exactly,
+        include=include,
+        store=store,
+        is_without_wal=without_wal,
+        options=_options(tablespaces, port, as_original),
     )
+    session.on_interrupt = "you left; with a daemon the restore goes on: drd status"
+    code = session.ask(lambda control: follow(session, control.restore(order)))
     if code in (0, 3):
         session.next(f"look at {place}" if target != BESIDE else "look beside the source", f"drd points {policy}")
     else:
@@ -115,9 +113,17 @@ def restore(
     return code
 
 
-def _position(at: str) -> str | None:
-    """What is no time but a position in PostgreSQL's write-ahead log, as `16/B374D848`."""
-    return at.strip() if re.fullmatch(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}", at.strip()) else None
+def _moment(at: str, session: Session) -> tuple[datetime | None, str]:
+    """What was typed as a moment that a recovery point may be older than, and as one that WAL leads to exactly."""
+    from drd.cli.moments import LATEST, parse_moment
+    from drd.core.postgres.target import AtTime, parse_target
+
+    if at.strip() == LATEST:
+        return None, ""
+    target = parse_target(at, session.place.zone)
+    if not isinstance(target, AtTime):
+        return None, target.typed
+    return parse_moment(at, session.place.zone, session.now()), target.typed
 
 
 def _options(tablespaces: tuple[str, ...], port: int | None, as_original: bool) -> dict[str, str]:

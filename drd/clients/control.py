@@ -23,6 +23,7 @@ from drd.ports.steps import Problem, Step
 
 if TYPE_CHECKING:
     from drd.ports.control import Anchors, ForgetLine, PointStatus, Status
+    from drd.ports.restoring import RestoreOrder
 
 CONNECT_DEADLINE = timedelta(seconds=5)
 SILENCE = timedelta(seconds=20)
@@ -71,26 +72,9 @@ class RemoteControl:
         query = "?why=true" if why else ""
         return await self._single(tuple[PointStatus, ...], "GET", f"{_path(policy)}/points{query}")
 
-    def restore(
-        self,
-        policy: str,
-        at: datetime | None,
-        target: str,
-        include: tuple[str, ...],
-        store: str | None,
-        by: str,
-        options: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[Step]:
+    def restore(self, order: RestoreOrder) -> AsyncIterator[Step]:
         """Bring a policy's data back."""
-        order = {
-            "at": at.isoformat() if at else None,
-            "target": target,
-            "include": list(include),
-            "store": store,
-            "by": by,
-            "options": dict(options or {}),
-        }
-        return self._steps(f"{_path(policy)}/restore", order)
+        return self._steps(f"{_path(order.policy)}/restore", order.body())
 
     async def forget_plan(self, policy: str) -> tuple[ForgetLine, ...]:
         """What retention would do now in each store, with reasons."""
@@ -193,7 +177,9 @@ class _Connection(AbstractAsyncContextManager["_Connection"]):
             raise DaemonForbidden(
                 f"you may not use {self._socket}", "type: sudo -u drd drd …, as the daemon's own user"
             ) from error
-        except (OSError, TimeoutError) as error:
+        except TimeoutError as error:  # so many wait to be heard that the system takes no more of them
+            raise _silent(self._connect_deadline) from error
+        except OSError as error:
             raise DaemonAway(f"no daemon answers on {self._socket}", "start it: drd run") from error
         return self
 
@@ -238,10 +224,7 @@ class _Connection(AbstractAsyncContextManager["_Connection"]):
             async with asyncio.timeout(self._silence.total_seconds()):
                 data = await self._reader.read(65536)
         except TimeoutError as error:
-            raise DaemonSilent(
-                f"the daemon has said nothing for {self._silence.total_seconds():.0f} s",
-                "look at it: systemctl status drd",
-            ) from error
+            raise _silent(self._silence) from error
         except ConnectionError as error:
             raise _left() from error
         if not data:
@@ -261,6 +244,12 @@ def _raise_problem(line: bytes) -> None:
     problem = Problem.in_line(line)
     if problem is not None:
         raise problem.to_error()
+
+
+def _silent(after: timedelta) -> DaemonSilent:
+    return DaemonSilent(
+        f"the daemon has said nothing for {after.total_seconds():.0f} s", "look at it: systemctl status drd"
+    )
 
 
 def _left() -> TransientError:

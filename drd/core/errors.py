@@ -54,6 +54,10 @@ class RepositoryMissing(PermanentError):
     """The place is reachable but holds no restic repository."""
 
 
+class RepositoryDamaged(PermanentError):
+    """What a store holds is not what was saved there; another store's copy may be whole."""
+
+
 class WrongPassword(PermanentError):
     """The repository does not open with the password that was given."""
 

@@ -6,23 +6,23 @@ The work is the engines'. It goes on when nobody watches any more.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import DrdError
-from drd.core.events import Event
+from drd.core.events import Event, StoreChecked
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.postgres.recovery import Aim
 from drd.core.postgres.target import AtTime
 from drd.core.units import format_duration, format_size
 from drd.daemon.house import House
 from drd.engines.backup import Request, RunResult
-from drd.engines.bringing import BESIDE, Landed, Wish
+from drd.engines.wish import BESIDE, Landed, Plan, Wish
 from drd.ports.configuration import Protected
 from drd.ports.repository import Progress
 from drd.ports.steps import Step
@@ -60,18 +60,29 @@ class Following:
     async def restore(self, wish: Wish) -> AsyncGenerator[Step, None]:
         """Bring a policy's data back and follow that to its end."""
         house = self._house
-        point, aim = await house.restore.plan(wish)
         run = house.dispatch.new_id()
+        plans: list[Plan] = []
+        async for step in self.wait_told(run, lambda _: house.restore.plan(run, wish), plans):
+            yield step
+        [plan] = plans
         yield Step(
             kind="started",
             run=run,
-            text=f"restore of {wish.policy} as of {_as_of(point, aim, house.in_force().zone)}",
-            total_bytes=0 if wish.include else point.total_bytes,
+            text=f"restore of {wish.policy} as of {_as_of(plan.point, plan.aim, house.in_force().zone)}",
+            total_bytes=0 if wish.include else plan.point.total_bytes,
         )
-        # What was announced, whatever is made meanwhile.
-        task = house.restore.start(run, replace(wish, at=point.moment) if aim is None else wish)
-        async for step in self._follow(run, task, run):
-            yield step
+        told: deque[str] = deque()
+        stop_observing = house.journal.observe(lambda event: told.extend(_damage_met(event, run)))
+        try:
+            task = house.restore.start(run, wish, plan)
+            async for step in self._follow(run, task, run):
+                yield step
+                while told:
+                    yield Step(kind="fact", run=run, text=told.popleft())
+            while told:
+                yield Step(kind="fact", run=run, text=told.popleft())
+        finally:
+            stop_observing()
         if task.cancelled():
             yield Step(
                 kind="finished",
@@ -100,7 +111,7 @@ class Following:
             kind="finished",
             run=run,
             outcome=Outcome.SUCCEEDED,
-            text=_landed(landed, wish.target == BESIDE, self._lacks_wal(wish, aim)),
+            text=_landed(landed, wish.target == BESIDE, self._lacks_wal(wish, plan.aim)),
             hint="\n".join(landed.following),
             exit_code=3 if is_late else 0,
             message=f"it took longer than objectives: full_restore: {format_duration(promised)}"
@@ -247,6 +258,13 @@ def _as_of(point: RecoveryPoint, aim: Aim | None, zone: ZoneInfo) -> str:
         return begins
     target = local_with_offset(aim.target.moment, zone) if isinstance(aim.target, AtTime) else str(aim.target)
     return f"{target}, from the base backup of {begins}"
+
+
+def _damage_met(event: Event, run: str) -> tuple[str, ...]:
+    body = event.body
+    if event.run != run or not isinstance(body, StoreChecked) or body.sound:
+        return ()
+    return (f"store {body.store} is damaged: what it does not give is looked for in the others",)
 
 
 def _progress(run: str, sample: Progress) -> Step:

@@ -37,6 +37,7 @@ async def status(house: House, version: str, since: datetime | None) -> Status:
                 records.get(name),
                 places(house, protected.policy, newest, stores),
                 newest,
+                stores,
                 paused.get(name),
                 now,
             )
@@ -77,6 +78,7 @@ def _policy(
     record: PolicyRecord | None,
     known: tuple[Place, ...],
     newest: dict[tuple[str, str], RecoveryPoint],
+    stores: dict[str, StoreRecord],
     paused_until: datetime | None,
     now: datetime,
 ) -> PolicyStatus:
@@ -95,7 +97,7 @@ def _policy(
         note=assessment.note,
         hint=assessment.hint,
         rpo=policy.objectives.rpo,
-        copies=tuple(_copy(store, here.get(store)) for store in policy.backup.to),
+        copies=tuple(_copy(store, here.get(store), stores.get(store)) for store in policy.backup.to),
         next_run=now if due else (verdict.wake if verdict else None),
         next_mode=due.mode if due else None,
         running=running,
@@ -104,9 +106,14 @@ def _policy(
     )
 
 
-def _copy(store: str, point: RecoveryPoint | None) -> CopyStatus:
+def _copy(store: str, point: RecoveryPoint | None, record: StoreRecord | None) -> CopyStatus:
     copy = point.copy_in(store) if point else None
-    return CopyStatus(store=store, moment=point.moment if point else None, proven_at=copy.proven_at if copy else None)
+    return CopyStatus(
+        store=store,
+        moment=point.moment if point else None,
+        proven_at=copy.proven_at if copy else None,
+        is_damaged=point is not None and record is not None and record.is_damaged,
+    )
 
 
 def _store(house: House, store: ConfiguredStore, record: StoreRecord | None) -> StoreStatus:
@@ -127,7 +134,7 @@ def _store(house: House, store: ConfiguredStore, record: StoreRecord | None) -> 
     if record is None or record.repository_id is None:
         return status.model_copy(update={"state": "never used"})
     if record.is_damaged:
-        return status.model_copy(update={"state": "damaged", "note": "its last check found damage"})
+        return status.model_copy(update={"state": "damaged", "note": "damage was found there"})
     if record.hold is not None:
         return status.model_copy(update={"state": "held", "note": f"nothing is forgotten there: {record.hold}"})
     return status

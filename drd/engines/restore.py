@@ -11,11 +11,18 @@ from dataclasses import replace
 from functools import partial
 
 from drd.core.catalogue import RecoveryPoint, RestoreRecord, damaged_stores, newest_good
-from drd.core.errors import DrdError, PermanentError, StoreAway, UsageError
-from drd.core.events import RestoreFinished, RestoreStarted
+from drd.core.errors import (
+    DrdError,
+    PermanentError,
+    RepositoryDamaged,
+    RepositoryMissing,
+    StoreAway,
+    UsageError,
+)
+from drd.core.events import HoldPlaced, RestoreFinished, RestoreStarted, StoreChecked
+from drd.core.events.stores import BY_RESTORE
 from drd.core.policy import Outcome
-from drd.core.postgres.recovery import Aim
-from drd.engines.bringing import Bringing, IsOver, Landed, Wish
+from drd.engines.bringing import Bringing, IsOver
 from drd.engines.doubting import unless_away
 from drd.engines.endings import Ends
 from drd.engines.landing import mark_of
@@ -23,6 +30,7 @@ from drd.engines.progress import ProgressBoard
 from drd.engines.rewinding import Rewinding
 from drd.engines.stores import Stores
 from drd.engines.turns import JobClass, Turns
+from drd.engines.wish import Landed, Plan, Wish
 from drd.ports.cancelling import to_the_end
 from drd.ports.host import Host
 from drd.ports.journal import Catalogue, Journal
@@ -50,16 +58,16 @@ class Restore:
         self._catalogue = catalogue
         self._world = world
         self._bringing = Bringing(host, board, world, kinds or {})
-        self._rewinding = Rewinding(stores, turns, catalogue, host, board)
+        self._rewinding = Rewinding(stores, turns, catalogue, host, board, self._note_damage)
         self._board = board
         self._under_way: set[asyncio.Task[Landed]] = set()
         self._at_work: set[str] = set()
         """Runs of restores that are under way in this process."""
         self.ends = Ends(journal)
 
-    def start(self, run: str, wish: Wish) -> asyncio.Task[Landed]:
+    def start(self, run: str, wish: Wish, plan: Plan | None = None) -> asyncio.Task[Landed]:
         """Begin a restore in a task that this engine owns: whoever asked may go away."""
-        task = asyncio.create_task(self.restore(run, wish), name=f"restore {wish.policy}")
+        task = asyncio.create_task(self.restore(run, wish, plan), name=f"restore {wish.policy}")
         self._under_way.add(task)
         task.add_done_callback(self._forget)
         return task
@@ -100,26 +108,26 @@ class Restore:
             f"type: drd points {wish.policy}",
         )
 
-    async def plan(self, wish: Wish) -> tuple[RecoveryPoint, Aim | None]:
+    async def plan(self, run: str, wish: Wish) -> Plan:
         """The point to begin from, and how a moment behind it is reached where write-ahead log is kept.
 
         Raises `UsageError` and `NotCovered` with what there is.
         """
-        aim = await self._rewinding.aim(wish)
+        aim = await self._rewinding.aim(run, wish)
         if aim is None:
-            return await self.choose(wish), None
+            return Plan(run, wish, await self.choose(wish))
         points = await self._catalogue.points(wish.policy)
-        return next(point for point in points if point.run == aim.choice.base.run), aim
+        return Plan(run, wish, next(point for point in points if point.run == aim.choice.base.run), aim)
 
-    async def restore(self, run: str, wish: Wish) -> Landed:
+    async def restore(self, run: str, wish: Wish, plan: Plan | None = None) -> Landed:
         """Restore and verify; every end is journaled. Raises a `DrdError` when nothing was brought back.
 
         A full state disk keeps nobody from their data: what cannot be journaled now is journaled later. A store that
-        goes away in the middle gives way to the next one that holds the point.
+        goes away in the middle, or turns out to be damaged, gives way to the next one that holds the point.
         """
         self._at_work.add(run)
         try:
-            return await self._from_the_nearest(run, wish)
+            return await self._from_the_nearest(plan or await self.plan(run, wish))
         finally:
             self._at_work.discard(run)
 
@@ -143,22 +151,30 @@ class Restore:
             await self.ends.record(finished, record.run)
         return interrupted
 
-    async def _from_the_nearest(self, run: str, wish: Wish) -> Landed:
-        point, aim = await self.plan(wish)
-        await self._bringing.look_at_target(run, wish, point, await self._knows_as_over(), aim)
-        away: list[str] = []
-        for store in await self._best_first(point, wish.store):
+    async def _from_the_nearest(self, plan: Plan) -> Landed:
+        await self._bringing.look_at_target(plan, await self._knows_as_over())
+        refused: list[DrdError] = []
+        for store in await self._best_first(plan.point, plan.wish.store):
             try:
                 repository = await self._stores.open(store)
-                return await self._attempt(run, wish, point, store, repository, aim)
-            except StoreAway as error:
-                away.append(error.message)
-                await self._stores.is_away(store)
-        raise StoreAway("no store that holds the point answers: " + "; ".join(away), "type: drd status")
+                landed = await self._attempt(plan, store, repository)
+                return replace(landed, notes=(*landed.notes, *(error.message for error in refused)))
+            except (StoreAway, RepositoryDamaged, RepositoryMissing) as error:
+                refused.append(error)
+                if not await self._stores.is_away(store) and isinstance(error, RepositoryDamaged):
+                    await self._note_damage(plan.run, store)
+        raise _none_gave(refused)
 
-    async def _attempt(
-        self, run: str, wish: Wish, point: RecoveryPoint, store: str, repository: Repository, aim: Aim | None
-    ) -> Landed:
+    async def _note_damage(self, run: str, store: str) -> None:
+        """Put on record that a store does not give back what it was given: its copies do not count from now on."""
+        reason = "a restore could not read what was saved there"
+        await self.ends.record(StoreChecked(store, BY_RESTORE, False, 1, reason, 0.0), run)
+        record = (await self._catalogue.stores()).get(store)
+        if record is None or record.hold is None:
+            await self.ends.record(HoldPlaced(store, "a restore met damage there"), run)
+
+    async def _attempt(self, plan: Plan, store: str, repository: Repository) -> Landed:
+        run, wish, point = plan.run, plan.wish, plan.point
         copies = point.copies_in(store)
         begun = RestoreStarted(wish.policy, point.run, store, copies[0].snapshot_id, wish.by)
         await self.ends.record(begun, run)
@@ -176,7 +192,7 @@ class Restore:
                 async with self._turns.take(store, JobClass.RESTORE, at_once, self._board.waiter(run)):
                     is_over = await self._knows_as_over()
                     fetch = partial(self._rewinding.fetch, run, wish)
-                    bringing = self._bringing.bring(run, wish, point, store, repository, is_over, aim, fetch)
+                    bringing = self._bringing.bring(plan, store, repository, is_over, fetch)
                     landed = await unless_away(bringing, store, self._stores, lambda: self._board.latest(run))
             outcome, message, hint = Outcome.SUCCEEDED, "", ""
         except DrdError as error:
@@ -236,3 +252,13 @@ class Restore:
     async def _knows_as_over(self) -> IsOver:
         over = {mark_of(record.run) for record in await self._catalogue.restores() if record.run not in self._at_work}
         return over.__contains__
+
+
+def _none_gave(refused: list[DrdError]) -> DrdError:
+    """Why no store gave the point; one alone says it itself."""
+    reasons = "; ".join(error.message for error in refused)
+    if all(isinstance(error, StoreAway) for error in refused):
+        return StoreAway(f"no store that holds the point answers: {reasons}", "type: drd status")
+    if len(refused) == 1:
+        return refused[0]
+    return RepositoryDamaged(f"no store gives the point back: {reasons}", "type: drd points POLICY for an earlier one")

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from drd.core.errors import PermanentError, StoreAway, UsageError
+from drd.core.errors import DrdError, PermanentError, RepositoryDamaged, RepositoryMissing, StoreAway, UsageError
 from drd.core.postgres.errors import NotCovered
 from drd.core.postgres.groups import ShippedGroup, wal_tags
 from drd.core.postgres.kept import aim_at, needed_groups
 from drd.core.postgres.recovery import Aim
 from drd.core.postgres.target import AtLsn, AtName, AtTime, Latest, Target
 from drd.core.postgres.wal import history_name, kind_of
-from drd.engines.bringing import Wish
 from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores
 from drd.engines.turns import JobClass, Turns
+from drd.engines.wish import Wish
 from drd.ports.configuration import wal_store
 from drd.ports.host import Host
 from drd.ports.journal import Catalogue
@@ -24,18 +25,30 @@ MOVE_SECONDS = 900.0
 NAMED_AT_MOST = 200
 """Of a group of which more is wanted all is read: each name is an argument."""
 
+NoteDamage = Callable[[str, str], Awaitable[None]]
+"""Puts on record that in a run a store was found damaged."""
+
 
 class Rewinding:
     """Finds the way to a moment, and fetches what it takes."""
 
-    def __init__(self, stores: Stores, turns: Turns, catalogue: Catalogue, host: Host, board: ProgressBoard) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        turns: Turns,
+        catalogue: Catalogue,
+        host: Host,
+        board: ProgressBoard,
+        note_damage: NoteDamage,
+    ) -> None:
         self._stores = stores
         self._turns = turns
         self._catalogue = catalogue
         self._host = host
         self._board = board
+        self._note_damage = note_damage
 
-    async def aim(self, wish: Wish) -> Aim | None:
+    async def aim(self, run: str, wish: Wish) -> Aim | None:
         """How a wish is met by replaying WAL; None when its policy has none, or only some paths are wanted.
 
         Raises `NotCovered` for a moment that cannot be reached, with those that can.
@@ -53,23 +66,37 @@ class Rewinding:
             raise NotCovered(error.message, hint) from error
 
     async def fetch(self, run: str, wish: Wish, aim: Aim, folder: Path) -> None:
-        """Bring the WAL that an aim takes into a folder, which is made. Raises `StoreAway` when no store gives it."""
+        """Bring the WAL that an aim takes into a folder, which is made.
+
+        What one store does not give, away or damaged, the next one is asked for. Raises why the last one did not.
+        """
         shipped = self._within(await self._catalogue.wal(wish.policy), wish.store)
         stores = list(dict.fromkeys(each.store for each in shipped))
         stores.sort(key=lambda store: self._stores.configured(store).distance_metres)
-        while True:
-            away = ""
-            for group in needed_groups(aim, shipped, stores):
-                try:
-                    await self._fetch_group(run, group, aim, folder)
-                except StoreAway as error:
-                    away = error.message
-                    stores.remove(group.store)
-                    break
-            if not away:
+        names = {each.group.name for each in needed_groups(aim, shipped, stores)}
+        refused: DrdError | None = None
+        fetched: set[str] = set()
+        while stores:
+            left = (each for each in needed_groups(aim, shipped, stores) if each.group.name not in fetched)
+            group = next(left, None)
+            if group is None:
+                if refused is not None and not names <= fetched:
+                    raise refused
                 return
-            if not stores:
-                raise StoreAway(f"no store that holds the WAL answers: {away}", "type: drd status")
+            try:
+                await self._fetch_group(run, group, aim, folder)
+                fetched.add(group.group.name)
+            except RepositoryDamaged as error:
+                refused = error
+                shipped = tuple(each for each in shipped if each is not group)
+                if not await self._stores.is_away(group.store):
+                    await self._note_damage(run, group.store)
+            except (StoreAway, RepositoryMissing) as error:
+                refused = error
+                stores.remove(group.store)
+        raise StoreAway(
+            f"no store that holds the WAL answers: {refused.message if refused else ''}", "type: drd status"
+        )
 
     def _within(self, shipped: tuple[ShippedGroup, ...], store: str | None) -> tuple[ShippedGroup, ...]:
         """The groups in stores that are configured, and in the one that a person names."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from drd.core.run import Mode, Outcome
+from drd.ports.restoring import RestoreOrder
 from drd.ports.steps import Step
 
 
@@ -39,6 +40,8 @@ class CopyStatus(Message):
     moment: datetime | None
     proven_at: datetime | None = None
     points: int = 0
+    is_damaged: bool = False
+    """Whether damage was found in the store, so that what it holds does not count."""
 
 
 class PolicyStatus(Message):
@@ -64,6 +67,9 @@ class Status(Message):
     daemon: str
     version: str
     running: bool
+    """Whether a daemon told this; else it is what the journal says."""
+    silent: bool = False
+    """A daemon is there and does not answer."""
     site: str
     since: datetime | None
     policies: tuple[PolicyStatus, ...]
@@ -81,7 +87,10 @@ class PointStatus(Message):
     total_bytes: int
     total_files: int
     stores: tuple[str, ...]
+    """Those that hold a good copy."""
     proven_in: tuple[str, ...] = ()
+    damaged_in: tuple[str, ...] = ()
+    """Those that hold a copy which does not count, since damage was found there."""
     notes: tuple[str, ...] = ()
     """What it is, where that says more than its moment."""
     why_kept: dict[str, tuple[str, ...]] = {}
@@ -106,13 +115,6 @@ class Anchors(Message):
     heads: dict[int, str] = {}
     """Sequence → head, as this daemon wrote them there."""
     problem: str = ""
-
-
-EXACTLY = "exactly"
-"""The option of a restore that names a moment, a position or `latest` to the point, where write-ahead log is kept."""
-
-WITHOUT_WAL = "without-wal"
-"""The option of a restore that wants a recovery point as it is, although write-ahead log is kept."""
 
 
 class Questions(Protocol):
@@ -142,21 +144,8 @@ class Control(Questions, Protocol):
         """The recovery points of a policy, newest first; with `why` also why retention keeps them, of the stores."""
         ...
 
-    def restore(
-        self,
-        policy: str,
-        at: datetime | None,
-        target: str,
-        include: tuple[str, ...],
-        store: str | None,
-        by: str,
-        options: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[Step]:
-        """Bring a policy's data back.
-
-        `at` None means the newest good point; `target` `beside` means next to the source. `options` are for the kinds
-        of the policy's sources (`drd.ports.source.Wanted`).
-        """
+    def restore(self, order: RestoreOrder) -> AsyncIterator[Step]:
+        """Bring a policy's data back."""
         ...
 
     async def forget_plan(self, policy: str) -> tuple[ForgetLine, ...]:

@@ -33,7 +33,7 @@ def points_table(points: Sequence[PointStatus], now: datetime, zone: ZoneInfo, w
                 state(point.outcome.value),
                 format_size(point.total_bytes),
                 number(point.total_files),
-                ", ".join(_place(point, store) for store in point.stores) or "nowhere",
+                ", ".join(_place(point, store) for store in (*point.stores, *point.damaged_in)) or "nowhere",
             ]
         )
         rows += [["", "", "", "", "", "", note] for note in point.notes]
@@ -88,4 +88,6 @@ def _reasons(reasons: Sequence[str]) -> str:
 
 
 def _place(point: PointStatus, store: str) -> str:
+    if store in point.damaged_in:
+        return f"{store} (damaged)"
     return f"{store} (proven)" if store in point.proven_in else store

@@ -15,6 +15,7 @@ from drd.api.sockets import bind_control_socket
 from drd.clients.control import DaemonAway, RemoteControl
 from drd.core.errors import Busy, DrdError, RefusedByGuard, StoreAway, TransientError, UsageError
 from drd.ports.control import Control
+from drd.ports.restoring import RestoreOrder
 from drd.ports.steps import Step
 from tests.api.serving import DEADLINE_SECONDS, Bugs, one_metric, serving
 from tests.fakes.control import FakeControl, good_steps
@@ -65,11 +66,22 @@ async def test_questions_get_the_answers_that_the_control_gives(control_of) -> N
 async def test_orders_arrive_as_they_were_given(control_of) -> None:
     fake = FakeControl()
     at = datetime(2026, 3, 1, 7, 0, 0, 500, tzinfo=UTC)
+    everything = RestoreOrder(
+        policy="uploads",
+        target="/srv/back",
+        by="eva",
+        at=at,
+        moment="name:before – 之前",
+        include=("/a b/*",),
+        store="offsite",
+        is_without_wal=True,
+        options={"port": "5440"},
+    )
     async with control_of(fake) as control:
         await control.pause("uploads", "backup", at, "kernel – 内核", "eva")
         await control.resume("uploads", "eva")
         await steps_of(control.backup("uploads", True, "eva"))
-        await steps_of(control.restore("uploads", at, "/srv/back", ("/a b/*",), "offsite", "eva"))
+        await steps_of(control.restore(everything))
         await steps_of(control.forget("uploads", "eva"))
         await steps_of(control.check("offsite", "eva"))
         assert await control.release("offsite", "eva") == "another daemon writes there"
@@ -78,7 +90,7 @@ async def test_orders_arrive_as_they_were_given(control_of) -> None:
         ("pause", "uploads", "backup", at, "kernel – 内核", "eva"),
         ("resume", "uploads", "eva"),
         ("backup", "uploads", True, "eva"),
-        ("restore", "uploads", at, "/srv/back", ("/a b/*",), "offsite", "eva"),
+        ("restore", everything),
         ("forget", "uploads", "eva"),
         ("check", "offsite", "eva"),
         ("release", "offsite", "eva"),

@@ -13,6 +13,7 @@ from drd.cli.program import main
 from drd.config.problems import ConfigurationErrors, Problem
 from drd.core.errors import Busy, DrdError, RefusedByGuard, StoreAway, UsageError
 from drd.core.policy import Outcome
+from drd.ports.restoring import RestoreOrder
 from drd.ports.steps import Step
 from tests.cli.typing_commands import drd
 from tests.fakes.application import FakeApplication, a_configuration, a_policy
@@ -232,25 +233,28 @@ def test_a_restore_asks_for_what_was_typed_with_an_absolute_place() -> None:
         "offsite",
     ]
     assert drd(application, "restore", "uploads", *words).exit_code == 0
-    [(order, policy, at, target, include, store, by, options)] = application.fake_control.asked
-    assert (order, policy, include, store, by) == ("restore", "uploads", ("/srv/a", "*.jpg"), "offsite", "eva")
-    assert options == {"exactly": "2026-03-02 08:27:17 UTC"}
-    assert at == datetime(2026, 3, 2, 8, 27, 17, 999_999, tzinfo=UTC)
-    assert target == str(Path.cwd() / "back")
+    [(_, order)] = application.fake_control.asked
+    assert order == RestoreOrder(
+        policy="uploads",
+        target=str(Path.cwd() / "back"),
+        by="eva",
+        at=datetime(2026, 3, 2, 8, 27, 17, 999_999, tzinfo=UTC),
+        moment="2026-03-02 08:27:17 UTC",
+        include=("/srv/a", "*.jpg"),
+        store="offsite",
+    )
 
 
 def test_what_is_for_postgresql_is_asked_for_as_it_was_typed() -> None:
     application = FakeApplication()
     words = ["--at", "16/B374D848", "--to", "back", "--tablespace", "16385=fast", "--port", "5440", "--as-original"]
     assert drd(application, "restore", "uploads", *words, "--without-wal").exit_code == 0
-    [(_, _, at, *_, options)] = application.fake_control.asked
-    assert at is None
-    assert options == {
-        "exactly": "16/B374D848",
+    [(_, order)] = application.fake_control.asked
+    assert (order.at, order.moment, order.is_without_wal) == (None, "16/B374D848", True)
+    assert order.options == {
         "tablespace.16385": str(Path.cwd() / "fast"),
         "port": "5440",
         "as-original": "yes",
-        "without-wal": "yes",
     }
     asked = drd(FakeApplication(), "restore", "uploads", "--to", "back", "--tablespace", "16385")
     assert asked.exit_code == 2
@@ -262,10 +266,10 @@ def test_the_moment_that_points_shows_is_one_that_restore_finds() -> None:
     assert shown is not None
     application = FakeApplication()
     drd(application, "restore", "uploads", "--at", shown[1], "--to", "beside")
-    [(_, _, at, target, *_)] = application.fake_control.asked
+    [(_, order)] = application.fake_control.asked
     point = NOW - timedelta(minutes=3)
-    assert timedelta() <= at - point < timedelta(seconds=1)
-    assert target == "beside"
+    assert timedelta() <= order.at - point < timedelta(seconds=1)
+    assert order.target == "beside"
 
 
 def test_forgetting_shows_the_plan_and_asks_for_the_policys_name() -> None:

@@ -16,6 +16,7 @@ from drd.daemon.control import HouseControl
 from drd.daemon.moving_in import move_in
 from drd.engines.backup import Request
 from drd.engines.turns import JobClass
+from drd.ports.restoring import RestoreOrder
 from drd.ports.steps import Step
 from tests.fakes.clock import START
 from tests.fakes.house import FakeHouse, a_policy, a_store, protected
@@ -209,7 +210,7 @@ async def test_a_new_machine_learns_the_points_from_the_stores() -> None:
         old, new = house.carrier.places[name], fresh.carrier.places[name]
         new.identity, new.passwords, new.snapshots, new.trees = old.identity, old.passwords, old.snapshots, old.trees
     async with controlled(fresh) as control:
-        steps = await told(control.restore("orders", None, "relative", (), None, "anna"))
+        steps = await told(control.restore(RestoreOrder(policy="orders", target="relative", by="anna")))
         assert "not an absolute path" in steps[-1].message  # after the point was found
         assert [point.stores for point in await fresh.journal.points("orders")] == [("local", "offsite")]
 
@@ -218,7 +219,7 @@ async def test_a_restore_on_a_new_machine_makes_no_repository() -> None:
     house = FakeHouse()
     async with controlled(house) as control:
         with pytest.raises(UsageError, match="no good recovery point"):
-            await told(control.restore("orders", None, "/nowhere", (), None, "anna"))
+            await told(control.restore(RestoreOrder(policy="orders", target="/nowhere", by="anna")))
     assert (house.local.identity, house.offsite.identity) == (None, None)
 
 

@@ -25,7 +25,7 @@ from drd.core.events import (
 )
 from drd.core.policy import Cause, Mode, Outcome
 from drd.daemon.life import Daemon, Pulse
-from drd.engines.bringing import Wish
+from drd.engines.wish import Wish
 from drd.ports.configuration import Configuration
 from tests.fakes.api import FakeApi
 from tests.fakes.house import FakeHouse, a_configuration, a_policy, a_store, protected
@@ -95,9 +95,9 @@ async def test_it_starts_in_a_written_order_and_says_when_it_is_ready() -> None:
         ]
         assert life.said == [
             "the run of orders that began at 2026-03-02 08:00:00+00:00 was interrupted",
-            "ready: 1 policies, 2 stores",
+            "ready: 1 policy, 2 stores",
         ]
-        assert life.supervisor.told == ["ready: 1 policies, 2 stores"]
+        assert life.supervisor.told == ["ready: 1 policy, 2 stores"]
         assert life.api.life == ["serving"]
 
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,15 @@ from drd.core.errors import StoreAway, UsageError
 from drd.core.events import Resumed, StoreReconciled
 from drd.daemon.control import HouseControl
 from drd.daemon.moving_in import move_in
+from drd.ports.restoring import RestoreOrder
 from drd.ports.steps import Step
 from tests.fakes.clock import START
 from tests.fakes.house import FakeHouse, a_policy, protected
 from tests.fakes.source import FakeSource
+
+
+def an_order(target: Path | str, **more: Any) -> RestoreOrder:
+    return RestoreOrder(policy="orders", target=str(target), by="anna", **more)
 
 
 async def nothing_to_reload() -> tuple[str, ...]:
@@ -62,7 +68,7 @@ async def test_what_a_removed_policy_saved_is_listed_and_comes_back(source: Path
     house.put_in_force(protected(a_policy("carts")))
     async with controlled(house) as control:
         [point] = await control.points("orders", why=True)
-        steps = await told(control.restore("orders", None, str(tmp_path / "target"), (), None, "anna"))
+        steps = await told(control.restore(an_order(tmp_path / "target")))
     assert point.why_kept == dict.fromkeys(
         ("local", "offsite"), ("no policy asks for it any more, and nothing forgets it",)
     )
@@ -73,7 +79,7 @@ async def test_what_a_removed_policy_saved_is_listed_and_comes_back(source: Path
 async def test_a_new_machine_brings_back_what_no_policy_there_names(source: Path, tmp_path: Path) -> None:
     fresh = on_a_new_machine(await a_house_with_a_point(source))
     async with controlled(fresh) as control:
-        steps = await told(control.restore("orders", None, str(tmp_path / "target"), (), None, "anna"))
+        steps = await told(control.restore(an_order(tmp_path / "target")))
         assert [point.stores for point in await control.points("orders")] == [("local", "offsite")]
     assert steps[-1].exit_code == 0
     assert (tmp_path / "target" / "orders.csv").exists()
@@ -87,7 +93,7 @@ async def test_a_policy_that_is_nowhere_is_told_with_what_was_meant_and_costs_on
     async with controlled(house) as control:
         for _ in range(2):
             with pytest.raises(UsageError, match="there is no policy order — did you mean orders"):
-                await told(control.restore("order", None, "/nowhere", (), None, "anna"))
+                await told(control.restore(RestoreOrder(policy="order", target="/nowhere", by="anna")))
     assert len(house.journal.of(StoreReconciled)) == 2
 
 
@@ -104,7 +110,9 @@ async def test_a_store_that_is_not_there_is_told_with_the_one_that_was_meant(ord
     house = await a_house_with_a_point(source)
     async with controlled(house) as control:
         orders = {
-            "restore": lambda: told(control.restore("orders", None, "/nowhere", (), "offsit", "anna")),
+            "restore": lambda: told(
+                control.restore(RestoreOrder(policy="orders", target="/nowhere", by="anna", store="offsit"))
+            ),
             "check": lambda: told(control.check("offsit", "anna")),
             "release": lambda: control.release("offsit", "anna"),
             "accept": lambda: control.accept("offsit", "anna"),
@@ -131,7 +139,11 @@ async def test_a_restore_that_takes_longer_than_promised_says_which_objective_it
     await house.run()
     house.repository("local").seconds["restore"] = 0.01
     async with controlled(house) as control:
-        whole = await told(control.restore("orders", None, str(tmp_path / "whole"), (), None, "anna"))
-        part = await told(control.restore("orders", None, str(tmp_path / "part"), ("orders.csv",), None, "anna"))
+        whole = await told(control.restore(an_order(tmp_path / "whole")))
+        part = await told(
+            control.restore(
+                RestoreOrder(policy="orders", target=str(tmp_path / "part"), by="anna", include=("orders.csv",))
+            )
+        )
     assert (whole[-1].exit_code, whole[-1].message) == (3, "it took longer than objectives: full_restore: 1ms")
     assert part[-1].exit_code == 0

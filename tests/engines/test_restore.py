@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import pytest
 
 from drd.core.catalogue import RestoreRecord, Standing
-from drd.core.errors import DrdError, PermanentError, StoreAway, UsageError
-from drd.core.events import RestoreFinished, RestoreStarted, SnapshotFound, StoreChecked, StoreWentAway
+from drd.core.errors import DrdError, PermanentError, RepositoryDamaged, StoreAway, UsageError
+from drd.core.events import HoldReleased, RestoreFinished, RestoreStarted, SnapshotFound, StoreChecked, StoreWentAway
 from drd.core.policy import Mode, Outcome
 from drd.daemon.moving_in import move_in
-from drd.engines.bringing import BESIDE, Wish
 from drd.engines.landing import mark_of
 from drd.engines.turns import JobClass
+from drd.engines.wish import BESIDE, Wish
 from drd.ports.repository import OnProgress
 from drd.ports.source import Settled, Source, Wanted
 from drd.ports.world import World
@@ -174,6 +174,48 @@ async def test_a_store_that_goes_away_in_the_middle_gives_way_to_the_next(source
     assert contents(tmp_path / "target") == contents(source)
     assert [fact.outcome for fact in house.journal.of(RestoreFinished)] == [Outcome.FAILED, Outcome.SUCCEEDED]
     assert [fact.store for fact in house.journal.of(StoreWentAway)] == ["local"]
+
+
+async def test_a_store_that_turns_out_damaged_in_the_middle_gives_way_to_the_next(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    await house.copy.fill("offsite")
+
+    def fail(work: str) -> None:
+        if work.endswith("readme"):
+            raise RepositoryDamaged("the repository local is damaged", "")
+
+    house.repository("local").before = fail
+    landed = await house.restore.restore("09R", wish(tmp_path / "target"))
+    assert (landed.store, landed.notes) == ("offsite", ("the repository local is damaged",))
+    assert contents(tmp_path / "target") == contents(source)
+    assert [fact.outcome for fact in house.journal.of(RestoreFinished)] == [Outcome.FAILED, Outcome.SUCCEEDED]
+    record = (await house.journal.stores())["local"]
+    assert (record.is_damaged, record.hold) == (True, "a restore met damage there")
+    await house.journal.append(StoreChecked("local", "", True, 0, "", 1.0))
+    assert (await house.journal.stores())["local"].is_damaged, "a check of the structure reads no data"
+    await house.journal.append(HoldReleased("local", "anna"))
+    assert not (await house.journal.stores())["local"].is_damaged
+
+
+async def test_when_every_store_is_damaged_nothing_is_left_and_all_are_named(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    await house.copy.fill("offsite")
+
+    def failing(store: str) -> Callable[[str], None]:
+        def fail(work: str) -> None:
+            if work.startswith("restore /"):
+                raise RepositoryDamaged(f"the repository {store} is damaged", "")
+
+        return fail
+
+    for store in ("local", "offsite"):
+        house.repository(store).before = failing(store)
+    with pytest.raises(RepositoryDamaged, match="the repository local is damaged; the repository offsite is damaged"):
+        await house.restore.restore("09R", wish(tmp_path / "target"))
+    assert not (tmp_path / "target").exists()
+    assert not leftovers(tmp_path)
 
 
 async def test_a_person_may_name_a_farther_store(source: Path, tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """A daemon that has done what a test says it has."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from drd.core.errors import DrdError, UsageError
 from drd.core.policy import Mode, Outcome
 from drd.ports.control import Anchors, CopyStatus, ForgetLine, PointStatus, PolicyStatus, Status, StoreStatus
+from drd.ports.restoring import RestoreOrder
 from drd.ports.steps import Step
 
 NOW = datetime(2026, 3, 2, 8, 30, 17, tzinfo=UTC)
@@ -176,18 +177,8 @@ class FakeControl:
         self._known(policy)
         return some_points(why)
 
-    async def restore(
-        self,
-        policy: str,
-        at: datetime | None,
-        target: str,
-        include: tuple[str, ...],
-        store: str | None,
-        by: str,
-        options: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[Step]:
-        said = (options,) if options else ()
-        async for step in self._steps(policy, "restore", policy, at, target, include, store, by, *said):
+    async def restore(self, order: RestoreOrder) -> AsyncIterator[Step]:
+        async for step in self._steps(order.policy, "restore", order):
             yield step
 
     async def forget_plan(self, policy: str) -> tuple[ForgetLine, ...]:

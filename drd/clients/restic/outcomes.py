@@ -9,6 +9,7 @@ from drd.clients.restic.messages import ExitError, ItemFailed, parse
 from drd.core.errors import (
     DrdError,
     PermanentError,
+    RepositoryDamaged,
     RepositoryLocked,
     RepositoryMissing,
     SourceRefused,
@@ -44,6 +45,11 @@ _FULL = re.compile(
 _MISSING = re.compile(
     r"repository does not exist|Is there a repository at the following location|"
     r"unable to open config file: .*(no such file or directory|does not exist|not exist)"
+)
+_DAMAGED = re.compile(
+    r"ciphertext verification failed|invalid data returned|not found in repository|"
+    r"(Load|ReadFull)\(<(data|index)/[^)]*\).*(file is too short|does not exist|specified key|not found|"
+    r"no such file or directory|ReadFull: unexpected EOF)"
 )
 _NO_SOURCE = re.compile(r"all (target|source) directories/files do not exist")
 _EXISTS = re.compile(r"config file already exists|repository master key and config already initialized")
@@ -81,15 +87,23 @@ def failure(code: int, stderr: str, store: str, own_folder: str = "\0", hide: Ca
         return _full(store, own_folder if own_folder in said else None)
     if _EXISTS.search(said):
         return PermanentError(f"{store} holds a repository already", "drd validate")
-    if code != NO_REPOSITORY and _AWAY.search(said):
+    return _of_the_store(code, said, store, last)
+
+
+def _of_the_store(code: int, said: str, store: str, last: str) -> DrdError:
+    """What keeps a store from serving: `last` is the sentence that names the reason."""
+    is_there = code != NO_REPOSITORY
+    if is_there and _DAMAGED.search(said):
+        return RepositoryDamaged(f"the repository {store} is damaged", DAMAGED_HINT)
+    if is_there and _AWAY.search(said):
         return StoreAway(
             f"the store {store} does not answer: {last}", "drd tries again by itself; drd status tells when"
         )
-    if code != NO_REPOSITORY and _DENIED.search(said):
+    if is_there and _DENIED.search(said):
         return PermanentError(
             f"access to the store {store} is denied: {last}", "check the store's credentials and permissions"
         )
-    if code == NO_REPOSITORY or _MISSING.search(said):
+    if not is_there or _MISSING.search(said):
         return RepositoryMissing(
             f"there is no repository at {store}", "drd makes it with the next backup: drd backup POLICY"
         )
@@ -97,6 +111,7 @@ def failure(code: int, stderr: str, store: str, own_folder: str = "\0", hide: Ca
 
 
 HINT = "look at the store and at drd's log; whether drd reaches everything tells: drd validate --reach"
+DAMAGED_HINT = "try another store with --from"
 _LOCK_HINT = "wait until that work is done; a lock whose process is dead goes by itself after 30 minutes"
 
 

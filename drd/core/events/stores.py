@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from drd.core.events.body import Body
 
+BY_RESTORE = "restore"
+"""The subset of a store in which a restore met damage: a person says when it is repaired, or a check of all of it."""
+
 
 @dataclass(frozen=True)
 class StoreCreated(Body):
@@ -47,7 +50,7 @@ class StoreReconciled(Body):
 
 @dataclass(frozen=True)
 class StoreChecked(Body):
-    """A check of a repository ended. `subset` is empty for the structure alone."""
+    """A repository was checked, or a restore met damage there. `subset` is empty for the structure alone."""
 
     KIND = "store-checked"
     store: str

@@ -14,11 +14,13 @@ from drd.core.postgres.lsn import Lsn
 
 LATEST: Final = "latest"
 LONGEST_NAME_BYTES: Final = 63
-HOW_TO_WRITE: Final = "write 2026-11-22 10:15:00+08:00, latest, a position as 16/B374D848, or a restore point's name"
+BY_NAME: Final = "name:"
+HOW_TO_WRITE: Final = "write 2026-11-22 10:15:00+08:00, latest, a position as 16/B374D848, or name:RESTORE_POINT"
 _LIKE_A_TIME = re.compile(r"\d{4}-\d{1,2}-\d")
 _TIME = re.compile(
     r"(?P<label>\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)\s*(?P<offset>Z|UTC|[+-]\d{2}(:?\d{2})?)?"
 )
+_LIKE_A_NAME = re.compile(r"[^\W\d][\w .-]*")
 _LIKE_A_POSITION = re.compile(r"[0-9A-Fa-f]+/[0-9A-Fa-f]+")
 
 
@@ -31,6 +33,11 @@ class AtTime:
     def __str__(self) -> str:
         return in_utc(self.moment)
 
+    @property
+    def typed(self) -> str:
+        """As `parse_target` reads it."""
+        return in_utc(self.moment)
+
 
 @dataclass(frozen=True, slots=True)
 class AtLsn:
@@ -40,6 +47,11 @@ class AtLsn:
 
     def __str__(self) -> str:
         return f"position {self.lsn}"
+
+    @property
+    def typed(self) -> str:
+        """As `parse_target` reads it."""
+        return str(self.lsn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +63,22 @@ class AtName:
     def __str__(self) -> str:
         return f"restore point {self.name}"
 
+    @property
+    def typed(self) -> str:
+        """As `parse_target` reads it."""
+        return f"{BY_NAME}{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Latest:
     """As far as the WAL goes, along the newest timeline."""
 
     def __str__(self) -> str:
+        return LATEST
+
+    @property
+    def typed(self) -> str:
+        """As `parse_target` reads it."""
         return LATEST
 
 
@@ -66,8 +88,9 @@ Target: TypeAlias = AtTime | AtLsn | AtName | Latest
 def parse_target(text: str, zone: ZoneInfo) -> Target:
     """What a person types: a time, `latest`, a position in the WAL, or the name of a restore point.
 
-    A time without an offset is read in `zone`, exactly as it was written: 10:15 is 10:15:00. Raises `UsageError` for
-    what is none of these, and for a time that the zone's clock shows twice, with both readings, or never.
+    A name stands alone where it is words that are none of the others, and else behind `name:`. A time without an offset
+    is read in `zone`, exactly as it was written: 10:15 is 10:15:00. Raises `UsageError` for what is none of these, and
+    for a time that the zone's clock shows twice, with both readings, or never.
     """
     text = text.strip()
     if text.lower() == LATEST:
@@ -79,9 +102,10 @@ def parse_target(text: str, zone: ZoneInfo) -> Target:
             raise UsageError(str(error), HOW_TO_WRITE) from error
     if _LIKE_A_TIME.match(text):
         return AtTime(_moment(text, zone))
-    if not text or len(text.encode()) > LONGEST_NAME_BYTES:
+    name = text.removeprefix(BY_NAME)
+    if (name == text and not _LIKE_A_NAME.fullmatch(text)) or not name or len(name.encode()) > LONGEST_NAME_BYTES:
         raise UsageError(f"{text[:80]!r} is no moment to go back to", HOW_TO_WRITE)
-    return AtName(text)
+    return AtName(name)
 
 
 def in_utc(moment: datetime) -> str:
@@ -94,7 +118,8 @@ def in_utc(moment: datetime) -> str:
 def _moment(text: str, zone: ZoneInfo) -> datetime:
     match = _TIME.fullmatch(text)
     if match is None:
-        raise UsageError(f"{text!r} is no time", HOW_TO_WRITE)
+        has_no_time = re.fullmatch(r"\d{4}-\d{2}-\d{2}", text)
+        raise UsageError(f"{text!r} {'has no time of day' if has_no_time else 'is no time'}", HOW_TO_WRITE)
     offset = {"UTC": "+00:00", "Z": "+00:00"}.get(match["offset"] or "", match["offset"] or "")
     try:
         given = datetime.fromisoformat(match["label"] + offset)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from drd.core.encoding import Fact
+from drd.core.events.stores import BY_RESTORE
 from drd.core.projections.effect import Effect
 from drd.core.rows import Shelves, StoreRow
 
@@ -82,7 +83,9 @@ def _hold_placed(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
 
 
 def _hold_released(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+    """A person's word that what was met is put right; what a check found only a check takes back."""
     store = store_row(shelves, body["store"])
+    store["unsound"] = [each for each in store["unsound"] if each != BY_RESTORE]
     store["hold"], store["is_identity_held"], store["last_released"] = None, False, fact.at
     shelves.stores.put((body["store"],), store)
 

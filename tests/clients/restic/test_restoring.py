@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from drd.clients.restic import Restic, ResticRepository
-from drd.core.errors import PermanentError
+from drd.core.errors import PermanentError, RepositoryDamaged
 from drd.ports.repository import Progress
 from tests.clients.restic.conftest import files
 
@@ -69,6 +69,26 @@ async def test_nothing_is_restored_over_what_is_there(repository: ResticReposito
 async def test_a_snapshot_that_is_not_there_is_an_error(repository: ResticRepository, tmp_path: Path) -> None:
     with pytest.raises(PermanentError):
         await repository.restore("0" * 64, tmp_path / "back", (), ignore)
+
+
+@pytest.mark.parametrize("harm", ["changed", "cut off", "removed"])
+async def test_damage_in_the_repository_is_told_from_all_else(
+    repository: ResticRepository, place: Path, tree: Path, tmp_path: Path, harm: str
+) -> None:
+    saved = await repository.save(files(tree), ignore)
+    pack = max((each for each in (place / "data").rglob("*") if each.is_file()), key=lambda each: each.stat().st_size)
+    pack.chmod(0o600)
+    if harm == "changed":
+        content = bytearray(pack.read_bytes())
+        content[len(content) // 2] ^= 1
+        pack.write_bytes(content)
+    elif harm == "cut off":
+        pack.write_bytes(pack.read_bytes()[:1000])
+    else:
+        pack.unlink()
+
+    with pytest.raises(RepositoryDamaged):
+        await repository.restore(saved.snapshot_id, tmp_path / "back", (), ignore)
 
 
 async def test_progress_tells_bytes_where_the_version_does_and_the_phase_everywhere(

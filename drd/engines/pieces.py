@@ -1,0 +1,94 @@
+"""What is read of a recovery point, and which of it lands where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from drd.core.catalogue import Copy
+from drd.core.errors import PermanentError, UsageError
+from drd.engines.landing import Landing
+from drd.engines.wish import BESIDE, Wish
+from drd.ports.host import Host
+from drd.ports.repository import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What is read at once into one place: a part, or, beside the source, what lies below one of its paths."""
+
+    copy: Copy
+    """As the journal knows it."""
+    snapshot: Snapshot
+    """As the store lists it."""
+    landing: Landing
+    include: tuple[str, ...]
+    """The paths that are wanted, as the snapshot names them; empty for all of it."""
+    part: str | None
+    """Below what name at the place, where there are several."""
+
+
+def pieces_of(host: Host, run: str, wish: Wish, copies: Sequence[Copy], listed: Mapping[str, Snapshot]) -> list[Piece]:
+    """What is read, and where it lands: all at the one target, or each path beside itself, on its file system.
+
+    Raises `PermanentError` for a copy that the store does not list, and `UsageError` for paths that fit nothing.
+    """
+    at_target = Landing(host, Path(wish.target), run)
+    pieces: list[Piece] = []
+    for copy in copies:
+        snapshot = _of(copy, listed)
+        include = tuple(_inside(snapshot, path) for path in wish.include)
+        if wish.target != BESIDE:
+            part = copy.part if len(copies) > 1 else None
+            pieces.append(Piece(copy, snapshot, at_target, include, part))
+            continue
+        for root in snapshot.paths:
+            wanted = _below(root, include) if include or len(snapshot.paths) > 1 else ()
+            if wanted or not include:
+                landing = Landing(host, _beside(root), run, beside=True)
+                pieces.append(Piece(copy, snapshot, landing, wanted, None))
+    return pieces
+
+
+def landings(pieces: Sequence[Piece]) -> list[Landing]:
+    """The places of these pieces, each once."""
+    return list(dict.fromkeys(piece.landing for piece in pieces))
+
+
+def _of(copy: Copy, listed: Mapping[str, Snapshot]) -> Snapshot:
+    if copy.snapshot_id not in listed:
+        raise PermanentError(
+            f"store {copy.store} does not list snapshot {copy.snapshot_id[:8]} any more", "try another with --from"
+        )
+    return listed[copy.snapshot_id]
+
+
+def _beside(root: str) -> Path:
+    """The path that a restore lands beside."""
+    path = Path(root)
+    if path.parent == Path("/"):
+        raise UsageError(
+            f"{path} lies in the root folder, or is a program's output: nothing is restored beside it",
+            "name an empty or a new folder with --to",
+        )
+    return path
+
+
+def _below(root: str, include: tuple[str, ...]) -> tuple[str, ...]:
+    """What is wanted of one path of a snapshot: all of it, what of it is named, or nothing."""
+    path = PurePosixPath(root)
+    if not include or any(path.is_relative_to(each) for each in include):
+        return (root,)
+    return tuple(each for each in include if PurePosixPath(each).is_relative_to(path))
+
+
+def _inside(snapshot: Snapshot, path: str) -> str:
+    """A path as the snapshot names it; relative ones start at the source's only root."""
+    if PurePosixPath(path).is_absolute():
+        return path
+    if len(snapshot.paths) != 1:
+        raise UsageError(
+            f"{path} could be below any of {', '.join(snapshot.paths)}", "write the whole path after --path"
+        )
+    return str(PurePosixPath(snapshot.paths[0]) / path)

@@ -1,0 +1,71 @@
+"""What a person wants back, how that is to be met, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from drd.core.catalogue import RecoveryPoint
+from drd.core.postgres.recovery import Aim
+from drd.core.postgres.target import Target
+from drd.ports.repository import Restored
+
+BESIDE = "beside"
+"""The target that means: next to each path of the source, under a name of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person wants back."""
+
+    policy: str
+    at: datetime | None
+    target: str
+    include: tuple[str, ...] = ()
+    store: str | None = None
+    by: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What is said about it beside, for the kinds of its sources."""
+    moment: Target | None = None
+    """What was asked for to the point, where write-ahead log is kept; None: `at`."""
+    is_without_wal: bool = False
+    """Whether a recovery point is wanted as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a wish is met by one restore."""
+
+    run: str
+    wish: Wish
+    point: RecoveryPoint
+    """What it begins from."""
+    aim: Aim | None = None
+    """How a moment behind the point is reached; None: the point is what is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """Where data was brought back to."""
+
+    point: RecoveryPoint
+    store: str
+    places: tuple[str, ...]
+    parts: Mapping[str, Restored]
+    """Snapshot id → what came of it."""
+    seconds: float
+    notes: tuple[str, ...] = ()
+    """What a person should know of it; a few words each."""
+    following: tuple[str, ...] = ()
+    """What to type next."""
+
+    @property
+    def files(self) -> int:
+        """How many files landed, of all parts."""
+        return sum(part.files for part in self.parts.values())
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes landed, of all parts."""
+        return sum(part.bytes for part in self.parts.values())
