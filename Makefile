@@ -59,6 +59,7 @@ parts: ## The programs that the tests run on, from Debian, without root: restic,
 # Programs of Debian's that tests start and that a minimal machine may lack.
 programs:
 	@scripts/apt-install ssh=openssh-client systemd-analyze=systemd
+	@[ "$$(id -u)" -ne 0 ] || scripts/apt-install systemd-nspawn=systemd-container # only root can boot a container
 
 clean: ## Removes all that these commands made; what apt installed stays
 	@scripts/clean

@@ -20,7 +20,7 @@ from drd.daemon.house import House
 from drd.daemon.moving_in import move_in, take_up
 from drd.ports.configuration import Configuration
 from drd.ports.supervisor import Supervisor
-from drd.reports.moments import local_with_offset
+from drd.reports.moments import counted, local_with_offset
 
 MARK_SECONDS = 10.0
 """How often the journal notes that the daemon is alive: what is unknown after a crash is bounded by it."""
@@ -314,7 +314,8 @@ class Daemon:
 
     def _line(self) -> str:
         configuration = self._house.in_force()
-        return f"{len(configuration.policies)} policies, {len(configuration.stores)} stores"
+        policies = counted(len(configuration.policies), "policy", "policies")
+        return f"{policies}, {counted(len(configuration.stores), 'store', 'stores')}"
 
 
 def _silent(text: str) -> None:

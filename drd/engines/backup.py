@@ -239,7 +239,7 @@ def judge(
         return RunResult(
             Outcome.FAILED,
             f"not a single file of the source was saved ({', '.join(empty)})",
-            "look at exclude: in the policy, or set allow_empty: true",
+            "look at exclude: and one_file_system: in the policy, or set allow_empty: true",
             total,
             added,
         )

@@ -128,7 +128,8 @@ def _raise_for_access(root: Path) -> None:
         # restic would save the link and nothing of what it points to.
         raise SourceRefused(f"{root} is a symbolic link", f"write {root.resolve()} instead")
     needed = os.R_OK | os.X_OK if root.is_dir() else os.R_OK
-    if not os.access(root, needed):
+    # By default the question is what the user may do without the capability that lets the daemon read every file.
+    if not os.access(root, needed, effective_ids=True):
         raise SourceRefused(f"{root} cannot be read by the user that drd runs as", f"ls -ld {root}; id")
 
 

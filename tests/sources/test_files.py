@@ -11,6 +11,7 @@ from drd.core.errors import SourceRefused
 from drd.ports.repository import FilesToSave
 from drd.ports.world import World
 from drd.sources.files import Files
+from tests.system.disks import require_root
 
 
 def source(*paths: object, **options: object) -> Files:
@@ -139,6 +140,16 @@ def test_a_folder_that_drds_user_may_not_read_is_refused(tmp_path: Path) -> None
         assert "cannot be read by the user" in looked_at(folder, *(drop if os.geteuid() == 0 else ()))
     finally:
         folder.chmod(0o700)
+
+
+def test_a_folder_that_is_closed_to_drds_user_is_read_with_the_one_capability_of_the_unit(tmp_path: Path) -> None:
+    require_root()
+    reads_everything = ("--inh-caps=-all,+dac_read_search", "--ambient-caps=+dac_read_search")
+    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *reads_everything)
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    (closed / "order").write_text("1")
+    assert looked_at(closed, *nobody) == "opened\n"
 
 
 def test_a_folder_on_a_disk_of_fstab_that_is_not_mounted_is_refused(tmp_path: Path) -> None:

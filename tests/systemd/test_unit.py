@@ -86,6 +86,10 @@ def test_gentleness_is_not_filtered_away() -> None:
     assert not [line for line in settings("SystemCallFilter") if "@resources" in line]
 
 
+def test_children_can_be_started() -> None:
+    assert settings("SystemCallFilter") == ["@system-service", "~@privileged", "capset"]
+
+
 def test_a_restore_under_way_outlives_the_usual_stop_timeout() -> None:
     assert settings("TimeoutStopSec") == ["3700"]
     assert settings("KillMode") == ["mixed"]
