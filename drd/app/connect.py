@@ -74,15 +74,17 @@ async def consult(
 
     Raises `UsageError` when this user may read neither.
     """
+    is_silent = False
     try:
         return await question(RemoteControl(place.state / SOCKET, silence=PATIENCE))
     except DaemonAway:
         why = "no daemon answers"
     except (DaemonSilent, DaemonForbidden) as error:
+        is_silent = isinstance(error, DaemonSilent)
         why = str(error)
     from drd.app.reading import JournalAnswers
 
-    answers = JournalAnswers(read())
+    answers = JournalAnswers(read(), is_silent=is_silent)
     answer = await question(answers)
     say(f"{why}: this is what {answers.whose_words}")
     return answer

@@ -32,15 +32,18 @@ UNASKED_VERSION = (0, 0, 0)
 class JournalAnswers:
     """`Questions`, answered from the journal; from the stores where the journal knows nothing of a policy."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, *, is_silent: bool = False) -> None:
+        """`is_silent` tells that a daemon is there and does not answer."""
         self._configuration = configuration
+        self._is_silent = is_silent
         self.whose_words = "its journal says"
         """Where the last answer came from."""
 
     async def status(self) -> Status:
         """Everything at a glance."""
         async with self._from_journal() as house:
-            return await _control(house).status()
+            status = await _control(house).status()
+            return status.model_copy(update={"silent": self._is_silent})
 
     async def explain(self, policy: str) -> tuple[str, ...]:
         """What a daemon would do with a policy now and why, as lines for people."""

@@ -34,7 +34,7 @@ def status_page(status: Status, host: str, now: datetime, zone: ZoneInfo) -> Ren
 def _first_line(status: Status, host: str, now: datetime, zone: ZoneInfo) -> Text:
     line = Text.assemble(("drd", "bold"), f" {status.version} on ", (host, "bold"), f" · site {status.site} · ")
     if not status.running or status.since is None:
-        return line.append("no daemon is running", style="bold red")
+        return line.append("the daemon does not answer" if status.silent else "no daemon is running", style="bold red")
     since = local_short(status.since, now, zone)
     return line.append(f"running since {since} ({span(now - status.since)})")
 
@@ -97,7 +97,10 @@ def _needs(status: Status) -> RenderableType:
     lines: list[tuple[str, str]] = [(f"warning: {warning}", "") for warning in status.warnings]
     lines += [_need_of_policy(policy) for policy in status.policies if _is_for_a_person(policy)]
     lines += [_need_of_store(store) for store in status.stores if store.state in ("away", "damaged", "held")]
-    if not status.running:
+    if status.silent:
+        hint = "type: systemctl status drd; if it stays so: systemctl restart drd"
+        lines.append(("the daemon does not answer, so perhaps nothing is backed up", hint))
+    elif not status.running:
         lines.append(("no daemon is running, so nothing is backed up by itself", "type: drd run"))
     if not lines:
         calm = "Nothing needs you." + (" Points of a policy: drd points POLICY" if status.policies else "")

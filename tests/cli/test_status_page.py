@@ -21,6 +21,10 @@ def without_a_daemon() -> Status:
     return a_status().model_copy(update={"running": False, "since": None})
 
 
+def with_a_daemon_that_hangs() -> Status:
+    return without_a_daemon().model_copy(update={"silent": True})
+
+
 def empty() -> Status:
     return a_status().model_copy(update={"policies": (), "stores": (), "warnings": ()})
 
@@ -33,7 +37,10 @@ def with_many_stores() -> Status:
     return a_status().model_copy(update={"policies": (policy,), "warnings": ()})
 
 
-@pytest.mark.parametrize("status", [a_status, calm, without_a_daemon, empty, with_many_stores])
+PAGES = [a_status, calm, without_a_daemon, with_a_daemon_that_hangs, empty, with_many_stores]
+
+
+@pytest.mark.parametrize("status", PAGES)
 def test_the_status_page_reads_as_designed(status) -> None:
     application = FakeApplication(FakeControl(answer=status()), a_configuration())
     golden = GOLDEN / f"{status.__name__}.txt"

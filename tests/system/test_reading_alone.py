@@ -102,6 +102,7 @@ def test_a_daemon_that_hangs_is_named_and_its_journal_is_read(machine: Machine) 
     for answered in (status.done(), points.done(), explained.done()):
         assert "the daemon has said nothing for 10 s" in answered.stderr
         assert "systemctl status drd" in answered.stderr
+    assert (status.json["running"], status.json["silent"]) == (False, True)
     assert [point["run"] for point in points.json] == [run]
     machine.stop()
 
