@@ -1,7 +1,8 @@
 """Folders in which a source lays down what restic then reads: private, for one use alone, and gone afterwards.
 
 A folder is held by a lock on itself, which ends with the process that has it: what is there and is not held was left by
-one that was killed. So no list has to be kept of what is to be taken away.
+one that was killed. So no list has to be kept of what is to be taken away. A program that started another one, as
+pg_basebackup does to receive WAL, may have left that one behind, writing on: it is ended first.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import fcntl
 import itertools
 import os
 import shutil
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -45,7 +47,17 @@ def sweep(parent: Path, prefix: str) -> None:
         with suppress(OSError, PermanentError):
             descriptor = _held(left)
             if descriptor is not None:
+                _end_those_in(left)
                 _give_up(left, descriptor)
+
+
+def _end_those_in(folder: Path) -> None:
+    """Kill what a killed process left running there: programs that have the folder among their arguments."""
+    for arguments in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = arguments.read_bytes().split(b"\0")
+            if any(word.startswith(b"%s/" % os.fsencode(folder)) for word in words):
+                os.kill(int(arguments.parent.name), signal.SIGKILL)
 
 
 def _take(parent: Path, name: str) -> tuple[Path, int]:

@@ -72,6 +72,19 @@ async def test_what_a_killed_process_left_is_removed_and_what_is_in_use_is_not(t
         assert left_in(tmp_path) == ["base-orders", "precious"]
 
 
+async def test_what_a_killed_process_left_running_there_is_ended(tmp_path: Path) -> None:
+    (tmp_path / "base-orders").mkdir()
+    words = ["sh", "-c", "while :; do sleep 0.1; done"]
+    with (
+        subprocess.Popen([*words, tmp_path / "base-orders/base"]) as left,
+        subprocess.Popen([*words, tmp_path / "base-orders.old/base"]) as stranger,
+    ):
+        async with staged(tmp_path, "base", "orders"):
+            assert left.wait(10) == -signal.SIGKILL
+            assert stranger.poll() is None
+        stranger.kill()
+
+
 async def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "file").write_text("x")
