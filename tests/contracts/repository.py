@@ -138,6 +138,15 @@ class RepositoryContract:
         await opened.first.prune(None)
         assert (await opened.first.check()).sound
 
+    async def test_what_a_killed_call_forgot_already_keeps_the_rest_from_nothing(
+        self, opened: Opened, tree: Path
+    ) -> None:
+        await opened.first.create()
+        ids = [(await opened.first.save(files(tree), watch)).snapshot_id for _ in range(3)]
+        await opened.first.forget(tuple(ids[:1]))
+        assert await opened.first.forget(tuple(ids[:2])) == tuple(ids[:2])
+        assert [snapshot.id for snapshot in await opened.first.snapshots()] == ids[2:]
+
     async def test_a_plan_counts_all_that_the_tags_name_together_and_changes_nothing(
         self, opened: Opened, tree: Path
     ) -> None:
