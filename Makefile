@@ -15,9 +15,9 @@ SHARE    ?= 0.2
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: setup ## The demonstration: a platform that changes, an off-site store, and drd in the foreground
-	@scripts/parts newest
-	@PATH="$(PARTS)/restic-newest:$(CURDIR)/$(VENV):$$PATH" $(VENV)/drd demo run
+run: setup ## The demonstration: a shop with its database, an off-site store, and drd in the foreground
+	@scripts/parts demonstration
+	@PATH="$(PARTS)/restic-newest:$(PARTS)/postgresql/bin:$(CURDIR)/$(VENV):$$PATH" $(VENV)/drd demo run
 
 test: setup parts programs static ## Everything CI runs: the static checks, all tests and a seeded share of the fault tests
 	$(PYTEST) -n auto -m "not endurance" --fault-share $(SHARE) --fault-seed $(SEED)

@@ -1,4 +1,4 @@
-"""`drd run` and `drd demo run`."""
+"""`drd run`, `drd demo run` and `drd demo orders`."""
 
 from __future__ import annotations
 
@@ -53,6 +53,34 @@ def demo_run(session: Session, folder: Path, policies: Path, runbooks: Path) -> 
     from drd.demo import run_demo
 
     return asyncio.run(run_demo(folder, policies, runbooks, session.environment, session.say))
+
+
+@demo.command("orders", short_help="Show what its shop has sold.")
+@click.argument("copy", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True, help="Where all its data is."
+)
+@pass_session
+def demo_orders(session: Session, copy: Path | None, folder: Path) -> int:
+    """Show the newest orders of the demonstration's shop, or those of COPY, a database that was restored.
+
+    A copy is started for that long. The shop's customers have noted which orders were acknowledged to them: what is
+    missing of those is told, and makes the exit code 1.
+    """
+    import asyncio
+
+    from drd.demo import sold
+    from drd.reports.moments import local
+    from drd.reports.tables import table
+
+    found = asyncio.run(sold(folder.resolve(), None if copy is None else copy.resolve()))
+    if session.as_json:
+        session.emit(found.document())
+        return 1 if found.missing else 0
+    rows = [[str(order.id), local(order.placed_at, session.place.zone), str(order.amount)] for order in found.newest]
+    session.show(table(["order", "placed", "amount"], rows, ("order", "amount")))
+    session.show(found.told())
+    return 1 if found.missing else 0
 
 
 SECTION = "The daemon"

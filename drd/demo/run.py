@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import shutil
-import socket
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from drd.app.process import run as run_daemon
 from drd.clients.clock import SystemClock
 from drd.clients.journal import StateLock
 from drd.core.errors import UsageError
+from drd.demo.database import shop_database
 from drd.demo.offsite import offsite_server
+from drd.demo.orders import Acknowledged, keep_ordering
 from drd.demo.platform import Platform
+from drd.demo.ports import is_free, noted_port
+from drd.demo.secret_files import kept
+from drd.demo.sold import FOLDER, NOTE
 
 BUCKET = "drd"
 PORT = 9476
@@ -45,6 +49,11 @@ stores:
       credentials: {{file: {folder}/secrets/s3}}
     site: xian
     password: {{file: {folder}/secrets/offsite}}
+nodes:
+  orders-1:
+    host: 127.0.0.1
+    site: hangzhou
+    postgres: {{dsn: {{file: {folder}/secrets/orders-1}}}}
 people:
   sre-on-call: {{name: SRE on call, deputy: sre-lead}}
   sre-lead: {{name: SRE lead}}
@@ -63,7 +72,8 @@ async def run_demo(
             raise UsageError(
                 f"there is no folder {needed}", "type: make run, in the folder that holds policies/ and runbooks/"
             )
-    folder, policies, runbooks = (path.absolute() for path in (folder, policies, runbooks))
+    # Without links: another user, whom PostgreSQL may need, goes the whole way.
+    folder, policies, runbooks = (path.resolve() for path in (folder, policies, runbooks))
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     with StateLock(folder, SystemClock()):
         return await _live(folder, policies, runbooks, environment, say)
@@ -76,19 +86,46 @@ async def _live(
     if not listen.isdigit():
         raise UsageError(f"DRD_DEMO_PORT is {listen!r}, which is no port", "type: DRD_DEMO_PORT=0 make run")
     access_key, secret_key = await asyncio.to_thread(_furnish, folder)
-    platform = Platform(folder / "platform")
-    await asyncio.to_thread(platform.found)
-    async with offsite_server(folder / "offsite", access_key, secret_key, _last_port(folder)) as port:
+    port_note = folder / "offsite.port"
+    async with (
+        _platform(folder / "platform"),
+        _shop(folder, say),
+        offsite_server(folder / "offsite", access_key, secret_key, _last_port(port_note)) as port,
+    ):
+        port_note.write_text(f"{port}\n")
         settings = await asyncio.to_thread(_configure, folder, policies, runbooks, port, int(listen))
-        say(f"a shop platform lives in {folder / 'platform'}")
         say(f"its off-site S3 server, as if in another town, listens on 127.0.0.1:{port}")
         say(f"in another terminal: export DRD_CONFIG={settings}; .venv/bin/drd status")
-        living = asyncio.create_task(platform.live(), name="platform")
-        try:
-            plain = {name: value for name, value in environment.items() if name != "DRD_DEMO_PORT"}
-            return await run_daemon(settings, plain, say)
-        finally:
-            living.cancel()
+        plain = {name: value for name, value in environment.items() if name != "DRD_DEMO_PORT"}
+        return await run_daemon(settings, plain, say)
+
+
+@asynccontextmanager
+async def _platform(folder: Path) -> AsyncIterator[None]:
+    platform = Platform(folder)
+    await asyncio.to_thread(platform.found)
+    async with _meanwhile(platform.live()):
+        yield
+
+
+@asynccontextmanager
+async def _shop(folder: Path, say: Callable[[str], None]) -> AsyncIterator[None]:
+    async with shop_database(folder / FOLDER, folder / "secrets", say) as dsn:
+        say(f"a shop platform lives in {folder / 'platform'}, and takes orders into PostgreSQL at {dsn.place}")
+        async with _meanwhile(keep_ordering(dsn, Acknowledged(folder / FOLDER / NOTE))):
+            yield
+
+
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    """Let something go on as long as the context lasts."""
+    going = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        going.cancel()
+        with suppress(asyncio.CancelledError):
+            await going
 
 
 def _furnish(folder: Path) -> tuple[str, str]:
@@ -96,15 +133,14 @@ def _furnish(folder: Path) -> tuple[str, str]:
     for name in ("state", "platform", "local", f"offsite/{BUCKET}", "secrets"):
         (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700 if name == "secrets" else 0o755)
     for name in ("local", "offsite"):
-        _secret(folder / "secrets" / name, secrets.token_urlsafe(32))
-    keys = _secret(folder / "secrets" / "s3", f"{secrets.token_hex(10)}:{secrets.token_urlsafe(30)}")
+        kept(folder / "secrets" / name)
+    keys = kept(folder / "secrets" / "s3", f"{secrets.token_hex(10)}:{secrets.token_urlsafe(30)}")
     access_key, _, secret_key = keys.partition(":")
     return access_key, secret_key
 
 
 def _configure(folder: Path, policies: Path, runbooks: Path, port: int, listen: int) -> Path:
     """Write drd.yaml and return its path."""
-    (folder / "offsite.port").write_text(f"{port}\n")
     settings = folder / "drd.yaml"
     # Commands in another terminal have another PATH.
     restic = shutil.which("restic") or "restic"
@@ -116,20 +152,6 @@ def _configure(folder: Path, policies: Path, runbooks: Path, port: int, listen: 
     return settings
 
 
-def _secret(path: Path, fresh: str) -> str:
-    if not path.exists():
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
-            handle.write(f"{fresh}\n")
-    return path.read_text().strip()
-
-
-def _last_port(folder: Path) -> int:
-    """The port of the last time, so that the configuration stays the same where it can; 0 for any."""
-    try:
-        port = int((folder / "offsite.port").read_text())
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-    except (OSError, ValueError):
-        return 0
-    return port
+def _last_port(note: Path) -> int:
+    port = noted_port(note)
+    return port if port and is_free(port) else 0

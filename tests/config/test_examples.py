@@ -31,6 +31,8 @@ stores:
     s3: {endpoint: "http://127.0.0.1:9000", bucket: drd, credentials: {file: /etc/drd/s3}}
     site: xian
     password: {file: /etc/drd/offsite}
+nodes:
+  orders-1: {host: 127.0.0.1, site: hangzhou, postgres: {dsn: {file: /etc/drd/orders-1}}}
 people:
   sre-on-call: {name: SRE on call, deputy: sre-lead}
   sre-lead: {name: Lead of the SREs}
@@ -49,7 +51,7 @@ def drd_yaml(tmp_path: Path) -> Path:
 def test_the_policies_and_runbooks_of_the_repository_load_unchanged(drd_yaml: Path) -> None:
     configuration = load(drd_yaml, {}, find_kinds())
 
-    assert set(configuration.policies) >= {"recordings", "community", "members-export"}
+    assert set(configuration.policies) >= {"recordings", "community", "members-export", "orders"}
     assert set(configuration.runbooks) >= {"recordings-point-in-time", "recordings-site-loss"}
     assert configuration.warnings == ()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import REPOSITORY
+from tests.reachable import reachable_folder
 from tests.system.programs import Finished, Running, wait_for
 
 DRD = Path(sys.prefix) / "bin" / "drd"
@@ -24,6 +25,7 @@ class Demonstration:
     """`make run` as it is, but for its folder and its port."""
 
     folder: Path
+    """Its `.demo`."""
     port: int
     path: str
 
@@ -49,6 +51,20 @@ class Demonstration:
         )
         return Finished(ended.returncode, ended.stdout, ended.stderr)
 
+    def shell(self, line: str) -> Finished:
+        """Type a whole line, with all that a shell does to it, in the folder that holds `.demo`."""
+        ended = subprocess.run(
+            ["bash", "-c", line],
+            env={**self.environment, "DRD_CONFIG": str(self.folder / "drd.yaml")},
+            cwd=self.folder.parent,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=COMMAND_SECONDS,
+        )
+        return Finished(ended.returncode, ended.stdout, ended.stderr)
+
     def is_ready(self) -> bool:
         """Whether every policy has a point in every store, and every store has been checked."""
         answered = self.drd("status", "--json")
@@ -59,20 +75,25 @@ class Demonstration:
 
 
 @pytest.fixture(scope="session")
-def demonstration(
-    tmp_path_factory: pytest.TempPathFactory, newest_restic: Path, rclone_binary: Path
-) -> Iterator[Demonstration]:
-    folder = tmp_path_factory.mktemp("demonstration")
-    path = f"{newest_restic.parent}:{rclone_binary.parent}:{os.environ['PATH']}"
-    made = Demonstration(folder / "demo", _free_port(), path)
-    running = made.start(folder / "demo.log")
-    try:
-        wait_for(lambda: not running.is_alive or made.is_ready(), "points in both stores", READY_SECONDS)
-        assert running.is_alive, running.said()
-        yield made
-        assert running.stop() == 0, running.said()
-    finally:
-        running.kill()
+def demonstration(newest_restic: Path, rclone_binary: Path, postgres_programs: Path) -> Iterator[Demonstration]:
+    path = f"{newest_restic.parent}:{rclone_binary.parent}:{postgres_programs}:{os.environ['PATH']}"
+    with reachable_folder() as folder:
+        made = Demonstration(folder / ".demo", _free_port(), path)
+        running = made.start(folder / "demo.log")
+        try:
+            wait_for(lambda: not running.is_alive or made.is_ready(), "points in both stores", READY_SECONDS)
+            assert running.is_alive, running.said()
+            yield made
+            assert running.stop() == 0, running.said()
+        finally:
+            running.kill()
+
+
+@pytest.fixture
+def restored() -> Iterator[Path]:
+    """A folder to restore into, also for the user that PostgreSQL's server runs as."""
+    with reachable_folder() as folder:
+        yield folder
 
 
 def _free_port() -> int:

@@ -37,6 +37,8 @@ class Typed:
     settings: dict[str, str]
     """Variables that stand before the program."""
     words: tuple[str, ...]
+    text: str
+    """As it stands there."""
 
 
 def blocks(page: Path, *languages: str) -> list[Block]:
@@ -62,7 +64,7 @@ def typed_lines() -> Iterator[Typed]:
                 name, _, value = words.pop(0).partition("=")
                 settings[name] = value
             if words:
-                yield Typed(f"{block.page.name}:{block.line + number}", settings, tuple(words))
+                yield Typed(f"{block.page.name}:{block.line + number}", settings, tuple(words), line)
 
 
 def anchor(heading: str) -> str:

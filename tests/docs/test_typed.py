@@ -3,13 +3,14 @@
 import re
 import subprocess
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.docs.conftest import Demonstration
 from tests.docs.pages import REPOSITORY, Block, Typed, all_blocks, blocks, typed_lines
-from tests.system.programs import Finished
+from tests.system.programs import Finished, wait_for
 
 FOLDERS = ("/srv/drd/restored", "/tmp/recordings", "/var/tmp/drd-restore")
 """What a page restores to, or keeps for a moment: each command gets a fresh folder in its place."""
@@ -34,24 +35,55 @@ NOT_TYPED = {
 }
 """Programs that are not started here, and why; their lines are still read by a shell."""
 
+MOMENT = "1 minute ago"
+"""What the README goes back by."""
+COPY = "/tmp/orders"
+"""Where the README restores the database to; its lines follow from one another."""
+
 LINES = list(typed_lines())
 OURS = [line for line in LINES if line.words[0] == "drd"]
+OF_A_COPY = [line for line in OURS if COPY in line.words]
+ALONE = [line for line in OURS if line not in OF_A_COPY]
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("line", OURS, ids=lambda line: f"{line.place} {' '.join(line.words)}")
+@pytest.mark.parametrize("line", ALONE, ids=lambda line: f"{line.place} {' '.join(line.words)}")
 def test_a_command_of_the_pages_does_its_work(line: Typed, demonstration: Demonstration, tmp_path: Path) -> None:
     def here(word: str) -> str:
         for folder in FOLDERS:
             word = word.replace(folder, str(tmp_path / Path(folder).name))
         return word.replace("/etc/drd/secrets", str(demonstration.folder / "secrets"))
 
+    if line.words == ("drd", "demo", "orders"):
+        demonstration.shell(line.text).done()
+        return
     answered = demonstration.drd(
         *(here(word) for word in line.words[1:]), **{name: here(value) for name, value in line.settings.items()}
     )
     expected, _ = CODES.get(" ".join(line.words), (0, ""))
     answered.done(expected)
     assert "Traceback" not in answered.stderr
+
+
+@pytest.mark.system
+def test_the_database_of_the_readme_comes_back_to_a_minute_ago(demonstration: Demonstration, restored: Path) -> None:
+    assert [line.words[:3] for line in OF_A_COPY] == [("drd", "restore", "orders"), ("drd", "demo", "orders")]
+    assert MOMENT in OF_A_COPY[0].text
+    wait_for(lambda: age_of_the_base(demonstration) > timedelta(seconds=62), "the base backup is a minute old", 90)
+    before = datetime.now(UTC) - timedelta(minutes=1)
+    place = str(restored / "orders")
+    restoring, showing = (demonstration.shell(line.text.replace(COPY, place)).done() for line in OF_A_COPY)
+    assert "pg_verifybackup found it whole" in restoring.stdout
+    assert "none is missing" in showing.stdout
+    there = demonstration.shell(f"drd demo orders {place} --json").done().json
+    assert there["orders"] > 0
+    newest = datetime.fromisoformat(there["newest"][0]["placed_at"])
+    assert before - timedelta(seconds=10) < newest < before + timedelta(seconds=5)
+
+
+def age_of_the_base(demonstration: Demonstration) -> timedelta:
+    oldest = demonstration.drd("points", "orders", "--json").done().json[-1]
+    return datetime.now(UTC) - datetime.fromisoformat(oldest["moment"])
 
 
 @pytest.mark.system
@@ -75,6 +107,7 @@ def test_a_shell_can_read_every_block(block: Block) -> None:
 
 
 SHAPES = (
+    (r"since \d{4}-\d{2}-\d{2} ", "since "),
     (r"(\d+ \w+ )+ago(, proven)?", "AGO"),
     (r"in (\d+ \w+ ?)+", "IN"),
     (r"[\d.]+ [KMGT]?i?B\b", "SIZE"),
