@@ -40,6 +40,7 @@ from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
 from drd.engines.turns import Turns
 from drd.engines.upkeep import Upkeep
+from drd.engines.wal_retention import WalRetention
 from drd.ports.configuration import Configuration
 from drd.ports.world import World
 
@@ -122,6 +123,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     proof = Proof(stores, turns, journal, log)
     reconcile = Reconcile(in_force, stores, turns, journal, journal, clock, journal.daemon)
     spools = FolderSpools(configuration.state / SPOOL)
+    wal_retention = WalRetention(in_force, spools, stores, turns, journal, journal, clock)
     receiving = Receiving(in_force, spools, journal, world)
     scheduler = Scheduler(in_force, journal, journal, SchedulerTimer(), host, clock, tick)
     house = House(
@@ -142,7 +144,8 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         restore=Restore(stores, turns, journal, journal, world, host, board, find_kinds().sources),
         dispatch=Dispatch(in_force, backup, journal, journal, clock, Told(scheduler, copy, log)),
         scheduler=scheduler,
-        upkeep=Upkeep(in_force, stores, copy, reconcile, proof, retain, journal, journal, clock),
+        wal_retention=wal_retention,
+        upkeep=Upkeep(in_force, stores, copy, reconcile, proof, retain, wal_retention, journal, journal, clock),
         anchor=Anchor(in_force, stores, turns, journal, journal, journal, clock, journal.daemon, journal),
         archive=Archive(in_force, receiving, spools, stores, turns, copy, journal, journal, world),
         heartbeats=Heartbeats(in_force, journal, world, journal.daemon),

@@ -140,9 +140,24 @@ def _longest_gap(plan: Plan) -> timedelta | None:
 
 def _lint_keep(entry: Entry, report: Report) -> None:
     keep: Keep | None = typed(entry, (BACKUP, "keep"), Keep)
-    if keep is not None and not any(value for _, value in keep):
+    if keep is not None and not any(value for name, value in keep if name != "any_moment"):
         sentence = "`keep` keeps nothing: say how many, as `daily: 7`, or how long, as `within: 30d`"
         report(entry.problem((BACKUP, "keep"), sentence, Spot.OWNER))
+
+    if keep is not None and keep.any_moment is not None and not _has_continuous_wal(entry):
+        sentence = "`any_moment`: no source of the policy has `wal: continuous`: add that, or remove this"
+        report(entry.problem((BACKUP, "keep", "any_moment"), sentence, Spot.KEY))
+
+
+def _has_continuous_wal(entry: Entry) -> bool:
+    sources = entry.at((BACKUP, "source"))
+    kinds = [
+        kind
+        for source in (sources if isinstance(sources, list) else [sources])
+        if isinstance(source, dict)
+        for kind in source.values()
+    ]
+    return any(isinstance(kind, dict) and kind.get("wal") == "continuous" for kind in kinds)
 
 
 def _lint_require(entry: Entry, declared: Declared, report: Report) -> None:

@@ -6,7 +6,7 @@ The `source:` of a policy names kinds, which the core does not know: the configu
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
@@ -66,9 +66,6 @@ class Timing(Model):
 class Keep(Model):
     """How many recovery points are kept, as restic's `--keep-*`; the newest good one is kept whatever this says."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"any_moment"})
-    """Keys that a later version reads."""
-
     last: Count = 0
     """The newest ones."""
     hourly: Count = 0
@@ -83,6 +80,11 @@ class Keep(Model):
     """One for each of so many years."""
     within: Days | None = None
     """Everything younger than this is kept."""
+    any_moment: Days | None = None
+    """With `wal: continuous`: every moment of so long can be restored, whatever the other rules say.
+
+    Left out, every moment since the oldest base backup that they keep.
+    """
 
 
 class Require(Model):

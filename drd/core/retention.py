@@ -66,13 +66,15 @@ def decide(
     hold: str | None = None,
     by_a_person: bool = False,
     damaged: frozenset[str] = frozenset(),
+    leading: frozenset[str] = frozenset(),
 ) -> Retention:
     """Judge restic's plan for one policy in one store.
 
     `points` are all recovery points of the policy, with their copies in every store; those in `damaged` stores are
-    none of the copies that are required. `by_a_person` lifts the limit on how much goes at once, and nothing else.
+    none of the copies that are required. `leading` are the runs of points that lead to moments between recovery points
+    that are promised. `by_a_person` lifts the limit on how much goes at once, and nothing else.
     """
-    kept_by_guard = _guards(candidates, points, store, required_copies, damaged)
+    kept_by_guard = _guards(candidates, points, store, required_copies, damaged, leading)
     verdicts = tuple(_verdict(candidate, kept_by_guard.get(candidate.snapshot_id)) for candidate in candidates)
     removed = sum(verdict.is_forgotten for verdict in verdicts)
     held = ""
@@ -113,6 +115,7 @@ def _guards(
     store: str,
     required_copies: int,
     damaged: frozenset[str],
+    leading: frozenset[str],
 ) -> Mapping[str, str]:
     """Snapshot id → the guard that keeps it, for those restic would remove."""
     by_snapshot = {copy.snapshot_id: point for point in points for copy in point.copies if copy.store == store}
@@ -134,6 +137,8 @@ def _guards(
             guards[candidate.snapshot_id] = "newest good recovery point"
         elif point is proven:
             guards[candidate.snapshot_id] = "newest proven recovery point"
+        elif point.run in leading:
+            guards[candidate.snapshot_id] = "leads to moments that any_moment promises"
         elif point.run in kept:
             guards[candidate.snapshot_id] = "another part of the same recovery point is kept"
         elif point.run in stand_ins:

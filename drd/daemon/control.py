@@ -13,6 +13,7 @@ from drd.core.errors import DrdError, UsageError
 from drd.core.events import HoldReleased, Paused, Resumed
 from drd.core.policy import Outcome
 from drd.core.postgres.target import parse_target
+from drd.daemon.coverage import covered_ranges
 from drd.daemon.explaining import explained
 from drd.daemon.following import Following
 from drd.daemon.house import House
@@ -20,7 +21,7 @@ from drd.daemon.names import demand_policy, demand_store, learn_wal, points_of
 from drd.daemon.points import planned, point_statuses
 from drd.daemon.status import status
 from drd.engines.wish import Wish
-from drd.ports.control import Anchors, ForgetLine, PointStatus, Status
+from drd.ports.control import Anchors, CoveredRange, ForgetLine, PointStatus, Status
 from drd.ports.repository import CheckReport
 from drd.ports.restoring import RestoreOrder
 from drd.ports.steps import Step
@@ -48,6 +49,10 @@ class HouseControl:
     async def points(self, policy: str, why: bool = False) -> tuple[PointStatus, ...]:
         """The recovery points of a policy, newest first."""
         return await point_statuses(self._house, policy, why)
+
+    async def covered(self, policy: str) -> tuple[CoveredRange, ...]:
+        """The moments that replaying write-ahead log leads to."""
+        return await covered_ranges(self._house, policy)
 
     async def restore(self, order: RestoreOrder) -> AsyncIterator[Step]:
         """Bring a policy's data back."""
@@ -77,16 +82,37 @@ class HouseControl:
                         reasons=verdict.reasons or ((retention.held,) if retention.held else ()),
                     )
                 )
+        return (*lines, *await self._wal_to_forget(policy))
+
+    async def _wal_to_forget(self, policy: str) -> tuple[ForgetLine, ...]:
+        """The groups of WAL that would go: those that stay are many, and none of them is anybody's choice."""
+        lines: list[ForgetLine] = []
+        for store in demand_policy(self._house, policy).wal_stores:
+            plan = await self._house.wal_retention.plan(policy, store)
+            lines += [
+                ForgetLine(
+                    policy=policy,
+                    store=store,
+                    snapshot_id=each.snapshot_id,
+                    moment=each.group.moment or each.shipped or self._house.clock.now(),
+                    action="guarded" if plan.held else "forget",
+                    reasons=(plan.held,) if plan.held else (),
+                )
+                for each in plan.groups
+            ]
         return tuple(lines)
 
     async def forget(self, policy: str, by: str) -> AsyncIterator[Step]:
         """Apply retention now."""
         gone = 0
         refused: list[DrdError] = []
-        for store in demand_policy(self._house, policy).policy.backup.to:
+        protected = demand_policy(self._house, policy)
+        for store in (*protected.policy.backup.to, *protected.wal_stores):
             yield Step(kind="started", text=f"retention of {policy} in {store}")
             forgotten: list[tuple[str, ...]] = []
             work = partial(self._house.retain.forget, policy, store, by, True)
+            if store in protected.wal_stores:
+                work = partial(self._house.wal_retention.forget, policy, store, True)
             try:
                 async for step in self._following.wait_told(f"forget:{policy}:{store}", work, forgotten):
                     yield step

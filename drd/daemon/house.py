@@ -20,6 +20,7 @@ from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
 from drd.engines.turns import Turns
 from drd.engines.upkeep import Upkeep
+from drd.engines.wal_retention import WalRetention
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration
 from drd.ports.journal import Catalogue, Journal
@@ -62,6 +63,7 @@ class House:
     restore: Restore
     dispatch: Dispatch
     scheduler: Scheduler
+    wal_retention: WalRetention
     upkeep: Upkeep
     anchor: Anchor
     archive: Archive

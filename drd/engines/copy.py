@@ -14,13 +14,14 @@ from drd.core.catalogue import Copy as CopyOfPart
 from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import NOT_NOW, DrdError, StoreAway, TransientError
 from drd.core.events import Body, CopyCreated, JobFailed, MirrorFinished
+from drd.core.postgres.groups import ShippedGroup
 from drd.core.tags import MINE
 from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores, origin_of
 from drd.engines.telling import ToldOnce
 from drd.engines.turns import JobClass, Turns
-from drd.engines.wal_points import WalPoint, lacking, superseded
-from drd.ports.configuration import Configuration, is_wal_store
+from drd.engines.wal_points import WalPoint, lacking, superseded, unwanted
+from drd.ports.configuration import Configuration, Protected, is_wal_store
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import Progress
 from drd.ports.store import Carried, Carrier
@@ -28,6 +29,8 @@ from drd.ports.world import World
 
 RETRY_SECONDS = (15.0, 60.0, 300.0, 900.0)
 """Waits after a failed round; the last one repeats."""
+RETRY_WAL_SECONDS = 60.0
+"""The longest wait where WAL is brought: what is newest in a store has to be no older than that."""
 
 Missing: TypeAlias = Mapping[str, tuple[RecoveryPoint, ...]]
 """Policy → the recovery points that a store lacks."""
@@ -97,7 +100,7 @@ class Copy:
                     continue
                 self._asked.setdefault(store, set()).update(asked)
                 failures = self._failed_in_a_row[store] = self._failed_in_a_row.get(store, 0) + 1
-                await self._world.clock.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1])
+                await self._world.clock.sleep(_wait_seconds(store, failures))
                 wanted.set()
         finally:
             self._served.discard(store)
@@ -179,8 +182,7 @@ class Copy:
         for name in names:
             protected = configuration.policies[name]
             if is_wal_store(store):
-                groups = await self._catalogue.wal(name) if store in protected.wal_stores else ()
-                if wal := lacking(groups, store, configuration.stores.keys()):
+                if store in protected.wal_stores and (wal := await self._lacking_wal(configuration, store, protected)):
                     missing[name] = wal
                 continue
             to = protected.policy.backup.to
@@ -190,6 +192,21 @@ class Copy:
                 if points:
                     missing[name] = points
         return missing
+
+    async def _lacking_wal(
+        self, configuration: Configuration, store: str, protected: Protected
+    ) -> tuple[RecoveryPoint, ...]:
+        groups = await self._catalogue.wal(protected.policy.name)
+        found = lacking(groups, store, configuration.stores.keys())
+        if not found:
+            return ()
+        not_wanted = await self._unwanted_wal(store, protected, groups)
+        return tuple(point for point in found if point.run not in not_wanted)
+
+    async def _unwanted_wal(self, store: str, protected: Protected, groups: tuple[ShippedGroup, ...]) -> frozenset[str]:
+        points = await self._catalogue.points(protected.policy.name)
+        any_moment = protected.policy.backup.keep.any_moment
+        return unwanted(groups, points, store, any_moment, self._world.clock.now())
 
     async def _bring(self, store: str, source: str, missing: Missing, mirror: bool) -> None:
         target = self._stores.configured(store)
@@ -231,9 +248,13 @@ class Copy:
     async def _withheld(self, store: str) -> frozenset[str]:
         if not is_wal_store(store):
             return await self._catalogue.withheld(store)
-        policies = self._configuration().policies
-        groups = [each for name in policies for each in await self._catalogue.wal(name)]
-        return superseded(groups, store)
+        found: frozenset[str] = frozenset()
+        for name, protected in self._configuration().policies.items():
+            groups = await self._catalogue.wal(name)
+            found |= superseded(groups, store)
+            if store in protected.wal_stores:
+                found |= await self._unwanted_wal(store, protected, groups)
+        return found
 
     async def _copy(self, store: str, source: str, missing: Missing, lane: str) -> None:
         wanted = tuple(
@@ -284,6 +305,11 @@ class Copy:
             self._board.post(lane, progress)
 
         return post
+
+
+def _wait_seconds(store: str, failures: int) -> float:
+    seconds = RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1]
+    return min(seconds, RETRY_WAL_SECONDS) if is_wal_store(store) else seconds
 
 
 def _arrival(point: RecoveryPoint, copy: CopyOfPart, store: str, snapshot_id: str, source: str) -> Body:

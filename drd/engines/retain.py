@@ -9,13 +9,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from drd.core.catalogue import RecoveryPoint, damaged_stores
 from drd.core.errors import Busy, PermanentError, RefusedByGuard
 from drd.core.events import AnchorsForgotten, RetentionHeld, SnapshotsForgotten, StorePruned
+from drd.core.postgres.letting_go import leading_runs
 from drd.core.retention import Candidate, Retention, decide, superfluous_anchors
 from drd.core.tags import policy_tags
 from drd.engines.stores import Stores
 from drd.engines.telling import ToldOnce
 from drd.engines.turns import JobClass, Turns
 from drd.ports.clock import Clock
-from drd.ports.configuration import Configuration
+from drd.ports.configuration import Configuration, Protected, is_wal_store
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import Repository
 
@@ -23,6 +24,8 @@ PLAN_SECONDS = 30.0
 """How long a question waits for its turn behind a check or a prune, which may take hours."""
 MOST_REPACKED_BYTES = 4 * 2**30
 """How much one prune may rewrite: it needs the repository alone, and backups wait for it."""
+MOST_REPACKED_WAL_BYTES = 64 * 2**20
+"""The same where WAL stands: batches wait for it, and what is newest has to be in a store within a minute."""
 
 
 class Retain:
@@ -118,8 +121,13 @@ class Retain:
         repository = await self._stores.open(store)
         async with self._turns.take(store, JobClass.PRUNE, self._stores.configured(store).limits.at_once):
             started = self._clock.monotonic()
-            await repository.prune(0 if self._stores.is_mirror(store) else MOST_REPACKED_BYTES)
+            await repository.prune(self._most_repacked(store))
             await self._journal.append(StorePruned(store, self._clock.monotonic() - started))
+
+    def _most_repacked(self, store: str) -> int:
+        if self._stores.is_mirror(store):
+            return 0
+        return MOST_REPACKED_WAL_BYTES if is_wal_store(store) else MOST_REPACKED_BYTES
 
     @asynccontextmanager
     async def _turn_to_ask(self, store: str) -> AsyncIterator[None]:
@@ -152,8 +160,23 @@ class Retain:
         records = await self._catalogue.stores()
         hold = records[store].hold if store in records else None
         return decide(
-            candidates, points, store, plan.require.copies, hold, by_a_person, damaged=damaged_stores(records)
+            candidates,
+            points,
+            store,
+            plan.require.copies,
+            hold,
+            by_a_person,
+            damaged=damaged_stores(records),
+            leading=await self._leading(protected, store, points),
         )
+
+    async def _leading(self, protected: Protected, store: str, points: tuple[RecoveryPoint, ...]) -> frozenset[str]:
+        """The runs without which a moment that is promised could not be restored from a store."""
+        any_moment = protected.policy.backup.keep.any_moment
+        if any_moment is None or not protected.wal_stores:
+            return frozenset()
+        shipped = await self._catalogue.wal(protected.policy.name)
+        return leading_runs(points, shipped, store, any_moment, self._clock.now())
 
 
 def _still_listed(store: str, count: int) -> PermanentError:

@@ -20,6 +20,7 @@ from drd.engines.reconcile import Reconcile
 from drd.engines.retain import Retain
 from drd.engines.stores import Stores
 from drd.engines.telling import ToldOnce
+from drd.engines.wal_retention import WalRetention
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration, is_wal_store
 from drd.ports.journal import Catalogue, Journal
@@ -28,8 +29,11 @@ RECONCILE_EVERY = timedelta(hours=1)
 CHECK_EVERY = timedelta(days=1)
 FORGET_EVERY = timedelta(days=1)
 PRUNE_EVERY = timedelta(days=7)
-PRUNE_WAL_EVERY = timedelta(days=1)
-"""Each batch of WAL makes the one before it superfluous, with the end of the segment in writing."""
+PRUNE_WAL_EVERY = timedelta(hours=1)
+"""Each batch of WAL makes the one before it superfluous, and leaves an index of its own: a prune joins them.
+
+Often, so that each is short: batches wait for it.
+"""
 LOOK_SECONDS = 30.0
 """How often the loop asks what is due, and how long a store that is away is left alone."""
 AGAIN_AFTER = timedelta(minutes=15)
@@ -62,6 +66,7 @@ class Upkeep:
         reconcile: Reconcile,
         proof: Proof,
         retain: Retain,
+        wal_retention: WalRetention,
         journal: Journal,
         catalogue: Catalogue,
         clock: Clock,
@@ -72,6 +77,7 @@ class Upkeep:
         self._reconcile = reconcile
         self._proof = proof
         self._retain = retain
+        self._wal_retention = wal_retention
         self._journal = journal
         self._catalogue = catalogue
         self._clock = clock
@@ -148,10 +154,10 @@ class Upkeep:
         """Apply retention to each policy; one that cannot be served does not hold the others up."""
         today = self._rounds.setdefault(store, _Round())
         for name, protected in self._configuration().policies.items():
-            if store in protected.policy.backup.to and name not in today.looked_at:
+            stores = (*protected.policy.backup.to, *protected.wal_stores)
+            if store in stores and name not in today.looked_at:
                 try:
-                    if await self._catalogue.points(name):
-                        today.removed += len(await self._retain.forget(name, store, "schedule"))
+                    today.removed += len(await self._forgotten(name, store))
                 except PermanentError as error:
                     today.refuse(error)
                 today.looked_at.add(name)
@@ -164,6 +170,13 @@ class Upkeep:
         if today.refusal is not None:
             raise today.refusal
 
+    async def _forgotten(self, policy: str, store: str) -> tuple[str, ...]:
+        if is_wal_store(store):
+            return await self._wal_retention.forget(policy, store)
+        if await self._catalogue.points(policy):
+            return await self._retain.forget(policy, store, "schedule")
+        return ()
+
     async def _is_prune_due(self, store: str) -> bool:
         """Whether something was removed since the last prune, a week ago or more.
 
@@ -173,10 +186,13 @@ class Upkeep:
         record = records[store]
         origin = self._stores.origin_of(store) if self._stores.is_mirror(store) else None
         first = records.get(origin) if origin is not None else None
-        if first is not None and first.is_prune_owed and self._stores.why_away(first.store) is None:
-            return False
         every = PRUNE_WAL_EVERY if is_wal_store(store) else PRUNE_EVERY
-        return record.is_prune_owed and record.hold is None and _is_due(record.last_pruned, every, self._clock.now())
+        now = self._clock.now()
+        # WAL is forgotten all day long: there the origin's last prune is enough, if it was in time.
+        is_behind = first is not None and (not is_wal_store(store) or _is_due(first.last_pruned, every, now))
+        if first is not None and is_behind and first.is_prune_owed and self._stores.why_away(first.store) is None:
+            return False
+        return record.is_prune_owed and record.hold is None and _is_due(record.last_pruned, every, now)
 
 
 def _is_due(last: datetime | None, every: timedelta, now: datetime) -> bool:

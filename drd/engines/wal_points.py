@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from drd.core.catalogue import Copy, RecoveryPoint
 from drd.core.events import WalShipped
 from drd.core.policy import Mode, Outcome
 from drd.core.postgres.groups import ShippedGroup, switch_texts
+from drd.core.postgres.letting_go import superfluous_groups
 
 PART = "wal"
 
@@ -43,7 +44,7 @@ def lacking(shipped: Iterable[ShippedGroup], store: str, configured: Set[str]) -
     here: dict[tuple[str, str], ShippedGroup] = {}
     most: dict[tuple[str, str], ShippedGroup] = {}
     for each in shipped:
-        key = each.group.system_identifier, each.group.name
+        key = _key(each)
         if each.store == store:
             here[key] = each
         elif each.store in configured and (key not in most or _goes_farther(each, most[key])):
@@ -51,9 +52,26 @@ def lacking(shipped: Iterable[ShippedGroup], store: str, configured: Set[str]) -
     return tuple(_point(each) for key, each in most.items() if key not in here or _goes_farther(each, here[key]))
 
 
+def unwanted(
+    shipped: Sequence[ShippedGroup],
+    points: Sequence[RecoveryPoint],
+    store: str,
+    any_moment: timedelta | None,
+    now: datetime,
+) -> frozenset[str]:
+    """Ids of the batches in other stores of groups that `store` has let go, or would: they are not brought there."""
+    here = {_key(each) for each in shipped if each.store == store}
+    absent = [each for each in superfluous_groups(points, shipped, store, any_moment, now) if _key(each) not in here]
+    return frozenset(batch for each in absent for batch in (each.snapshot_id, *each.superseded))
+
+
 def superseded(shipped: Iterable[ShippedGroup], store: str) -> frozenset[str]:
     """Ids of batches in other stores that later ones make superfluous: they are not carried."""
     return frozenset(each for group in shipped if group.store != store for each in group.superseded)
+
+
+def _key(shipped: ShippedGroup) -> tuple[str, str]:
+    return shipped.group.system_identifier, shipped.group.name
 
 
 def _goes_farther(one: ShippedGroup, other: ShippedGroup) -> bool:

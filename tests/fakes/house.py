@@ -28,6 +28,7 @@ from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
 from drd.engines.turns import Turns
 from drd.engines.upkeep import Upkeep
+from drd.engines.wal_retention import WalRetention
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.repository import Snapshot
 from drd.ports.source import Source
@@ -170,11 +171,21 @@ class FakeHouse:
         self.told.listeners.append(self.scheduler)
         self.told.copy = self.copy
         self.dispatch = Dispatch(force, self.backup, journal, journal, self.clock, self.told)
+        self.spools = DirectSpools(spool or Path("/nonexistent"))
+        self.wal_retention = WalRetention(force, self.spools, self.stores, turns, journal, journal, self.clock)
         self.upkeep = Upkeep(
-            force, self.stores, self.copy, self.reconcile, self.proof, self.retain, journal, journal, self.clock
+            force,
+            self.stores,
+            self.copy,
+            self.reconcile,
+            self.proof,
+            self.retain,
+            self.wal_retention,
+            journal,
+            journal,
+            self.clock,
         )
         self.anchor = Anchor(force, self.stores, turns, journal, journal, journal, self.clock, DAEMON, journal)
-        self.spools = DirectSpools(spool or Path("/nonexistent"))
         self.receiving = Receiving(force, self.spools, journal, world)
         self.heartbeats = Heartbeats(force, journal, world, DAEMON)
         self.standby_slots = StandbySlots(force, self.receiving, journal, world)
@@ -217,6 +228,7 @@ class FakeHouse:
             restore=self.restore,
             dispatch=self.dispatch,
             scheduler=self.scheduler,
+            wal_retention=self.wal_retention,
             upkeep=self.upkeep,
             anchor=self.anchor,
             archive=self.archive,

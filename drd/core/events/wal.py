@@ -40,6 +40,8 @@ class WalForgotten(Body):
     policy: str
     store: str
     snapshot_ids: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    """Groups of which nothing is left there: no kept base backup and no promised moment needs them."""
 
 
 @dataclass(frozen=True)

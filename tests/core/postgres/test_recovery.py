@@ -68,11 +68,17 @@ def is_possible(model: ClusterModel, kept: Kept, moment: datetime, timeline: int
 
 
 def is_lost(kept: Kept, history: History, within: list[Mark], moment: datetime) -> bool:
-    """Whether anything tells of another timeline with no mark of this one between it and that moment."""
+    """Whether anything tells of another timeline with no mark of this one between it and that moment.
+
+    That a base backup ended on this one tells of what came after it.
+    """
+    bases = [base for base in kept.bases if history.contains(base.timeline, base.end)]
     for mark in kept.marks:
         if mark not in within:
             low, high = sorted((mark.moment, moment))
-            if not any(low < each.moment < high for each in within):
+            if not any(low < each.moment < high for each in within) and not any(
+                mark.moment < base.ended_at < moment for base in bases
+            ):
                 return True
     silent = {timeline: timeline - 1 for timeline in kept.timelines if timeline not in history.lineage}
     silent |= {
@@ -82,7 +88,9 @@ def is_lost(kept: Kept, history: History, within: list[Mark], moment: datetime) 
     }
     for last in silent.values():
         is_before = any(each.timeline <= last and each.moment >= moment for each in within)
-        is_after = any(each.timeline > last and each.moment <= moment for each in within)
+        is_after = any(each.timeline > last and each.moment <= moment for each in within) or any(
+            base.timeline > last and base.ended_at <= moment for base in bases
+        )
         if not is_before and not is_after:
             return True
     return False

@@ -1,0 +1,222 @@
+"""WAL that nothing needs any more goes, whole groups of it, and is not brought back."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drd.core.errors import RefusedByGuard
+from drd.core.events import (
+    HoldPlaced,
+    RetentionHeld,
+    SnapshotCreated,
+    StoreCreated,
+    StoreReconciled,
+    WalForgotten,
+    WalShipped,
+)
+from drd.core.policy import Mode, Outcome
+from drd.core.postgres.base import BaseRecord
+from drd.core.postgres.groups import Group, wal_tags
+from drd.core.postgres.lsn import Lsn
+from drd.core.postgres.wal import Segment
+from drd.core.tags import Origin
+from drd.engines.copy import RETRY_WAL_SECONDS
+from drd.ports.repository import Snapshot
+from tests.fakes.house import DAEMON, FakeHouse, a_policy, a_store, protected
+from tests.fakes.postgres import FakePostgres
+from tests.fakes.postgres_tools import FakeTools
+from tests.fakes.repository import FakePlace
+from tests.fakes.spool import StreamedSource
+
+pytestmark = pytest.mark.looptime
+SEGMENT = 2**20
+IN_A_GROUP = 4
+STORES = ("local", "offsite", "local.wal", "offsite.wal")
+
+
+@dataclass
+class Kept:
+    """A house with a policy that has base backups and WAL in two stores."""
+
+    house: FakeHouse
+    places: dict[str, FakePlace]
+
+    async def base(self, run: str, segment: int, *stores: str) -> None:
+        """A base backup that ended now, in that segment."""
+        now = self.house.clock.now()
+        lsn = Lsn(segment * SEGMENT + 100)
+        record = BaseRecord("7", 150018, 1, lsn, lsn + 100, now, SEGMENT, holds_wal=True)
+        for store in stores or ("local", "offsite"):
+            origin = Origin("orders", run, "main", Mode.FULL, Outcome.SUCCEEDED, now, DAEMON, 1, record.tags())
+            snapshot = Snapshot(f"{run}-{store}", now, ("/srv",), "drd", origin.tags())
+            self.places[store].plant(snapshot)
+            created = SnapshotCreated(
+                "orders", "main", store, snapshot.id, now, Mode.FULL, Outcome.SUCCEEDED, 1, 1, 1, 1.0, record.tags()
+            )
+            await self.house.journal.append(created, run=run)
+
+    async def wal(self, number: int, *stores: str) -> None:
+        """A group of four segments, which ends now."""
+        now = self.house.clock.now()
+        first = Segment(1, number * IN_A_GROUP, SEGMENT)
+        group = Group("7", first, Lsn((number + 1) * IN_A_GROUP * SEGMENT), now)
+        for store in stores or ("local.wal", "offsite.wal"):
+            snapshot = Snapshot(first.name, now, ("/spool",), "drd", group.tags("orders"))
+            self.places[store].plant(snapshot, {"/spool/wal": b"wal"})
+            await self.house.journal.append(
+                WalShipped("orders", store, snapshot.id, "7", group.name, SEGMENT, str(group.through), now, ())
+            )
+
+    async def groups(self, store: str) -> list[int]:
+        known = [each for each in await self.house.journal.wal("orders") if each.store == store]
+        listed = {each.id for each in await self.house.repository(store).snapshots(wal_tags("orders"))}
+        assert {each.snapshot_id for each in known} == listed
+        return [each.group.first.number // IN_A_GROUP for each in known]
+
+
+async def furnished(tmp_path: Path, *, looked_through: Sequence[str] = ("local", "offsite"), **keep: Any) -> Kept:
+    places = {name: FakePlace(name) for name in STORES}
+    source = StreamedSource(server=FakePostgres(None), tools=FakeTools(None))  # type: ignore[arg-type]
+    policy = a_policy("orders", keep={"last": 50, **keep})
+    house = FakeHouse(
+        protected(policy, main=source), stores=tuple(a_store(each) for each in places.values()), spool=tmp_path
+    )
+    for name in STORES:
+        await house.stores.open(name, may_make=True)
+        assert house.journal.of(StoreCreated)
+        if name in looked_through:
+            await house.journal.append(StoreReconciled(name, 0, 0, 0))
+    return Kept(house, places)
+
+
+async def a_week(it: Kept) -> None:
+    """A group of WAL a day, and a base backup in the middle of each."""
+    for day in range(7):
+        await asyncio.sleep(43_200)
+        await it.base(f"{day:02}RUN", day * IN_A_GROUP + 1)
+        await asyncio.sleep(43_200)
+        await it.wal(day)
+
+
+async def test_of_what_lies_before_the_promised_moments_nothing_stays(tmp_path: Path) -> None:
+    it = await furnished(tmp_path, any_moment="3d")
+    await a_week(it)
+    gone = await it.house.wal_retention.forget("orders", "local.wal")
+    assert len(gone) == 3
+    assert await it.groups("local.wal") == [3, 4, 5, 6]
+    assert await it.groups("offsite.wal") == list(range(7))
+    [told] = it.house.journal.of(WalForgotten)
+    assert len(told.groups) == 3
+    assert await it.house.wal_retention.forget("orders", "local.wal") == ()
+
+
+async def test_without_a_promise_all_since_the_oldest_base_stays(tmp_path: Path) -> None:
+    it = await furnished(tmp_path)
+    await it.wal(0)
+    await it.wal(1)
+    await it.base("02RUN", 2 * IN_A_GROUP)
+    await it.wal(2)
+    await it.wal(3)
+    await it.house.wal_retention.forget("orders", "local.wal")
+    assert await it.groups("local.wal") == [2, 3]
+
+
+async def test_what_retention_keeps_of_base_backups_leads_to_every_promised_moment(tmp_path: Path) -> None:
+    it = await furnished(tmp_path, any_moment="3d", last=1)
+    await a_week(it)
+    plan = await it.house.retain.plan("orders", "local")
+    kept = {each.snapshot_id: each.reasons for each in plan.verdicts if not each.is_forgotten}
+    assert set(kept) == {"03RUN-local", "06RUN-local"}
+    assert kept["03RUN-local"] == ("leads to moments that any_moment promises",)
+
+
+async def test_a_base_in_another_store_keeps_wal_here(tmp_path: Path) -> None:
+    it = await furnished(tmp_path)
+    await it.base("00RUN", 1, "offsite")
+    await it.wal(0)
+    await it.wal(1)
+    await it.base("02RUN", 2 * IN_A_GROUP, "local")
+    await it.wal(2)
+    assert await it.house.wal_retention.forget("orders", "local.wal") == ()
+
+
+async def test_nothing_goes_before_every_store_of_base_backups_was_looked_through(tmp_path: Path) -> None:
+    it = await furnished(tmp_path, looked_through=("local",), any_moment="3d")
+    await a_week(it)
+    assert await it.house.wal_retention.forget("orders", "local.wal") == ()
+    await it.house.journal.append(StoreReconciled("offsite", 0, 0, 0))
+    assert len(await it.house.wal_retention.forget("orders", "local.wal")) == 3
+
+
+async def test_a_group_that_is_in_the_spool_stays(tmp_path: Path) -> None:
+    it = await furnished(tmp_path, any_moment="3d")
+    await a_week(it)
+    (tmp_path / "orders" / "7" / "groups" / Segment(1, 0, SEGMENT).name).mkdir(parents=True)
+    await it.house.wal_retention.forget("orders", "local.wal")
+    assert await it.groups("local.wal") == [0, 3, 4, 5, 6]
+
+
+async def test_a_held_store_keeps_its_wal_and_tells_once(tmp_path: Path) -> None:
+    it = await furnished(tmp_path, any_moment="3d")
+    await a_week(it)
+    await it.house.journal.append(HoldPlaced("local.wal", "another daemon writes there"))
+    for _ in range(3):
+        assert await it.house.wal_retention.forget("orders", "local.wal") == ()
+    assert it.house.journal.of(RetentionHeld) == [RetentionHeld("orders", "local.wal", "another daemon writes there")]
+
+
+async def test_more_than_half_at_once_needs_a_person(tmp_path: Path) -> None:
+    it = await furnished(tmp_path, any_moment="1d")
+    await a_week(it)
+    await asyncio.sleep(3600)
+    await it.base("07RUN", 7 * IN_A_GROUP + 1)
+    await asyncio.sleep(86_400)
+    await it.wal(7)
+    assert await it.house.wal_retention.forget("orders", "local.wal") == ()
+    [held] = it.house.journal.of(RetentionHeld)
+    assert held.reason == "it would remove 7 of 8 groups of WAL at once"
+    assert len(await it.house.wal_retention.forget("orders", "local.wal", by_a_person=True)) == 7
+    await it.house.journal.append(HoldPlaced("offsite.wal", "somebody writes there"))
+    with pytest.raises(RefusedByGuard, match="somebody writes there"):
+        await it.house.wal_retention.forget("orders", "offsite.wal", by_a_person=True)
+
+
+async def test_what_one_store_let_go_is_not_brought_back_from_another(tmp_path: Path) -> None:
+    it = await furnished(tmp_path, any_moment="3d")
+    await a_week(it)
+    await it.house.wal_retention.forget("orders", "offsite.wal")
+    assert await it.house.copy.fill("offsite.wal")
+    assert await it.groups("offsite.wal") == [3, 4, 5, 6]
+    await it.wal(7, "local.wal")
+    assert await it.house.copy.fill("offsite.wal")
+    assert await it.groups("offsite.wal") == [3, 4, 5, 6, 7]
+
+
+async def test_retention_of_wal_is_part_of_a_stores_day(tmp_path: Path) -> None:
+    it = await furnished(tmp_path, any_moment="3d")
+    await a_week(it)
+    upkeep = asyncio.create_task(it.house.upkeep.serve("local.wal"))
+    await asyncio.sleep(7200)
+    assert await it.groups("local.wal") == [3, 4, 5, 6]
+    assert it.places["local.wal"].prunes == 1
+    assert it.places["local.wal"].most_repacked == 64 * 2**20
+    upkeep.cancel()
+    await asyncio.gather(upkeep, return_exceptions=True)
+
+
+async def test_after_an_outage_wal_is_brought_within_a_minute(tmp_path: Path) -> None:
+    it = await furnished(tmp_path)
+    await it.wal(0, "local.wal")
+    it.places["offsite.wal"].away = "the line is cut"
+    copying = asyncio.create_task(it.house.copy.serve("offsite.wal"))
+    it.house.copy.want("offsite.wal", "orders")
+    await asyncio.sleep(4000)
+    it.places["offsite.wal"].away = ""
+    await asyncio.sleep(RETRY_WAL_SECONDS + 1)
+    assert await it.groups("offsite.wal") == [0]
+    copying.cancel()
+    await asyncio.gather(copying, return_exceptions=True)
