@@ -220,7 +220,7 @@ class Shelves(Protocol):
 
     @property
     def wal(self) -> Shelf[WalRow]:
-        """By (policy, store, group)."""
+        """By (policy, store, group with its cluster)."""
         ...
 
 

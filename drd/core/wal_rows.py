@@ -12,6 +12,11 @@ from drd.core.postgres.wal import Segment
 from drd.core.rows import Key, WalRow
 
 
+def wal_key(system_identifier: str, group: str) -> str:
+    """What a group is called in rows: another cluster's WAL has the same names."""
+    return f"{system_identifier}/{group}"
+
+
 def shipped_groups(rows: Iterable[tuple[Key, WalRow]]) -> tuple[ShippedGroup, ...]:
     """The groups in these rows, those of each cluster in the order of their WAL."""
     found = [_shipped(key, row) for key, row in rows]
@@ -19,10 +24,10 @@ def shipped_groups(rows: Iterable[tuple[Key, WalRow]]) -> tuple[ShippedGroup, ..
 
 
 def _shipped(key: Key, row: WalRow) -> ShippedGroup:
-    policy, store, name = map(str, key)
-    first = Segment.parse(name, row["segment_bytes"])
+    policy, store, group = map(str, key)
+    first = Segment.parse(group.removeprefix(wal_key(row["system_identifier"], "")), row["segment_bytes"])
     if first is None:
-        raise ValueError(f"{name!r} is no segment")
+        raise ValueError(f"{group!r} is no group of WAL")
     known = None if row["moment"] is None else moment(row["moment"])
     return ShippedGroup(
         policy=policy,

@@ -105,7 +105,7 @@ class Reconcile:
             if each.time < young and (group := read_group(each.tags)) is not None
         ]
         known = {
-            (policy, each.group.name)
+            (policy, each.group.system_identifier, each.group.name)
             for policy in {policy for _, _, policy in batches}
             for each in await self._catalogue.wal(policy)
             if each.store == store
@@ -118,7 +118,9 @@ class Reconcile:
                 system_identifier=group.system_identifier,
                 group=group.name,
                 segment_bytes=group.first.size,
-                through=str(group.first.start if (policy, group.name) in known else group.through),
+                through=str(
+                    group.first.start if (policy, group.system_identifier, group.name) in known else group.through
+                ),
                 moment=group.moment,
                 switches=switch_texts(group.switches),
             )

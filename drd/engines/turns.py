@@ -2,7 +2,8 @@
 
 restic lets any number of backups, copies and restores share a repository, while check, forget and prune need it alone.
 A more urgent class goes first; within a class, the first to come. A restore waits for nobody: a check or a prune that
-runs is stopped for it, and done again later. Copies leave one place free where there are several: a slow off-site store
+runs is stopped for it, and done again later. WAL waits for a prune only so long: what that has removed by then is
+removed, and the next one goes on from there. Copies leave one place free where there are several: a slow off-site store
 must not keep backups from starting.
 """
 
@@ -25,6 +26,8 @@ a first backup of two days.
 """
 LOOK_SECONDS = 30.0
 """How often who waits looks again: time alone can make it somebody's turn."""
+WAL_PATIENCE_SECONDS = 40.0
+"""How long WAL waits for a prune before that is stopped: with the time between two batches it is less than a minute."""
 
 
 class JobClass(IntEnum):
@@ -45,10 +48,14 @@ class JobClass(IntEnum):
         """Whether restic needs the repository alone for it."""
         return self >= JobClass.CHECK
 
-    @property
-    def gives_way(self) -> bool:
-        """Whether it is stopped when somebody wants their data back: nothing is lost by doing it again."""
-        return self in (JobClass.CHECK, JobClass.PRUNE)
+    def gives_way_to(self, other: JobClass) -> bool:
+        """Whether it is stopped for another: where somebody wants their data back, nothing is lost by doing it again.
+
+        A prune for WAL, too; but a check that was stopped each time would never find anything.
+        """
+        if other is JobClass.RESTORE:
+            return self in (JobClass.CHECK, JobClass.PRUNE)
+        return other is JobClass.WAL and self is JobClass.PRUNE
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +63,7 @@ class _Running:
     job: JobClass
     since: float
     task: asyncio.Task[object] | None
-    is_stopped: bool = False
+    stopped_for: JobClass | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -110,12 +117,14 @@ class Turns:
         queue.waiting.append(waiter)
         self._start_next(queue)
         if job is JobClass.RESTORE and not turn.done():
-            _stop_what_gives_way(queue)
+            _stop_for(job, queue)
         try:
             while not turn.done():
                 if on_wait is not None and queue.running:
                     on_wait(f"waiting for the {queue.running[0].job.name.lower()} in store {store}")
-                await asyncio.wait([turn], timeout=LOOK_SECONDS)
+                await asyncio.wait([turn], timeout=self._until_next_look(waiter))
+                if job is JobClass.WAL and self._clock.monotonic() - waiter.arrived >= WAL_PATIENCE_SECONDS:
+                    _stop_for(job, queue)
                 self._start_next(queue)
         except asyncio.CancelledError:
             if waiter in queue.waiting:
@@ -153,6 +162,12 @@ class Turns:
             elif waiter.job.is_exclusive and all(now - each.since < self._patience for each in queue.running):
                 return
 
+    def _until_next_look(self, waiter: _Waiter) -> float:
+        if waiter.job is not JobClass.WAL:
+            return LOOK_SECONDS
+        left = WAL_PATIENCE_SECONDS - (self._clock.monotonic() - waiter.arrived)
+        return min(LOOK_SECONDS, max(left, 0.1)) if left > 0 else LOOK_SECONDS
+
     def _rank(self, waiter: _Waiter, now: float) -> tuple[bool, bool, int, int]:
         is_patient = now - waiter.arrived < self._patience
         return waiter.job is not JobClass.RESTORE, is_patient, waiter.job if is_patient else 0, waiter.order
@@ -171,10 +186,10 @@ def _may_start(queue: _Queue, job: JobClass) -> bool:
     return sum(other not in (JobClass.RESTORE, JobClass.LIST) for other in running) < queue.at_once
 
 
-def _stop_what_gives_way(queue: _Queue) -> None:
+def _stop_for(job: JobClass, queue: _Queue) -> None:
     for running in queue.running:
-        if running.job.gives_way and running.task is not None and not running.is_stopped:
-            running.is_stopped = True
+        if running.job.gives_way_to(job) and running.task is not None and running.stopped_for is None:
+            running.stopped_for = job
             running.task.cancel()
 
 
@@ -184,11 +199,12 @@ def _given_way(running: _Running, store: str) -> Iterator[None]:
     try:
         yield
     except asyncio.CancelledError as cancelled:
-        if running.is_stopped and running.task is not None and running.task.uncancel() == 0:
+        if running.stopped_for is not None and running.task is not None and running.task.uncancel() == 0:
+            what = "WAL" if running.stopped_for is JobClass.WAL else "a restore"
             raise TransientError(
-                f"the {running.job.name.lower()} of store {store} was stopped for a restore", "it is done again later"
+                f"the {running.job.name.lower()} of store {store} was stopped for {what}", "it is done again later"
             ) from cancelled
         raise
     else:
-        if running.is_stopped and running.task is not None:  # it ended all the same
+        if running.stopped_for is not None and running.task is not None:  # it ended all the same
             running.task.uncancel()

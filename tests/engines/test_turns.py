@@ -244,6 +244,31 @@ async def test_a_check_or_a_prune_is_stopped_for_a_restore(job: JobClass) -> Non
 
 
 @pytest.mark.looptime
+async def test_a_prune_is_stopped_for_wal_that_has_waited_and_not_before() -> None:
+    work = Work()
+    quick, patient = work.begin("short", JobClass.PRUNE, 39), work.begin("wal", JobClass.WAL)
+    await asyncio.wait([quick, patient])
+    assert work.log == ["short", "wal"]
+    stopped = work.begin("long", JobClass.PRUNE, 86_400)
+    await asyncio.sleep(3600)
+    began = asyncio.get_running_loop().time()
+    shipped = work.begin("more wal", JobClass.WAL)
+    with pytest.raises(TransientError, match="the prune of store local was stopped for WAL"):
+        await stopped
+    assert asyncio.get_running_loop().time() - began < 41
+    await shipped
+
+
+@pytest.mark.looptime
+async def test_a_check_is_not_stopped_for_wal() -> None:
+    work = Work()
+    work.begin("check", JobClass.CHECK, 600)
+    work.begin("wal", JobClass.WAL)
+    assert await work.end() == ["check", "wal"]
+    assert not any(task.cancelled() or task.exception() for task in work.tasks)
+
+
+@pytest.mark.looptime
 async def test_a_check_that_ends_while_it_is_stopped_for_a_restore_is_not_cancelled_later() -> None:
     turns = Turns(FakeClock())
 

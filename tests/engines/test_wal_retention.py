@@ -1,10 +1,7 @@
 """WAL that nothing needs any more goes, whole groups of it, and is not brought back."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,94 +9,16 @@ from drd.core.errors import RefusedByGuard
 from drd.core.events import (
     HoldPlaced,
     RetentionHeld,
-    SnapshotCreated,
-    StoreCreated,
     StoreReconciled,
     WalForgotten,
-    WalShipped,
 )
-from drd.core.policy import Mode, Outcome
-from drd.core.postgres.base import BaseRecord
-from drd.core.postgres.groups import Group, wal_tags
-from drd.core.postgres.lsn import Lsn
+from drd.core.policy import Outcome
 from drd.core.postgres.wal import Segment
-from drd.core.tags import Origin
+from drd.daemon.control import HouseControl
 from drd.engines.copy import RETRY_WAL_SECONDS
-from drd.ports.repository import Snapshot
-from tests.fakes.house import DAEMON, FakeHouse, a_policy, a_store, protected
-from tests.fakes.postgres import FakePostgres
-from tests.fakes.postgres_tools import FakeTools
-from tests.fakes.repository import FakePlace
-from tests.fakes.spool import StreamedSource
+from tests.fakes.kept_wal import IN_A_GROUP, SEGMENT, a_week, furnished
 
 pytestmark = pytest.mark.looptime
-SEGMENT = 2**20
-IN_A_GROUP = 4
-STORES = ("local", "offsite", "local.wal", "offsite.wal")
-
-
-@dataclass
-class Kept:
-    """A house with a policy that has base backups and WAL in two stores."""
-
-    house: FakeHouse
-    places: dict[str, FakePlace]
-
-    async def base(self, run: str, segment: int, *stores: str) -> None:
-        """A base backup that ended now, in that segment."""
-        now = self.house.clock.now()
-        lsn = Lsn(segment * SEGMENT + 100)
-        record = BaseRecord("7", 150018, 1, lsn, lsn + 100, now, SEGMENT, holds_wal=True)
-        for store in stores or ("local", "offsite"):
-            origin = Origin("orders", run, "main", Mode.FULL, Outcome.SUCCEEDED, now, DAEMON, 1, record.tags())
-            snapshot = Snapshot(f"{run}-{store}", now, ("/srv",), "drd", origin.tags())
-            self.places[store].plant(snapshot)
-            created = SnapshotCreated(
-                "orders", "main", store, snapshot.id, now, Mode.FULL, Outcome.SUCCEEDED, 1, 1, 1, 1.0, record.tags()
-            )
-            await self.house.journal.append(created, run=run)
-
-    async def wal(self, number: int, *stores: str) -> None:
-        """A group of four segments, which ends now."""
-        now = self.house.clock.now()
-        first = Segment(1, number * IN_A_GROUP, SEGMENT)
-        group = Group("7", first, Lsn((number + 1) * IN_A_GROUP * SEGMENT), now)
-        for store in stores or ("local.wal", "offsite.wal"):
-            snapshot = Snapshot(first.name, now, ("/spool",), "drd", group.tags("orders"))
-            self.places[store].plant(snapshot, {"/spool/wal": b"wal"})
-            await self.house.journal.append(
-                WalShipped("orders", store, snapshot.id, "7", group.name, SEGMENT, str(group.through), now, ())
-            )
-
-    async def groups(self, store: str) -> list[int]:
-        known = [each for each in await self.house.journal.wal("orders") if each.store == store]
-        listed = {each.id for each in await self.house.repository(store).snapshots(wal_tags("orders"))}
-        assert {each.snapshot_id for each in known} == listed
-        return [each.group.first.number // IN_A_GROUP for each in known]
-
-
-async def furnished(tmp_path: Path, *, looked_through: Sequence[str] = ("local", "offsite"), **keep: Any) -> Kept:
-    places = {name: FakePlace(name) for name in STORES}
-    source = StreamedSource(server=FakePostgres(None), tools=FakeTools(None))  # type: ignore[arg-type]
-    policy = a_policy("orders", keep={"last": 50, **keep})
-    house = FakeHouse(
-        protected(policy, main=source), stores=tuple(a_store(each) for each in places.values()), spool=tmp_path
-    )
-    for name in STORES:
-        await house.stores.open(name, may_make=True)
-        assert house.journal.of(StoreCreated)
-        if name in looked_through:
-            await house.journal.append(StoreReconciled(name, 0, 0, 0))
-    return Kept(house, places)
-
-
-async def a_week(it: Kept) -> None:
-    """A group of WAL a day, and a base backup in the middle of each."""
-    for day in range(7):
-        await asyncio.sleep(43_200)
-        await it.base(f"{day:02}RUN", day * IN_A_GROUP + 1)
-        await asyncio.sleep(43_200)
-        await it.wal(day)
 
 
 async def test_of_what_lies_before_the_promised_moments_nothing_stays(tmp_path: Path) -> None:
@@ -220,3 +139,19 @@ async def test_after_an_outage_wal_is_brought_within_a_minute(tmp_path: Path) ->
     assert await it.groups("offsite.wal") == [0]
     copying.cancel()
     await asyncio.gather(copying, return_exceptions=True)
+
+
+async def test_a_person_is_shown_what_would_go_of_wal_and_lets_it_go(tmp_path: Path) -> None:
+    it = await furnished(tmp_path, any_moment="3d")
+    await a_week(it)
+    control = HouseControl(it.house.house, None, nothing_to_reload)
+    lines = [each for each in await control.forget_plan("orders") if each.store == "local.wal"]
+    assert [each.action for each in lines] == ["forget"] * 3
+    steps = [step async for step in control.forget("orders", "anna")]
+    assert steps[-1].outcome is Outcome.SUCCEEDED
+    assert steps[-1].result == {"forgotten": 6}
+    assert await it.groups("local.wal") == await it.groups("offsite.wal") == [3, 4, 5, 6]
+
+
+async def nothing_to_reload() -> tuple[str, ...]:
+    return ()

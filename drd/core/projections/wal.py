@@ -12,16 +12,18 @@ from drd.core.projections.effect import Effect
 from drd.core.projections.policies import policy_row
 from drd.core.projections.stores import owe_prune
 from drd.core.rows import LostWalRow, PlaceRow, Shelves
+from drd.core.wal_rows import wal_key
 
 MARKS_KEPT = 64
 """Marks of one group of WAL; when there are more, every second one is left out."""
 
 
 def _wal_shipped(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
-    key = (body["policy"], body["store"], body["group"])
+    group = wal_key(body["system_identifier"], body["group"])
+    key = (body["policy"], body["store"], group)
     row = shelves.wal.get(key)
     snapshot_id = body["snapshot_id"]
-    place: PlaceRow = {"policy": intern(body["policy"]), "run": intern(body["group"])}
+    place: PlaceRow = {"policy": intern(body["policy"]), "run": intern(group)}
     shelves.places.put((intern(body["store"]), snapshot_id), place)
     if row is None:
         row = {
