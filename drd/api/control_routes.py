@@ -74,6 +74,7 @@ class ControlRoutes:
             Route("/anchors", self._anchors, methods=["GET"]),
             Route("/reload", self._reload, methods=["POST"]),
             Route("/policies/{policy:path}/points", self._points, methods=["GET"]),
+            Route("/policies/{policy:path}/covered", self._covered, methods=["GET"]),
             Route("/policies/{policy:path}/forget", self._forget_plan, methods=["GET"]),
             Route("/policies/{policy:path}/explain", self._explain, methods=["GET"]),
             Route("/policies/{policy:path}/backup", self._backup, methods=["POST"]),
@@ -99,6 +100,10 @@ class ControlRoutes:
         policy = policy_of(request)
         why = request.query_params.get("why") == "true"
         return await self._answers.single(f"points of {policy}", self._control.points(policy, why))
+
+    async def _covered(self, request: Request) -> Response:
+        policy = policy_of(request)
+        return await self._answers.single(f"what is covered of {policy}", self._control.covered(policy))
 
     async def _forget_plan(self, request: Request) -> Response:
         policy = policy_of(request)

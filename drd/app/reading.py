@@ -23,7 +23,7 @@ from drd.daemon.control import HouseControl
 from drd.daemon.house import House
 from drd.daemon.names import stores_to_ask
 from drd.ports.configuration import Configuration
-from drd.ports.control import PointStatus, Status
+from drd.ports.control import CoveredRange, PointStatus, Status
 
 UNASKED_VERSION = (0, 0, 0)
 """Of a restic that nothing will start."""
@@ -58,6 +58,11 @@ class JournalAnswers:
         async with self._from_stores() as house:
             self.whose_words = "the stores say, for its journal knows no point"
             return await _control(house).points(policy, False)
+
+    async def covered(self, policy: str) -> tuple[CoveredRange, ...]:
+        """The moments that replaying write-ahead log leads to, as the journal knows them."""
+        async with self._from_journal() as house:
+            return await _control(house).covered(policy)
 
     @asynccontextmanager
     async def _from_journal(self) -> AsyncIterator[House]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +14,11 @@ from drd.cli.following import follow
 from drd.cli.session import Session
 from drd.core.errors import UsageError
 from drd.ports.restoring import RestoreOrder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from drd.ports.control import PointStatus
 
 BESIDE = "beside"
 
@@ -30,19 +36,34 @@ def points(session: Session, policy: str, why: bool) -> None:
         found = session.ask(lambda control: control.points(policy, why=True))
     else:
         found = session.consult(lambda questions: questions.points(policy))
+    ranges = session.consult(lambda questions: questions.covered(policy)) if _may_have_wal(found) else ()
     if session.as_json:
-        session.emit([point.model_dump(mode="json") for point in found])
+        session.emit(
+            {
+                "points": [point.model_dump(mode="json") for point in found],
+                "covered": [each.model_dump(mode="json") for each in ranges],
+            }
+        )
         return
     if not found:
         session.show(f"{policy} has no recovery point yet.")
         session.next(f"drd backup {policy}")
         return
     from drd.reports.moments import local
-    from drd.reports.points import points_table
+    from drd.reports.points import covered_table, points_table
 
     session.show(points_table(found, session.now(), session.place.zone, why))
+    if ranges:
+        session.show("")
+        session.show(covered_table(ranges, session.place.zone))
     session.say(f"times are those of {session.place.zone.key}", style="dim")
-    session.next(f'drd restore {policy} --at "{local(found[0].moment, session.place.zone)}" --to /an/empty/folder')
+    newest = max((each.last for each in ranges), default=found[0].moment)
+    session.next(f'drd restore {policy} --at "{local(newest, session.place.zone)}" --to /an/empty/folder')
+
+
+def _may_have_wal(points: Sequence[PointStatus]) -> bool:
+    """Only of bases of a database is anything said in notes, and only with them WAL is kept."""
+    return any(point.notes for point in points)
 
 
 @click.command(cls=Command)
@@ -71,24 +92,49 @@ def points(session: Session, policy: str, why: bool) -> None:
 @click.option(
     "--without-wal", is_flag=True, help="PostgreSQL: a base backup alone, without the WAL that came after it."
 )
+@click.option(
+    "--database", metavar="NAME", help="PostgreSQL: only this database, as a dump that pg_restore or psql loads."
+)
+@click.option(
+    "--format",
+    "dump_format",
+    type=click.Choice(["directory", "custom", "plain"]),
+    help="With --database: how the dump is written.  [default: directory]",
+)
+@click.option(
+    "--into",
+    metavar="file:PATH",
+    help="With --database: load the dump into the empty database whose connection string stands there "
+    "(or credential:NAME, env:NAME).",
+)
+@click.option(
+    "--verify",
+    "queries",
+    multiple=True,
+    metavar="SQL",
+    help="PostgreSQL: a query whose first value has to be true in the copy, as "
+    "`shop: SELECT count(*) > 0 FROM orders`; may be repeated.",
+)
+@click.option("--programs", metavar="FOLDER", help="PostgreSQL: where the programs of its major version are.")
 @pass_session
 def restore(
     session: Session,
+    /,
     policy: str,
     at: str,
     target: str,
     include: tuple[str, ...],
     store: str | None,
-    tablespaces: tuple[str, ...],
-    port: int | None,
-    as_original: bool,
     without_wal: bool,
+    **options: Any,
 ) -> int:
     """Bring the data of POLICY back, to an empty place.
 
     TIME is written like "2026-03-02 14:30" in the configured time zone, or with its offset, as
     2026-03-02T14:30:17+08:00. Every file is read back and compared as it lands. Nothing is ever overwritten.
     A base backup of PostgreSQL becomes a data directory that a server starts from, set as a copy beside its original.
+    Where its WAL is kept TIME is met exactly, and may be a position as 16/B374D848, or the name of a restore point as
+    name:before-migration.
     """
     moment, exactly = _moment(at, session)
     # The daemon has another working directory.
@@ -102,7 +148,7 @@ def restore(
         include=include,
         store=store,
         is_without_wal=without_wal,
-        options=_options(tablespaces, port, as_original),
+        options=_options(**options),
     )
     session.on_interrupt = "you left; with a daemon the restore goes on: drd status"
     code = session.ask(lambda control: follow(session, control.restore(order)))
@@ -126,7 +172,17 @@ def _moment(at: str, session: Session) -> tuple[datetime | None, str]:
     return parse_moment(at, session.place.zone, session.now()), target.typed
 
 
-def _options(tablespaces: tuple[str, ...], port: int | None, as_original: bool) -> dict[str, str]:
+def _options(
+    *,
+    tablespaces: tuple[str, ...],
+    port: int | None,
+    as_original: bool,
+    database: str | None,
+    dump_format: str | None,
+    into: str | None,
+    queries: tuple[str, ...],
+    programs: str | None,
+) -> dict[str, str]:
     """As the kinds of sources know them."""
     options: dict[str, str] = {}
     for words in tablespaces:
@@ -134,9 +190,16 @@ def _options(tablespaces: tuple[str, ...], port: int | None, as_original: bool) 
         if not equals or not folder:
             raise UsageError(f"--tablespace {words} names no folder", "write --tablespace 16385=/srv/fast")
         options[f"tablespace.{oid}"] = str(Path(folder).absolute())
-    if port is not None:
-        options["port"] = str(port)
-    return options | ({"as-original": "yes"} if as_original else {})
+    given = {
+        "port": None if port is None else str(port),
+        "as-original": "yes" if as_original else None,
+        "database": database,
+        "format": dump_format,
+        "into": into,
+        "programs": None if programs is None else str(Path(programs).absolute()),
+    }
+    options |= {name: value for name, value in given.items() if value is not None}
+    return options | {f"verify.{number:03}": query for number, query in enumerate(queries)}
 
 
 @click.command(cls=Command)

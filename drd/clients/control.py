@@ -22,7 +22,7 @@ from drd.core.errors import DrdError, TransientError
 from drd.ports.steps import Problem, Step
 
 if TYPE_CHECKING:
-    from drd.ports.control import Anchors, ForgetLine, PointStatus, Status
+    from drd.ports.control import Anchors, CoveredRange, ForgetLine, PointStatus, Status
     from drd.ports.restoring import RestoreOrder
 
 CONNECT_DEADLINE = timedelta(seconds=5)
@@ -71,6 +71,12 @@ class RemoteControl:
 
         query = "?why=true" if why else ""
         return await self._single(tuple[PointStatus, ...], "GET", f"{_path(policy)}/points{query}")
+
+    async def covered(self, policy: str) -> tuple[CoveredRange, ...]:
+        """The moments that replaying write-ahead log leads to."""
+        from drd.ports.control import CoveredRange
+
+        return await self._single(tuple[CoveredRange, ...], "GET", f"{_path(policy)}/covered")
 
     def restore(self, order: RestoreOrder) -> AsyncIterator[Step]:
         """Bring a policy's data back."""

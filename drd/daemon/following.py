@@ -9,24 +9,24 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
 
 from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import DrdError
-from drd.core.events import Event, StoreChecked
+from drd.core.events import Event
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.postgres.recovery import Aim
-from drd.core.postgres.target import AtTime
 from drd.core.units import format_duration, format_size
+from drd.daemon.following_wal import follow_wal
 from drd.daemon.house import House
+from drd.daemon.restore_texts import as_of, damage_met, landed_text
 from drd.engines.backup import Request, RunResult
 from drd.engines.wish import BESIDE, Landed, Plan, Wish
 from drd.ports.configuration import Protected
 from drd.ports.repository import Progress
 from drd.ports.steps import Step
-from drd.reports.moments import local_with_offset
 
 COPY_PATIENCE_SECONDS = 24 * 3600.0
 """How long `drd backup` follows the filling of further stores before it leaves them to the daemon."""
@@ -48,7 +48,7 @@ class Following:
         facts: asyncio.Queue[Event] = asyncio.Queue()
         mode = Mode.FULL if full or protected.policy.backup.incremental is None else Mode.INCREMENTAL
         record = await self._house.catalogue.policy(policy)
-        if record is None or Mode.FULL not in record.last_success_start:
+        if record is None or Mode.FULL not in record.last_success_start or record.new_base is not None:
             mode = Mode.FULL
         stop_observing = self._house.journal.observe(facts.put_nowait)
         try:
@@ -68,11 +68,11 @@ class Following:
         yield Step(
             kind="started",
             run=run,
-            text=f"restore of {wish.policy} as of {_as_of(plan.point, plan.aim, house.in_force().zone)}",
+            text=f"restore of {wish.policy} as of {as_of(plan.point, plan.aim, house.in_force().zone)}",
             total_bytes=0 if wish.include else plan.point.total_bytes,
         )
         told: deque[str] = deque()
-        stop_observing = house.journal.observe(lambda event: told.extend(_damage_met(event, run)))
+        stop_observing = house.journal.observe(lambda event: told.extend(damage_met(event, run)))
         try:
             task = house.restore.start(run, wish, plan)
             async for step in self._follow(run, task, run):
@@ -105,29 +105,7 @@ class Following:
                 exit_code=error.exit_code,
             )
             return
-        promised = self._full_restore(wish)
-        is_late = promised is not None and landed.seconds > promised.total_seconds()
-        yield Step(
-            kind="finished",
-            run=run,
-            outcome=Outcome.SUCCEEDED,
-            text=_landed(landed, wish.target == BESIDE, self._lacks_wal(wish, plan.aim)),
-            hint="\n".join(landed.following),
-            exit_code=3 if is_late else 0,
-            message=f"it took longer than objectives: full_restore: {format_duration(promised)}"
-            if promised and is_late
-            else "",
-            result={
-                "places": list(landed.places),
-                "store": landed.store,
-                "moment": landed.point.moment.isoformat(),
-                "files": landed.files,
-                "bytes": landed.bytes,
-                "seconds": round(landed.seconds, 3),
-                "notes": list(landed.notes),
-                "next": list(landed.following),
-            },
-        )
+        yield self._landed(run, wish, plan, landed)
 
     async def wait_told(
         self, lane: str, work: Callable[[Callable[[str], None]], Coroutine[Any, Any, Result]], results: list[Result]
@@ -171,6 +149,10 @@ class Following:
                 hint=result.hint if result else "",
                 exit_code=1,
             )
+            return
+        if result.stood is not None:
+            async for step in follow_wal(self._house, run, protected, result.stood):
+                yield step
             return
         async for step in self._follow_copies(run, policy, result, protected, facts):
             yield step
@@ -240,6 +222,41 @@ class Following:
             return "nobody fills it in this process; the daemon does"
         return house.stores.why_away(store) or house.copy.why_late(store)
 
+    def _landed(self, run: str, wish: Wish, plan: Plan, landed: Landed) -> Step:
+        """The end of a restore that brought everything back, which may be late or not what a person expected."""
+        messages, code = [], 0
+        promised = self._full_restore(wish)
+        if promised is not None and landed.seconds > promised.total_seconds():
+            messages.append(f"it took longer than objectives: full_restore: {format_duration(promised)}")
+            code = 3
+        if landed.failed:
+            count = f"{len(landed.failed)} of {len(landed.checks)} checks failed"
+            messages.append(f"{count}; what was brought back is at {wish.target} all the same")
+            code = 1
+        return Step(
+            kind="finished",
+            run=run,
+            outcome=Outcome.FAILED if landed.failed else Outcome.SUCCEEDED,
+            text=landed_text(
+                landed, wish.target == BESIDE, self._lacks_wal(wish, plan.aim), self._house.in_force().zone
+            ),
+            hint="\n".join(landed.following),
+            exit_code=code,
+            message="; ".join(messages),
+            result={
+                "places": list(landed.places),
+                "store": landed.store,
+                "moment": landed.point.moment.isoformat(),
+                "heartbeat": None if landed.heartbeat is None else landed.heartbeat.isoformat(),
+                "files": landed.files,
+                "bytes": landed.bytes,
+                "seconds": round(landed.seconds, 3),
+                "notes": list(landed.notes),
+                "checks": [asdict(check) for check in landed.checks],
+                "next": list(landed.following),
+            },
+        )
+
     def _lacks_wal(self, wish: Wish, aim: Aim | None) -> bool:
         """Whether a policy whose WAL is received came back without any, although nobody wanted that."""
         protected = self._house.in_force().policies.get(wish.policy)
@@ -252,21 +269,6 @@ class Following:
         return protected.policy.objectives.full_restore if protected is not None and not wish.include else None
 
 
-def _as_of(point: RecoveryPoint, aim: Aim | None, zone: ZoneInfo) -> str:
-    begins = local_with_offset(point.moment, zone)
-    if aim is None:
-        return begins
-    target = local_with_offset(aim.target.moment, zone) if isinstance(aim.target, AtTime) else str(aim.target)
-    return f"{target}, from the base backup of {begins}"
-
-
-def _damage_met(event: Event, run: str) -> tuple[str, ...]:
-    body = event.body
-    if event.run != run or not isinstance(body, StoreChecked) or body.sound:
-        return ()
-    return (f"store {body.store} is damaged: what it does not give is looked for in the others",)
-
-
 def _progress(run: str, sample: Progress) -> Step:
     return Step(
         kind="progress",
@@ -277,11 +279,3 @@ def _progress(run: str, sample: Progress) -> Step:
         done_files=sample.done_files,
         total_files=sample.total_files,
     )
-
-
-def _landed(landed: Landed, beside: bool, lacks_wal: bool) -> str:
-    files = "1 file" if landed.files == 1 else f"{landed.files} files"
-    words = f"{files}, {format_size(landed.bytes)} from store {landed.store}, every file verified"
-    words = f"{words}: {', '.join(landed.places)}" if beside else words
-    lacking = ("no WAL of it is in any store: it is of the moment at which its base backup ended",) if lacks_wal else ()
-    return "\n  ".join((words, *landed.notes, *lacking))

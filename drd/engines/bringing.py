@@ -61,7 +61,8 @@ class Bringing:
         await landing.demand_empty(is_over)
         parts = {copy.part for copy in plan.point.copies}
         for part, kind in settling.items():
-            await kind.look_at_place(self._world, _wanted(plan, landing, part, is_alone=len(parts) == 1))
+            wanted = _wanted(plan, landing, part, is_alone=len(parts) == 1)
+            await kind.look_at_place(self._world, wanted)
         if not wish.include:
             await demand_room([landing], plan.point.total_bytes + _wal_bytes(plan.aim))
 
@@ -96,6 +97,8 @@ class Bringing:
             self._clock.monotonic() - started,
             notes=tuple(note for each in settled for note in each.notes),
             following=tuple(line for each in settled for line in each.following),
+            checks=tuple(check for each in settled for check in each.checks),
+            heartbeat=min((each.heartbeat for each in settled if each.heartbeat is not None), default=None),
         )
 
     def _settling(self, point: RecoveryPoint) -> dict[str, type[Source]]:
@@ -157,8 +160,8 @@ class Bringing:
 
     async def _settle(self, plan: Plan, piece: Piece, kind: type[Source], wal: Path | None) -> Settled:
         wanted = _wanted(plan, piece.landing, piece.copy.part, is_alone=piece.part is None)
-        if plan.aim is not None and is_of(plan.point.facts[piece.copy.part], plan.aim):
-            wanted = replace(wanted, aim=plan.aim, wal=wal)
+        if wanted.aim is not None:
+            wanted = replace(wanted, wal=wal)
 
         def post(progress: Progress) -> None:
             self._board.post(plan.run, progress)
@@ -187,7 +190,9 @@ def _kind_in(facts: Sequence[str]) -> str:
 
 def _wanted(plan: Plan, landing: Landing, part: str, *, is_alone: bool) -> Wanted:
     place = landing.place_of(None if is_alone else part)
-    return Wanted(plan.wish.policy, plan.point.facts[part], place, plan.wish.options)
+    facts = plan.point.facts[part]
+    aim = plan.aim if plan.aim is not None and is_of(facts, plan.aim) else None
+    return Wanted(plan.wish.policy, facts, place, plan.wish.options, aim)
 
 
 async def _sweep(pieces: Sequence[Piece]) -> None:

@@ -26,10 +26,12 @@ from drd.engines.bringing import Bringing, IsOver
 from drd.engines.doubting import unless_away
 from drd.engines.endings import Ends
 from drd.engines.landing import mark_of
+from drd.engines.naming import Naming
 from drd.engines.progress import ProgressBoard
 from drd.engines.rewinding import Rewinding
 from drd.engines.stores import Stores
 from drd.engines.turns import JobClass, Turns
+from drd.engines.wal_fetching import WalFetching
 from drd.engines.wish import Landed, Plan, Wish
 from drd.ports.cancelling import to_the_end
 from drd.ports.host import Host
@@ -58,7 +60,8 @@ class Restore:
         self._catalogue = catalogue
         self._world = world
         self._bringing = Bringing(host, board, world, kinds or {})
-        self._rewinding = Rewinding(stores, turns, catalogue, host, board, self._note_damage)
+        fetching = WalFetching(stores, turns, host, board, self._note_damage)
+        self._rewinding = Rewinding(stores, catalogue, fetching, Naming(fetching, host, world.staging))
         self._board = board
         self._under_way: set[asyncio.Task[Landed]] = set()
         self._at_work: set[str] = set()
@@ -194,7 +197,7 @@ class Restore:
                     fetch = partial(self._rewinding.fetch, run, wish)
                     bringing = self._bringing.bring(plan, store, repository, is_over, fetch)
                     landed = await unless_away(bringing, store, self._stores, lambda: self._board.latest(run))
-            outcome, message, hint = Outcome.SUCCEEDED, "", ""
+            outcome, message, hint = Outcome.SUCCEEDED, _told_of_checks(landed), ""
         except DrdError as error:
             message, hint = error.message, error.hint
             raise
@@ -252,6 +255,11 @@ class Restore:
     async def _knows_as_over(self) -> IsOver:
         over = {mark_of(record.run) for record in await self._catalogue.restores() if record.run not in self._at_work}
         return over.__contains__
+
+
+def _told_of_checks(landed: Landed) -> str:
+    """What was asked of it is not told: it names what lies inside."""
+    return f"{len(landed.failed)} of {len(landed.checks)} checks failed" if landed.failed else ""
 
 
 def _none_gave(refused: list[DrdError]) -> DrdError:

@@ -10,6 +10,7 @@ from drd.core.catalogue import RecoveryPoint
 from drd.core.postgres.recovery import Aim
 from drd.core.postgres.target import Target
 from drd.ports.repository import Restored
+from drd.ports.source import Check
 
 BESIDE = "beside"
 """The target that means: next to each path of the source, under a name of its own."""
@@ -59,6 +60,14 @@ class Landed:
     """What a person should know of it; a few words each."""
     following: tuple[str, ...] = ()
     """What to type next."""
+    checks: tuple[Check, ...] = ()
+    heartbeat: datetime | None = None
+    """What it says itself of its moment: all that was committed before this is in it; None: it does not tell."""
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """What a person wanted to know of it and is not so."""
+        return tuple(check for check in self.checks if not check.is_passed)
 
     @property
     def files(self) -> int:

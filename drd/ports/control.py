@@ -59,6 +59,42 @@ class PolicyStatus(Message):
     running: str | None = None
     last_outcome: Outcome | None = None
     last_finished: datetime | None = None
+    heartbeat: str = ""
+    """How a copy of its database tells its own moment; empty where it protects none, or nobody knows."""
+
+
+class StoredWal(Message):
+    """The WAL of a policy in the store beside one of its stores, by that one's name."""
+
+    store: str
+    moment: datetime | None
+    """All that was committed before it is there."""
+    segments: dict[str, int] = {}
+    """State (`found`, `uploading`, `delayed`, `lost`) → how many of the segments that are needed."""
+
+
+class WalStatus(Message):
+    """The WAL of one policy, as `drd status` shows it."""
+
+    policy: str
+    node: str = ""
+    is_received: bool = False
+    received: datetime | None = None
+    """All that was committed before it is safe on drd's disk."""
+    received_lsn: int | None = None
+    behind_bytes: int | None = None
+    """What the server has and drd has not."""
+    stores: tuple[StoredWal, ...] = ()
+    spool_bytes: int = 0
+    retained_bytes: int | None = None
+    """What the server keeps for the slot."""
+    safe_bytes: int | None = None
+    """What can be written until the slot is lost; None: without limit, or nobody knows."""
+    restarts: int = 0
+    lost: tuple[str, ...] = ()
+    """Stretches of segments that are nowhere."""
+    needs: dict[str, str] = {}
+    """What a person should know, one sentence each → what to type."""
 
 
 class Status(Message):
@@ -74,6 +110,7 @@ class Status(Message):
     since: datetime | None
     policies: tuple[PolicyStatus, ...]
     stores: tuple[StoreStatus, ...]
+    wal: tuple[WalStatus, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -95,6 +132,20 @@ class PointStatus(Message):
     """What it is, where that says more than its moment."""
     why_kept: dict[str, tuple[str, ...]] = {}
     """Store → restic's reasons; only with `why`."""
+
+
+class CoveredRange(Message):
+    """Moments to which a policy's database can be brought back out of one store, both ends included."""
+
+    store: str
+    system_identifier: str
+    timeline: int
+    first: datetime
+    last: datetime
+    gap: str = ""
+    """Why the moments between the range before and this one are not covered; empty where there are none."""
+    is_damaged: bool = False
+    """Whether damage was found in the store, so that it may not hold what it should."""
 
 
 class ForgetLine(Message):
@@ -126,6 +177,10 @@ class Questions(Protocol):
 
     async def points(self, policy: str) -> tuple[PointStatus, ...]:
         """The recovery points of a policy, newest first."""
+        ...
+
+    async def covered(self, policy: str) -> tuple[CoveredRange, ...]:
+        """The moments that replaying write-ahead log leads to, by store, oldest first; none where none is kept."""
         ...
 
     async def explain(self, policy: str) -> tuple[str, ...]:

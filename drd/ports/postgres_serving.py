@@ -34,6 +34,11 @@ class Served(Protocol):
         ...
 
     @property
+    def parameters(self) -> Mapping[str, str]:
+        """How it is reached, as libpq names it; as the role and database of the request."""
+        ...
+
+    @property
     def said(self) -> tuple[str, ...]:
         """The newest lines of its log."""
         ...

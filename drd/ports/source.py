@@ -60,6 +60,20 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """Something that a person wanted to know of a restored part."""
+
+    words: str
+    """What was asked, as it was typed."""
+    is_passed: bool
+    said: str
+    """What it answered."""
+
+    def __str__(self) -> str:
+        return f"check {'passed' if self.is_passed else 'FAILED'}: {self.words} → {self.said}"
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """A restored part that is whole, and what takes which place."""
 
@@ -73,6 +87,9 @@ class Settled:
     """What a person should know of it; a few words each."""
     following: tuple[str, ...] = ()
     """What to type next."""
+    checks: tuple[Check, ...] = ()
+    heartbeat: datetime | None = None
+    """What it says itself of its moment: all that was committed before this is in it; None: it does not tell."""
 
 
 class Source(Spec):

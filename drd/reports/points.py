@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from drd.core.units import format_size
-from drd.ports.control import ForgetLine, PointStatus
+from drd.ports.control import CoveredRange, ForgetLine, PointStatus
 from drd.reports.moments import age, local, number
 from drd.reports.tables import Row, heading, state, table
 
@@ -41,6 +41,17 @@ def points_table(points: Sequence[PointStatus], now: datetime, zone: ZoneInfo, w
             rows += [["", "", "", "", "", "", f"{places}: {kept}"] for kept, places in _kept(point).items()]
     where = "where, and why it is kept" if why else "where"
     return table(["moment", "age", "mode", "outcome", "size", "files", where], rows, ("size", "files"))
+
+
+def covered_table(ranges: Sequence[CoveredRange], zone: ZoneInfo) -> Table:
+    """One line a range of moments, and one for each gap between two, with its reason."""
+    rows: list[Row] = []
+    for each in ranges:
+        if each.gap:
+            rows.append(["", "", "", "", Text(f"gap: {each.gap}", style="yellow")])
+        where = f"{each.store} (damaged)" if each.is_damaged else each.store
+        rows.append([where, local(each.first, zone), local(each.last, zone), str(each.timeline), ""])
+    return table(["any moment", "from", "to", "timeline", ""], rows, ("timeline",))
 
 
 def forget_plan(lines: Sequence[ForgetLine], now: datetime, zone: ZoneInfo) -> RenderableType:

@@ -146,9 +146,9 @@ class PostgresSource(Source):
             yield Prepared(content, _note(reached), base.ended_at, facts)
 
     @classmethod
-    async def look_at_place(cls, world: World, wanted: Wanted) -> None:  # noqa: ARG003 - other kinds need it
-        """Raise `UsageError` for an option that is none, and for a place of a tablespace that does not fit."""
-        await restoring.look(wanted)
+    async def look_at_place(cls, world: World, wanted: Wanted) -> None:
+        """Raise for an option that is none, and for places, programs and a database that do not fit."""
+        await restoring.look(world, wanted)
 
     @classmethod
     async def settled(cls, world: World, wanted: Wanted, folder: Path, on_progress: OnProgress) -> Settled:

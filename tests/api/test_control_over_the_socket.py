@@ -14,7 +14,7 @@ from drd.api.server import ApiServer
 from drd.api.sockets import bind_control_socket
 from drd.clients.control import DaemonAway, RemoteControl
 from drd.core.errors import Busy, DrdError, RefusedByGuard, StoreAway, TransientError, UsageError
-from drd.ports.control import Control
+from drd.ports.control import Control, CoveredRange
 from drd.ports.restoring import RestoreOrder
 from drd.ports.steps import Step
 from tests.api.serving import DEADLINE_SECONDS, Bugs, one_metric, serving
@@ -53,10 +53,15 @@ async def steps_of(steps: AsyncIterator[Step]) -> list[Step]:
 
 async def test_questions_get_the_answers_that_the_control_gives(control_of) -> None:
     fake = FakeControl()
+    at = datetime(2026, 3, 1, 7, tzinfo=UTC)
+    fake.ranges = (
+        CoveredRange(store="local", system_identifier="7", timeline=2, first=at, last=at, gap="WAL is lost"),
+    )
     async with control_of(fake) as control:
         assert await control.status() == await FakeControl().status()
         assert await control.points("recordings", True) == await FakeControl().points("recordings", True)
         assert await control.points("recordings", False) == await FakeControl().points("recordings", False)
+        assert await control.covered("uploads") == fake.ranges
         assert await control.forget_plan("uploads") == await FakeControl().forget_plan("uploads")
         assert await control.explain("uploads") == await FakeControl().explain("uploads")
         assert await control.anchors() == await FakeControl().anchors()

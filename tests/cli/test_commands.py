@@ -12,7 +12,9 @@ import pytest
 from drd.cli.program import main
 from drd.config.problems import ConfigurationErrors, Problem
 from drd.core.errors import Busy, DrdError, RefusedByGuard, StoreAway, UsageError
+from drd.core.findings import Finding, Gravity
 from drd.core.policy import Outcome
+from drd.ports.control import CoveredRange, PointStatus
 from drd.ports.restoring import RestoreOrder
 from drd.ports.steps import Step
 from tests.cli.typing_commands import drd
@@ -37,6 +39,7 @@ EVERY_COMMAND = [
 WITHOUT_A_DAEMON = [
     ["validate"],
     ["validate", "--reach"],
+    ["grants", "orders"],
     ["schema", "policy"],
     ["journal", "verify"],
     ["runbook", "list"],
@@ -272,6 +275,44 @@ def test_the_moment_that_points_shows_is_one_that_restore_finds() -> None:
     assert order.target == "beside"
 
 
+def test_points_tells_which_moments_are_covered_and_why_others_are_not() -> None:
+    class WithWal(FakeControl):
+        async def points(self, policy: str, why: bool = False) -> tuple[PointStatus, ...]:
+            [newest, *_] = await super().points(policy, why)
+            return (newest.model_copy(update={"notes": ("base backup of PostgreSQL 15",)}),)
+
+    day = datetime(2026, 3, 1, tzinfo=UTC)
+    first, last = (
+        CoveredRange(store="local", system_identifier="7", timeline=1, first=day + shift, last=day + shift * 2, gap=gap)
+        for shift, gap in ((timedelta(hours=1), ""), (timedelta(hours=4), "WAL 0A is missing"))
+    )
+    application = FakeApplication(WithWal(ranges=(first, last)))
+    answered = drd(application, "points", "uploads")
+    lines = [line.split() for line in answered.out.splitlines()]
+    assert ["local", "2026-03-01", "09:00:00", "2026-03-01", "10:00:00", "1"] in lines
+    assert ["gap:", "WAL", "0A", "is", "missing"] in lines
+    assert '--at "2026-03-01 16:00:00"' in answered.err
+    document = drd(application, "points", "uploads", "--json").document
+    assert [each["gap"] for each in document["covered"]] == ["", "WAL 0A is missing"]
+
+
+def test_a_name_a_query_and_a_database_are_asked_for_as_they_were_typed() -> None:
+    application = FakeApplication()
+    words = ["--at", "name:2026-03-01 release", "--to", "back", "--database", "shop", "--format", "custom"]
+    words += ["--into", "file:/etc/drd/other", "--verify", "shop: SELECT true", "--verify", "SELECT 1"]
+    assert drd(application, "restore", "uploads", *words, "--programs", "bin").exit_code == 0
+    [(_, order)] = application.fake_control.asked
+    assert (order.at, order.moment) == (None, "name:2026-03-01 release")
+    assert order.options == {
+        "database": "shop",
+        "format": "custom",
+        "into": "file:/etc/drd/other",
+        "programs": str(Path.cwd() / "bin"),
+        "verify.000": "shop: SELECT true",
+        "verify.001": "SELECT 1",
+    }
+
+
 def test_forgetting_shows_the_plan_and_asks_for_the_policys_name() -> None:
     application = FakeApplication()
     refused = drd(application, "forget", "uploads", typed="")
@@ -313,13 +354,41 @@ def test_validate_counts_what_it_found_and_warns() -> None:
 
 
 def test_validate_tells_what_cannot_be_reached() -> None:
-    findings = (("store offsite does not answer", "look at its endpoint"),)
+    findings = (Finding("store offsite", "it does not answer", "look at its endpoint"),)
     answered = drd(FakeApplication(findings=findings), "validate", "--reach")
     assert answered.exit_code == 1
-    assert "error: store offsite does not answer\n  look at its endpoint\n" in answered.err
+    assert "error: store offsite: it does not answer\n  look at its endpoint\n" in answered.err
     document = drd(FakeApplication(findings=findings), "validate", "--reach", "--json").document
     assert document["valid"] is False
     assert drd(FakeApplication(findings=findings), "validate").exit_code == 0
+
+
+def test_validate_tells_what_is_risky_with_its_place_and_that_is_no_failure() -> None:
+    risky = Finding("policy orders", "fsync is off", "ALTER\nSELECT", Gravity.WARNING, "policies/orders.yaml", 4, 12)
+    answered = drd(FakeApplication(findings=(risky,)), "validate", "--reach")
+    assert answered.exit_code == 0
+    assert "warning: policies/orders.yaml:4:12: policy orders: fsync is off\n  ALTER\n  SELECT\n" in answered.err
+    document = drd(FakeApplication(findings=(risky,)), "validate", "--reach", "--json").document
+    assert document["valid"] is True
+    assert document["findings"] == [
+        {
+            "gravity": "warning",
+            "message": "policy orders: fsync is off",
+            "hint": "ALTER\nSELECT",
+            "file": "policies/orders.yaml",
+            "line": 4,
+            "column": 12,
+        }
+    ]
+
+
+def test_grants_prints_statements_and_nothing_else() -> None:
+    answered = drd(FakeApplication(), "grants", "orders", "--address", "10.0.0.7")
+    assert answered.err == ""
+    assert "CREATE ROLE drd LOGIN REPLICATION PASSWORD '…';" in answered.out
+    assert "hostssl shop drd 10.0.0.7/32 scram-sha-256" in answered.out
+    [document] = drd(FakeApplication(), "grants", "orders", "--json").document
+    assert sorted(document) == ["archiving", "database", "pg_hba", "sql"]
 
 
 def test_the_version_is_one_line() -> None:

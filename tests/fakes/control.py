@@ -7,7 +7,16 @@ from datetime import UTC, datetime, timedelta
 
 from drd.core.errors import DrdError, UsageError
 from drd.core.policy import Mode, Outcome
-from drd.ports.control import Anchors, CopyStatus, ForgetLine, PointStatus, PolicyStatus, Status, StoreStatus
+from drd.ports.control import (
+    Anchors,
+    CopyStatus,
+    CoveredRange,
+    ForgetLine,
+    PointStatus,
+    PolicyStatus,
+    Status,
+    StoreStatus,
+)
 from drd.ports.restoring import RestoreOrder
 from drd.ports.steps import Step
 
@@ -155,6 +164,7 @@ class FakeControl:
     error_after: int = 0
     gate: asyncio.Event | None = None
     asked: list[tuple[object, ...]] = field(default_factory=list)
+    ranges: tuple[CoveredRange, ...] = ()
     completed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @staticmethod
@@ -176,6 +186,9 @@ class FakeControl:
         await self._answering("points", policy, why)
         self._known(policy)
         return some_points(why)
+
+    async def covered(self, policy: str) -> tuple[CoveredRange, ...]:
+        return self.ranges
 
     async def restore(self, order: RestoreOrder) -> AsyncIterator[Step]:
         async for step in self._steps(order.policy, "restore", order):

@@ -16,6 +16,7 @@ from drd.ports.world import World
 from drd.sources.postgres import PostgresSource
 from tests.postgres_lab import Cluster, Lab
 from tests.sources.test_postgres import opened, source
+from tests.system.programs import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -125,7 +126,7 @@ async def test_what_takes_the_place_of_the_original_begins_a_timeline_of_its_own
     copy.cluster.start()
     assert copy.cluster.value("SHOW archive_mode") == "on"
     assert copy.cluster.value("SHOW cluster_name") == "shop"
-    assert copy.cluster.value("SELECT pg_is_in_recovery()") in (True, False)
+    wait_for(lambda: not copy.cluster.value("SELECT pg_is_in_recovery()"), "recovery ends")
     copy.cluster.stop()
     assert (copy.place / "pg_wal" / "00000002.history").exists()
 
@@ -169,7 +170,7 @@ async def test_options_and_places_that_do_not_fit_are_refused(copy: Copy, elsewh
         ({f"tablespace.{first}": str(elsewhere / "full")}, "not an empty folder"),
         ({f"tablespace.{oid}": str(elsewhere / "x") for oid in (first, second)}, "in one folder"),
         ({"colour": "blue"}, "nothing that a PostgreSQL cluster"),
-        ({"port": "70000"}, "nothing that a PostgreSQL cluster"),
+        ({"port": "70000"}, "is no port"),
     ]:
         with pytest.raises(UsageError, match=sentence):
             await copy.settle(**options)

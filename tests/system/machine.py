@@ -201,7 +201,7 @@ class Machine:
         if self._answers():
             found: list[dict[str, Any]] = json.loads(self._get(f"/policies/{policy}/points"))
         else:
-            found = self.drd("points", policy, "--json").done().json
+            found = self.drd("points", policy, "--json").done().json["points"]
         return found
 
     def status(self) -> dict[str, Any]:

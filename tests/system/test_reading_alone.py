@@ -103,7 +103,7 @@ def test_a_daemon_that_hangs_is_named_and_its_journal_is_read(machine: Machine) 
         assert "the daemon has said nothing for 10 s" in answered.stderr
         assert "systemctl status drd" in answered.stderr
     assert (status.json["running"], status.json["silent"]) == (False, True)
-    assert [point["run"] for point in points.json] == [run]
+    assert [point["run"] for point in points.json["points"]] == [run]
     machine.stop()
 
 
@@ -151,10 +151,10 @@ def test_before_the_first_start_there_is_a_status_and_no_state(machine: Machine)
 
 
 def test_a_new_machine_is_told_what_the_stores_hold_and_nothing_is_kept_of_it(used: Machine) -> None:
-    [known] = used.drd("points", "shop", "--json").done().json
+    [known] = used.drd("points", "shop", "--json").done().json["points"]
     shutil.rmtree(used.state)
     answered = used.drd("points", "shop", "--json").done()
-    assert [point["run"] for point in answered.json] == [known["run"]]
+    assert [point["run"] for point in answered.json["points"]] == [known["run"]]
     assert "this is what the stores say" in answered.stderr
     assert not used.state.exists()
 

@@ -53,7 +53,7 @@ def test_it_is_ready_with_a_credential_and_reads_what_only_root_may_read(machine
     assert wait_for(lambda: outcome_of(machine, "shop"), "the first run ends") == "succeeded", machine.log()
     environment = machine.run("cat", f"/proc/{machine.property('MainPID')}/environ").done().stdout
     assert PASSWORD not in environment + machine.log()
-    listed = machine.drd("points", "shop", "--json").done().json
+    listed = machine.drd("points", "shop", "--json").done().json["points"]
     assert [point["total_files"] for point in listed] == [1]
     machine.systemctl("stop", "drd").done()
     assert (machine.property("Result"), machine.property("ExecMainStatus")) == ("success", "0")

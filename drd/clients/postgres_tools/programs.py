@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from drd.core.errors import ProgramMissing
+from drd.core.errors import ProgramMissing, UsageError
 from drd.ports.runner import Command, Runner
 
 FOLDERS = ("/usr/lib/postgresql/{major}/bin", "/usr/pgsql-{major}/bin", "/usr/lib64/pgsql/bin", "/usr/local/pgsql/bin")
@@ -48,6 +48,20 @@ async def find_programs(major: int, runner: Runner, folders: Iterable[Path] | No
         f"the programs of PostgreSQL {major} are not there: {', '.join(NEEDED)}",
         f"apt-get install postgresql-client-{major} postgresql-{major}",
     )
+
+
+async def programs_in(folder: Path, major: int, runner: Runner) -> Programs:
+    """The programs in a folder that a person named. Raises `UsageError` when they are not of that major version."""
+    lacking = [name for name in NEEDED if not os.access(folder / name, os.X_OK)]
+    if lacking:
+        raise UsageError(f"{folder} lacks {', '.join(lacking)}", f"write --programs /usr/lib/postgresql/{major}/bin")
+    version = await _version(folder, runner)
+    if not re.match(rf"{major}(?!\d)", version):
+        raise UsageError(
+            f"the programs in {folder} are of PostgreSQL {version or 'unknown version'}, and the backup is of {major}",
+            f"apt-get install postgresql-{major}, and write --programs /usr/lib/postgresql/{major}/bin",
+        )
+    return Programs(folder, major, version)
 
 
 def _usual(major: int) -> Iterable[Path]:

@@ -7,7 +7,7 @@ is found because the position that has to be reached is known before.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -85,6 +85,8 @@ class Replayed:
 
 
 OnReplay = Callable[[Progress], None]
+Then = Callable[[Served], Awaitable[None]]
+"""What is done while the recovered server still serves."""
 
 
 class Replay:
@@ -112,8 +114,8 @@ class Replay:
             )
         return offered
 
-    async def replay(self, replaying: Replaying, on_progress: OnReplay) -> Replayed:
-        """Recover to the target, and stop the server. Whatever goes wrong, no server is left running.
+    async def replay(self, replaying: Replaying, on_progress: OnReplay, then: Then | None = None) -> Replayed:
+        """Recover to the target, do `then`, and stop the server. Whatever goes wrong, no server is left running.
 
         Raises `TransientError` when WAL could not be read now: calling again goes on. Raises `PermanentError` when the
         target cannot be reached, and when recovery does not move any more.
@@ -121,22 +123,18 @@ class Replay:
         begun = self._clock.monotonic()
         offered = await self.look(replaying)
         await self._touch(replaying.work, lambda: _prepare(replaying, offered))
-        end = await self._attempt(replaying, on_progress, to_the_end=isinstance(replaying.target, Latest))
+        end = await self._attempt(replaying, on_progress, then, to_the_end=isinstance(replaying.target, Latest))
         if end is None:
             # All that was committed before the target lies before `until`, and no record behind shows that it is
             # reached: so it is reached at the end, if that is as far as it has to be.
-            end = await self._attempt(replaying, on_progress, to_the_end=True)
+            end = await self._attempt(replaying, on_progress, then, to_the_end=True)
         if end is None:
             raise PermanentError(f"{replaying.target} was not reached", "choose an earlier moment")
-        if end.is_to_the_end and not has_reached(end.reached, replaying.choice.until):
-            raise PermanentError(
-                f"the WAL is damaged behind {end.reached}: recovery ended there, and not at {replaying.choice.until}",
-                "restore it from another store with --from; what was recovered is of no moment that was asked for",
-            )
-        on_progress(_progress(replaying.choice, max(end.reached, replaying.choice.until)))
         return Replayed(end.reached, end.timeline, end.is_to_the_end, end.reason, self._clock.monotonic() - begun)
 
-    async def _attempt(self, replaying: Replaying, on_progress: OnReplay, *, to_the_end: bool) -> _End | None:
+    async def _attempt(
+        self, replaying: Replaying, on_progress: OnReplay, then: Then | None, *, to_the_end: bool
+    ) -> _End | None:
         """Recover once; None when all WAL was replayed and the target did not come."""
         told = settings(replaying.choice, replaying.target, command(replaying.work / SCRIPT), to_the_end=to_the_end)
         request = ServeRequest(replaying.data, replaying.role, settings=told, user=replaying.user)
@@ -144,7 +142,12 @@ class Replay:
             if await self._has_recovered(replaying, served, on_progress):
                 timeline = (await served.server.facts()).timeline
                 begins = await self._touch(replaying.data, lambda: _beginning(replaying.data, timeline))
-                return _End(begins.at, timeline, to_the_end, begins.reason)
+                end = _End(begins.at, timeline, to_the_end, begins.reason)
+                _demand_whole(end, replaying.choice)
+                on_progress(_progress(replaying.choice, max(end.reached, replaying.choice.until)))
+                if then is not None:
+                    await then(served)
+                return end
         why, sentence = last_words(served.said)
         if why is LastWords.TARGET_BEHIND_THE_END and not to_the_end:
             return None
@@ -188,6 +191,14 @@ class _End:
     timeline: int
     is_to_the_end: bool
     reason: str
+
+
+def _demand_whole(end: _End, choice: Choice) -> None:
+    if end.is_to_the_end and not has_reached(end.reached, choice.until):
+        raise PermanentError(
+            f"the WAL is damaged behind {end.reached}: recovery ended there, and not at {choice.until}",
+            "restore it from another store with --from; what was recovered is of no moment that was asked for",
+        )
 
 
 def _files(wal: Path) -> dict[str, int]:

@@ -159,9 +159,14 @@ def give(folders: Iterable[Path], user: str) -> None:
 
 def let_through(folder: Path, wal: Path, user: str) -> None:
     """Let a server that runs as another user reach what lies in our own folders, and read the WAL there."""
-    for ours in (folder, wal.parent):
-        ours.chmod(0o711)
+    open_to((folder, wal.parent))
     give([wal], user)
+
+
+def open_to(folders: Iterable[Path]) -> None:
+    """Let others pass through folders of our own to what is theirs."""
+    for ours in folders:
+        ours.chmod(0o711)
 
 
 def _quoted(value: str) -> str:

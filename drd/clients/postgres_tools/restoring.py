@@ -1,130 +1,224 @@
-"""A restored base backup becomes a data directory that a server starts from."""
+"""A restored base backup becomes a data directory that a server starts from, or a dump of one of its databases."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import shlex
 import shutil
-import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
-from typing import Final, TypeVar
 
 from drd.clients.host import MachineHost
-from drd.clients.postgres_tools import restored
-from drd.clients.postgres_tools.programs import find_programs
+from drd.clients.postgres import Dsn
+from drd.clients.postgres_tools import extracting, restored
+from drd.clients.postgres_tools.configuring import configure
+from drd.clients.postgres_tools.inspecting import Inspection, Inspector, inspecting, inspector_of
+from drd.clients.postgres_tools.programs import Programs, find_programs, programs_in
 from drd.clients.postgres_tools.replay import Replay, Replaying
+from drd.clients.postgres_tools.restore_options import Options, beside
 from drd.clients.postgres_tools.tools import ProgramsOfPostgres
+from drd.clients.postgres_tools.touching import within
 from drd.core.errors import PermanentError, ProgramMissing, UsageError
 from drd.core.postgres.base import BaseFacts, BaseRecord
 from drd.ports.cancelling import to_the_end
-from drd.ports.repository import OnProgress
+from drd.ports.postgres_serving import Served, ServeRequest
+from drd.ports.repository import OnProgress, Progress
 from drd.ports.source import Settled, Wanted
 from drd.ports.world import World
 
-SECONDS: Final = 3600.0
-"""How long a step may take that touches every file."""
-FIRST_PORT, LAST_PORT = 5433, 5533
-"""Where a copy listens that is not told: the first of these that nobody listens on."""
 MOST_SHOWN = 3
-AS_ORIGINAL: Final = "as-original"
-PORT: Final = "port"
-TABLESPACE: Final = "tablespace."
-Result = TypeVar("Result")
-_NO_NAME = re.compile(r"[^A-Za-z0-9_.-]")
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a person says about a restored cluster beside."""
+async def look(world: World, wanted: Wanted) -> None:
+    """Raise for options, places, programs and a database to load into that do not fit, before anything is read.
 
-    is_original: bool = False
-    """Whether it takes the place of the server that is lost: it archives, listens and is named as that did."""
-    port: int | None = None
-    places: Mapping[int, Path] = field(default_factory=dict)
-    """OID of a tablespace → where it is to lie; the others lie in a folder beside the data directory."""
-
-    @classmethod
-    def read(cls, wanted: Wanted) -> Options:
-        """Understand them. Raises `UsageError` for what is none, and for places that do not fit."""
-        places: dict[int, Path] = {}
-        is_original, port = False, None
-        record = BaseRecord.of_tags(wanted.facts)
-        known = () if record is None else record.tablespaces
-        for name, value in wanted.options.items():
-            if name == AS_ORIGINAL:
-                is_original = True
-            elif name == PORT and value.isdigit() and 0 < int(value) < 65536:
-                port = int(value)
-            elif name.startswith(TABLESPACE):
-                places[_oid(name.removeprefix(TABLESPACE), known)] = _place(Path(value), wanted.place)
-            else:
-                raise UsageError(f"{name} {value} is nothing that a PostgreSQL cluster is restored with", HOW)
-        options = cls(is_original, port, places)
-        for oid in known:
-            restored.demand_free(options.place_of(oid, wanted.place), f"tablespace {oid}")
-        if len({*places.values()}) < len(places):
-            raise UsageError("two tablespaces are to lie in one folder", HOW)
-        return options
-
-    def place_of(self, oid: int, place: Path) -> Path:
-        """Where a tablespace will lie, of the cluster at `place`."""
-        return self.places.get(oid, beside(place) / str(oid))
-
-
-HOW: Final = "write --tablespace OID=/a/folder, --port NUMBER, --as-original, or none of them"
-
-
-def beside(place: Path) -> Path:
-    """The folder for the tablespaces that nobody chose a place for."""
-    return place.with_name(f"{place.name}.tablespaces")
-
-
-async def look(wanted: Wanted) -> None:
-    """Raise `UsageError` for options and places that do not fit. See `drd.ports.source.Source.look_at_place`."""
-    await _within(lambda: Options.read(wanted))
+    See `drd.ports.source.Source.look_at_place`.
+    """
+    options = await within(lambda: Options.read(wanted))
+    record = BaseRecord.of_tags(wanted.facts)
+    has_to_serve = wanted.aim is not None or bool(options.database or options.queries)
+    if record is not None and (has_to_serve or options.programs is not None):
+        await _programs(record.major, world, options)
+    if options.into is not None:
+        await extracting.demand_empty(Dsn.parse(await world.secrets.read(options.into)))
 
 
 async def settle(world: World, wanted: Wanted, folder: Path, on_progress: OnProgress) -> Settled:
     """Put everything right below `folder`, verify it, and say what to type. See `drd.ports.source.Source.settled`."""
-    options = await _within(lambda: Options.read(wanted))
-    data = folder / restored.DATA
-    facts = await _within(lambda: restored.facts_beside(folder / restored.FACTS))
-    major = facts.record.major
-    await _within(lambda: restored.demand_startable(data, major))
-    here = await _within(lambda: _spaces(folder, facts, wanted.place, options))
-    placed: list[Path] = []
-    try:
-        for oid, place in options.places.items():
-            placed.append(place)
-            await to_the_end(_within(lambda oid=oid, place=place: restored.lay(here[oid], place)))  # type: ignore[misc]
-            here[oid] = place
-        await _within(lambda: _link(data, here))
-        tools = await _tools(major, world)
-        verdict = await _verified(tools, data, facts)
-        notes = [verdict, *await _configure(data, tools, wanted, options)]
-        owner = restored.owner_for(wanted.place)
+    options = await within(lambda: Options.read(wanted))
+    facts = await within(lambda: restored.facts_beside(folder / restored.FACTS))
+    await within(lambda: restored.demand_startable(folder / restored.DATA, facts.record.major))
+    return await _Settling(world, wanted, options, facts, folder, on_progress).settle()
+
+
+@dataclass(slots=True)
+class _Settling:
+    """One base backup that is being made whole."""
+
+    world: World
+    wanted: Wanted
+    options: Options
+    facts: BaseFacts
+    folder: Path
+    on_progress: OnProgress
+    placed: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    inspection: Inspection = field(default_factory=Inspection)
+
+    @property
+    def data(self) -> Path:
+        """The data directory, as long as it has not taken its place."""
+        return self.folder / restored.DATA
+
+    async def settle(self) -> Settled:
+        """See `settle`."""
+        wanted, options = self.wanted, self.options
+        here = await within(lambda: _spaces(self.folder, self.facts, wanted.place, options))
+        try:
+            for oid, place in options.places.items():
+                self.placed.append(place)
+                await to_the_end(within(lambda oid=oid, place=place: restored.lay(here[oid], place)))  # type: ignore[misc]
+                here[oid] = place
+            await within(lambda: _link(self.data, here))
+            tools = await self._tools()
+            self.notes.append(await _verified(tools, self.data, self.facts))
+            configured = await configure(self.data, tools, wanted, options)
+            self.notes += configured if not options.database else ()
+            owner = restored.owner_for(wanted.place)
+            if owner is not None:
+                given = [self.data, *here.values(), *_existing(self.folder / restored.SPACES)]
+                await within(lambda: restored.give(given, owner))
+            await self._serve(tools, owner)
+            if not options.database:
+                final = {oid: options.place_of(oid, wanted.place) for oid in here}
+                await within(lambda: restored.link_tablespaces(self.data, final, owner))
+        except BaseException:
+            for place in self.placed:
+                await to_the_end(asyncio.to_thread(shutil.rmtree, place, ignore_errors=True))
+            raise
+        return self._dumped() if options.database else self._whole(tools, here, owner)
+
+    async def _tools(self) -> ProgramsOfPostgres | None:
+        try:
+            return ProgramsOfPostgres(
+                await _programs(self.facts.record.major, self.world, self.options), self.world.runner
+            )
+        except ProgramMissing:
+            if self.wanted.aim is not None or self.options.database or self.options.queries:
+                raise
+            return None
+
+    async def _serve(self, tools: ProgramsOfPostgres | None, owner: str | None) -> None:
+        """Replay what there is, and ask what was wanted to know, by one server where that is possible."""
+        if tools is not None and self.wanted.aim is not None:
+            await self._replay(tools, owner)
+        elif tools is not None and (self.options.database or self.options.queries):
+            if not self.facts.holds_wal:
+                raise PermanentError("the backup does not start without WAL", "leave out --without-wal")
+            if owner is not None:
+                ours = [
+                    self.folder,
+                    *takewhile(lambda each: not _is_of_the_person(each, self.wanted), self.folder.parents),
+                ]
+                await within(lambda: restored.open_to(ours))
+            request = ServeRequest(self.data, self.facts.role or "postgres", user=owner)
+            async with inspecting(tools, request, self.world.clock) as inspector:
+                await self._ask(tools, inspector)
+
+    async def _replay(self, tools: ProgramsOfPostgres, owner: str | None) -> None:
+        """Replay the WAL that was fetched."""
+        if self.wanted.aim is None or self.wanted.wal is None:
+            raise PermanentError("no WAL was fetched", "restore again")
+        wal = self.wanted.wal
         if owner is not None:
-            given = [data, *here.values(), *(each for each in (folder / restored.SPACES,) if each.exists())]
-            await _within(lambda: restored.give(given, owner))
-        if wanted.aim is not None:
-            notes.append(await _replay(world, wanted, folder, facts, owner, on_progress))
-        final = {oid: options.place_of(oid, wanted.place) for oid in here}
-        await _within(lambda: restored.link_tablespaces(data, final, owner))
-    except BaseException:
-        for place in placed:
-            await to_the_end(asyncio.to_thread(shutil.rmtree, place, ignore_errors=True))
-        raise
-    others = {} if here.keys() <= options.places.keys() else {restored.SPACES: beside(wanted.place)}
-    if others:
-        notes.append(f"its tablespaces are in {beside(wanted.place)}")
-    is_whole = facts.holds_wal or wanted.aim is not None
-    if not is_whole:
-        notes.append("it does not start before WAL was replayed onto it: the backup brought none along")
-    following = _following(tools, wanted.place, owner) if is_whole else ()
-    return Settled(restored.DATA, others, tuple(placed), tuple(notes), following)
+            await within(lambda: restored.let_through(self.folder, wal, owner))
+        replaying = Replaying(
+            data=self.data,
+            wal=wal,
+            work=wal.with_name("delivering"),
+            choice=self.wanted.aim.choice,
+            target=self.wanted.aim.target,
+            role=self.facts.role or "postgres",
+            user=owner,
+        )
+
+        async def then(served: Served) -> None:
+            await self._ask(tools, await inspector_of(served))
+
+        replayed = await Replay(tools, MachineHost(), self.world.clock).replay(replaying, self.on_progress, then)
+        end = "the end of the WAL" if replayed.is_to_the_end else str(self.wanted.aim.target)
+        self.notes.append(
+            f"WAL was replayed to {end}: up to {replayed.reached} ({replayed.reason}), "
+            f"now on timeline {replayed.timeline}"
+        )
+
+    async def _ask(self, tools: ProgramsOfPostgres, inspector: Inspector) -> None:
+        options = self.options
+        if options.database:
+            await inspector.demand_database(options.database)
+        if options.queries:
+            self.on_progress(Progress(phase="checking"))
+        self.inspection = await inspector.inspect(self.wanted.policy, options.queries, options.database or "postgres")
+        if not options.database:
+            return
+        self.on_progress(Progress(phase=f"dumping {options.database}"))
+        dump = await extracting.extract(
+            inspector,
+            options.database,
+            options.dump_format,
+            self.folder / extracting.FOLDER,
+            tools.programs,
+            self.world.runner,
+        )
+        if options.into is not None:
+            self.on_progress(Progress(phase=f"loading {options.database}"))
+            dsn = Dsn.parse(await self.world.secrets.read(options.into))
+            await extracting.load(dump, dsn, tools.programs, self.world.runner)
+            self.notes.append(f"loaded into {dsn.place}, all of it owned by that role")
+
+    def _whole(self, tools: ProgramsOfPostgres | None, here: Mapping[int, Path], owner: str | None) -> Settled:
+        place = self.wanted.place
+        others = {} if here.keys() <= self.options.places.keys() else {restored.SPACES: beside(place)}
+        if others:
+            self.notes.append(f"its tablespaces are in {beside(place)}")
+        is_whole = self.facts.holds_wal or self.wanted.aim is not None
+        if not is_whole:
+            self.notes.append("it does not start before WAL was replayed onto it: the backup brought none along")
+        following = _following(tools, place, owner) if is_whole else ()
+        return self._settled(restored.DATA, others, following)
+
+    def _dumped(self) -> Settled:
+        database, place = self.options.database, self.wanted.place
+        name = extracting.dump_name(database, self.options.dump_format)
+        self.notes.append(f"database {database} is in {place / name}; the roles of its cluster in {extracting.ROLES}")
+        following = (
+            () if self.options.into is not None else (extracting.how_to_load(database, self.options.dump_format, place))
+        )
+        return self._settled(extracting.FOLDER, {}, following)
+
+    def _settled(self, folder: str, others: Mapping[str, Path], following: tuple[str, ...]) -> Settled:
+        heartbeat = self.inspection.heartbeat
+        written = None if heartbeat is None else heartbeat.written
+        return Settled(
+            folder, others, tuple(self.placed), tuple(self.notes), following, self.inspection.checks, written
+        )
+
+
+async def _programs(major: int, world: World, options: Options) -> Programs:
+    if options.programs is not None:
+        return await programs_in(options.programs, major, world.runner)
+    return await find_programs(major, world.runner)
+
+
+def _is_of_the_person(folder: Path, wanted: Wanted) -> bool:
+    """Whether it is no work folder of drd's any more."""
+    return folder in (wanted.place, *wanted.place.parents)
+
+
+def _existing(*folders: Path) -> list[Path]:
+    return [folder for folder in folders if folder.exists()]
 
 
 def _spaces(folder: Path, facts: BaseFacts, place: Path, options: Options) -> dict[int, Path]:
@@ -133,9 +227,11 @@ def _spaces(folder: Path, facts: BaseFacts, place: Path, options: Options) -> di
     for oid, lies in spaces.items():
         if lies.is_symlink() or not lies.is_dir():
             raise PermanentError(f"the base backup lacks its tablespace {oid}", "restore another point")
-        restored.demand_free(options.place_of(oid, place), f"tablespace {oid}")
+        if not options.database:
+            restored.demand_free(options.place_of(oid, place), f"tablespace {oid}")
     nearest = next(parent for parent in place.parents if parent.exists())
-    if spaces.keys() - options.places.keys() and nearest.stat().st_dev != folder.stat().st_dev:
+    is_elsewhere = nearest.stat().st_dev != folder.stat().st_dev
+    if spaces.keys() - options.places.keys() and is_elsewhere and not options.database:
         raise UsageError(
             f"{place} is a file system of its own, so that its tablespaces cannot lie beside it",
             f"choose where, for each: {' '.join(f'--tablespace {oid}=/a/folder' for oid in spaces)}",
@@ -146,13 +242,6 @@ def _spaces(folder: Path, facts: BaseFacts, place: Path, options: Options) -> di
 def _link(data: Path, spaces: Mapping[int, Path]) -> None:
     restored.complete(data, spaces.values())
     restored.link_tablespaces(data, spaces)
-
-
-async def _tools(major: int, world: World) -> ProgramsOfPostgres | None:
-    try:
-        return ProgramsOfPostgres(await find_programs(major, world.runner), world.runner)
-    except ProgramMissing:
-        return None
 
 
 async def _verified(tools: ProgramsOfPostgres | None, data: Path, facts: BaseFacts) -> str:
@@ -170,108 +259,7 @@ async def _verified(tools: ProgramsOfPostgres | None, data: Path, facts: BaseFac
     return "pg_verifybackup found it whole"
 
 
-async def _configure(data: Path, tools: ProgramsOfPostgres | None, wanted: Wanted, options: Options) -> tuple[str, ...]:
-    """Set what a copy must not share with its original; what a person should know of it."""
-    notes: list[str] = []
-    control = await tools.control_data(data) if tools is not None else None
-    missing = await _within(
-        lambda: restored.add_missing_configuration(data, control.settings if control is not None else {})
-    )
-    if missing:
-        notes.append(f"{', '.join(missing)} lay elsewhere on the server, so drd wrote the least that starts")
-    if options.is_original and wanted.aim is not None:
-        return (*notes, "set as the original: it archives, listens and is named as that did")
-    if options.is_original:
-        settings = {"restore_command": "/bin/false"} | ({} if options.port is None else {"port": str(options.port)})
-        # Archive recovery that finds nothing more begins a timeline of its own: else it would archive other WAL under
-        # names that are in the archive.
-        await _within(lambda: restored.append_settings(data, settings, "drd: it begins a new timeline"))
-        await _within((data / "recovery.signal").touch)
-        return (*notes, "set as the original: it archives, listens and is named as that did")
-    port = await asyncio.to_thread(_free_port) if options.port is None else options.port
-    settings = of_a_copy(wanted.policy, port)
-    reason = "drd: a copy beside its original; remove these lines when it takes that one's place"
-    await _within(lambda: restored.append_settings(data, settings, reason))
-    return (*notes, f"set as a copy: port {port}, cluster_name {settings['cluster_name']}, archive_mode off")
-
-
-async def _replay(
-    world: World, wanted: Wanted, folder: Path, facts: BaseFacts, owner: str | None, on_progress: OnProgress
-) -> str:
-    """Replay the WAL that was fetched; how far that led, in words."""
-    if wanted.aim is None or wanted.wal is None:
-        raise PermanentError("no WAL was fetched", "restore again")
-    wal = wanted.wal
-    if owner is not None:
-        await _within(lambda: restored.let_through(folder, wal, owner))
-    programs = await find_programs(facts.record.major, world.runner)
-    replay = Replay(ProgramsOfPostgres(programs, world.runner), MachineHost(), world.clock)
-    replaying = Replaying(
-        data=folder / restored.DATA,
-        wal=wal,
-        work=wal.with_name("delivering"),
-        choice=wanted.aim.choice,
-        target=wanted.aim.target,
-        role=facts.role or "postgres",
-        user=owner,
-    )
-    replayed = await replay.replay(replaying, on_progress)
-    end = "the end of the WAL" if replayed.is_to_the_end else str(wanted.aim.target)
-    return (
-        f"WAL was replayed to {end}: up to {replayed.reached} ({replayed.reason}), now on timeline {replayed.timeline}"
-    )
-
-
-def of_a_copy(policy: str, port: int) -> dict[str, str]:
-    """Settings that keep a copy from getting into its original's way."""
-    return {
-        "archive_mode": "off",
-        "port": str(port),
-        "cluster_name": _NO_NAME.sub("_", f"{policy[:50]}_restored"),
-        # It has no standbys that it could wait for, and follows nobody.
-        "synchronous_standby_names": "",
-        "primary_conninfo": "",
-        "primary_slot_name": "",
-    }
-
-
 def _following(tools: ProgramsOfPostgres | None, place: Path, owner: str | None) -> tuple[str, ...]:
     program = "pg_ctl" if tools is None else tools.programs.path("pg_ctl")
     words = [*(["sudo", "-u", owner] if owner else []), program, "-D", str(place), "-l", str(place / "restored.log")]
     return (shlex.join([*words, "start"]),)
-
-
-def _oid(text: str, known: tuple[int, ...]) -> int:
-    if not text.isdigit() or (known and int(text) not in known):
-        there = ", ".join(map(str, known)) or "none"
-        raise UsageError(f"the cluster has no tablespace {text}; those that it has: {there}", HOW)
-    return int(text)
-
-
-def _place(place: Path, cluster: Path) -> Path:
-    if not place.is_absolute():
-        raise UsageError(f"{place} is not an absolute path", f"write --tablespace OID={Path('/') / place}")
-    if place.is_relative_to(cluster) or cluster.is_relative_to(place):
-        raise UsageError(f"{place} lies inside of the cluster, or around it", "name another folder")
-    restored.demand_free(place, "a tablespace")
-    return place
-
-
-def _free_port() -> int:
-    for port in range(FIRST_PORT, LAST_PORT):
-        with socket.socket() as listener:
-            try:
-                listener.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    return FIRST_PORT
-
-
-async def _within(work: Callable[[], Result]) -> Result:
-    try:
-        return await MachineHost().within(SECONDS, work)
-    except OSError as error:
-        raise PermanentError(f"could not put the cluster right: {error.strerror}", "choose another place") from error
-    except TimeoutError as error:
-        raise PermanentError("the place does not answer any more", "dmesg | tail; choose another place") from error

@@ -9,7 +9,7 @@ import shutil
 import signal
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -49,8 +49,9 @@ PRIVATE: Final = {
 class ServedProcess:
     """`drd.ports.postgres_serving.Served` over a child."""
 
-    def __init__(self, server: PostgresServer, command: Command, runner: Runner) -> None:
-        self._server = server
+    def __init__(self, dsn: Dsn, command: Command, runner: Runner) -> None:
+        self._dsn = dsn
+        self._server = PostgresServer(dsn)
         self._lines: deque[str] = deque(maxlen=MOST_LINES)
         self._process = asyncio.create_task(runner.run(command, self._hear))
 
@@ -58,6 +59,11 @@ class ServedProcess:
     def server(self) -> Server:
         """To ask it."""
         return self._server
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """How it is reached."""
+        return self._dsn.parameters
 
     @property
     def said(self) -> tuple[str, ...]:
@@ -88,7 +94,7 @@ async def served(request: ServeRequest, programs: Programs, runner: Runner) -> A
     try:
         await asyncio.to_thread(_prepare, private, request.user)
         dsn = Dsn({"host": str(private), "port": SOCKET_PORT, "user": request.role, "dbname": request.database})
-        child = ServedProcess(PostgresServer(dsn), _command(request, private, programs), runner)
+        child = ServedProcess(dsn, _command(request, private, programs), runner)
         try:
             yield child
         finally:

@@ -8,7 +8,7 @@ from drd.core.catalogue import RecoveryPoint
 from drd.core.postgres.base import BaseRecord
 from drd.core.postgres.errors import NotCovered
 from drd.core.postgres.groups import ShippedGroup, archive_of, marks_of, systems
-from drd.core.postgres.recovery import Aim, Base, Kept, choose_base
+from drd.core.postgres.recovery import Aim, Base, Kept, RestorePoint, choose_base
 from drd.core.postgres.target import Target
 from drd.core.postgres.wal import Segment
 
@@ -23,23 +23,33 @@ def bases_of(points: Iterable[RecoveryPoint], system_identifier: str) -> tuple[B
     )
 
 
-def kept_of(points: Sequence[RecoveryPoint], shipped: Sequence[ShippedGroup], system_identifier: str) -> Kept | None:
-    """What there is of one cluster; None when there is no WAL of it, or no base backup."""
+def kept_of(
+    points: Sequence[RecoveryPoint],
+    shipped: Sequence[ShippedGroup],
+    system_identifier: str,
+    named: tuple[RestorePoint, ...] = (),
+) -> Kept | None:
+    """What there is of one cluster, with positions that somebody named; None without WAL of it, or base backup."""
     groups = [each for each in shipped if each.group.system_identifier == system_identifier]
     bases = bases_of(points, system_identifier)
     if not groups or not bases:
         return None
-    return Kept(archive_of(groups, groups[0].group.first.size), bases, marks_of(groups))
+    return Kept(archive_of(groups, groups[0].group.first.size), bases, marks_of(groups), named)
 
 
-def aim_at(points: Sequence[RecoveryPoint], shipped: Sequence[ShippedGroup], target: Target) -> Aim | None:
+def aim_at(
+    points: Sequence[RecoveryPoint],
+    shipped: Sequence[ShippedGroup],
+    target: Target,
+    named: tuple[RestorePoint, ...] = (),
+) -> Aim | None:
     """How a target is reached by replaying WAL; None when there is nothing to replay onto anything.
 
     Of several clusters the newest that leads there. Raises `NotCovered` with what is covered.
     """
     refused: NotCovered | None = None
     for system_identifier in reversed(systems(shipped)):
-        kept = kept_of(points, shipped, system_identifier)
+        kept = kept_of(points, shipped, system_identifier, named)
         if kept is None:
             continue
         try:

@@ -57,6 +57,9 @@ class RestorePoint:
     name: str
     timeline: int
     lsn: Lsn
+    """The end of what names it."""
+    moment: datetime | None = None
+    """When that was written, by the server's clock."""
 
 
 @dataclass(frozen=True, slots=True)

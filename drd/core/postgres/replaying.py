@@ -100,7 +100,8 @@ def settings(choice: Choice, target: Target, command: str, *, to_the_end: bool =
     elif not to_the_end and isinstance(target, AtLsn):
         aim["lsn"] = str(target.lsn)
     elif not to_the_end and isinstance(target, AtName):
-        aim["name"] = target.name
+        # By its position: by its name recovery would end at the first one of that name.
+        aim["lsn"] = str(choice.until)
     is_own = choice.history.timeline == choice.base.timeline
     return {
         "restore_command": command,

@@ -84,8 +84,8 @@ def test_each_target_is_told_as_it_is_meant() -> None:
     lsn = settings(CHOICE, AtLsn(Lsn(255)), "cmd")
     assert (lsn["recovery_target_lsn"], lsn["recovery_target_inclusive"]) == ("0/FF", "off")
     name = settings(CHOICE, AtName("before it"), "cmd")
-    assert (name["recovery_target_name"], name["recovery_target_inclusive"]) == ("before it", "on")
-    assert [list(each)[-1] for each in (time, lsn, name)] == [f"recovery_target_{w}" for w in ("time", "lsn", "name")]
+    assert (name["recovery_target_lsn"], name["recovery_target_inclusive"]) == (str(CHOICE.until), "off")
+    assert [list(each)[-1] for each in (time, lsn, name)] == [f"recovery_target_{w}" for w in ("time", "lsn", "lsn")]
     for told in (settings(CHOICE, Latest(), "cmd"), settings(CHOICE, AtTime(at), "cmd", to_the_end=True)):
         assert {told[f"recovery_target_{what}"] for what in ("time", "lsn", "name", "xid")} == {""}
     assert settings(CHOICE, Latest(), "cmd")["recovery_target_timeline"] == "current"

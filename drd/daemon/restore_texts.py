@@ -1,0 +1,44 @@
+"""What people are told of a restore."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+from drd.core.catalogue import RecoveryPoint
+from drd.core.events import Event, StoreChecked
+from drd.core.postgres.recovery import Aim
+from drd.core.postgres.target import AtTime
+from drd.core.units import format_size
+from drd.engines.wish import Landed
+from drd.reports.moments import local_with_offset
+
+
+def as_of(point: RecoveryPoint, aim: Aim | None, zone: ZoneInfo) -> str:
+    """Which moment is brought back, and from which point on."""
+    begins = local_with_offset(point.moment, zone)
+    if aim is None:
+        return begins
+    target = local_with_offset(aim.target.moment, zone) if isinstance(aim.target, AtTime) else str(aim.target)
+    return f"{target}, from the base backup of {begins}"
+
+
+def damage_met(event: Event, run: str) -> tuple[str, ...]:
+    """What a fact of a run tells of a store that does not give back what it was given."""
+    body = event.body
+    if event.run != run or not isinstance(body, StoreChecked) or body.sound:
+        return ()
+    return (f"store {body.store} is damaged: what it does not give is looked for in the others",)
+
+
+def landed_text(landed: Landed, beside: bool, lacks_wal: bool, zone: ZoneInfo) -> str:
+    """What came back, and what a person should know of it; a line each."""
+    files = "1 file" if landed.files == 1 else f"{landed.files} files"
+    words = f"{files}, {format_size(landed.bytes)} from store {landed.store}, every file verified"
+    words = f"{words}: {', '.join(landed.places)}" if beside else words
+    lines = [words, *landed.notes, *map(str, landed.checks)]
+    if landed.heartbeat is not None:
+        shown = landed.heartbeat.astimezone(zone).isoformat(sep=" ", timespec="milliseconds")
+        lines.append(f"its newest heartbeat is of {shown}: all that was committed before is there")
+    if lacks_wal:
+        lines.append("no WAL of it is in any store: it is of the moment at which its base backup ended")
+    return "\n  ".join(lines)

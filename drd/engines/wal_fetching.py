@@ -1,0 +1,120 @@
+"""Fetching groups of WAL out of stores: what one store does not give, the next one is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from drd.core.errors import DrdError, PermanentError, RepositoryDamaged, RepositoryMissing, StoreAway
+from drd.core.postgres.groups import Group, ShippedGroup, read_group, wal_tags
+from drd.core.postgres.wal import kind_of
+from drd.engines.progress import ProgressBoard
+from drd.engines.stores import Stores
+from drd.engines.turns import JobClass, Turns
+from drd.ports.host import Host
+from drd.ports.repository import OnProgress, Progress, Snapshot
+
+MOVE_SECONDS = 900.0
+NAMED_AT_MOST = 200
+"""Of a group of which more is wanted all is read: each name is an argument."""
+
+NoteDamage = Callable[[str, str], Awaitable[None]]
+"""Puts on record that in a run a store was found damaged."""
+Needed = Callable[[Sequence[ShippedGroup], Sequence[str]], Sequence[ShippedGroup]]
+"""Of all groups, in stores that may be asked, those that are to be fetched, each in the best store."""
+Files = Callable[[Group], tuple[str, ...]]
+"""The files of a group that are wanted; none: all."""
+
+
+class WalFetching:
+    """Brings WAL into folders."""
+
+    def __init__(self, stores: Stores, turns: Turns, host: Host, board: ProgressBoard, note_damage: NoteDamage) -> None:
+        self._stores = stores
+        self._turns = turns
+        self._host = host
+        self._board = board
+        self._note_damage = note_damage
+
+    def by_distance(self, shipped: Sequence[ShippedGroup]) -> list[str]:
+        """The stores that these groups are in, the nearest first."""
+        stores = dict.fromkeys(each.store for each in shipped)
+        return sorted(stores, key=lambda store: self._stores.configured(store).distance_metres)
+
+    async def fetch(
+        self, run: str, shipped: tuple[ShippedGroup, ...], needed: Needed, files: Files, folder: Path, total: int = 0
+    ) -> None:
+        """Bring the groups that are needed into a folder, which is made; `total` is how many bytes that will be.
+
+        A store that is away, and a group that is damaged in one, give way to what the others have. Raises why the last
+        one did not give it.
+        """
+        stores = self.by_distance(shipped)
+        names = {each.group.name for each in needed(shipped, stores)}
+        refused: DrdError | None = None
+        fetched: set[str] = set()
+        done = 0
+
+        def post(progress: Progress) -> None:
+            of = max(total, done + progress.total_bytes)
+            self._board.post(run, Progress(done + progress.done_bytes, of, phase="fetching WAL"))
+
+        while stores:
+            group = next((each for each in needed(shipped, stores) if each.group.name not in fetched), None)
+            if group is None:
+                if refused is not None and not names <= fetched:
+                    raise refused
+                return
+            try:
+                done += await self._fetch_group(run, group, files, folder, post)
+                fetched.add(group.group.name)
+            except RepositoryDamaged as error:
+                refused = error
+                shipped = tuple(each for each in shipped if each is not group)
+                if not await self._stores.is_away(group.store):
+                    await self._note_damage(run, group.store)
+            except (StoreAway, RepositoryMissing) as error:
+                refused = error
+                stores.remove(group.store)
+        reason = "" if refused is None else refused.message
+        raise StoreAway(f"no store that holds the WAL answers: {reason}", "type: drd status")
+
+    async def _fetch_group(self, run: str, shipped: ShippedGroup, files: Files, folder: Path, post: OnProgress) -> int:
+        """Bring one group; how many bytes it was."""
+        repository = await self._stores.open(shipped.store)
+        at_once = self._stores.configured(shipped.store).limits.at_once
+        async with self._turns.take(shipped.store, JobClass.RESTORE, at_once, self._board.waiter(run)):
+            snapshot, group = _batch(shipped, await repository.snapshots(wal_tags(shipped.policy)))
+            names = files(group)
+            root = snapshot.paths[0]
+            include = tuple(f"{root}/{name}" for name in names) if len(names) <= NAMED_AT_MOST else ()
+            read = folder.with_name(f"{folder.name}-{shipped.group.name}")
+            restored = await repository.restore(snapshot.id, read, include, post)
+            await self._host.within(MOVE_SECONDS, lambda: _gather(read / root.lstrip("/"), folder))
+            return restored.bytes
+
+
+def _batch(shipped: ShippedGroup, listed: Sequence[Snapshot]) -> tuple[Snapshot, Group]:
+    """The batch of a group that is known, or a newer one: each makes the one before superfluous, which then goes."""
+    of_group = [
+        (each, group)
+        for each in listed
+        if (group := read_group(each.tags)) is not None
+        and (group.system_identifier, group.first) == (shipped.group.system_identifier, shipped.group.first)
+        and len(each.paths) == 1
+    ]
+    known = [pair for pair in of_group if pair[0].id == shipped.snapshot_id]
+    found = known or [pair for pair in of_group if pair[1].through >= shipped.group.through]
+    if not found:
+        raise PermanentError(
+            f"store {shipped.store} does not list the WAL {shipped.group.name} any more",
+            "try another store with --from",
+        )
+    return max(found, key=lambda pair: (pair[1].through, pair[0].time))
+
+
+def _gather(read: Path, folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for file in read.iterdir():
+        if kind_of(file.name) is not None:
+            file.rename(folder / file.name)
