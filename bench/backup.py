@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -50,6 +51,9 @@ class Times:
     command_incremental: list[float] = field(default_factory=list)
     both_stores_full: list[float] = field(default_factory=list)
     both_stores_incremental: list[float] = field(default_factory=list)
+    full_processor: list[float] = field(default_factory=list)
+    """Seconds of processor time, the daemon's and its children's together."""
+    incremental_processor: list[float] = field(default_factory=list)
     peak_bytes: list[float] = field(default_factory=list)
     apart: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in APART})
 
@@ -97,6 +101,9 @@ def _report(restic: Times, one: Times, two: Times) -> None:
     print(f"drd incremental     {spread(one.incremental)} s   ratio {ratio}")
     print(f"drd command line, incremental {spread(one.command_incremental)} s")
     for kind in ("full", "incremental"):
+        ours, theirs = getattr(one, f"{kind}_processor"), getattr(restic, f"{kind}_processor")
+        print(f"processor, {kind:<11} {spread(ours)} s beside {spread(theirs)} s   ratio {paired_ratio(ours, theirs)}")
+    for kind in ("full", "incremental"):
         both: list[float] = getattr(two, f"both_stores_{kind}")
         if both:
             ratio = paired_ratio(both, getattr(one, kind)[: len(both)])
@@ -115,10 +122,11 @@ def _restic(work: Path, times: Times, shape: Shape, pair: int) -> None:
     for kind, extra in (("full", ["--force"]), ("incremental", [])):
         if kind == "incremental":
             change_tree(work / "tree", shape, 0.01, seed=1000 + pair)
-        _read_once(work / "tree")
-        started = time.perf_counter()
+        _settle(work / "tree")
+        processor, started = _processor_of_children(), time.perf_counter()
         subprocess.run([*base, "backup", *extra, str(work / "tree")], env=environment, check=True, capture_output=True)
         getattr(times, kind).append(time.perf_counter() - started)
+        getattr(times, f"{kind}_processor").append(_processor_of_children() - processor)
     shutil.rmtree(repository)
     shutil.rmtree(work / "plain-cache")
 
@@ -152,18 +160,21 @@ def _drd(work: Path, times: Times, shape: Shape, pair: int, stores: int) -> None
         _cli(folder, "backup", "little")
         _add_policy(folder, "tree", work / "tree", ["first", "second"][:stores])
         _wait_for_upkeep(folder, stores)
-        _read_once(work / "tree")
+        _settle(work / "tree")
+        processor = _processor_of(daemon.pid)
         _cli(folder, "reload")
         for kind in ("full", "incremental"):
             if kind == "incremental":
                 change_tree(work / "tree", shape, 0.01, seed=2000 + pair)
-                _read_once(work / "tree")
+                _settle(work / "tree")
+                processor = _processor_of(daemon.pid)
             started = time.perf_counter()
             _cli(folder, "backup", "tree", *(["--full"] if kind == "full" else []))
             if kind == "incremental":
                 times.command_incremental.append(time.perf_counter() - started)
             first, last = _recorded(folder)
             getattr(times, kind).append(first)
+            getattr(times, f"{kind}_processor").append(_processor_of(daemon.pid) - processor)
             if stores > 1:
                 getattr(times, f"both_stores_{kind}").append(last)
         times.peak_bytes.append(_peak(daemon.pid))
@@ -264,11 +275,23 @@ def _peak(pid: int) -> float:
     raise SystemExit("the kernel does not tell peak memory")
 
 
-def _read_once(tree: Path) -> None:
-    """Warm the page cache before each run, so that none pays for the time that has passed before it."""
+def _processor_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _processor_of(pid: int) -> float:
+    """Seconds of processor time of a process and of those of its children that have ended."""
+    used = psutil.Process(pid).cpu_times()
+    return float(used.user + used.system + used.children_user + used.children_system)
+
+
+def _settle(tree: Path) -> None:
+    """Warm the page cache and write out what is dirty, so that no run pays for what came before it."""
     for path in tree.rglob("*"):
         if path.is_file():
             path.read_bytes()
+    os.sync()
 
 
 if __name__ == "__main__":
