@@ -38,7 +38,8 @@ async def end_leftover(data: Path, say: Callable[[str], None]) -> None:
         else:
             pids = " ".join(map(str, _users(data)))
             raise PermanentError(f"processes that use {data} do not end: {pids}", f"kill -9 {pids}")
-    if _is_taken(int(lock.read_text().split()[0])):
+    # A server that was stopped in an orderly way took it along.
+    if lock.exists() and _is_taken(int(lock.read_text().split()[0])):
         lock.unlink()
 
 
