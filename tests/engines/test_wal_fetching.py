@@ -1,0 +1,52 @@
+"""Groups of WAL out of the stores, also while batches of them are forgotten there."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from drd.core.errors import PermanentError
+from drd.core.postgres.groups import Group
+from drd.core.postgres.lsn import Lsn
+from drd.core.postgres.wal import Segment
+from drd.engines.wal_fetching import WalFetching
+from tests.fakes.kept_wal import IN_A_GROUP, SEGMENT, Kept, furnished
+
+pytestmark = pytest.mark.looptime
+NAMES = tuple(Segment(1, number, SEGMENT).name for number in range(IN_A_GROUP))
+
+
+async def fetched(it: Kept, folder: Path) -> list[str]:
+    house = it.house
+    fetching = WalFetching(house.stores, house.turns, house.host, house.board, nothing_is_damaged)
+    shipped = tuple(each for each in await house.journal.wal("orders") if each.store == "local.wal")
+    await fetching.fetch("RUN", shipped, lambda groups, _: groups, lambda _: NAMES, folder)
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def nothing_is_damaged(run: str, store: str) -> None:
+    raise AssertionError(f"{store} is not damaged in {run}")
+
+
+async def test_a_batch_that_was_superseded_meanwhile_is_fetched_as_the_newer_one(tmp_path: Path) -> None:
+    it = await furnished(tmp_path)
+    await it.wal(0)
+    place = it.places["local.wal"]
+    [old] = place.snapshots.values()
+    place.plant(replace(old, id="newer"), {f"/spool/{name}": name.encode() for name in NAMES})
+    of_another = Group("7", Segment(1, 40, SEGMENT), Lsn(100 * SEGMENT)).tags("orders")
+    place.plant(replace(old, id="of another group", tags=of_another))
+    del place.snapshots[old.id]
+    assert await fetched(it, tmp_path / "wal") == list(NAMES)
+
+
+async def test_an_older_batch_does_not_stand_in_for_one_that_is_gone(tmp_path: Path) -> None:
+    it = await furnished(tmp_path)
+    await it.wal(0)
+    place = it.places["local.wal"]
+    [known] = place.snapshots.values()
+    older = Group("7", Segment(1, 0, SEGMENT), Lsn(SEGMENT + 1)).tags("orders")
+    place.plant(replace(known, id="older", tags=older))
+    del place.snapshots[known.id]
+    with pytest.raises(PermanentError, match="does not list the WAL 000000010000000000000000 any more"):
+        await fetched(it, tmp_path / "wal")
