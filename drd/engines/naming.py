@@ -5,14 +5,16 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from drd.core.errors import UsageError
 from drd.core.postgres.groups import Group, ShippedGroup
+from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.recovery import RestorePoint
 from drd.core.postgres.restore_points import RestorePointSearch
 from drd.core.postgres.target import HOW_TO_WRITE, AtName
+from drd.core.postgres.timeline import History
 from drd.core.postgres.wal import FileKind, Segment, kind_of
 from drd.core.units import format_size
 from drd.engines.wal_fetching import MOVE_SECONDS, WalFetching
@@ -77,7 +79,7 @@ class Naming:
         folder = work / group.name
         await self._fetching.fetch(run, of_it, needed, _all_files, folder, bytes_of_it)
         try:
-            return await self._host.within(MOVE_SECONDS, lambda: _points_in(folder, group.first.size))
+            return await self._host.within(MOVE_SECONDS, lambda: _points_in(folder, group))
         finally:
             await to_the_end(self._host.within(MOVE_SECONDS, lambda: _empty(work)))
 
@@ -115,10 +117,11 @@ def _empty(work: Path) -> None:
         shutil.rmtree(each, ignore_errors=True)
 
 
-def _points_in(folder: Path, segment_bytes: int) -> list[RestorePoint]:
-    search, found = RestorePointSearch(), list[RestorePoint]()
+def _points_in(folder: Path, group: Group) -> list[RestorePoint]:
+    """All in a folder, each on the timeline that it was made on: a timeline's first segment begins with the older's."""
+    search, history, found = RestorePointSearch(), History(group.timeline, group.switches), list[RestorePoint]()
     for path in sorted(folder.iterdir()):
-        segment = Segment.parse(path.name, segment_bytes)
+        segment = Segment.parse(path.name, group.first.size)
         if segment is not None and kind_of(path.name) in (FileKind.SEGMENT, FileKind.PARTIAL):
             found += search.take(segment, path.read_bytes())
-    return found
+    return [replace(point, timeline=history.owner_of(Lsn(point.lsn.value - 1))) for point in found]

@@ -12,9 +12,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from drd.clients.host import MachineHost
-from drd.clients.postgres import ClusterServers, Member
+from drd.clients.postgres import ClusterServers, Dsn, Member
+from drd.clients.postgres.configuration import keep_configuration
 from drd.clients.postgres_tools import ProgramsOfPostgres, find_programs, restoring
-from drd.clients.postgres_tools.restored import DATA, FACTS
+from drd.clients.postgres_tools.restored import CONFIGURATION, DATA, FACTS
 from drd.clients.staging import staged
 from drd.core.errors import PermanentError, SourceRefused, StateFull, TransientError
 from drd.core.postgres.base import BaseFacts
@@ -197,6 +198,7 @@ class PostgresSource(Source):
         role = (await reached.server.role()).name
         described = replace(_described(facts, base, await reached.server.positions()), role=role)
         await asyncio.to_thread((folder / FACTS).write_text, described.written(), "utf-8")
+        await keep_configuration(Dsn.parse(reached.dsn), folder / CONFIGURATION)
         return described
 
 

@@ -23,8 +23,14 @@ def market(postgres_lab: Lab) -> Cluster:
     cluster = postgres_lab.new("market", segment_mib=1)
     cluster.make_role("drd", PASSWORD, "REPLICATION")
     cluster.make_role("clerk", PASSWORD)
+    cluster.execute("GRANT pg_read_all_settings TO drd")
     cluster.admit("drd")
-    cluster.reload()
+    outside = cluster.make_folder("etc") / "pg_hba.conf"
+    shutil.move(cluster.data / "pg_hba.conf", outside)
+    outside.chmod(0o644)
+    cluster.configure({"hba_file": outside})
+    cluster.stop()
+    cluster.start()
     cluster.execute(f"CREATE TABLESPACE fast LOCATION '{cluster.make_folder('fast')}'")
     cluster.execute('CREATE DATABASE "a shop"')
     for statement in (
@@ -140,7 +146,7 @@ async def test_a_copy_tells_its_moment_and_answers_what_is_asked(copy: Copy) -> 
     assert [check.is_passed for check in settled.checks] == [True, False, False, False, False]
     assert [check.said for check in settled.checks[:3]] == ["True", "False", "no row"]
     assert "does not exist" in settled.checks[3].said
-    assert "read-only" in settled.checks[4].said
+    assert "only reads" in settled.checks[4].said
     assert str(settled.checks[1]).startswith("check FAILED: a shop: SELECT count(*) = 1001 FROM orders → False")
     copy.cluster.start()
     assert copy.cluster.rows("SELECT count(*) FROM orders", database="a shop") == [(1000,)]
@@ -174,3 +180,11 @@ async def test_what_does_not_fit_together_is_refused(copy: Copy) -> None:
         with pytest.raises(DrdError, match=sentence) as caught:
             await copy.settle(**options)
         assert "secret" not in str(caught.value)
+
+
+async def test_configuration_outside_of_the_data_directory_comes_back_beside_it(copy: Copy, market: Cluster) -> None:
+    settled = await copy.settle()
+    beside = copy.place.with_name("data.configuration")
+    assert f"what its server was configured with is in {beside}" in settled.notes
+    assert [path.name for path in beside.iterdir()] == ["pg_hba.conf"]
+    assert (beside / "pg_hba.conf").read_text() == (market.folder / "etc" / "pg_hba.conf").read_text()

@@ -13,7 +13,7 @@ from drd.clients.postgres import Dsn, Patience, PostgresServer
 from drd.clients.postgres.connection import Connection
 from drd.clients.postgres_tools.restore_options import Query
 from drd.core.errors import DrdError, PermanentError, UsageError
-from drd.core.postgres.errors import ServerAway
+from drd.core.postgres.errors import ServerAway, ServerReadOnly
 from drd.core.postgres.heartbeat import Heartbeat, newest
 from drd.core.postgres.replaying import last_words
 from drd.core.units import format_duration
@@ -75,6 +75,8 @@ class Inspector:
         words = query.sql if not query.database else f"{query.database}: {query.sql}"
         try:
             rows = await connection.rows(query.sql)
+        except ServerReadOnly:
+            return Check(words, is_passed=False, said="it would write, and a check only reads")
         except DrdError as error:
             return Check(words, is_passed=False, said=error.message[:MOST_SHOWN])
         finally:

@@ -125,6 +125,11 @@ def beside(place: Path) -> Path:
     return place.with_name(f"{place.name}.tablespaces")
 
 
+def configuration_beside(place: Path) -> Path:
+    """The folder for the configuration that lay outside of the server's data directory."""
+    return place.with_name(f"{place.name}.configuration")
+
+
 def _port(value: str | None) -> int | None:
     if value is None:
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,8 @@ DATA: Final = "base"
 """The data directory, below what a source saves."""
 SPACES: Final = "base.tablespaces"
 """Beside it the tablespaces, each in a folder named by its OID."""
+CONFIGURATION: Final = "base.configuration"
+"""Beside it the server's configuration that lay outside of its data directory, as far as drd may read it."""
 FACTS: Final = "base.json"
 """Beside both, what a restore has to know."""
 LABEL: Final = "backup_label"
@@ -144,6 +147,23 @@ def owner_for(place: Path) -> str | None:
     if place.is_dir() and (owner := place.stat().st_uid) != 0:
         return pwd.getpwuid(owner).pw_name
     return "postgres" if any(account.pw_name == "postgres" for account in pwd.getpwall()) else None
+
+
+def demand_passable(place: Path, user: str) -> None:
+    """See that a user gets through all folders above a place. Raises `UsageError` that names the one that is shut."""
+    account = pwd.getpwnam(user)
+    groups = os.getgrouplist(user, account.pw_gid)
+    for folder in reversed([each for each in place.parents if each.exists()]):
+        status = folder.stat()
+        if status.st_uid == account.pw_uid:
+            needed = stat.S_IXUSR
+        else:
+            needed = stat.S_IXGRP if status.st_gid in groups else stat.S_IXOTH
+        if not status.st_mode & needed:
+            raise UsageError(
+                f"a server runs there as the user {user}, who may not pass through {folder}",
+                f"choose another place with --to, or: chmod o+x {folder}",
+            )
 
 
 def give(folders: Iterable[Path], user: str) -> None:

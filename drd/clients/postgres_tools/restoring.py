@@ -17,7 +17,7 @@ from drd.clients.postgres_tools.configuring import configure
 from drd.clients.postgres_tools.inspecting import Inspection, Inspector, inspecting, inspector_of
 from drd.clients.postgres_tools.programs import Programs, find_programs, programs_in
 from drd.clients.postgres_tools.replay import Replay, Replaying
-from drd.clients.postgres_tools.restore_options import Options, beside
+from drd.clients.postgres_tools.restore_options import Options, beside, configuration_beside
 from drd.clients.postgres_tools.tools import ProgramsOfPostgres
 from drd.clients.postgres_tools.touching import within
 from drd.core.errors import PermanentError, ProgramMissing, UsageError
@@ -41,6 +41,9 @@ async def look(world: World, wanted: Wanted) -> None:
     has_to_serve = wanted.aim is not None or bool(options.database or options.queries)
     if record is not None and (has_to_serve or options.programs is not None):
         await _programs(record.major, world, options)
+    owner = await within(lambda: restored.owner_for(wanted.place))
+    if has_to_serve and owner is not None:
+        await within(lambda: restored.demand_passable(wanted.place, owner))
     if options.into is not None:
         await extracting.demand_empty(Dsn.parse(await world.secrets.read(options.into)))
 
@@ -88,7 +91,8 @@ class _Settling:
             self.notes += configured if not options.database else ()
             owner = restored.owner_for(wanted.place)
             if owner is not None:
-                given = [self.data, *here.values(), *_existing(self.folder / restored.SPACES)]
+                more = _existing(self.folder / restored.SPACES, self.folder / restored.CONFIGURATION)
+                given = [self.data, *here.values(), *more]
                 await within(lambda: restored.give(given, owner))
             await self._serve(tools, owner)
             if not options.database:
@@ -183,6 +187,9 @@ class _Settling:
         others = {} if here.keys() <= self.options.places.keys() else {restored.SPACES: beside(place)}
         if others:
             self.notes.append(f"its tablespaces are in {beside(place)}")
+        if (self.folder / restored.CONFIGURATION).is_dir():
+            others = {**others, restored.CONFIGURATION: configuration_beside(place)}
+            self.notes.append(f"what its server was configured with is in {configuration_beside(place)}")
         is_whole = self.facts.holds_wal or self.wanted.aim is not None
         if not is_whole:
             self.notes.append("it does not start before WAL was replayed onto it: the backup brought none along")
@@ -229,6 +236,8 @@ def _spaces(folder: Path, facts: BaseFacts, place: Path, options: Options) -> di
             raise PermanentError(f"the base backup lacks its tablespace {oid}", "restore another point")
         if not options.database:
             restored.demand_free(options.place_of(oid, place), f"tablespace {oid}")
+    if (folder / restored.CONFIGURATION).is_dir() and not options.database:
+        restored.demand_free(configuration_beside(place), "its configuration")
     nearest = next(parent for parent in place.parents if parent.exists())
     is_elsewhere = nearest.stat().st_dev != folder.stat().st_dev
     if spaces.keys() - options.places.keys() and is_elsewhere and not options.database:

@@ -28,6 +28,7 @@ PARTIAL: Final = ".partial"
 READS_SECONDS: Final = 60
 """How long the file of one segment may take to be copied."""
 TRIES: Final = 3
+NO_REASON: Final = "it gave no reason"
 _SEVERE = re.compile(r"(?:FATAL|PANIC|ERROR|LOG|WARNING):\s+(.*)")
 LONGEST_PAGE_HEADER: Final = 40
 """A position may be told as behind the header of a page, or before it."""
@@ -160,15 +161,16 @@ exit 255
 
 def last_words(said: Iterable[str]) -> tuple[LastWords, str]:
     """What the lines of a server that has ended say of it, and the sentence that says it."""
-    found = (LastWords.OTHER, "it gave no reason")
+    found = (LastWords.OTHER, NO_REASON)
+    line = ""
     for line in said:
         if "recovery ended before configured recovery target was reached" in line:
             return LastWords.TARGET_BEHIND_THE_END, _sentence(line)
         if "could not restore file" in line:
             return LastWords.WAL_AWAY, _sentence(line)
-        if found[1] == "it gave no reason" and ("FATAL:" in line or "PANIC:" in line):
+        if found[1] == NO_REASON and ("FATAL:" in line or "PANIC:" in line):
             found = (LastWords.OTHER, _sentence(line))
-    return found
+    return found if found[1] != NO_REASON or not line.strip() else (LastWords.OTHER, _sentence(line))
 
 
 def has_reached(replayed: Lsn, until: Lsn) -> bool:
