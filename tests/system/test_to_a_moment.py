@@ -130,3 +130,37 @@ def test_the_cluster_comes_back_on_a_new_machine_after_everything_but_the_second
     ended = machine.drd("restore", "orders", "--to", str(copy.data), "--from", "offsite").done()
     assert "WAL was replayed to the end" in ended.stdout
     assert rows_of(copy) == set(range(1, 101))
+
+
+def test_a_promoted_cluster_comes_back_on_a_new_machine_from_a_base_backup_of_before(
+    two_stores: Machine, shop: Cluster, postgres_lab: Lab
+) -> None:
+    machine, client = protected(two_stores, shop), Client(shop)
+    machine.start()
+    wait_for(lambda: machine.points("orders") and machine.points("orders")[0]["stores"], "there is a base backup")
+    wait_for(lambda: "offsite" in machine.points("orders")[0]["stores"], "the base backup is there", 60)
+    base = machine.points("orders")[0]["moment"]
+    machine.drd("pause", "orders", "--for", "1h", "--reason", "no newer base backup").done()
+    client.write(50)
+    shop.stop()
+    (shop.data / "standby.signal").touch()
+    shop.start()
+    shop.promote()
+    client.write(20)
+    last = client.acknowledged[-1]
+    wait_for(lambda: has_reached(machine, "local.wal", last), "the new timeline is received", 90)
+    client.write(60)
+    moment, last = client.acknowledged[-30], client.acknowledged[-1]
+    wait_for(lambda: has_reached(machine, "offsite.wal", last), "the second store has it", 90)
+    machine.stop()
+    shop.kill()
+    for lost in (machine.state, machine.repository, machine.repository.with_name("repository-wal")):
+        subprocess.run(["rm", "-r", str(lost)], check=True)
+    copy = postgres_lab._place("promoted", False)
+    words = ["--at", moment.isoformat(), "--from", "offsite", "--json"]
+    result = machine.drd("restore", "orders", "--to", str(copy.data), *words).done().json["result"]
+    assert datetime.fromisoformat(result["moment"]) == datetime.fromisoformat(base)
+    assert any("now on timeline 3" in note for note in result["notes"])
+    assert client.must(moment) <= rows_of(copy) <= client.may(moment)
+    ranges = machine.drd("points", "orders", "--json").done().json["covered"]
+    assert {each["timeline"] for each in ranges if each["store"] == "offsite"} == {1, 2}
