@@ -33,6 +33,7 @@ from drd.engines.progress import ProgressBoard
 from drd.engines.proof import Proof
 from drd.engines.receiving import Receiving
 from drd.engines.reconcile import Reconcile
+from drd.engines.renewing import Renewing
 from drd.engines.restore import Restore
 from drd.engines.retain import Retain
 from drd.engines.scheduler import Scheduler
@@ -41,6 +42,7 @@ from drd.engines.stores import Stores
 from drd.engines.turns import Turns
 from drd.engines.upkeep import Upkeep
 from drd.engines.wal_retention import WalRetention
+from drd.engines.wal_standing import WalStanding
 from drd.ports.configuration import Configuration
 from drd.ports.world import World
 
@@ -117,15 +119,17 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     carrier = ProcessCarrier(world.runner, restic.path, configuration.state / SCRATCH)
     repositories = ResticRepositories(restic, world, host)
     stores = Stores(in_force, repositories, carrier, journal, journal, world)
-    backup = Backup(stores, turns, journal, journal, world, board, journal.daemon)
+    spools = FolderSpools(configuration.state / SPOOL)
+    scheduler = Scheduler(in_force, journal, journal, SchedulerTimer(), host, clock, tick)
+    renewing = Renewing(in_force, journal, journal, clock, scheduler.want_full, scheduler.is_running)
+    receiving = Receiving(in_force, spools, journal, world, renewing.look)
+    standing = WalStanding(receiving, journal, clock)
+    backup = Backup(stores, turns, journal, journal, world, board, journal.daemon, standing)
     copy = Copy(in_force, stores, carrier, turns, journal, journal, world, board)
     retain = Retain(in_force, stores, turns, journal, journal, clock)
     proof = Proof(stores, turns, journal, log)
     reconcile = Reconcile(in_force, stores, turns, journal, journal, clock, journal.daemon)
-    spools = FolderSpools(configuration.state / SPOOL)
     wal_retention = WalRetention(in_force, spools, stores, turns, journal, journal, clock)
-    receiving = Receiving(in_force, spools, journal, world)
-    scheduler = Scheduler(in_force, journal, journal, SchedulerTimer(), host, clock, tick)
     house = House(
         daemon=journal.daemon,
         restic=restic.version_text,

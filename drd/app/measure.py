@@ -10,6 +10,7 @@ from drd.core.cadence import longest_gap
 from drd.core.plan import Plan
 from drd.daemon.life import Pulse
 from drd.daemon.requirements import clauses
+from drd.daemon.wal import newest_points, wal_status
 from drd.ports.configuration import Configuration
 from drd.reports.metrics import MetricsInput, render
 
@@ -28,7 +29,7 @@ class Measure:
         """The text exposition of this moment."""
         house = self._built.house
         configuration = house.in_force()
-        newest = await house.catalogue.newest_points()
+        newest = await newest_points(house)
         proven = await house.catalogue.newest_proven_points()
         looks = {name: house.stores.look_of(name) for name in configuration.stores}
         seen = MetricsInput(
@@ -47,6 +48,7 @@ class Measure:
             quarantined=house.dispatch.quarantined(),
             away=frozenset(name for name in configuration.stores if house.stores.why_away(name) is not None),
             free_bytes={name: look.free_bytes for name, look in looks.items() if look and look.free_bytes is not None},
+            wal=await wal_status(house),
             is_chain_valid=not house.anchor.problem,
             last_tick=self._pulse.last_tick,
         )

@@ -30,6 +30,10 @@ async def explained(house: House, policy: str) -> tuple[str, ...]:
         f"required {clause.name}: {'met' if clause.is_met else 'NOT MET'}: {clause.reason}"
         for clause in (await clauses(house, policy))[policy]
     ]
+    record = await house.catalogue.policy(policy)
+    if record is not None and record.new_base is not None:
+        since = _local(house, record.new_base.since)
+        lines.append(f"a new base backup is wanted since {since}: {record.new_base.message}")
     lines.append(_next(house, policy))
     for store_name in plan.to:
         why = house.stores.why_away(store_name)

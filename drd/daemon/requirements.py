@@ -10,12 +10,13 @@ from drd.core.catalogue import RecoveryPoint, StoreRecord
 from drd.core.policy import Policy
 from drd.core.requirements import Clause, Place, hold_against, rpo_in
 from drd.daemon.house import House
+from drd.daemon.wal import newest_points
 from drd.ports.store import ConfiguredStore
 
 
 async def clauses(house: House, policy: str | None = None) -> dict[str, tuple[Clause, ...]]:
     """How every clause of a policy stands, or of every policy: of a thousand that is work for a thread."""
-    newest = await house.catalogue.newest_points()
+    newest = await newest_points(house)
     stores = await house.catalogue.stores()
     now = house.clock.now()
     known = [

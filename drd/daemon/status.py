@@ -9,6 +9,7 @@ from drd.core.requirements import Place
 from drd.core.standing import assess
 from drd.daemon.house import House
 from drd.daemon.requirements import places
+from drd.daemon.wal import newest_points, wal_status
 from drd.engines.anchor import VERIFY_HINT
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.control import CopyStatus, PolicyStatus, Status, StoreStatus
@@ -19,7 +20,7 @@ async def status(house: House, version: str, since: datetime | None) -> Status:
     """Everything at a glance."""
     configuration = house.in_force()
     records = await house.catalogue.policies()
-    newest = await house.catalogue.newest_points()
+    newest = await newest_points(house)
     stores = await house.catalogue.stores()
     now = house.clock.now()
     pauses = sorted(await house.catalogue.pauses(), key=lambda pause: pause.until)
@@ -44,11 +45,11 @@ async def status(house: House, version: str, since: datetime | None) -> Status:
             for name, protected in sorted(configuration.policies.items())
         ),
         stores=tuple(_store(house, store, stores.get(name)) for name, store in configuration.stores.items()),
+        wal=await wal_status(house),
         warnings=(
             *configuration.warnings,
             *_of_the_journal(house),
             *_of_promises(house, configuration),
-            *(_of_wal(house, configuration) if since is not None else ()),
         ),
     )
 
@@ -63,13 +64,6 @@ def _of_promises(house: House, configuration: Configuration) -> tuple[str, ...]:
     looks = ((store, house.stores.look_of(name)) for name, store in configuration.stores.items())
     broken = ((store.name, store.broken_promise(look)) for store, look in looks if look is not None and look.reachable)
     return tuple(f"store {name} {promise}" for name, promise in broken if promise)
-
-
-def _of_wal(house: House, configuration: Configuration) -> tuple[str, ...]:
-    """The policies whose WAL is to be received and is not, with the reason."""
-    wanted = [name for name, each in sorted(configuration.policies.items()) if each.wal_origin is not None]
-    reasons = ((name, house.archive.line(name).why_not) for name in wanted)
-    return tuple(f"no WAL of {name} is received: {why_not}" for name, why_not in reasons if why_not)
 
 
 def _policy(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 from drd.core.errors import NOT_NOW, DrdError, StoreAway, TransientError
@@ -19,18 +20,23 @@ from drd.core.postgres.spooling import GROUP_BYTES, Found, GroupFolder, is_news,
 from drd.core.tags import HOST
 from drd.engines.copy import Copy
 from drd.engines.endings import Ends
-from drd.engines.receiving import Line, Receiving
+from drd.engines.pushed_wal import PushedWal
+from drd.engines.receiving import BY_ITSELF, Receiving
+from drd.engines.spool_room import group_bytes
 from drd.engines.stores import Stores
 from drd.engines.telling import ToldOnce
 from drd.engines.turns import JobClass, Turns
+from drd.engines.wal_line import Line
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import FilesToSave, Progress, SaveOutcome, SaveRequest
 from drd.ports.spool import Spool, Spools
+from drd.ports.wal import SpoolRules
 from drd.ports.world import World
 
 BATCH_SECONDS = 15.0
 """How often a batch is made when something is new."""
+IMMEDIATELY = timedelta(microseconds=1)
 IDLE = timedelta(minutes=1)
 """While nothing is written, how often a batch says of a later moment that nothing was."""
 TIDY_SECONDS = 60.0
@@ -42,6 +48,18 @@ MARKS_NOTED = 4096
 """Marks that a group carries with it; of more every second one is left out."""
 DEADLINE = timedelta(minutes=30)
 STALL = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lot:
+    """What one round has to ship of one cluster."""
+
+    policy: str
+    spool: Spool
+    system_identifier: str
+    found: Found
+    idle: timedelta
+    """How much later a moment has to be for a batch that brings nothing but that."""
 
 
 class Archive:
@@ -71,20 +89,29 @@ class Archive:
         self._journal = journal
         self._world = world
         self._told = ToldOnce[tuple[str, str]](journal)
+        self._pushed = PushedWal(receiving, journal, catalogue)
         self.ends = Ends(journal)
 
     def line(self, policy: str) -> Line:
         """How the receiving of a policy's WAL stands."""
         return self._receiving.line(policy)
 
+    def is_received_here(self, policy: str) -> bool:
+        """Whether this process receives a policy's WAL, or tries to."""
+        return self._receiving.is_served(policy)
+
     async def serve(self, policy: str) -> None:
         """Look after one policy's WAL until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._receiving.serve(policy), name=f"receive WAL of {policy}")
-            group.create_task(self._again(policy, self.ship, BATCH_SECONDS), name=f"ship WAL of {policy}")
+            asked = self.line(policy).asked
+            group.create_task(self._again(policy, self.ship, BATCH_SECONDS, asked), name=f"ship WAL of {policy}")
             group.create_task(self._again(policy, self.tidy, TIDY_SECONDS), name=f"tidy WAL of {policy}")
 
-    async def _again(self, policy: str, work: Callable[[str], object], seconds: float) -> None:
+    async def _again(
+        self, policy: str, work: Callable[[str], object], seconds: float, asked: asyncio.Event | None = None
+    ) -> None:
+        """Do it every so many seconds, and at once when somebody asks for it."""
         clock = self._world.clock
         while True:
             began = clock.monotonic()
@@ -94,7 +121,16 @@ class Archive:
                 pass  # the daemon's tick tells people
             except DrdError as error:
                 await self._tell(policy, getattr(work, "__name__", ""), error)
-            await clock.sleep(max(1.0, seconds - (clock.monotonic() - began)))
+            await self._pause(max(1.0, seconds - (clock.monotonic() - began)), asked)
+
+    async def _pause(self, seconds: float, asked: asyncio.Event | None) -> None:
+        sleeping = asyncio.ensure_future(self._world.clock.sleep(seconds))
+        waiting = asyncio.ensure_future((asked or asyncio.Event()).wait())
+        try:
+            await asyncio.wait({sleeping, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            waiting.cancel()
 
     async def _tell(self, policy: str, work: str, error: DrdError) -> None:
         try:
@@ -108,11 +144,13 @@ class Archive:
         protected = self._configuration().policies.get(policy)
         if protected is None or not protected.wal_stores or self.ends.owed:
             return
+        idle = IMMEDIATELY if self.line(policy).asked.is_set() else IDLE
+        self.line(policy).asked.clear()
         for system_identifier, segment_bytes in await self._spools.known(policy):
             spool = self._spools.of(policy, system_identifier)
-            found = await self._sorted(policy, spool, system_identifier, segment_bytes)
+            found = await self._sorted(protected, spool, system_identifier, segment_bytes)
             if found.groups:
-                await self._ship_groups(protected, spool, system_identifier, found)
+                await self._ship_groups(protected, _Lot(policy, spool, system_identifier, found, idle))
         self._told.over((policy, "ship"))
 
     async def tidy(self, policy: str) -> None:
@@ -136,18 +174,22 @@ class Archive:
             if gone:
                 await self.ends.record(WalForgotten(policy, store, gone))
 
-    async def _sorted(self, policy: str, spool: Spool, system_identifier: str, segment_bytes: int) -> Found:
+    async def _sorted(self, protected: Protected, spool: Spool, system_identifier: str, segment_bytes: int) -> Found:
         """The spool after what was received has entered its groups, with what is known of the newest one."""
+        policy, origin, line = protected.policy.name, protected.wal_origin, self.line(protected.policy.name)
+        rules = origin.rules if origin is not None else SpoolRules()
+        most = await group_bytes(self._spools, rules, self._group_bytes)
         found = await spool.look(segment_bytes)
-        planned = moves(found, segment_bytes, self._world.clock.now(), self._group_bytes)
+        planned = moves(found, segment_bytes, self._world.clock.now(), most)
         for sentence in await spool.carry_out(planned):
-            told = WalInterrupted(policy, sentence, f"type: drd backup {policy} --full", is_lost=True)
-            await self._journal.append(told)
+            await self._journal.append(WalInterrupted(policy, sentence, BY_ITSELF, is_lost=True))
         if planned.entering or planned.leaving:
             found = await spool.look(segment_bytes)
-        line = self._receiving.line(policy)
-        if line.system_identifier == system_identifier and await self._note(spool, found, line):
-            found = await spool.look(segment_bytes)
+        if line.system_identifier == system_identifier:
+            if await self._pushed.take_in(protected, rules, spool, found, most):
+                found = await spool.look(segment_bytes)
+            if await self._note(spool, found, line):
+                found = await spool.look(segment_bytes)
         return found
 
     async def _note(self, spool: Spool, found: Found, line: Line) -> bool:
@@ -164,35 +206,35 @@ class Archive:
         line.pending = [mark for mark in line.pending if mark not in marks]
         return True
 
-    async def _ship_groups(self, protected: Protected, spool: Spool, system_identifier: str, found: Found) -> None:
-        policy, stores = protected.policy.name, protected.wal_stores
+    async def _ship_groups(self, protected: Protected, lot: _Lot) -> None:
+        stores = protected.wal_stores
         try:
-            has_changed = await self._ship_into(stores[0], policy, spool, system_identifier, found)
+            has_changed = await self._ship_into(stores[0], lot)
         except StoreAway as error:
             await self._stores.went_away(stores[0], error.message)
             for store in stores[1:]:
-                await self._ship_if_there(store, policy, spool, system_identifier, found)
+                await self._ship_if_there(store, lot)
         else:
             for store in stores[1:] if has_changed else ():
-                self._copy.want(store, policy)
-        shipped = await self._catalogue.wal(policy)
-        for name in removable(found.groups, system_identifier, shipped, stores):
-            await spool.remove(name)
+                self._copy.want(store, lot.policy)
+        shipped = await self._catalogue.wal(lot.policy)
+        for name in removable(lot.found.groups, lot.system_identifier, shipped, stores):
+            await lot.spool.remove(name)
 
-    async def _ship_if_there(self, store: str, policy: str, spool: Spool, system_identifier: str, found: Found) -> None:
+    async def _ship_if_there(self, store: str, lot: _Lot) -> None:
         try:
-            await self._ship_into(store, policy, spool, system_identifier, found)
+            await self._ship_into(store, lot)
         except StoreAway as error:
             await self._stores.went_away(store, error.message)
 
-    async def _ship_into(self, store: str, policy: str, spool: Spool, system_identifier: str, found: Found) -> bool:
+    async def _ship_into(self, store: str, lot: _Lot) -> bool:
         """Bring what a store lacks; whether there was anything."""
-        known = _known(await self._catalogue.wal(policy), store, system_identifier)
+        known = _known(await self._catalogue.wal(lot.policy), store, lot.system_identifier)
         has_changed = False
-        for folder in found.groups:
-            group = folder.group(system_identifier)
-            if is_news(group, known.get(group.name), IDLE):
-                await self._save(store, policy, spool, folder, group)
+        for folder in lot.found.groups:
+            group = folder.group(lot.system_identifier)
+            if is_news(group, known.get(group.name), lot.idle):
+                await self._save(store, lot.policy, lot.spool, folder, group)
                 has_changed = True
         return has_changed
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from drd.core.errors import DrdError, PermanentError, RepositoryMissing, StoreAway
+from drd.core.errors import DrdError, PermanentError, RepositoryMissing, StoreAway, TransientError
 from drd.core.events import RunFinished, RunStarted, SnapshotCreated
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.tags import HOST, Origin
@@ -21,7 +21,8 @@ from drd.engines.endings import Ends
 from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores
 from drd.engines.turns import JobClass, Turns
-from drd.ports.configuration import Protected
+from drd.engines.wal_standing import Stood, WalStanding
+from drd.ports.configuration import Protected, origin_of_wal
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import Progress, Repository, Saved, SaveOutcome, SaveRequest
 from drd.ports.source import Source
@@ -49,6 +50,8 @@ class RunResult:
     added_bytes: int = 0
     detail: str = ""
     """What the program that failed said itself: to be shown now, and never journaled."""
+    stood: Stood | None = None
+    """Of a run that made no snapshot, because WAL leads on from the last base backup: what of it stands where."""
 
     @property
     def whole_message(self) -> str:
@@ -88,7 +91,9 @@ class Backup:
         world: World,
         board: ProgressBoard,
         daemon: str,
+        standing: WalStanding | None = None,
     ) -> None:
+        self._standing = standing
         self._stores = stores
         self._turns = turns
         self._journal = journal
@@ -143,6 +148,8 @@ class Backup:
         """Save into the first store that answers, and stays."""
         previous = await self._catalogue.policy(job.request.policy)
         baseline = previous.last_total_bytes if previous else None
+        if job.request.mode is Mode.INCREMENTAL and self._standing and await self._standing.may(job.protected):
+            return await self._stand(job, self._standing, baseline)
         away: list[str] = []
         for store in job.protected.policy.backup.to:
             job.store = store
@@ -163,6 +170,22 @@ class Backup:
                 raise
         job.store = job.protected.policy.backup.to[0]
         raise StoreAway("no store answers: " + "; ".join(away), "the run is tried again; type: drd status")
+
+    async def _stand(self, job: _Job, standing: WalStanding, baseline: int | None) -> RunResult:
+        """The WAL since the last base backup is the incremental; the size of that goes on to be what is compared."""
+        job.store = job.protected.policy.backup.to[0]
+        patience = asyncio.timeout(job.protected.policy.backup.stall.total_seconds())
+        try:
+            async with patience:
+                stood = await standing.stand(job.protected)
+        except TimeoutError:
+            if not patience.expired():
+                raise
+            waited = format_duration(job.protected.policy.backup.stall)
+            raise TransientError(f"no store got the WAL up to now within {waited}", "type: drd status") from None
+        job.store = origin_of_wal(stood.store)
+        message = f"WAL up to {stood.mark.lsn} is in {stood.store}"
+        return RunResult(Outcome.SUCCEEDED, message, total_bytes=baseline or 0, stood=stood)
 
     async def _save_all(self, job: _Job, store: str, repository: Repository, baseline: int | None) -> RunResult:
         sources = job.protected.sources

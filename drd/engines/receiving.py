@@ -7,79 +7,90 @@ with every flush.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from drd.core.errors import NOT_NOW, DrdError, TransientError
 from drd.core.events import WalInterrupted, WalResumed
-from drd.core.postgres.errors import WalGone
+from drd.core.postgres.errors import SlotMissing, WalGone
+from drd.core.postgres.holding import WhenFull, when_full_by_itself
 from drd.core.postgres.lineage import Mark
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.names import slot_name
-from drd.core.postgres.server import Slot, WalStatus
+from drd.core.postgres.server import ServerFacts, Slot, WalStatus
+from drd.core.postgres.spooling import moves
 from drd.core.units import format_size
+from drd.engines.slot_watch import SlotWatch
+from drd.engines.spool_room import SpoolFull, demand_room
 from drd.engines.telling import ToldOnce
+from drd.engines.wal_line import Line
 from drd.ports.configuration import Configuration
 from drd.ports.journal import Journal
 from drd.ports.postgres_tools import ReceiveRequest, WalNews
 from drd.ports.spool import Spool, Spools
-from drd.ports.wal import ReachedServer, WalOrigin
+from drd.ports.wal import ReachedServer, SpoolRules, WalOrigin
 from drd.ports.world import World
 
 RETRY_SECONDS = (1.0, 5.0, 15.0, 60.0)
 """Waits after a failure; the last one repeats."""
 WATCH_SECONDS = 5.0
 """How often the server is asked how far it is."""
-STALLED_SECONDS = 60.0
+STALLED_SECONDS = 20.0
 """When nothing more was received for so long although there is something, the program is started again."""
 MOST_PENDING = 240
 """Marks that wait until their WAL is in the spool; older ones are given up first."""
-LEAST_FREE_BYTES = 256 * 2**20
-"""With less room for the spool nothing is received: the journal needs some too, and the slot holds WAL back."""
+BY_ITSELF = "drd makes a new base backup by itself as soon as WAL is received again; to watch it: drd status"
+
+OnLook = Callable[[str, Line, ServerFacts, Spool], Awaitable[None]]
+"""Called with the policy at each look at a server that WAL is received from."""
 
 
-@dataclass(slots=True)
-class Line:
-    """What is known of the receiving of one policy, as it is now."""
+class Stalled(TransientError):
+    """The program that receives lives and receives nothing."""
 
-    system_identifier: str = ""
-    segment_bytes: int = 0
-    pending: list[Mark] = field(default_factory=list)
-    """What was committed when, oldest first, where the WAL was not seen in the spool yet."""
-    flushed: Lsn | None = None
-    """How far the WAL is safe in the spool, as the server heard last; None when nobody told in this process."""
-    newest: Lsn | None = None
-    """How far the server was when it was asked last."""
-    node: str = ""
-    """The node that it is received from; empty where one connection string says it all."""
-    timeline: int = 0
-    """The one that server writes."""
-    turned: str = ""
-    """Who else is the primary by now, so that WAL has to come from there; empty while nobody is."""
-    why_not: str = "nothing was received yet"
-    """Why nothing is received now; empty while something is."""
+
+class SlotLetGo(WalGone):
+    """The slot was given up so that the server's disk does not fill."""
 
 
 class Receiving:
     """Receives the WAL of the policies that want it."""
 
     def __init__(
-        self, configuration: Callable[[], Configuration], spools: Spools, journal: Journal, world: World
+        self,
+        configuration: Callable[[], Configuration],
+        spools: Spools,
+        journal: Journal,
+        world: World,
+        on_look: OnLook | None = None,
     ) -> None:
+        self._on_look = on_look
+        self._slots = SlotWatch(journal)
         self._configuration = configuration
         self._spools = spools
         self._journal = journal
         self._world = world
         self._told = ToldOnce[str](journal)
         self._lines: dict[str, Line] = {}
+        self._served: set[str] = set()
 
     def line(self, policy: str) -> Line:
         """How the receiving of a policy stands."""
         return self._lines.setdefault(policy, Line())
 
+    def is_served(self, policy: str) -> bool:
+        """Whether a policy's WAL is received in this process, or tried to."""
+        return policy in self._served
+
     async def serve(self, policy: str) -> None:
         """Receive until cancelled; what fails is told once and tried again."""
+        self._served.add(policy)
+        try:
+            await self._serve(policy)
+        finally:
+            self._served.discard(policy)
+
+    async def _serve(self, policy: str) -> None:
         failures = 0
         while True:
             protected = self._configuration().policies.get(policy)
@@ -97,11 +108,13 @@ class Receiving:
 
     async def _tell(self, policy: str, error: DrdError) -> None:
         line = self.line(policy)
-        line.why_not = error.message
         is_lost = isinstance(error, WalGone)
-        hint = f"type: drd backup {policy} --full" if is_lost else error.hint
+        line.why_not = error.message
+        line.why_hint = BY_ITSELF if is_lost else error.hint
+        # How full it is changes all the time, and that it is full is told once.
+        words = type(error).__name__ if isinstance(error, SpoolFull | Stalled) else error.message
         try:
-            await self._told.tell(policy, error.message, WalInterrupted(policy, error.message, hint, is_lost))
+            await self._told.tell(policy, words, WalInterrupted(policy, error.message, line.why_hint, is_lost))
         except NOT_NOW:
             return
 
@@ -111,26 +124,50 @@ class Receiving:
         async with origin.reached(self._world) as reached:
             spool = self._spools.of(policy, reached.facts.system_identifier)
             await spool.look(reached.facts.segment_bytes)
-            await self._demand_room(spool)
+            line = self._begun(policy, reached)
+            await self._slots.look(policy, line, reached.server, (await reached.server.positions()).newest)
+            await self._demand_room(policy, origin.rules, reached, spool)
             lost = await _ready_slot(reached, slot)
             if lost:
-                await spool.begin_anew()
-                raise WalGone(lost, "make a new base backup")
-            line = self._begun(policy, reached)
+                await self._begin_anew(spool, reached)
+                raise WalGone(lost, BY_ITSELF)
             try:
                 await _first_of(
                     reached.tools.receive_wal(ReceiveRequest(reached.dsn, spool.receiving, slot), _nobody),
-                    self._watch(policy, reached, spool, slot),
+                    self._watch(policy, origin.rules, reached, spool),
                 )
             except WalGone:
                 found = await reached.server.slot(slot)
                 if found is None or _is_lost(found):
                     await reached.server.drop_slot(slot)
                 # Else the folder alone led astray, as by WAL that a failover has left behind; the slot leads on.
-                await spool.begin_anew()
+                await self._begin_anew(spool, reached)
                 raise
             finally:
                 line.flushed = None
+                line.restarts += 1
+
+    async def _begin_anew(self, spool: Spool, reached: ReachedServer) -> None:
+        """Let receiving begin where the slot does. What was received is whole and true, and goes into its groups."""
+        size = reached.facts.segment_bytes
+        await spool.carry_out(moves(await spool.look(size), size, self._world.clock.now()))
+        await spool.begin_anew()
+
+    async def _demand_room(self, policy: str, rules: SpoolRules, reached: ReachedServer, spool: Spool) -> None:
+        """Raise `SpoolFull` without room; where that is the rule, the slot goes before the server's disk is full."""
+        line = self.line(policy)
+        try:
+            await demand_room(self._spools, spool, rules, line)
+        except SpoolFull as full:
+            rule = rules.when_full or when_full_by_itself(reached.facts.max_slot_wal_keep_bytes)
+            if rule is WhenFull.LET_GO and line.held is not None and line.held.is_a_burden:
+                await reached.server.drop_slot(slot_name(policy))
+                line.held, line.burden = None, ""
+                raise SlotLetGo(
+                    f"{full.message}; the slot {slot_name(policy)} was dropped before the server's disk is full",
+                    BY_ITSELF,
+                ) from full
+            raise
 
     def _begun(self, policy: str, reached: ReachedServer) -> Line:
         line = self.line(policy)
@@ -140,32 +177,33 @@ class Receiving:
         line.node, line.timeline, line.turned = reached.node, reached.facts.timeline, ""
         return line
 
-    async def _watch(self, policy: str, reached: ReachedServer, spool: Spool, slot: str) -> None:
+    async def _watch(self, policy: str, rules: SpoolRules, reached: ReachedServer, spool: Spool) -> None:
         """Note how far server and slot are. Raises when the slot is lost, nothing moves any more, or room is short."""
-        line, clock = self.line(policy), self._world.clock
+        line, clock, server = self.line(policy), self._world.clock, reached.server
         moved, last = clock.monotonic(), None
         while True:
-            positions = await reached.server.positions()
-            facts = await reached.server.facts()
-            found = await reached.server.slot(slot)
-            if found is None or _is_lost(found):
-                raise WalGone(f"the replication slot {slot} has lost its WAL", "make a new base backup")
+            positions, facts = await server.positions(), await server.facts()
+            found = await self._slots.look(policy, line, server, positions.newest)
+            if found is None:
+                raise SlotMissing(f"the replication slot {slot_name(policy)} was dropped on the server", BY_ITSELF)
+            if _is_lost(found):
+                raise WalGone(f"the replication slot {slot_name(policy)} has lost its WAL", BY_ITSELF)
             if line.turned:
                 raise TransientError(line.turned, "drd receives from there by itself")
-            line.newest, line.flushed, line.timeline = positions.newest, found.restart, facts.timeline
-            line.pending.append(Mark(positions.taken, facts.timeline, positions.newest))
-            del line.pending[:-MOST_PENDING]
+            _note(line, Mark(positions.taken, facts.timeline, positions.newest), found.restart, clock.monotonic())
             if found.is_active and not await self._is_told_of_resuming(policy, line):
                 last = None
             if found.restart != last or (found.restart is not None and found.restart >= positions.newest):
                 moved, last = clock.monotonic(), found.restart
             elif clock.monotonic() - moved > STALLED_SECONDS:
-                behind = positions.newest - found.restart if found.restart is not None else 0
-                raise TransientError(
-                    f"no WAL was received for {STALLED_SECONDS:.0f} s, {format_size(behind)} are waiting",
+                waiting = format_size(line.behind_bytes or 0)
+                raise Stalled(
+                    f"no WAL was received for {STALLED_SECONDS:.0f} s, {waiting} are waiting",
                     "drd starts receiving again by itself",
                 )
-            await self._demand_room(spool)
+            await demand_room(self._spools, spool, rules, line)
+            if self._on_look is not None:
+                await self._on_look(policy, line, facts, spool)
             await clock.sleep(WATCH_SECONDS)
 
     async def _is_told_of_resuming(self, policy: str, line: Line) -> bool:
@@ -177,16 +215,19 @@ class Receiving:
             await self._journal.append(WalResumed(policy))
         except NOT_NOW:
             return False
-        line.why_not = ""
+        line.why_not = line.why_hint = ""
         return False
 
-    async def _demand_room(self, spool: Spool) -> None:
-        free = await self._spools.free_bytes()
-        if free < LEAST_FREE_BYTES:
-            raise TransientError(
-                f"the disk of the spool has {format_size(free)} free, so no WAL is received",
-                f"df -h {spool.receiving.parent}",
-            )
+
+def _note(line: Line, mark: Mark, flushed: Lsn | None, at: float) -> None:
+    """What was seen of the server, and up to which moment everything is safe here."""
+    line.newest, line.flushed, line.timeline = mark.lsn, flushed, mark.timeline
+    line.seen, line.seen_at = mark, at
+    line.pending.append(mark)
+    del line.pending[:-MOST_PENDING]
+    if flushed is not None:
+        safe = [each for each in line.pending if each.lsn <= flushed]
+        line.safe = safe[-1] if safe else line.safe
 
 
 async def _ready_slot(reached: ReachedServer, name: str) -> str:

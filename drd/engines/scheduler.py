@@ -112,6 +112,11 @@ class Scheduler:
             self._histories[policy] = history.wanting_full(since)
             self.wake(policy)
 
+    def is_running(self, policy: str) -> bool:
+        """Whether a run of a policy is queued or under way."""
+        history = self._histories.get(policy)
+        return history is not None and history.running is not None
+
     def wake(self, policy: str) -> None:
         """Look at a policy soon."""
         self._pending[policy] = None

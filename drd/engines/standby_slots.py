@@ -14,8 +14,9 @@ from drd.core.errors import NOT_NOW, DrdError
 from drd.core.events import StandbySlotFailed
 from drd.core.postgres.errors import ServerAway
 from drd.core.postgres.names import slot_name
-from drd.engines.receiving import Line, Receiving
+from drd.engines.receiving import Receiving
 from drd.engines.telling import ToldOnce
+from drd.engines.wal_line import Line
 from drd.ports.configuration import Configuration
 from drd.ports.journal import Journal
 from drd.ports.servers import DatabaseServers, ReachedNode

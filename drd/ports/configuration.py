@@ -25,6 +25,11 @@ def wal_store(store: str) -> str:
     return store + WAL
 
 
+def origin_of_wal(store: str) -> str:
+    """The store beside which one for WAL stands."""
+    return store.removesuffix(WAL)
+
+
 def is_wal_store(name: str) -> bool:
     """Whether a store holds WAL."""
     return name.endswith(WAL)

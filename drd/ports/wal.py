@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from drd.core.postgres.holding import WhenFull
 from drd.core.postgres.server import ServerFacts
 from drd.ports.postgres import Postgres
 from drd.ports.postgres_tools import PostgresTools
@@ -28,8 +30,25 @@ class ReachedServer:
     """Why it is not the server that was wanted first."""
 
 
+@dataclass(frozen=True, slots=True)
+class SpoolRules:
+    """How much WAL may wait on drd's disk, and by which paths it comes."""
+
+    most_bytes: int = 64 * 2**30
+    """With so much in the spool nothing more is received."""
+    when_full: WhenFull | None = None
+    """What is given up then; None: what protects the server's disk."""
+    incoming: Path | None = None
+    """A folder into which the server's `archive_command` lays finished segments; None: there is none."""
+
+
 class WalOrigin(Protocol):
     """Where a policy's WAL comes from."""
+
+    @property
+    def rules(self) -> SpoolRules:
+        """How it is received."""
+        ...
 
     def reached(self, world: World) -> AbstractAsyncContextManager[ReachedServer]:
         """Look at the server; its connection ends with the context. Raises what keeps WAL from being received."""

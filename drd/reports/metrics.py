@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import chain
 
 from drd.core.catalogue import (
     Pause,
@@ -21,7 +22,9 @@ from drd.core.catalogue import (
 from drd.core.policy import Mode, Outcome, Policy
 from drd.core.requirements import Clause, rpo_in
 from drd.ports.configuration import Configuration
+from drd.ports.control import WalStatus
 from drd.reports.exposition import Family, Sample, expose, seconds
+from drd.reports.metrics_of_wal import families_of_wal
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ class MetricsInput:
     """Stores that do not answer."""
     free_bytes: Mapping[str, int] = field(default_factory=dict)
     """Room in the stores where it can be known."""
+    wal: tuple[WalStatus, ...] = ()
+    """Of the policies whose WAL is received."""
     is_chain_valid: bool = True
     """What the last verification of the journal found; true until one has been."""
     last_tick: datetime | None = None
@@ -67,7 +72,8 @@ def render(snapshot: MetricsInput) -> bytes:
         proven={key: moment for key, moment in snapshot.proven.items() if key[1] not in damaged},
     )
     families = (_of_the_daemon, _of_policies, _of_copies, _of_restores, _of_stores)
-    return expose(family for found in families for family in found(snapshot))
+    found = chain.from_iterable(each(snapshot) for each in families)
+    return expose(chain(found, families_of_wal(snapshot.wal)))
 
 
 def _of_the_daemon(snapshot: MetricsInput) -> Iterator[Family]:

@@ -13,7 +13,7 @@ from rich.text import Text
 from drd.core.geography import format_distance
 from drd.core.units import format_size
 from drd.ports.configuration import is_wal_store
-from drd.ports.control import CopyStatus, PolicyStatus, Status, StoreStatus
+from drd.ports.control import CopyStatus, PolicyStatus, Status, StoreStatus, WalStatus
 from drd.reports.moments import age, local_short, span
 from drd.reports.tables import Row, heading, state, table
 
@@ -28,6 +28,8 @@ def status_page(status: Status, host: str, now: datetime, zone: ZoneInfo) -> Ren
     parts.append(_policies(status, now) if status.policies else Text("No policy is configured yet."))
     if status.stores:
         parts += [Text(""), _stores(status, now)]
+    if status.wal:
+        parts += [Text(""), _wal(status.wal, now)]
     return Group(*parts, Text(""), _needs(status))
 
 
@@ -88,6 +90,31 @@ def _stores(status: Status, now: datetime) -> Table:
     return table(["store", "state", "kind", "site", "distance", "free", "checked"], rows, right=("distance", "free"))
 
 
+def _wal(policies: tuple[WalStatus, ...], now: datetime) -> Table:
+    """How new the WAL is that each place has, what waits for it, and what the server keeps meanwhile."""
+    stores = list(dict.fromkeys(stored.store for policy in policies for stored in policy.stores))
+    has_column_each = len(stores) < COLUMNS_FOR_STORES
+    rows: list[Row] = []
+    for policy in policies:
+        moments = {stored.store: stored.moment for stored in policy.stores}
+        shown = [age(moments[store], now) if store in moments else "-" for store in stores]
+        places = shown if has_column_each else ["\n".join(map("{}: {}".format, stores, shown))]
+        word = state("received" if policy.is_received else "not received")
+        node = policy.node or "-"
+        rows.append([policy.policy, word, node, age(policy.received, now), *places, *map(_size, _waiting(policy))])
+    headings = [f"in {store}" for store in stores] if has_column_each else ["in each store"]
+    columns = ["WAL of", "state", "from", "up to", *headings, "in spool", "kept there"]
+    return table(columns, rows, right=("in spool", "kept there"))
+
+
+def _waiting(policy: WalStatus) -> tuple[int | None, int | None]:
+    return policy.spool_bytes, policy.retained_bytes
+
+
+def _size(count: int | None) -> str:
+    return "-" if count is None else format_size(count)
+
+
 def _kind(store: StoreStatus) -> str:
     kind = f"mirror of {store.mirror_of}, {store.kind}" if store.mirror_of else store.kind
     return f"WAL, {kind}" if is_wal_store(store.name) else kind
@@ -95,6 +122,7 @@ def _kind(store: StoreStatus) -> str:
 
 def _needs(status: Status) -> RenderableType:
     lines: list[tuple[str, str]] = [(f"warning: {warning}", "") for warning in status.warnings]
+    lines += [need for policy in status.wal for need in policy.needs.items()]
     lines += [_need_of_policy(policy) for policy in status.policies if _is_for_a_person(policy)]
     lines += [_need_of_store(store) for store in status.stores if store.state in ("away", "damaged", "held")]
     if status.silent:

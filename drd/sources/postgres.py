@@ -19,16 +19,17 @@ from drd.clients.postgres_tools.restored import CONFIGURATION, DATA, FACTS
 from drd.clients.staging import staged
 from drd.core.errors import PermanentError, SourceRefused, StateFull, TransientError
 from drd.core.postgres.base import BaseFacts
+from drd.core.postgres.holding import WhenFull
 from drd.core.postgres.names import sql_name
 from drd.core.postgres.nodes import NodeRole
 from drd.core.secrets import SecretReference
-from drd.core.units import Flag, PositiveDuration, Rate, format_size
+from drd.core.units import Flag, PositiveDuration, Rate, Size, format_size
 from drd.ports.postgres import Positions, ServerFacts
 from drd.ports.postgres_tools import Base, BaseRequest, WalWith
 from drd.ports.repository import FilesToSave, OnProgress
 from drd.ports.servers import Node, ReachedNode
 from drd.ports.source import Prepared, Settled, Source, Wanted
-from drd.ports.wal import ReachedServer, WalOrigin
+from drd.ports.wal import ReachedServer, SpoolRules, WalOrigin
 from drd.ports.world import World
 
 PREFIX = "drd-postgres"
@@ -65,6 +66,16 @@ class PostgresSource(Source):
     """Whether drd keeps a row in `drd.heartbeat` up to date, where its role may; a copy tells its own moment by it."""
     wal: Literal["none", "continuous"] = "none"
     """`continuous`: WAL is received all the time, by a replication slot, and is in every store within a minute."""
+    spool: Annotated[Size, Field(ge=256 * 2**20)] = Field(default="64 GiB", validate_default=True)
+    """With so much WAL waiting in the spool, because stores are away, nothing more is received."""
+    when_full: WhenFull | None = None
+    """What is given up when the spool is full.
+
+    `stop`: nothing; the slot holds WAL back on the server. `let_go`: the slot, as soon as the server keeps more than
+    `max_wal_size` for it. Left out: `stop` where the server has a `max_slot_wal_keep_size`, else `let_go`.
+    """
+    incoming: Path | None = None
+    """The folder that `drd wal-push` brings finished segments to, as a second path beside receiving."""
     staging: Path | None = None
     """A folder with room for the whole cluster; left out, `staging` in the state folder."""
     programs: Path | None = None
@@ -83,7 +94,7 @@ class PostgresSource(Source):
             raise ValueError(f"`from` says {value} already: write the other one, or leave it out")
         return value
 
-    @field_validator("staging", "programs")
+    @field_validator("incoming", "staging", "programs")
     @classmethod
     def _is_whole(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_absolute():
@@ -207,6 +218,11 @@ class _WalOfCluster:
     """`drd.ports.wal.WalOrigin` of a source: of nodes the primary, whoever that is now."""
 
     source: PostgresSource
+
+    @property
+    def rules(self) -> SpoolRules:
+        """How it is received."""
+        return SpoolRules(self.source.spool, self.source.when_full, self.source.incoming)
 
     def reached(self, world: World) -> AbstractAsyncContextManager[ReachedServer]:
         """The server that WAL is received from."""

@@ -21,6 +21,7 @@ from drd.engines.progress import ProgressBoard
 from drd.engines.proof import Proof
 from drd.engines.receiving import Receiving
 from drd.engines.reconcile import Reconcile
+from drd.engines.renewing import Renewing
 from drd.engines.restore import Restore
 from drd.engines.retain import Retain
 from drd.engines.scheduler import Scheduler
@@ -29,6 +30,7 @@ from drd.engines.stores import Stores
 from drd.engines.turns import Turns
 from drd.engines.upkeep import Upkeep
 from drd.engines.wal_retention import WalRetention
+from drd.engines.wal_standing import WalStanding
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.repository import Snapshot
 from drd.ports.source import Source
@@ -159,7 +161,14 @@ class FakeHouse:
         self.turns, self.board = Turns(self.clock), ProgressBoard()
         force, journal, world, turns = self.in_force, self.journal, self.world, self.turns
         self.stores = Stores(force, self.repositories, self.carrier, journal, journal, world)
-        self.backup = Backup(self.stores, turns, journal, journal, world, self.board, DAEMON)
+        self.spools = DirectSpools(spool or Path("/nonexistent"))
+        self.scheduler = Scheduler(force, journal, journal, self.timer, self.host, self.clock, self.tick)
+        self.renewing = Renewing(
+            force, journal, journal, self.clock, self.scheduler.want_full, self.scheduler.is_running
+        )
+        self.receiving = Receiving(force, self.spools, journal, world, self.renewing.look)
+        self.standing = WalStanding(self.receiving, journal, self.clock)
+        self.backup = Backup(self.stores, turns, journal, journal, world, self.board, DAEMON, self.standing)
         self.copy = Copy(force, self.stores, self.carrier, turns, journal, journal, world, self.board)
         self.retain = Retain(force, self.stores, turns, journal, journal, self.clock)
         self.log: list[str] = []
@@ -167,11 +176,9 @@ class FakeHouse:
         self.reconcile = Reconcile(force, self.stores, turns, journal, journal, self.clock, DAEMON)
         self.kinds: dict[str, type[Source]] = {"fake": FakeSource}
         self.restore = Restore(self.stores, turns, journal, journal, world, self.host, self.board, self.kinds)
-        self.scheduler = Scheduler(force, journal, journal, self.timer, self.host, self.clock, self.tick)
         self.told.listeners.append(self.scheduler)
         self.told.copy = self.copy
         self.dispatch = Dispatch(force, self.backup, journal, journal, self.clock, self.told)
-        self.spools = DirectSpools(spool or Path("/nonexistent"))
         self.wal_retention = WalRetention(force, self.spools, self.stores, turns, journal, journal, self.clock)
         self.upkeep = Upkeep(
             force,
@@ -186,7 +193,6 @@ class FakeHouse:
             self.clock,
         )
         self.anchor = Anchor(force, self.stores, turns, journal, journal, journal, self.clock, DAEMON, journal)
-        self.receiving = Receiving(force, self.spools, journal, world)
         self.heartbeats = Heartbeats(force, journal, world, DAEMON)
         self.standby_slots = StandbySlots(force, self.receiving, journal, world)
         self.archive = Archive(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from drd.clients.spool import FolderSpool
-from drd.ports.wal import ReachedServer, WalOrigin
+from drd.ports.wal import ReachedServer, SpoolRules, WalOrigin
 from drd.ports.world import World
 from tests.fakes.source import FakeSource
 
@@ -26,6 +26,7 @@ class DirectSpools:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.free = 2**40
+        self.total = 2**41
 
     def of(self, policy: str, system_identifier: str) -> DirectSpool:
         return DirectSpool(self.root / policy / system_identifier, system_identifier)
@@ -37,12 +38,16 @@ class DirectSpools:
     async def free_bytes(self) -> int:
         return self.free
 
+    async def total_bytes(self) -> int:
+        return self.total
+
 
 class StreamedSource(FakeSource):
     """A source whose WAL is received all the time from a fake server by fake programs."""
 
     server: Any = None
     tools: Any = None
+    rules: Any = SpoolRules()
 
     @property
     def wal_origin(self) -> WalOrigin | None:

@@ -105,6 +105,13 @@ def numbers_of(segments: Iterable[Segment]) -> Mapping[int, Stretches]:
     return {timeline: Stretches.of(numbers) for timeline, numbers in found.items()}
 
 
+def numbers_in(found: Iterable[Piece]) -> Mapping[int, Stretches]:
+    """The numbers of the segments of all these pieces, by timeline."""
+    return joined(
+        *({each.first.timeline: Stretches((Stretch(each.first.number, each.last.number),))} for each in found)
+    )
+
+
 def in_state(found: Iterable[Piece], state: WalState) -> tuple[Piece, ...]:
     """Those in one state."""
     return tuple(piece for piece in found if piece.state is state)
