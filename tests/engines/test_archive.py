@@ -175,7 +175,7 @@ async def test_a_server_that_is_away_is_told_once_and_received_from_without_a_ga
         await asyncio.sleep(60)
         it.cluster.away = "it is being restarted"
         await asyncio.sleep(600)
-        [warning] = (await status(it.house.house, "1", it.house.clock.now())).warnings
+        [warning] = (await status(it.house.house, "1", it.house.clock.now())).wal[0].needs
         assert "no WAL of orders is received" in warning
         assert "it is being restarted" in warning
         it.cluster.away = ""

@@ -91,7 +91,7 @@ def furnished(tmp_path: Path, **rules: Any) -> Shop:
     server = FakePostgres(None)  # type: ignore[arg-type]
     tools = FakeTools(None)  # type: ignore[arg-type]
     source = BasedSource(server=server, tools=tools, rules=SpoolRules(**rules))
-    policy = a_policy("orders", full={"every": "24h"}, objectives={"rpo": "4m"})
+    policy = a_policy("orders", full={"every": "24h"}, incremental={"every": "12h"}, objectives={"rpo": "4m"})
     stores = tuple(a_store(place) for place in places.values())
     house = FakeHouse(protected(policy, main=source), stores=stores, spool=tmp_path / "spool")
     cluster = server.cluster = tools.cluster = FakeCluster(house.clock)
