@@ -82,7 +82,7 @@ def test_the_database_of_the_readme_comes_back_to_a_minute_ago(demonstration: De
 
 
 def age_of_the_base(demonstration: Demonstration) -> timedelta:
-    oldest = demonstration.drd("points", "orders", "--json").done().json[-1]
+    oldest = demonstration.drd("points", "orders", "--json").done().json["points"][-1]
     return datetime.now(UTC) - datetime.fromisoformat(oldest["moment"])
 
 

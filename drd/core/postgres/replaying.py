@@ -170,7 +170,9 @@ def last_words(said: Iterable[str]) -> tuple[LastWords, str]:
             return LastWords.WAL_AWAY, _sentence(line)
         if found[1] == NO_REASON and ("FATAL:" in line or "PANIC:" in line):
             found = (LastWords.OTHER, _sentence(line))
-    return found if found[1] != NO_REASON or not line.strip() else (LastWords.OTHER, _sentence(line))
+    # A server that does not even begin says why in a line of no severity.
+    is_told = found[1] != NO_REASON or not line.strip() or "LOG:" in line
+    return found if is_told else (LastWords.OTHER, _sentence(line))
 
 
 def has_reached(replayed: Lsn, until: Lsn) -> bool:

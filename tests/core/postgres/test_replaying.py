@@ -112,6 +112,8 @@ def test_the_last_words_of_a_server_are_understood(line: str, why: LastWords) ->
     assert found is why
     assert sentence == line.partition(":  ")[2]
     assert last_words(["LOG:  starting"]) == (LastWords.OTHER, "it gave no reason")
+    shut = 'postgres: could not access directory "/srv/x": Permission denied'
+    assert last_words([shut]) == (LastWords.OTHER, shut)
 
 
 # --- the script, as the server runs it -------------------------------------------------------------------------------
