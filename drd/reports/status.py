@@ -62,6 +62,8 @@ def _newest(copy: CopyStatus | None, now: datetime) -> str:
         return "-"
     if copy.moment is None:
         return "none yet"
+    if copy.is_damaged:
+        return f"{age(copy.moment, now)}, damaged"
     return age(copy.moment, now) + (", proven" if copy.proven_at else "")
 
 
