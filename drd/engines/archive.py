@@ -242,7 +242,8 @@ class Archive:
         repository = await self._stores.open(store, may_make=True)
         async with self._turns.take(store, JobClass.WAL, self._stores.configured(store).limits.at_once):
             request = SaveRequest(
-                content=FilesToSave((spool.folder(folder.name),), exclude_caches=False),
+                # A segment loses its second name when it leaves the folder that is received into.
+                content=FilesToSave((spool.folder(folder.name),), exclude_caches=False, ignores_ctime=True),
                 host=HOST,
                 tags=group.tags(policy),
                 reread_everything=False,

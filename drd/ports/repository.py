@@ -94,6 +94,8 @@ class FilesToSave:
     exclude_caches: bool = True
     exclude_larger_than: int | None = None
     one_file_system: bool = True
+    ignores_ctime: bool = False
+    """Whether a file is not read again of which only names, modes or owners changed."""
 
 
 @dataclass(frozen=True, slots=True)

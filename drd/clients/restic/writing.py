@@ -202,6 +202,8 @@ def _chosen(content: FilesToSave) -> list[str]:
         words.append(f"--exclude-larger-than={content.exclude_larger_than}")
     if content.one_file_system:
         words.append("--one-file-system")
+    if content.ignores_ctime:
+        words.append("--ignore-ctime")
     return [*words, "--", *map(str, content.paths)]
 
 

@@ -57,6 +57,22 @@ async def test_an_incremental_reads_what_changed_and_a_full_reads_everything(
     assert (full.files_unmodified, full.files_new) == (0, 3)
 
 
+@pytest.mark.parametrize("ignores_ctime", [False, True])
+async def test_a_file_that_got_another_name_is_read_again_unless_that_is_no_change(
+    repository: ResticRepository, tree: Path, tmp_path: Path, *, ignores_ctime: bool
+) -> None:
+    file = max(tree.rglob("*"), key=lambda path: path.stat().st_size if path.is_file() else 0)
+    await repository.save(files(tree, ignores_ctime=ignores_ctime), ignore)
+    (tmp_path / "another-name").hardlink_to(file)
+
+    saved = await repository.save(files(tree, ignores_ctime=ignores_ctime), ignore)
+
+    assert saved.files_unmodified == (3 if ignores_ctime else 2)
+    file.write_bytes(file.read_bytes()[::-1])
+    changed = await repository.save(files(tree, ignores_ctime=ignores_ctime), ignore)
+    assert changed.files_unmodified == 2
+
+
 async def test_what_is_excluded_is_left_out(repository: ResticRepository, tree: Path) -> None:
     (tree / "scratch").mkdir()
     (tree / "scratch" / ".nobackup").touch()
