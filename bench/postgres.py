@@ -123,6 +123,7 @@ def beside(work: Path, made: Lab, cluster: Cluster, stores: int = 1) -> Iterator
             wait_for(lambda: has_base(machine, stores), "there is a base backup", LONGEST_SECONDS)
             wal_stores = {f"{name}.wal" for name in machine.settings["stores"]}
             wait_for(lambda: wal_stores <= has_wal(machine), "WAL is in every store", 120)
+            wait_for(lambda: has_kept_house(machine), "the stores' first upkeep is done", LONGEST_SECONDS)
             yield machine
         finally:
             machine.shut_down()
@@ -154,6 +155,14 @@ def has_base(machine: Machine, stores: int) -> bool:
 def has_wal(machine: Machine) -> set[str]:
     """The stores that hold WAL."""
     return {event["store"] for event in machine.events("wal-shipped", POLICY)}
+
+
+def has_kept_house(machine: Machine) -> bool:
+    """Whether each store has had its day's work, of which its check and retention are the last."""
+    stores = set(machine.settings["stores"])
+    checked = {event["store"] for event in machine.events("store-checked")}
+    looked = {event["store"] for event in machine.events("retention-applied")}
+    return {*stores, *(f"{name}.wal" for name in stores)} <= checked and stores <= looked
 
 
 def drop_slots(cluster: Cluster) -> None:
