@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from time import perf_counter
 from zoneinfo import ZoneInfo
 
@@ -595,7 +596,7 @@ def test_a_wanted_full_that_fails_is_tried_again_later_and_later_while_the_sched
                 incrementals += 1
                 history = history.finished(Outcome.SUCCEEDED, now)
         now += MINUTE
-    assert [later - earlier for earlier, later in zip(tries, tries[1:], strict=False)][:6] == [
+    assert [later - earlier for earlier, later in pairwise(tries)][:6] == [
         MINUTE * minutes for minutes in (1, 2, 4, 8, 16, 30)
     ]
     assert 8 <= incrementals <= 10
