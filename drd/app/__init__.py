@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from drd.clients.control import RemoteControl
     from drd.config.whereabouts import Whereabouts
+    from drd.core.findings import Finding
+    from drd.core.postgres.grants import Grants
     from drd.daemon.control import HouseControl
     from drd.ports.configuration import Configuration
     from drd.ports.control import Anchors, Questions
@@ -66,12 +68,18 @@ async def run(path: Path | None, environment: Mapping[str, str], say: Callable[[
     return await process.run(path, environment, say)
 
 
-async def validate(path: Path | None, environment: Mapping[str, str]) -> list[tuple[str, str]]:
-    """What cannot be reached or used from here: (what is wrong, what to type or write)."""
+async def validate(path: Path | None, environment: Mapping[str, str]) -> tuple[Finding, ...]:
+    """What cannot be reached or used from here, and what is risky about it."""
     from drd.app import reaching
 
-    findings = await reaching.reach(read_configuration(path, environment))
-    return [(f"{finding.what}: {finding.message}", finding.hint) for finding in findings if not finding.is_good]
+    return await reaching.reach(read_configuration(path, environment))
+
+
+async def grants(configuration: Configuration, policy: str, address: str | None) -> tuple[Grants, ...]:
+    """The rights that a policy's sources need where their data is. Raises `UsageError` when they need none."""
+    from drd.app import granting
+
+    return await granting.grants(configuration, policy, address)
 
 
 @contextmanager

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import replace
 
 from drd.app.build import make_world
 from drd.clients.restic import find_restic
+from drd.config.places import place_of
 from drd.core.errors import DrdError
-from drd.core.geography import format_away
-from drd.ports.configuration import Configuration
+from drd.core.findings import Finding
+from drd.ports.configuration import Configuration, Protected
 from drd.ports.source import Source
 from drd.ports.store import ConfiguredStore
 from drd.ports.world import World
@@ -17,37 +19,28 @@ from drd.ports.world import World
 LOOK_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is right or wrong outside; `hint` says what to type and is empty where all is well."""
-
-    what: str
-    is_good: bool
-    message: str
-    hint: str = ""
-
-
 async def reach(configuration: Configuration) -> tuple[Finding, ...]:
-    """Try restic, every store, every password and every source, all at once; changes nothing."""
+    """Try restic, every store, every password and every source, all at once; what is wrong. Changes nothing."""
     world = make_world(configuration)
     stores = [_store(world, store) for store in configuration.stores.values()]
     sources = [
-        _source(world, name, part, protected.sources[part])
-        for name, protected in configuration.policies.items()
-        for part in protected.sources
+        _source(world, protected, part, index)
+        for protected in configuration.policies.values()
+        for index, part in enumerate(protected.sources)
     ]
-    return tuple(await asyncio.gather(_restic(world, configuration), *stores, *sources))
+    found = await asyncio.gather(_restic(world, configuration), *stores, *sources)
+    return tuple(finding for findings in found for finding in findings)
 
 
-async def _restic(world: World, configuration: Configuration) -> Finding:
+async def _restic(world: World, configuration: Configuration) -> Iterable[Finding]:
     try:
-        restic = await find_restic(configuration.restic, world.runner)
+        await find_restic(configuration.restic, world.runner)
     except DrdError as error:
-        return Finding("restic", False, error.message, error.hint)
-    return Finding("restic", True, f"version {restic.version_text}")
+        return (Finding("restic", error.message, error.hint),)
+    return ()
 
 
-async def _store(world: World, store: ConfiguredStore) -> Finding:
+async def _store(world: World, store: ConfiguredStore) -> Iterable[Finding]:
     what = f"store {store.name}"
     try:
         async with asyncio.timeout(LOOK_SECONDS):
@@ -55,20 +48,36 @@ async def _store(world: World, store: ConfiguredStore) -> Finding:
             look = await store.place.look(world)
     except TimeoutError:
         late = f"does not answer within {LOOK_SECONDS:.0f} s"
-        return Finding(what, False, late, "look at the network, or at the mount")
+        return (Finding(what, late, "look at the network, or at the mount"),)
     except DrdError as error:
-        return Finding(what, False, error.message, error.hint)
+        return (Finding(what, error.message, error.hint),)
     if not look.reachable:
-        return Finding(what, False, look.message, look.hint)
+        return (Finding(what, look.message, look.hint),)
     if broken := store.broken_promise(look):
-        return Finding(what, False, broken, "set the bucket's default retention, or take immutable: out")
-    return Finding(what, True, f"answers; {store.place.summary()}, {format_away(store.distance_metres)}")
+        return (Finding(what, broken, "set the bucket's default retention, or take immutable: out"),)
+    return ()
 
 
-async def _source(world: World, policy: str, part: str, source: Source) -> Finding:
-    what = f"policy {policy}, source {part}"
+async def _source(world: World, protected: Protected, part: str, index: int) -> Iterable[Finding]:
+    """What is wrong with a source, each with the place in its file where the source stands."""
+    source = protected.sources[part]
+    what = f"policy {protected.policy.name}, source {part}"
+    findings = [Finding(what, *each) for each in await _refusals(world, source)]
+    verdicts = await source.verdicts(world, protected.policy.name)
+    told = {finding.message for finding in findings}
+    findings += [Finding(what, each.message, each.hint, each.gravity) for each in verdicts if each.message not in told]
+    if not findings:
+        return ()
+    place = await asyncio.to_thread(place_of, protected.file, ("backup", "source", index, source.kind))
+    if place is None:
+        return findings
+    file, line, column = place
+    return [replace(each, file=file, line=line, column=column) for each in findings]
+
+
+async def _refusals(world: World, source: Source) -> list[tuple[str, str]]:
     try:
         await source.look(world)
-        return Finding(what, True, f"can be read; {source.summary()}")
     except DrdError as error:
-        return Finding(what, False, error.message, error.hint)
+        return [(error.message, error.hint)]
+    return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from functools import partial
 
 from drd.clients.restic import Access, Restic, ResticRepository
 from drd.core.errors import PermanentError, StateFull
@@ -33,7 +34,9 @@ class ResticRepositories:
         password = await self._world.secrets.read(store.password)
         await asyncio.to_thread(_make_folder, store)
         keeps_cache = await self._host.free_bytes(store.cache) >= CACHE_FLOOR_BYTES
-        access = Access(location, password, store.cache, keeps_cache)
+        others = store.place.deleting()
+        deleting = None if others is store.place else partial(others.location, self._world)
+        access = Access(location, password, store.cache, keeps_cache, deleting)
         return ResticRepository(self._restic, access, self._world.runner, self._world.clock, store.limits)
 
 

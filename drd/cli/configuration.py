@@ -1,11 +1,16 @@
-"""`drd validate`, `drd schema` and `drd reload`."""
+"""`drd validate`, `drd grants`, `drd schema` and `drd reload`."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from drd.cli.command import Command, pass_session
 from drd.cli.session import Session
+
+if TYPE_CHECKING:
+    from drd.core.findings import Finding
 
 
 @click.command(cls=Command)
@@ -14,30 +19,30 @@ from drd.cli.session import Session
 def validate(session: Session, reach: bool) -> int:
     """Check the configuration, and say everything that is wrong at once.
 
-    Each mistake is told as file:line:column with what to write instead. Nothing is changed.
+    Each mistake is told as file:line:column with what to write instead. Nothing is changed. With --reach each right of
+    a database's role is tried out as well, and what is risky about its servers is told.
     """
     import asyncio
 
     configuration = session.configuration()
-    findings = asyncio.run(session.application().validate(session.config, session.environment)) if reach else []
+    findings = asyncio.run(session.application().validate(session.config, session.environment)) if reach else ()
+    broken = [finding for finding in findings if finding.gravity == "broken"]
     for warning in configuration.warnings:
         session.say(f"warning: {warning}", style="yellow")
-    for message, hint in findings:
-        session.say(f"error: {message}", style="red")
-        if hint:
-            session.say(f"  {hint}")
+    for finding in findings:
+        _tell(session, finding)
     if session.as_json:
         session.emit(
             {
-                "valid": not findings,
+                "valid": not broken,
                 "policies": sorted(configuration.policies),
                 "stores": sorted(configuration.stores),
                 "runbooks": sorted(configuration.runbooks),
                 "warnings": list(configuration.warnings),
-                "findings": [{"message": message, "hint": hint} for message, hint in findings],
+                "findings": [_document(finding) for finding in findings],
             }
         )
-        return 1 if findings else 0
+        return 1 if broken else 0
     from drd.reports.moments import counted
 
     counts = ", ".join(
@@ -47,13 +52,55 @@ def validate(session: Session, reach: bool) -> int:
             counted(len(configuration.runbooks), "runbook", "runbooks"),
         )
     )
-    if findings:
-        things = counted(len(findings), "thing", "things")
+    if broken:
+        things = counted(len(broken), "thing", "things")
         session.say(f"the files are valid ({counts}), but {things} cannot be used from here")
         return 1
     session.show(f"valid: {counts}")
     session.next("drd reload", "drd run") if reach else session.next("drd validate --reach")
     return 0
+
+
+def _tell(session: Session, finding: Finding) -> None:
+    word = "error" if finding.gravity == "broken" else finding.gravity.value
+    style = {"error": "red", "warning": "yellow"}.get(word, "dim")
+    session.say(f"{word}: {finding}", style=style)
+    for line in finding.hint.splitlines():
+        session.say(f"  {line}")
+
+
+def _document(finding: Finding) -> dict[str, Any]:
+    place = {"file": finding.file, "line": finding.line, "column": finding.column} if finding.file else {}
+    message = f"{finding.what}: {finding.message}"
+    return {"gravity": finding.gravity.value, "message": message, "hint": finding.hint, **place}
+
+
+@click.command(cls=Command)
+@click.argument("policy")
+@click.option("--address", metavar="ADDRESS", help="Where drd connects from, for pg_hba.conf: an address or a network.")
+@pass_session
+def grants(session: Session, policy: str, address: str | None) -> None:
+    """Print the SQL and pg_hba.conf lines that POLICY needs, nothing more.
+
+    Role and database are those of its connection strings. `drd validate --reach` tries each right out.
+    """
+    import asyncio
+
+    needed = asyncio.run(session.application().grants(session.configuration(), policy, address))
+    if session.as_json:
+        session.emit(
+            [
+                {
+                    "database": each.database,
+                    "sql": list(each.sql),
+                    "pg_hba": list(each.hba),
+                    "archiving": list(each.archiving),
+                }
+                for each in needed
+            ]
+        )
+        return
+    session.write("\n\n".join(map(str, needed)))
 
 
 @click.command(cls=Command)
@@ -83,4 +130,4 @@ def reload(session: Session) -> None:
 
 
 SECTION = "Its configuration"
-COMMANDS = (validate, schema, reload)
+COMMANDS = (validate, grants, schema, reload)

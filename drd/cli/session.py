@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from drd.config.whereabouts import Whereabouts
+    from drd.core.findings import Finding
+    from drd.core.postgres.grants import Grants
     from drd.ports.configuration import Configuration
     from drd.ports.control import Anchors, Control, Questions
     from drd.ports.journal import JournalReader
@@ -68,8 +70,12 @@ class Application(Protocol):
         """The journal's heads that every store holds."""
         ...
 
-    async def validate(self, path: Path | None, environment: Mapping[str, str]) -> list[tuple[str, str]]:
-        """What cannot be reached or used from here: (what is wrong, what to type or write)."""
+    async def validate(self, path: Path | None, environment: Mapping[str, str]) -> tuple[Finding, ...]:
+        """What cannot be reached or used from here, and what is risky about it."""
+        ...
+
+    async def grants(self, configuration: Configuration, policy: str, address: str | None) -> tuple[Grants, ...]:
+        """The rights that a policy needs where its data is. Raises `UsageError` when it needs none."""
         ...
 
 
@@ -129,6 +135,10 @@ class Session:
         with console.capture() as capture:
             console.print(answer, soft_wrap=not wrap)
         sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+
+    def write(self, text: str) -> None:
+        """A result to be taken over as it is, such as statements: to standard output."""
+        sys.stdout.write(f"{text}\n")
 
     def conclude(self, state: str, rest: str = "") -> None:
         """How work ended, as a result for people: a word in its colour, and what there is to say of it."""

@@ -140,7 +140,7 @@ class NodePower(Model):
 
 
 class Node(Model):
-    """A machine that serves. In this version nodes are declared and checked; runbooks refer to them."""
+    """A machine that serves. In this version sources find their servers on them; runbooks refer to them."""
 
     host: Annotated[str, Field(min_length=1)]
     """Its address."""

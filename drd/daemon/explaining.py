@@ -30,6 +30,8 @@ async def explained(house: House, policy: str) -> tuple[str, ...]:
         f"required {clause.name}: {'met' if clause.is_met else 'NOT MET'}: {clause.reason}"
         for clause in (await clauses(house, policy))[policy]
     ]
+    if protected.servers is not None and house.scheduler.verdict(policy) is not None:
+        lines.append(f"heartbeat: {house.heartbeats.line(policy)}")
     record = await house.catalogue.policy(policy)
     if record is not None and record.new_base is not None:
         since = _local(house, record.new_base.since)

@@ -50,6 +50,7 @@ async def status(house: House, version: str, since: datetime | None) -> Status:
             *configuration.warnings,
             *_of_the_journal(house),
             *_of_promises(house, configuration),
+            *(_of_heartbeats(house, configuration) if since is not None else ()),
         ),
     )
 
@@ -64,6 +65,13 @@ def _of_promises(house: House, configuration: Configuration) -> tuple[str, ...]:
     looks = ((store, house.stores.look_of(name)) for name, store in configuration.stores.items())
     broken = ((store.name, store.broken_promise(look)) for store, look in looks if look is not None and look.reachable)
     return tuple(f"store {name} {promise}" for name, promise in broken if promise)
+
+
+def _of_heartbeats(house: House, configuration: Configuration) -> tuple[str, ...]:
+    """The policies whose heartbeat is to be written and is not, with the reason."""
+    wanted = [name for name, each in sorted(configuration.policies.items()) if each.servers is not None]
+    problems = ((name, house.heartbeats.line(name).problem) for name in wanted)
+    return tuple(f"no heartbeat of {name} is written: {problem}" for name, problem in problems if problem)
 
 
 def _policy(
@@ -97,7 +105,14 @@ def _policy(
         running=running,
         last_outcome=last.outcome if last else None,
         last_finished=last.finished if last else None,
+        heartbeat=_heartbeat(house, protected),
     )
+
+
+def _heartbeat(house: House, protected: Protected) -> str:
+    line = house.heartbeats.line(protected.policy.name)
+    is_known = protected.servers is not None and (line.means is not None or line.problem)
+    return str(line) if is_known else ""
 
 
 def _copy(store: str, point: RecoveryPoint | None, record: StoreRecord | None) -> CopyStatus:

@@ -1,7 +1,8 @@
 """The same slot on every node: after a failover WAL is received from the new primary without a gap.
 
 A server keeps no slots of another's. So each node that may become the primary gets one of the same name, which is moved
-up to what is safe in the spool: it holds back there what nobody has, and not more. The look at every node also finds
+up to what is safe in the spool: it holds back there what nobody has, and not more. While nothing is received it goes
+before it fills that node's disk. The look at every node also finds
 the new primary while the old one still answers.
 """
 
@@ -14,6 +15,7 @@ from drd.core.errors import NOT_NOW, DrdError
 from drd.core.events import StandbySlotFailed
 from drd.core.postgres.errors import ServerAway
 from drd.core.postgres.names import slot_name
+from drd.core.postgres.server import WalStatus
 from drd.engines.receiving import Receiving
 from drd.engines.telling import ToldOnce
 from drd.engines.wal_line import Line
@@ -72,9 +74,11 @@ class StandbySlots:
                 line.turned = f"{node.name} is the primary now, on timeline {node.facts.timeline}"
             return
         slot = slot_name(policy)
-        await node.server.create_slot(slot)
         if line.flushed is not None:
+            await node.server.create_slot(slot)
             await node.server.advance_slot(slot, line.flushed)
+        elif node.facts.max_slot_wal_keep_bytes is None:
+            await _relieve(node, slot)
 
     async def _tell(self, policy: str, name: str, error: DrdError) -> None:
         told = StandbySlotFailed(policy, name, error.message, error.hint)
@@ -82,3 +86,10 @@ class StandbySlots:
             await self._told.tell((policy, name), error.message, told)
         except NOT_NOW:
             return
+
+
+async def _relieve(node: ReachedNode, name: str) -> None:
+    """While nothing is received, drop a slot that holds back so much that it would fill the standby's disk one day."""
+    slot = await node.server.slot(name)
+    if slot is not None and slot.wal_status is not WalStatus.RESERVED:
+        await node.server.drop_slot(name)

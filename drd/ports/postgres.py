@@ -10,7 +10,7 @@ from typing import Protocol
 
 from drd.core.postgres.heartbeat import Beat, Heartbeat
 from drd.core.postgres.lsn import Lsn
-from drd.core.postgres.server import Positions, Role, ServerFacts, Slot, Tablespace, WalStatus
+from drd.core.postgres.server import Positions, Role, ServerFacts, ServerSettings, Slot, Tablespace, WalStatus
 
 __all__ = [
     "Beat",
@@ -21,6 +21,7 @@ __all__ = [
     "Role",
     "Server",
     "ServerFacts",
+    "ServerSettings",
     "Slot",
     "Slots",
     "Tablespace",
@@ -42,6 +43,14 @@ class Server(Protocol):
 
     async def role(self) -> Role:
         """Whom it takes us for."""
+        ...
+
+    async def settings(self) -> ServerSettings:
+        """How it is set."""
+        ...
+
+    async def try_replication(self) -> None:
+        """Connect as base backups and receivers do, which pg_hba.conf admits by lines of its own. Raises why not."""
         ...
 
     async def data_bytes(self) -> int:

@@ -12,7 +12,9 @@ from typing import ClassVar
 
 from drd.core.errors import UsageError
 from drd.core.kinds import Spec
+from drd.core.postgres.grants import Grants
 from drd.core.postgres.recovery import Aim
+from drd.core.postgres.verdicts import Verdict
 from drd.ports.repository import FilesToSave, OnProgress, StreamToSave
 from drd.ports.servers import DatabaseServers, Node
 from drd.ports.wal import WalOrigin
@@ -135,6 +137,14 @@ class Source(Spec):
         It is renamed after this. Raises a `DrdError` when it is not whole: then nothing is brought back.
         """
         return Settled(".")
+
+    async def verdicts(self, world: World, policy: str) -> tuple[Verdict, ...]:
+        """What is risky about what it reads, and what else `look` would say, seen from here; never raises for that."""
+        return ()
+
+    async def grants(self, world: World, address: str | None) -> tuple[Grants, ...]:
+        """The rights that it needs where its data is, and nothing more; `address` is where drd connects from."""
+        return ()
 
     async def look(self, world: World) -> None:
         """Raise what `opened` would raise, as far as it can be told without much work; changes nothing."""

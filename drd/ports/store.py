@@ -69,6 +69,10 @@ class Store(Spec):
     async def look(self, world: World) -> Look:
         """Credentials, bucket, free space, versioning and object lock; never raises for what it finds."""
 
+    def deleting(self) -> Store:
+        """The same place by the credentials that may delete there; itself where there are no others."""
+        return self
+
     @abstractmethod
     def beside(self, word: str) -> Store:
         """A place for another repository, reached in the same way, whose name has `word` behind this one's."""

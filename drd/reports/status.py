@@ -26,6 +26,11 @@ def status_page(status: Status, host: str, now: datetime, zone: ZoneInfo) -> Ren
     """Everything, most important first and last: the daemon on the first line, what to type on the last."""
     parts: list[RenderableType] = [_first_line(status, host, now, zone), Text("")]
     parts.append(_policies(status, now) if status.policies else Text("No policy is configured yet."))
+    parts += [
+        Text(f"heartbeat of {policy.name}: {policy.heartbeat}", style="dim")
+        for policy in status.policies
+        if policy.heartbeat
+    ]
     if status.stores:
         parts += [Text(""), _stores(status, now)]
     if status.wal:

@@ -12,16 +12,18 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from drd.clients.host import MachineHost
-from drd.clients.postgres import ClusterServers, Dsn, Member
+from drd.clients.postgres import ClusterServers, Dsn, Member, grants_of, inspect
 from drd.clients.postgres.configuration import keep_configuration
 from drd.clients.postgres_tools import ProgramsOfPostgres, find_programs, restoring
 from drd.clients.postgres_tools.restored import CONFIGURATION, DATA, FACTS
 from drd.clients.staging import staged
 from drd.core.errors import PermanentError, SourceRefused, StateFull, TransientError
 from drd.core.postgres.base import BaseFacts
+from drd.core.postgres.grants import Grants
 from drd.core.postgres.holding import WhenFull
 from drd.core.postgres.names import sql_name
 from drd.core.postgres.nodes import NodeRole
+from drd.core.postgres.verdicts import Verdict
 from drd.core.secrets import SecretReference
 from drd.core.units import Flag, PositiveDuration, Rate, Size, format_size
 from drd.ports.postgres import Positions, ServerFacts
@@ -129,6 +131,15 @@ class PostgresSource(Source):
     @property
     def _roles(self) -> tuple[NodeRole, ...]:
         return (self.from_,) if self.fallback is None else (self.from_, self.fallback)
+
+    async def verdicts(self, world: World, policy: str) -> tuple[Verdict, ...]:
+        """What is risky about its servers, and which rights lack or are too many."""
+        return await inspect(self.servers, world, policy, receives_wal=self.wal == "continuous")
+
+    async def grants(self, world: World, address: str | None) -> tuple[Grants, ...]:
+        """The rights that it needs on its servers."""
+        incoming = None if self.incoming is None else str(self.incoming)
+        return await grants_of(self.servers, world.secrets, address, incoming)
 
     async def look(self, world: World) -> None:
         """Raise what keeps a base backup from being made, as far as it can be told without making one."""

@@ -10,12 +10,20 @@ from pydantic import Field, field_validator
 
 from drd.clients.carrier import examine
 from drd.core.errors import DrdError, PermanentError
+from drd.core.kinds import Model
 from drd.core.secrets import SecretReference
 from drd.ports.store import Location, Look, Shelf, Store
 from drd.ports.world import World
 
 _PLAIN = re.compile(rb"[A-Za-z0-9/+=_.-]+")
 """What needs no quotes in AWS's file of credentials; everything that AWS itself hands out is plain."""
+
+
+class PruneCredentials(Model):
+    """Who may delete in a bucket where `credentials` may not."""
+
+    credentials: SecretReference
+    """Refers to one line `ACCESS_KEY:SECRET_KEY`; read when something is forgotten or pruned, and not before."""
 
 
 class S3Store(Store):
@@ -33,6 +41,8 @@ class S3Store(Store):
     """What the server calls the bucket's region."""
     credentials: SecretReference
     """Refers to one line `ACCESS_KEY:SECRET_KEY`."""
+    prune: PruneCredentials | None = None
+    """Who forgets and prunes, where `credentials` may delete nothing but locks; left out, they do that too."""
     path_style: bool = True
     """Whether the bucket stands in the path (`https://s3.example/bucket`), as most servers outside AWS want it."""
     ca: Path | None = None
@@ -87,6 +97,10 @@ class S3Store(Store):
         except DrdError as error:
             return Look(reachable=False, message=error.message, hint=error.hint)
         return await examine(world.runner, shelf)
+
+    def deleting(self) -> S3Store:
+        """The same bucket by the credentials that may delete."""
+        return self if self.prune is None else self.model_copy(update={"credentials": self.prune.credentials})
 
     def beside(self, word: str) -> S3Store:
         """The prefix `PREFIX-WORD` of the same bucket."""

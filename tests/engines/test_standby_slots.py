@@ -10,7 +10,7 @@ import pytest
 from drd.core.errors import PermanentError
 from drd.core.events import StandbySlotFailed
 from drd.core.postgres.lsn import Lsn
-from drd.core.postgres.server import Slot
+from drd.core.postgres.server import Slot, WalStatus
 from drd.engines.standby_slots import LOOK_SECONDS
 from tests.fakes.house import FakeHouse, a_policy, protected
 from tests.fakes.postgres import BEGINNING, FACTS, FakeCluster, FakePostgres
@@ -58,6 +58,9 @@ async def test_a_standby_holds_back_what_is_not_safe_yet_and_no_more() -> None:
     it = furnished()
     async with serving(it):
         await asyncio.sleep(1)
+        assert it.slot is None
+        it.house.receiving.line("orders").flushed = BEGINNING
+        await asyncio.sleep(LOOK_SECONDS)
         assert it.slot is not None
         assert it.slot.restart == BEGINNING
         it.standby.cluster.written = it.standby.cluster.replayed = Lsn(BEGINNING.value + 9000)
@@ -79,14 +82,31 @@ async def test_a_new_primary_is_noticed_while_the_old_one_still_answers() -> Non
 async def test_a_server_of_another_cluster_is_left_alone() -> None:
     it = furnished()
     it.standby.cluster.facts = replace(FACTS, system_identifier="7")
+    it.house.receiving.line("orders").flushed = BEGINNING
     async with serving(it):
         await asyncio.sleep(LOOK_SECONDS)
     assert it.slot is None
 
 
+async def test_while_nothing_is_received_a_slot_goes_before_it_fills_a_disk() -> None:
+    it = furnished()
+    line = it.house.receiving.line("orders")
+    line.flushed = BEGINNING
+    async with serving(it):
+        await asyncio.sleep(LOOK_SECONDS + 1)
+        assert it.slot is not None
+        line.flushed = None
+        await asyncio.sleep(LOOK_SECONDS)
+        assert it.slot is not None
+        it.standby.cluster.slots[SLOT] = replace(it.slot, wal_status=WalStatus.EXTENDED)
+        await asyncio.sleep(LOOK_SECONDS)
+        assert it.slot is None
+
+
 async def test_what_keeps_a_slot_from_being_made_is_told_once_and_who_is_away_is_not() -> None:
     it = furnished()
     it.standby.cluster.away = "Connection refused"
+    it.house.receiving.line("orders").flushed = BEGINNING
     async with serving(it):
         await asyncio.sleep(3 * LOOK_SECONDS)
         assert it.house.journal.of(StandbySlotFailed) == []

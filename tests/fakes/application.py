@@ -11,7 +11,9 @@ from drd.cli.session import Session
 from drd.config.whereabouts import Whereabouts
 from drd.core.errors import DrdError
 from drd.core.events import Event
+from drd.core.findings import Finding
 from drd.core.policy import Policy
+from drd.core.postgres.grants import Grants, Use, grants
 from drd.core.secrets import SecretReference
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.control import Anchors, Questions
@@ -115,7 +117,7 @@ class FakeApplication:
     wrong: DrdError | None = None
     """What reading the configuration raises."""
     reader: FakeReader = field(default_factory=FakeReader)
-    findings: tuple[tuple[str, str], ...] = ()
+    findings: tuple[Finding, ...] = ()
     anchored: tuple[Anchors, ...] = ()
     read: list[Path | None] = field(default_factory=list)
     alone: list[bool] = field(default_factory=list)
@@ -160,8 +162,11 @@ class FakeApplication:
     async def anchors(self, configuration: Configuration) -> tuple[Anchors, ...]:
         return self.anchored
 
-    async def validate(self, path: Path | None, environment: Mapping[str, str]) -> list[tuple[str, str]]:
-        return list(self.findings)
+    async def validate(self, path: Path | None, environment: Mapping[str, str]) -> tuple[Finding, ...]:
+        return self.findings
+
+    async def grants(self, configuration: Configuration, policy: str, address: str | None) -> tuple[Grants, ...]:
+        return (grants(Use("drd", "shop", address or "ADDRESS", beats=True)),)
 
     def session(self) -> Session:
         """A session of user eva on host db1, at the fakes' hour."""

@@ -7,7 +7,7 @@ from drd.core.errors import PermanentError, TransientError
 from drd.core.postgres.errors import ServerAway, ServerReadOnly
 from drd.core.postgres.heartbeat import Beat, Heartbeat
 from drd.core.postgres.lsn import Lsn
-from drd.core.postgres.server import Positions, Role, ServerFacts, Slot, WalStatus
+from drd.core.postgres.server import Positions, Role, ServerFacts, ServerSettings, Slot, WalStatus
 from drd.ports.clock import Clock
 
 FACTS = ServerFacts(
@@ -77,6 +77,13 @@ class FakePostgres:
     async def role(self) -> Role:
         self._reach()
         return self.cluster.role
+
+    async def settings(self) -> ServerSettings:
+        self._reach()
+        return ServerSettings(10, len(self.cluster.slots), 10, 0, True, True, "scram-sha-256")
+
+    async def try_replication(self) -> None:
+        self._reach()
 
     async def data_bytes(self) -> int:
         self._reach()

@@ -65,6 +65,10 @@ class Connection:
         """A connection to another database of the same server."""
         return Connection(Dsn({**self.dsn.parameters, "dbname": database}), self._patience)
 
+    def replicating(self) -> Connection:
+        """A connection that speaks the protocol of replication, for commands of it without parameters."""
+        return Connection(Dsn({**self.dsn.parameters, "replication": "true"}), self._patience)
+
     async def close(self) -> None:
         """Close it; the next statement opens another."""
         async with self._turn:
@@ -106,6 +110,8 @@ class Connection:
                 )
         except TimeoutError:
             raise self._late(self._patience.connect) from None
+        if "replication" in self.dsn.parameters:
+            return connection  # which takes no SQL
         limit = int(self._patience.answer.total_seconds() * 1000)
         settings = f"SET statement_timeout = {limit}; SET lock_timeout = {limit}; SET TimeZone = 'UTC'"
         await self._within(self._patience.answer, connection.execute(settings.encode()), connection)

@@ -10,7 +10,7 @@ from drd.clients.postgres.dsn import Dsn
 from drd.core.postgres.errors import LoginRefused
 from drd.core.postgres.heartbeat import MAY_READ, MAY_WRITE, READ, WRITE, Beat, Heartbeat
 from drd.core.postgres.lsn import Lsn
-from drd.core.postgres.server import Positions, Role, ServerFacts, Slot, Tablespace, WalStatus
+from drd.core.postgres.server import Positions, Role, ServerFacts, ServerSettings, Slot, Tablespace, WalStatus
 
 # The timeline of a server that was promoted stands in its control file only after its next checkpoint, so a primary is
 # asked for what it writes, and a standby for what it receives. CASE keeps from calling what fails in recovery.
@@ -42,6 +42,17 @@ SELECT rolname AS name, rolsuper AS is_superuser, rolreplication AS may_replicat
              WHERE other.oid <> mine.oid AND NOT mine.rolsuper AND pg_has_role(mine.oid, other.oid, 'MEMBER')
              ORDER BY 1) AS memberships
 FROM pg_roles AS mine WHERE rolname = current_user
+"""
+_SETTINGS = """
+SELECT current_setting('max_replication_slots')::int AS max_replication_slots,
+       (SELECT count(*)::int FROM pg_replication_slots) AS used_slots,
+       current_setting('max_wal_senders')::int AS max_wal_senders,
+       (SELECT count(*)::int FROM pg_stat_replication) AS used_senders,
+       current_setting('fsync') = 'on' AS is_synced,
+       current_setting('full_page_writes') = 'on' AS writes_full_pages,
+       current_setting('password_encryption') AS password_encryption,
+       current_setting('restore_command') AS restore_command,
+       current_setting('summarize_wal', true)::bool AS summarizes_wal
 """
 # To ask for the size of a database that one may not see is an error. The shared catalogues are in no database.
 _DATA_BYTES = """
@@ -117,6 +128,18 @@ class PostgresServer:
         """Whom it takes us for."""
         row = await self._connection.row(_ROLE)
         return Role(**{**row, "memberships": tuple(row["memberships"])})
+
+    async def settings(self) -> ServerSettings:
+        """How it is set."""
+        return ServerSettings(**await self._connection.row(_SETTINGS))
+
+    async def try_replication(self) -> None:
+        """Connect as base backups do."""
+        other = self._connection.replicating()
+        try:
+            await other.rows("IDENTIFY_SYSTEM")
+        finally:
+            await other.close()
 
     async def data_bytes(self) -> int:
         """About how large a base backup of it is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +26,8 @@ class Access:
     """A folder of this repository's own, which is also restic's home."""
     keeps_cache: bool = True
     """Whether restic may keep what it has read there; else it works without, and reads it again each time."""
+    deleting: Callable[[], Awaitable[Location]] | None = field(default=None, repr=False)
+    """Tells how what is deleted there is reached, where that takes other credentials; they are read when needed."""
 
     @property
     def place(self) -> str:

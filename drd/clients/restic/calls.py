@@ -87,6 +87,8 @@ class Call:
     standard_input: bytes | None = None
     producer: Command | None = None
     """A program whose output restic reads."""
+    deletes: bool = False
+    """Whether it removes more than locks, for which some stores want other credentials."""
     other: Access | None = None
     """The repository to copy from."""
     other_download: int | None = None
@@ -153,6 +155,8 @@ class Calls:
         self.restic = restic
         self.access = access
         self.clock = clock
+        self._deleting = access
+        """The access by which something was deleted last."""
         self._runner = runner
         self.limits = limits
         self._patience = patience
@@ -189,7 +193,8 @@ class Calls:
 
     def shown(self, text: str, other: Access | None = None) -> str:
         """What restic said, without the secrets of the repository, or of both."""
-        secrets = [*self.access.secrets().values(), *(other.secrets().values() if other is not None else ())]
+        own = (*self.access.secrets().values(), *self._deleting.secrets().values())
+        secrets = [*own, *(other.secrets().values() if other is not None else ())]
         return Redaction(secrets).hide(text.encode()).decode(errors="replace")
 
     async def unlock(self, deadline: timedelta | None = None) -> None:
@@ -201,7 +206,7 @@ class Calls:
         await self._attempt(Call(("unlock",), deadline=deadline), Output(is_patient=True))
 
     async def _attempt(self, call: Call, output: Output, lock_wait_seconds: float = 0) -> Answer:
-        command = self._command(call, lock_wait_seconds)
+        command = self._command(call, await self._access(call), lock_wait_seconds)
         try:
             answer = await self._run(call, command, output.take, output)
         except asyncio.CancelledError:
@@ -217,6 +222,13 @@ class Calls:
         if answer.ended.code not in call.accepted or isinstance(error, RepositoryLocked):
             raise error
         return answer
+
+    async def _access(self, call: Call) -> Access:
+        """How the repository is reached for a call."""
+        if not call.deletes or self.access.deleting is None:
+            return self.access
+        self._deleting = replace(self.access, location=await self.access.deleting())
+        return self._deleting
 
     async def _run(self, call: Call, command: Command, on_line: OnLine, output: Output) -> Answer:
         if command.counts_work:
@@ -254,21 +266,21 @@ class Calls:
     def _stall(self, call: Call) -> timedelta | None:
         return self._patience.still if call.deadline == LONG else call.stall
 
-    def _command(self, call: Call, lock_wait_seconds: float) -> Command:
+    def _command(self, call: Call, access: Access, lock_wait_seconds: float) -> Command:
         limits = self.limits
         if call.other_download is not None:
             limits = replace(limits, download=min(limits.download or call.other_download, call.other_download))
-        words = [*restic_arguments(self.restic, self.access, call.other, limits)]
+        words = [*restic_arguments(self.restic, access, call.other, limits)]
         if call.lock is Lock.NONE and call.arguments[0] not in {"unlock", "init"}:
             words.append("--no-lock")
         elif call.lock is not Lock.NONE and self.restic.waits_for_locks and lock_wait_seconds:
             words += ["--retry-lock", f"{lock_wait_seconds:.0f}s"]
-        secrets = self.access.secrets()
+        secrets = access.secrets()
         if call.other is not None:
             secrets |= call.other.secrets("from-")
         return Command(
             (*words, *call.arguments),
-            restic_environment(self.access, call.other, call.processor_share),
+            restic_environment(access, call.other, call.processor_share),
             secrets,
             working_directory=self.access.cache,
             deadline=call.deadline or self._patience.answer,

@@ -62,7 +62,8 @@ class Keeping(Listing):
         """
         if not snapshot_ids:
             return ()
-        call = Call(("forget", *snapshot_ids), Lock.EXCLUSIVE, FORGET_DEADLINE, accepted=frozenset({0, 1, 3}))
+        words = ("forget", *snapshot_ids)
+        call = Call(words, Lock.EXCLUSIVE, FORGET_DEADLINE, accepted=frozenset({0, 1, 3}), deletes=True)
         answer = await self._calls.ask(call)
         still_there = {snapshot.id for snapshot in await self.snapshots()}
         gone = tuple(each for each in snapshot_ids if each not in still_there)
@@ -73,7 +74,7 @@ class Keeping(Listing):
     async def prune(self, max_repack_bytes: int | None) -> None:
         """Remove unreferenced data, repacking at most so many bytes."""
         bound = () if max_repack_bytes is None else ("--max-repack-size", str(max_repack_bytes))
-        await self._calls.ask(Call(("prune", *bound), Lock.EXCLUSIVE, LONG))
+        await self._calls.ask(Call(("prune", *bound), Lock.EXCLUSIVE, LONG, deletes=True))
 
     async def check(self, read_subset: str | None = None) -> CheckReport:
         """Check the structure, and read the given share of the data (`n/t` or `x%`).

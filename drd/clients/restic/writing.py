@@ -84,7 +84,7 @@ class Writing(Listing):
         Raises `PermanentError` when the store lets nothing be removed: restic says nothing then and leaves both
         snapshots.
         """
-        answer = await self._calls.ask(Call(("tag", "--add", tag, snapshot_id), Lock.EXCLUSIVE))
+        answer = await self._calls.ask(Call(("tag", "--add", tag, snapshot_id), Lock.EXCLUSIVE, deletes=True))
         changes = [change for line in answer.output.stdout if (change := parse(line, TagChanged))]
         listed = await self.snapshots()
         if any(snapshot.id == snapshot_id for snapshot in listed):

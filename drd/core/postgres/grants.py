@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
+from drd.core.postgres import heartbeat
 from drd.core.postgres.names import hba_name, sql_name
+
+LOCAL: Final = "local"
+SOMEWHERE: Final = "ADDRESS"
+STATISTICS: Final = "pg_read_all_stats"
+"""Without it a standby does not tell which timeline it follows until its next restart point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,52 +21,63 @@ class Use:
     role: str
     database: str
     """The one that drd asks; base backups and WAL are of all of them."""
-    address: str = "ADDRESS"
+    address: str = SOMEWHERE
     """Where drd connects from: an IP address, a network with its mask, or `local` for the socket."""
-    receives_wal: bool = False
-    heartbeat_schema: str | None = None
-    """Where the heartbeat's table stands; None: drd writes nothing."""
+    beats: bool = False
+    """Whether it writes the heartbeat."""
+    has_standbys: bool = False
+    """Whether it chooses among several servers."""
+    incoming: str | None = None
+    """The folder that the server's `archive_command` brings WAL into; None: it comes by a slot alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grants:
     """Statements for a superuser in the database that drd asks, and lines for pg_hba.conf, above any that are wider."""
 
+    database: str
     sql: tuple[str, ...]
     hba: tuple[str, ...]
+    archiving: tuple[str, ...] = ()
+    """Statements after which the server hands its finished WAL over; a restart follows where archiving was off."""
 
     def __str__(self) -> str:
-        return "\n".join(
-            [
-                "-- as a superuser, in the database that drd asks:",
-                *self.sql,
-                "-- in pg_hba.conf, above wider lines:",
-                *(f"--   {line}" for line in self.hba),
-                "SELECT pg_reload_conf();",
-            ]
-        )
+        lines = [
+            f"-- as a superuser, in the database {self.database} of the primary:",
+            *self.sql,
+            "-- in pg_hba.conf of each server, above wider lines:",
+            *(f"--   {line}" for line in self.hba),
+            "SELECT pg_reload_conf();",
+        ]
+        if self.archiving:
+            lines += ["-- on each server, and restart it where archive_mode was off:", *self.archiving]
+        return "\n".join(lines)
 
 
 def grants(use: Use) -> Grants:
     """What lets drd do this, and nothing else."""
     role = sql_name(use.role)
     sql = [f"CREATE ROLE {role} LOGIN REPLICATION PASSWORD '…';"]
-    if use.receives_wal:
-        sql += [
-            f"GRANT EXECUTE ON FUNCTION pg_switch_wal() TO {role};",
-            f"GRANT EXECUTE ON FUNCTION pg_create_restore_point(text) TO {role};",
-        ]
-    if use.heartbeat_schema is not None:
-        sql.append(f"CREATE SCHEMA IF NOT EXISTS {sql_name(use.heartbeat_schema)} AUTHORIZATION {role};")
-    return Grants(tuple(sql), tuple(_hba_lines(use)))
+    if use.has_standbys:
+        sql.append(f"GRANT {STATISTICS} TO {role};")
+    if use.beats:
+        sql += [*heartbeat.CREATE, *heartbeat.rights(use.role)]
+    return Grants(use.database, tuple(sql), tuple(_hba_lines(use)), tuple(_archiving(use)))
 
 
 def _hba_lines(use: Use) -> list[str]:
     who = hba_name(use.role)
     databases = ("replication", hba_name(use.database))
-    if use.address == "local":
+    if use.address == LOCAL:
         return [f"local {database} {who} scram-sha-256" for database in databases]
     return [f"hostssl {database} {who} {_masked(use.address)} scram-sha-256" for database in databases]
+
+
+def _archiving(use: Use) -> list[str]:
+    if use.incoming is None:
+        return []
+    command = f"drd wal-push %p {use.incoming}".replace("'", "''")
+    return ["ALTER SYSTEM SET archive_mode = 'on';", f"ALTER SYSTEM SET archive_command = '{command}';"]
 
 
 def _masked(address: str) -> str:

@@ -26,10 +26,10 @@ CREATE: Final = (
     f"CREATE SCHEMA IF NOT EXISTS {SCHEMA};",
     # No column that changes has an index, and half of each page stays free: each update is a heap-only tuple in the
     # same page, which the next one tidies.
-    (
-        f"CREATE TABLE IF NOT EXISTS {TABLE} (policy text, daemon text, term bigint NOT NULL, sequence bigint NOT NULL,"
-        " written timestamptz NOT NULL, lsn pg_lsn NOT NULL, PRIMARY KEY (policy, daemon)) WITH (fillfactor = 50);"
-    ),
+    f"""CREATE TABLE IF NOT EXISTS {TABLE} (
+    policy text, daemon text, term bigint NOT NULL, sequence bigint NOT NULL,
+    written timestamptz NOT NULL, lsn pg_lsn NOT NULL, PRIMARY KEY (policy, daemon)
+) WITH (fillfactor = 50);""",
 )
 """What a superuser types once; drd itself makes nothing in a protected database."""
 MAY_WRITE: Final = """

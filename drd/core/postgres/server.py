@@ -52,6 +52,26 @@ class ServerFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """How a server is set, as far as that may keep it from being protected."""
+
+    max_replication_slots: int
+    used_slots: int
+    max_wal_senders: int
+    used_senders: int
+    """Base backups and receivers at this moment, drd's own among them."""
+    is_synced: bool
+    """`fsync`."""
+    writes_full_pages: bool
+    """`full_page_writes`."""
+    password_encryption: str
+    """How a password that is set now is kept."""
+    restore_command: str = ""
+    summarizes_wal: bool | None = None
+    """`summarize_wal`; None before PostgreSQL 17."""
+
+
+@dataclass(frozen=True, slots=True)
 class Positions:
     """How far a server's WAL is, with its own clock read *before*: what was committed before `taken` lies before these.
 

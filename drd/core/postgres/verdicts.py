@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import Final
 
+from drd.core.findings import Gravity
 from drd.core.postgres.names import sql_name
-from drd.core.postgres.server import Positions, Role, ServerFacts, Slot, WalStatus
+from drd.core.postgres.server import Positions, Role, ServerFacts, ServerSettings, Slot, WalStatus
 from drd.core.units import format_duration, format_size
 
 LEAST_KEPT_SEGMENTS: Final = 8
 """A slot that may hold back less loses its WAL at the first restart of whoever receives by it."""
 TOLERATED: Final = timedelta(hours=4)
 """For how long WAL should be held back while nobody receives it, unless said otherwise."""
+SENDERS_OF_A_BASE: Final = 2
+"""A base backup and the WAL that is received beside it."""
+SUMMARIZES_FROM: Final = 17
 _TOO_MUCH: Final = frozenset(
     {
         "pg_execute_server_program",
@@ -25,16 +29,6 @@ _TOO_MUCH: Final = frozenset(
     }
 )
 """Predefined roles whose rights go beyond reading the whole cluster, which REPLICATION allows already."""
-
-
-class Gravity(StrEnum):
-    """How bad it is."""
-
-    NOTE = "note"
-    WARNING = "warning"
-    """It works, and will not in a case that comes one day."""
-    BROKEN = "broken"
-    """It does not work, or has lost something already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +60,41 @@ def of_server(
     found = [*_of_checksums(facts), *_of_wal_level(facts), *_of_archiving(facts)]
     if receives_wal:
         found += _of_slot_limit(facts, bytes_a_second, tolerated)
+    return tuple(found)
+
+
+def of_settings(
+    facts: ServerFacts, settings: ServerSettings, slot: Slot | None, *, receives_wal: bool
+) -> tuple[Verdict, ...]:
+    """Verdicts about what a server allows and how it is set; `slot` is the one that WAL is received by."""
+    found = [*_of_senders(settings, slot, receives_wal=receives_wal), *_of_durability(settings)]
+    if settings.summarizes_wal is False and facts.major >= SUMMARIZES_FROM:
+        found.append(
+            Verdict(
+                "summaries",
+                Gravity.NOTE,
+                "summarize_wal is off, so that no base backup can be an incremental one",
+                "ALTER SYSTEM SET summarize_wal = 'on'; SELECT pg_reload_conf();",
+            )
+        )
+    if receives_wal and slot is None and settings.used_slots >= settings.max_replication_slots:
+        found.append(
+            Verdict(
+                "slots",
+                Gravity.BROKEN,
+                f"all {settings.max_replication_slots} replication slots are taken, so WAL cannot be received",
+                f"ALTER SYSTEM SET max_replication_slots = {settings.used_slots + 2}; then restart the server",
+            )
+        )
+    if facts.is_in_recovery and settings.restore_command and not _has_limit(settings.restore_command):
+        found.append(
+            Verdict(
+                "restore-command",
+                Gravity.WARNING,
+                "the standby's restore_command has no time limit: one that hangs holds a promotion up, call after call",
+                "ALTER SYSTEM SET restore_command = 'timeout 3 …'; SELECT pg_reload_conf();",
+            )
+        )
     return tuple(found)
 
 
@@ -105,6 +134,44 @@ def of_role(role: Role) -> tuple[Verdict, ...]:
         message = f"the role {role.name} is a member of {', '.join(strong)}, which drd does not need"
         found.append(Verdict("role-memberships", Gravity.WARNING, message, f"REVOKE {', '.join(strong)} FROM {name};"))
     return tuple(found)
+
+
+def _of_senders(settings: ServerSettings, slot: Slot | None, *, receives_wal: bool) -> Iterator[Verdict]:
+    is_received = slot is not None and slot.is_active
+    needed = SENDERS_OF_A_BASE + (1 if receives_wal and not is_received else 0)
+    free = settings.max_wal_senders - settings.used_senders
+    if free < needed:
+        yield Verdict(
+            "senders",
+            Gravity.BROKEN,
+            f"{free} of {settings.max_wal_senders} max_wal_senders are free, and drd needs {needed} at a time",
+            f"ALTER SYSTEM SET max_wal_senders = {settings.used_senders + needed + 2}; then restart the server",
+        )
+
+
+def _of_durability(settings: ServerSettings) -> Iterator[Verdict]:
+    for name, is_on, loses in (
+        ("fsync", settings.is_synced, "a crash of the machine may leave a cluster that is damaged"),
+        ("full_page_writes", settings.writes_full_pages, "a crash of the machine may leave half-written pages"),
+    ):
+        if not is_on:
+            yield Verdict(
+                name,
+                Gravity.WARNING,
+                f"{name} is off: {loses}",
+                f"ALTER SYSTEM SET {name} = 'on'; SELECT pg_reload_conf();",
+            )
+    if settings.password_encryption == "md5":  # noqa: S105 - the name of a method
+        yield Verdict(
+            "passwords",
+            Gravity.WARNING,
+            "password_encryption is md5: a new password is kept in a form that is as good as the password itself",
+            "ALTER SYSTEM SET password_encryption = 'scram-sha-256'; SELECT pg_reload_conf(); then: \\password",
+        )
+
+
+def _has_limit(command: str) -> bool:
+    return PurePosixPath(command.split()[0]).name == "timeout"
 
 
 def _without_replication(role: Role) -> Verdict:

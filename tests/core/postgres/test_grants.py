@@ -3,6 +3,7 @@
 import pytest
 
 from drd.core.postgres.grants import Use, grants
+from drd.core.postgres.heartbeat import CREATE
 
 
 def test_a_base_backup_needs_a_role_that_may_replicate_and_nothing_else() -> None:
@@ -14,19 +15,29 @@ def test_a_base_backup_needs_a_role_that_may_replicate_and_nothing_else() -> Non
     )
 
 
-def test_wal_and_a_heartbeat_need_more() -> None:
-    more = grants(Use("drd", "shop", receives_wal=True, heartbeat_schema="drd"))
-    assert more.sql[1:] == (
-        "GRANT EXECUTE ON FUNCTION pg_switch_wal() TO drd;",
-        "GRANT EXECUTE ON FUNCTION pg_create_restore_point(text) TO drd;",
-        "CREATE SCHEMA IF NOT EXISTS drd AUTHORIZATION drd;",
+def test_a_heartbeat_and_standbys_need_more() -> None:
+    more = grants(Use("drd", "shop", beats=True, has_standbys=True))
+    assert more.sql == (
+        "CREATE ROLE drd LOGIN REPLICATION PASSWORD '…';",
+        "GRANT pg_read_all_stats TO drd;",
+        *CREATE,
+        "GRANT USAGE ON SCHEMA drd TO drd;",
+        "GRANT SELECT, INSERT, UPDATE ON drd.heartbeat TO drd;",
+    )
+    assert more.archiving == ()
+
+
+def test_a_second_path_for_wal_needs_archiving() -> None:
+    assert grants(Use("drd", "shop", incoming="/srv/drd-wal/orders")).archiving == (
+        "ALTER SYSTEM SET archive_mode = 'on';",
+        "ALTER SYSTEM SET archive_command = 'drd wal-push %p /srv/drd-wal/orders';",
     )
 
 
 def test_names_are_quoted_where_they_have_to_be() -> None:
-    odd = grants(Use('My "role"', "replication", "local", heartbeat_schema="Beat"))
+    odd = grants(Use('My "role"', "replication", "local", beats=True))
     assert odd.sql[0].startswith('CREATE ROLE "My ""role""" LOGIN')
-    assert odd.sql[1] == 'CREATE SCHEMA IF NOT EXISTS "Beat" AUTHORIZATION "My ""role""";'
+    assert odd.sql[-1] == 'GRANT SELECT, INSERT, UPDATE ON drd.heartbeat TO "My ""role""";'
     assert odd.hba == (
         'local replication "My ""role""" scram-sha-256',
         'local "replication" "My ""role""" scram-sha-256',

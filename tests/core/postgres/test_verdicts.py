@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from drd.core.findings import Gravity
 from drd.core.postgres.lsn import Lsn
-from drd.core.postgres.server import Positions, Role, ServerFacts, Slot, WalStatus
-from drd.core.postgres.verdicts import Gravity, Verdict, of_role, of_server, of_slot, wal_rate
+from drd.core.postgres.server import Positions, Role, ServerFacts, ServerSettings, Slot, WalStatus
+from drd.core.postgres.verdicts import Verdict, of_role, of_server, of_settings, of_slot, wal_rate
 
 MIB = 2**20
 GIB = 2**30
@@ -24,6 +25,7 @@ SOUND = ServerFacts(
     data_directory=None,
 )
 LEAST = Role("drd", False, True, False, False, False)
+SETTINGS = ServerSettings(10, 1, 10, 1, True, True, "scram-sha-256")
 SLOT = Slot("drd_orders", True, Lsn(GIB), WalStatus.RESERVED, 10 * GIB)
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -39,6 +41,7 @@ def test_nothing_is_said_about_what_is_well() -> None:
     assert of_server(SOUND, receives_wal=True, bytes_a_second=MIB) == ()
     assert of_slot("drd_orders", SLOT) == ()
     assert of_role(LEAST) == ()
+    assert of_settings(SOUND, SETTINGS, SLOT, receives_wal=True) == ()
 
 
 def test_missing_checksums_and_a_minimal_wal_level_are_told() -> None:
@@ -91,6 +94,47 @@ def test_what_becomes_of_a_slot_is_told(slot: Slot | None, about: str, gravity: 
     verdict = only(of_slot("drd_orders", slot, positions), about, gravity)
     if about != "slot":
         assert "2 GiB behind" in verdict.message
+
+
+def settings(facts: ServerFacts = SOUND, slot: Slot | None = SLOT, **changed: object) -> tuple[Verdict, ...]:
+    return of_settings(facts, replace(SETTINGS, **changed), slot, receives_wal=True)  # type: ignore[arg-type]
+
+
+def test_slots_that_are_all_taken_are_told_unless_one_is_ours() -> None:
+    assert settings(used_slots=10) == ()
+    verdict = only(settings(slot=None, used_slots=10), "slots", Gravity.BROKEN)
+    assert "max_replication_slots = 12" in verdict.hint
+
+
+def test_senders_that_are_all_taken_are_told() -> None:
+    assert settings(used_senders=8) == ()
+    assert "1 of 10" in only(settings(used_senders=9), "senders", Gravity.BROKEN).message
+    idle = replace(SLOT, is_active=False)
+    assert "drd needs 3" in only(settings(slot=idle, used_senders=8), "senders", Gravity.BROKEN).message
+
+
+@pytest.mark.parametrize(
+    ("changed", "about"),
+    [
+        ({"is_synced": False}, "fsync"),
+        ({"writes_full_pages": False}, "full_page_writes"),
+        ({"password_encryption": "md5"}, "passwords"),
+    ],
+)
+def test_what_a_crash_or_a_thief_profits_from_is_told(changed: dict[str, object], about: str) -> None:
+    only(settings(**changed), about, Gravity.WARNING)
+
+
+def test_a_restore_command_without_a_time_limit_is_told_on_a_standby_alone() -> None:
+    standby = replace(SOUND, is_in_recovery=True)
+    assert settings(restore_command="cp /archive/%f %p") == ()
+    only(settings(standby, restore_command="cp /archive/%f %p"), "restore-command", Gravity.WARNING)
+    assert settings(standby, restore_command="/usr/bin/timeout 3 cp /archive/%f %p") == ()
+
+
+def test_summaries_are_a_matter_of_later_servers() -> None:
+    assert settings(summarizes_wal=None) == ()
+    only(settings(replace(SOUND, version=170002), summarizes_wal=False), "summaries", Gravity.NOTE)
 
 
 @pytest.mark.parametrize(
