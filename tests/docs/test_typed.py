@@ -12,11 +12,25 @@ from tests.docs.conftest import Demonstration
 from tests.docs.pages import REPOSITORY, Block, Typed, all_blocks, blocks, typed_lines
 from tests.system.programs import Finished, wait_for
 
-FOLDERS = ("/srv/drd/restored", "/tmp/recordings", "/var/tmp/drd-restore")
+FOLDERS = (
+    "/srv/drd/restored",
+    "/tmp/recordings",
+    "/var/tmp/drd-restore",
+    "/srv/drd/orders",
+    "/srv/drd/shop",
+    "/var/lib/postgresql/15/main",
+)
 """What a page restores to, or keeps for a moment: each command gets a fresh folder in its place."""
 
 CODES = {
     "drd release local --confirm local": (2, "nothing is held in a demonstration that is well"),
+    "drd restore orders --to /srv/drd/orders --tablespace 16390=/fast/orders --port 5440": (2, "it has no tablespace"),
+    "drd restore orders --to /srv/drd/orders --at 2026-11-22 10:15:00+08:00": (
+        1,
+        "its WAL begins later",
+    ),
+    "drd restore orders --to /srv/drd/orders --at name:before-migration": (2, "nobody has named a restore point"),
+    "drd restore orders --to /srv/drd/orders --at 16/B374D848": (1, "its WAL does not go that far"),
 }
 """Commands that end otherwise than with 0 here, and why."""
 
@@ -48,10 +62,10 @@ ALONE = [line for line in OURS if line not in OF_A_COPY]
 
 @pytest.mark.system
 @pytest.mark.parametrize("line", ALONE, ids=lambda line: f"{line.place} {' '.join(line.words)}")
-def test_a_command_of_the_pages_does_its_work(line: Typed, demonstration: Demonstration, tmp_path: Path) -> None:
+def test_a_command_of_the_pages_does_its_work(line: Typed, demonstration: Demonstration, restored: Path) -> None:
     def here(word: str) -> str:
         for folder in FOLDERS:
-            word = word.replace(folder, str(tmp_path / Path(folder).name))
+            word = word.replace(folder, str(restored / Path(folder).name))
         return word.replace("/etc/drd/secrets", str(demonstration.folder / "secrets"))
 
     if line.words == ("drd", "demo", "orders"):

@@ -77,7 +77,7 @@ class Options:
     def read(cls, wanted: Wanted) -> Options:
         """Understand them. Raises `UsageError` for what is none, and for places that do not fit."""
         record = BaseRecord.of_tags(wanted.facts)
-        known = () if record is None else record.tablespaces
+        known = None if record is None else record.tablespaces
         said = dict(wanted.options)
         places = {
             _oid(name.removeprefix(TABLESPACE), known): _place(Path(said.pop(name)), wanted.place)
@@ -98,7 +98,7 @@ class Options:
             raise UsageError(f"{name} {value} is nothing that a PostgreSQL cluster is restored with", HOW)
         options.demand_sense()
         if not options.database:
-            for oid in known:
+            for oid in known or ():
                 restored.demand_free(options.place_of(oid, wanted.place), f"tablespace {oid}")
         return options
 
@@ -166,9 +166,9 @@ def _reference(value: str | None) -> SecretReference | None:
     raise UsageError("a connection string is never typed, only where it stands", "write --into file:/etc/drd/other-dsn")
 
 
-def _oid(text: str, known: tuple[int, ...]) -> int:
-    if not text.isdigit() or (known and int(text) not in known):
-        there = ", ".join(map(str, known)) or "none"
+def _oid(text: str, known: tuple[int, ...] | None) -> int:
+    if not text.isdigit() or (known is not None and int(text) not in known):
+        there = ", ".join(map(str, known or ())) or "none"
         raise UsageError(f"the cluster has no tablespace {text}; those that it has: {there}", HOW)
     return int(text)
 
