@@ -96,6 +96,7 @@ class Anchor:
         document = {"daemon": self._daemon, "sequence": head.sequence, "head": head.digest, "segment": head.segment}
         tags = anchor_tags(self._daemon, head.sequence, head.digest)
         async with self._turns.take(store, JobClass.LIST, self._stores.configured(store).limits.at_once):
+            await self._stores.confirm_identity(store, repository)
             content = json.dumps(document, indent=1).encode()
             snapshot_id = await repository.save_bytes(content, "journal-head.json", HOST, tags)
         await self.ends.record(HeadAnchored(store, snapshot_id, head.sequence, head.digest))

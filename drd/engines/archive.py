@@ -170,6 +170,7 @@ class Archive:
     async def _forget(self, policy: str, store: str, snapshot_ids: tuple[str, ...]) -> None:
         repository = await self._stores.open(store)
         async with self._turns.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once):
+            await self._stores.confirm_identity(store, repository)
             gone = await repository.forget(snapshot_ids)
             if gone:
                 await self.ends.record(WalForgotten(policy, store, gone))
@@ -241,6 +242,7 @@ class Archive:
     async def _save(self, store: str, policy: str, spool: Spool, folder: GroupFolder, group: Group) -> None:
         repository = await self._stores.open(store, may_make=True)
         async with self._turns.take(store, JobClass.WAL, self._stores.configured(store).limits.at_once):
+            await self._stores.confirm_identity(store, repository)
             request = SaveRequest(
                 # A segment loses its second name when it leaves the folder that is received into.
                 content=FilesToSave((spool.folder(folder.name),), exclude_caches=False, ignores_ctime=True),

@@ -193,6 +193,7 @@ class Backup:
         notes: list[str] = []
         at_once = self._stores.configured(store).limits.at_once
         async with self._turns.take(store, JobClass.BACKUP, at_once, self._board.waiter(job.run)):
+            await self._stores.confirm_identity(store, repository)
             # Whole seconds, as in the tags: a catalogue that is rebuilt from the store tells the same moment.
             moment = self._world.clock.now().replace(microsecond=0)
             for name, source in sources.items():

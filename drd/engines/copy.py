@@ -262,6 +262,8 @@ class Copy:
         )
         target = await self._stores.open(store)
         origin = await self._stores.open(source)
+        await self._stores.confirm_identity(store, target)
+        await self._stores.confirm_identity(source, origin)
         await target.copy_from(origin, wanted, self._poster(lane))
         arrived = {snapshot.original or snapshot.id: snapshot.id for snapshot in await target.snapshots((MINE,))}
         originals = {snapshot.id: snapshot.original or snapshot.id for snapshot in await origin.snapshots((MINE,))}

@@ -34,6 +34,7 @@ class Proof:
         """
         repository = await self._stores.open(store)
         async with self._turns.take(store, JobClass.CHECK, self._stores.configured(store).limits.at_once, on_wait):
+            await self._stores.confirm_identity(store, repository)
             report = await repository.check()
         first = _without_names(report.errors[0])[:300] if report.errors else ""
         facts: list[Body] = [StoreChecked(store, "", report.sound, len(report.errors), first, report.seconds)]

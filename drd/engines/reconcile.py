@@ -141,6 +141,7 @@ class Reconcile:
             return
         repository = await self._stores.open(store)
         async with self._turns.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once):
+            await self._stores.confirm_identity(store, repository)
             for snapshot, origin in unmarked:
                 new_id = await repository.mark(snapshot.id, outcome_tag(origin.outcome))
                 await self._journal.append(

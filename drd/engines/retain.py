@@ -104,6 +104,7 @@ class Retain:
             return
         repository = await self._stores.open(store)
         async with self._turns.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once):
+            await self._stores.confirm_identity(store, repository)
             gone = await repository.forget(superfluous)
             if gone:
                 await self._journal.append(AnchorsForgotten(store, gone))
@@ -120,6 +121,7 @@ class Retain:
             raise RefusedByGuard(f"nothing is pruned in store {store}: {record.hold}", f"type: drd release {store}")
         repository = await self._stores.open(store)
         async with self._turns.take(store, JobClass.PRUNE, self._stores.configured(store).limits.at_once):
+            await self._stores.confirm_identity(store, repository)
             started = self._clock.monotonic()
             await repository.prune(self._most_repacked(store))
             await self._journal.append(StorePruned(store, self._clock.monotonic() - started))
@@ -144,6 +146,7 @@ class Retain:
             yield
 
     async def _judge(self, policy: str, store: str, repository: Repository, by_a_person: bool) -> Retention:
+        await self._stores.confirm_identity(store, repository)
         protected = self._configuration().policies.get(policy)
         if protected is None:
             raise PermanentError(f"there is no policy {policy}", "type: drd status")

@@ -12,13 +12,16 @@ from drd.engines.endings import Ends
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration, is_wal_store
 from drd.ports.journal import Catalogue, Journal
+from drd.ports.look import Look
 from drd.ports.repository import Repositories, Repository
 from drd.ports.secrets import Secrets
-from drd.ports.store import Carrier, ConfiguredStore, Look
+from drd.ports.store import Carrier, ConfiguredStore
 from drd.ports.world import World
 
 LOOK_LASTS_SECONDS = 600.0
 """How long a good look at a remote store is believed; a failure of the work itself ends it at once."""
+CONFIRMED_SECONDS = 5.0
+"""How old a look may be by which a store passes for the same as ever, when work in it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +111,17 @@ class Stores:
                     self._identities[name] = await self._find_or_make(store, repository, may_make)
         return repository
 
-    async def look(self, name: str, afresh: bool = False) -> Look:
-        """Look at a store unless that was done a moment ago. Raises `StoreAway`, and journals going and coming back.
+    async def look(self, name: str, lasts_seconds: float = LOOK_LASTS_SECONDS) -> Look:
+        """Look at a store, unless that was done less than `lasts_seconds` ago.
+
+        Raises `StoreAway`, and journals going and coming back.
 
         Those who ask while somebody looks share that look: two hundred runs must not wait for two hundred time-outs.
         """
         asked = self._clock.monotonic()
         async with self._looking.setdefault(name, asyncio.Lock()):
             seen, store = self._seen.get(name), self.configured(name)
-            if seen is None or seen.store != store or not self._is_believed(name, seen, asked, afresh):
+            if seen is None or seen.store != store or not self._is_believed(name, seen, asked, lasts_seconds):
                 look = await store.place.look(self._world)
                 seen = self._seen[name] = _Seen(store, look, self._clock.monotonic())
                 if look.reachable:
@@ -137,16 +142,21 @@ class Stores:
     async def is_away(self, name: str) -> bool:
         """Look afresh: work that failed between two stores does not tell which of them was away."""
         try:
-            await self.look(name, afresh=True)
+            await self.look(name, lasts_seconds=0)
         except StoreAway:
             return True
         return False
 
     async def confirm_identity(self, name: str, repository: Repository) -> None:
-        """Hold a store against what the journal knows of it: another or an emptied repository must not pass unseen."""
+        """Hold a store against what the journal knows of it, at the beginning of each piece of work there.
+
+        Another or an emptied repository must neither be written to nor be believed. Raises `StoreAway`, and a
+        `PermanentError` after the hold is journaled.
+        """
+        look = await self.look(name, lasts_seconds=CONFIRMED_SECONDS)
         known = self._identities.get(name)
         try:
-            found = await repository.identity()
+            found = await repository.identity(look.config)
         except RepositoryMissing as missing:
             raise await self._not_the_same(name, known, "holds no repository now") from missing
         if known is not None and found != known:
@@ -155,15 +165,15 @@ class Stores:
     async def accept(self, name: str) -> str:
         """Take what a store holds now for what it shall hold: a person's word that the old repository is gone."""
         store = self.configured(name)
-        await self.look(name, afresh=True)
+        await self.look(name, lasts_seconds=0)
         identity = await self._find_or_make(store, await self._repositories.open(store), may_make=True)
         self._identities[name] = identity
         return identity
 
-    def _is_believed(self, name: str, seen: _Seen, asked: float, afresh: bool) -> bool:
-        if name in self._doubted or afresh or not seen.look.reachable:
+    def _is_believed(self, name: str, seen: _Seen, asked: float, lasts_seconds: float) -> bool:
+        if name in self._doubted or not seen.look.reachable:
             return seen.at > asked
-        return self._clock.monotonic() - seen.at < LOOK_LASTS_SECONDS
+        return seen.at > asked - lasts_seconds
 
     async def _came_back(self, name: str) -> None:
         if self._away.pop(name, None) is not None:

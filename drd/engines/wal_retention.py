@@ -124,6 +124,7 @@ class WalRetention:
             # A group is known by its newest batch, which goes last: what is cut short is done again.
             ids = tuple(batch for each in lot for batch in (*each.superseded, each.snapshot_id))
             async with self._turns.take(store, JobClass.FORGET, at_once, on_wait):
+                await self._stores.confirm_identity(store, repository)
                 went = await repository.forget(ids)
                 if went:
                     names = tuple(each.group.name for each in lot if each.snapshot_id in went)

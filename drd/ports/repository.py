@@ -172,8 +172,11 @@ class Entry:
 class Snapshots(Protocol):
     """What the repository holds."""
 
-    async def identity(self) -> str:
-        """The repository's id. Raises `RepositoryMissing`, `WrongPassword` or `StoreAway`."""
+    async def identity(self, config: str = "") -> str:
+        """The repository's id. Raises `RepositoryMissing`, `WrongPassword` or `StoreAway`.
+
+        `config` is the digest of its config file, as `Look` tells it: of one that was read before, nobody is asked.
+        """
         ...
 
     async def snapshots(self, tags: tuple[str, ...] = ()) -> tuple[Snapshot, ...]:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from drd.core.kinds import Spec
 from drd.core.secrets import SecretReference
+from drd.ports.look import Look
 from drd.ports.repository import OnProgress
 from drd.ports.world import World
 
@@ -39,19 +40,6 @@ class Shelf:
 
     scheme: str
     settings: Mapping[str, str] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What a store looks like from here, before restic is let near it."""
-
-    reachable: bool
-    message: str = ""
-    hint: str = ""
-    free_bytes: int | None = None
-    versioning: bool | None = None
-    object_lock_days: int | None = None
-    """Default retention of the bucket's object lock; None where there is none."""
 
 
 class Store(Spec):
@@ -87,6 +75,8 @@ class Limits:
     download: int | None = None
     at_once: int = 2
     """Jobs in this store at the same time."""
+    memory: int | None = None
+    """Bytes that each of them tries to stay below."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from pydantic import field_validator, model_validator
 from drd.clients.carrier import examine
 from drd.clients.carrier.mounts import unmounted_disk
 from drd.core.errors import StoreAway
-from drd.ports.store import Location, Look, Shelf, Store
+from drd.ports.look import Look
+from drd.ports.store import Location, Shelf, Store
 from drd.ports.world import World
 
 
@@ -55,7 +56,7 @@ class LocalStore(Store):
 
     async def look(self, world: World) -> Look:
         """Whether the folder, or the one it will be made in, is there and may be written, and how much room it has."""
-        return await examine(world.runner, await self.shelf(world))
+        return await examine(world.runner, self.shelf(world))
 
     def beside(self, word: str) -> LocalStore:
         """The folder `PATH-WORD`."""

@@ -9,9 +9,10 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from drd.clients.carrier import examine
-from drd.core.errors import DrdError, PermanentError
+from drd.core.errors import PermanentError
 from drd.core.secrets import SecretReference
-from drd.ports.store import Location, Look, Shelf, Store
+from drd.ports.look import Look
+from drd.ports.store import Location, Shelf, Store
 from drd.ports.world import World
 
 
@@ -72,11 +73,7 @@ class RestStore(Store):
 
     async def look(self, world: World) -> Look:
         """Whether the server answers to this user."""
-        try:
-            shelf = await self.shelf(world)
-        except DrdError as error:
-            return Look(reachable=False, message=error.message, hint=error.hint)
-        return await examine(world.runner, shelf)
+        return await examine(world.runner, self.shelf(world))
 
     def beside(self, word: str) -> RestStore:
         """The repository `URL-WORD`; below the URL where that is the server's root, or all that the user may reach."""

@@ -9,10 +9,11 @@ from typing import Annotated, ClassVar
 from pydantic import Field, field_validator
 
 from drd.clients.carrier import examine
-from drd.core.errors import DrdError, PermanentError
+from drd.core.errors import PermanentError
 from drd.core.kinds import Model
 from drd.core.secrets import SecretReference
-from drd.ports.store import Location, Look, Shelf, Store
+from drd.ports.look import Look
+from drd.ports.store import Location, Shelf, Store
 from drd.ports.world import World
 
 _PLAIN = re.compile(rb"[A-Za-z0-9/+=_.-]+")
@@ -92,11 +93,7 @@ class S3Store(Store):
 
     async def look(self, world: World) -> Look:
         """Whether the bucket answers to these credentials, whether it keeps versions, and for how long it locks."""
-        try:
-            shelf = await self.shelf(world)
-        except DrdError as error:
-            return Look(reachable=False, message=error.message, hint=error.hint)
-        return await examine(world.runner, shelf)
+        return await examine(world.runner, self.shelf(world))
 
     def deleting(self) -> S3Store:
         """The same bucket by the credentials that may delete."""

@@ -12,9 +12,10 @@ from typing import Annotated, ClassVar
 from pydantic import Field, field_validator
 
 from drd.clients.carrier import examine
-from drd.core.errors import DrdError, PermanentError, ProgramMissing
+from drd.core.errors import PermanentError, ProgramMissing
 from drd.core.secrets import SecretReference
-from drd.ports.store import Location, Look, Shelf, Store
+from drd.ports.look import Look
+from drd.ports.store import Location, Shelf, Store
 from drd.ports.world import World
 
 CONNECT_SECONDS = 10
@@ -75,11 +76,7 @@ class SftpStore(Store):
 
     async def look(self, world: World) -> Look:
         """Whether the host is the known one, lets this user in and has the folder, and how much room there is."""
-        try:
-            shelf = await self.shelf(world)
-        except DrdError as error:
-            return Look(reachable=False, message=error.message, hint=error.hint)
-        return await examine(world.runner, shelf)
+        return await examine(world.runner, self.shelf(world))
 
     def beside(self, word: str) -> SftpStore:
         """The folder `PATH-WORD`."""

@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field, model_validator
 
 from drd.core.secrets import SecretReference
+from drd.ports.look import Look
 from drd.ports.source import Prepared, Source
-from drd.ports.store import Location, Look, Shelf, Store
+from drd.ports.store import Location, Shelf, Store
 from drd.ports.world import World
 
 

@@ -1,12 +1,15 @@
 """Opening stores: looked at, made on first use, and never taken for what they are not."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 
 from drd.core.errors import PermanentError, RepositoryMissing, StoreAway, WrongPassword
 from drd.core.events import HoldPlaced, StoreCameBack, StoreCreated, StoreWentAway
+from drd.core.run import Outcome
+from drd.engines.stores import CONFIRMED_SECONDS
 from tests.fakes.house import FakeHouse, a_policy, a_store, protected
 from tests.fakes.repository import FakePlace
 
@@ -112,6 +115,40 @@ async def test_another_repository_in_a_store_is_held_and_told() -> None:
         await house.reconcile.reconcile("local")
     [hold] = house.journal.of(HoldPlaced)
     assert hold.store == "local"
+
+
+@pytest.mark.parametrize("other", ["5e" * 32, None])
+async def test_what_was_put_in_a_stores_place_since_the_last_look_is_not_written_to(other: str | None) -> None:
+    house = FakeHouse()
+    assert (await house.run()).outcome is Outcome.SUCCEEDED
+    house.local.identity = other
+    house.local.snapshots.clear()
+    await asyncio.sleep(CONFIRMED_SECONDS)
+    result = await house.run()
+    assert result.outcome is Outcome.FAILED
+    assert "store local held repository" in result.message
+    assert house.local.snapshots == {}
+    assert [hold.store for hold in house.journal.of(HoldPlaced)] == ["local"]
+
+
+@pytest.mark.parametrize("work", ["anchor", "check", "forget", "prune", "reconcile"])
+async def test_nobody_works_in_what_was_put_in_a_stores_place(work: str) -> None:
+    house = FakeHouse()
+    for _ in range(2):
+        await house.run()
+    house.local.identity = "5e" * 32
+    await asyncio.sleep(CONFIRMED_SECONDS)
+    begin: dict[str, Callable[[], Awaitable[object]]] = {
+        "anchor": lambda: house.anchor.anchor("local"),
+        "check": lambda: house.proof.check("local"),
+        "forget": lambda: house.retain.forget("orders", "local", "a person", by_a_person=True),
+        "prune": lambda: house.retain.prune("local"),
+        "reconcile": lambda: house.reconcile.reconcile("local"),
+    }
+    with pytest.raises(PermanentError, match="holds repository 5e5e5e5e now"):
+        await begin[work]()
+    assert house.local.prunes == 0
+    assert len(house.local.snapshots) == 2
 
 
 async def test_an_emptied_store_is_held_and_told_and_accepted_only_by_a_person() -> None:

@@ -18,7 +18,8 @@ from drd.core.secrets import SecretReference
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.control import Anchors, Questions
 from drd.ports.journal import Verdict
-from drd.ports.store import ConfiguredStore, Limits, Location, Look, Shelf, Store
+from drd.ports.look import Look
+from drd.ports.store import ConfiguredStore, Limits, Location, Shelf, Store
 from drd.ports.world import World
 from tests.fakes.control import NOW, FakeControl
 

@@ -112,7 +112,7 @@ class FakeRepository:
 
     # --- Snapshots ---
 
-    async def identity(self) -> str:
+    async def identity(self, config: str = "") -> str:
         async with self._working("identity"):
             return self.place.identity or ""
 

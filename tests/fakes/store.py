@@ -2,8 +2,9 @@
 
 from typing import Any, ClassVar
 
+from drd.ports.look import Look
 from drd.ports.repository import Repository
-from drd.ports.store import ConfiguredStore, Location, Look, Shelf, Store
+from drd.ports.store import ConfiguredStore, Location, Shelf, Store
 from drd.ports.world import World
 from tests.fakes.repository import FakeDisk, FakePlace, FakeRepository
 
@@ -30,7 +31,8 @@ class FakeStore(Store):
         await world.clock.sleep(self.place.look_seconds)
         if self.place.away:
             return Look(False, self.place.away, "plug it in")
-        return Look(True, free_bytes=self.free_bytes, object_lock_days=self.object_lock_days)
+        config = self.place.identity or ""
+        return Look(True, config=config, free_bytes=self.free_bytes, object_lock_days=self.object_lock_days)
 
     def beside(self, word: str) -> Store:
         return self.model_copy(update={"place": FakePlace(f"{self.place.name}.{word}")})

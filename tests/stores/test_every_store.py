@@ -57,8 +57,12 @@ async def test_restic_backs_up_to_and_restores_from_the_location(
     place: StorePlace, tree: Path, restic_on: ResticOn, restic_binary: Path, tmp_path: Path
 ) -> None:
     restic = await restic_on(place.store, "a password", restic_binary)
+    assert (await place.store.look(place.world)).config == ""
     await restic.run("init")
+    made = (await place.store.look(place.world)).config
+    assert len(made) == 64
     await restic.run("backup", str(tree))
+    assert (await place.store.look(place.world)).config == made
     [snapshot] = await restic.snapshots()
     restored = await restic.restored(snapshot, tmp_path / "restored")
     assert sorted(restored.values()) == sorted(content_of(tree).values())
@@ -78,6 +82,8 @@ async def test_a_mirror_checks_clean_and_restores_the_same(
     await origin.run("backup", str(tree))
     second = await mirroring.carry(place.store)
     assert second.complete
+    looks = [await store.look(place.world) for store in (mirroring.first, place.store)]
+    assert looks[0].config == looks[1].config
     assert second.files >= 3
     assert sorted(second.snapshot_ids) == sorted(await origin.snapshots())
 

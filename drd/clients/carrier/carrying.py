@@ -33,8 +33,9 @@ from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
-from drd.clients.carrier.content import BLOCK_BYTES, NamedContent, Refused
-from drd.clients.carrier.files import CONFIG_NAME, FileKind, RepositoryFiles, Vanished, path_of
+from drd.clients.carrier.config import read_config
+from drd.clients.carrier.content import NamedContent, Refused
+from drd.clients.carrier.files import FileKind, RepositoryFiles, Vanished, path_of
 from drd.clients.carrier.job import Saying
 from drd.clients.carrier.pace import Pace
 from drd.clients.carrier.report import Report
@@ -45,7 +46,6 @@ AGREEING_LISTINGS = 6
 """How often the index is listed at most until two listings in a row agree."""
 ATTEMPTS = 3
 RETRY_SECONDS = 1.0
-CONFIG_LIMIT_BYTES = 64 * 1024
 
 
 class _Changed(Exception):
@@ -239,20 +239,6 @@ def require_good(origin: RepositoryFiles, kind: FileKind, name: str, size: int) 
         content = NamedContent(source, name, size, Pace(None), lambda _: None)
         while content.read():
             pass
-
-
-def read_config(repository: RepositoryFiles) -> bytes | None:
-    """The config file, or None where there is none."""
-    try:
-        with repository.open(FileKind.CONFIG, CONFIG_NAME) as source:
-            content = b""
-            while block := source.read(BLOCK_BYTES):
-                content += block
-                if len(content) > CONFIG_LIMIT_BYTES:
-                    raise PermanentError(f"the config of {repository.place} is no restic config: it is too long")
-            return content
-    except Vanished:
-        return None
 
 
 def require_same_repository(origin: RepositoryFiles, target: RepositoryFiles) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -15,9 +15,10 @@ from typing import Any
 from drd.clients.carrier.job import Family, Job, Place, Saying, Verb
 from drd.clients.carrier.scratch import private_folder
 from drd.core.errors import DrdError, PermanentError, RepositoryMissing, StoreAway, TransientError, WrongPassword
+from drd.ports.look import Look
 from drd.ports.repository import OnProgress, Progress
 from drd.ports.runner import Command, Ended, Ending, Runner, Stream
-from drd.ports.store import Carried, Look, Shelf
+from drd.ports.store import Carried, Shelf
 
 CARRY_DEADLINE = timedelta(days=2)
 SHORT_DEADLINE = timedelta(minutes=5)
@@ -126,10 +127,10 @@ class ProcessCarrier:
             raise PermanentError(f"restic could not make a key for the mirror: {_last_line(ended)}")
 
 
-async def examine(runner: Runner, shelf: Shelf) -> Look:
-    """Look at a store in the child; never raises for what is found."""
+async def examine(runner: Runner, shelf: Awaitable[Shelf]) -> Look:
+    """Look at a store in the child; never raises for what is found, nor for a `shelf` that cannot be had."""
     try:
-        heard, _ = await _do(runner, Job(Verb.LOOK, target=_place(shelf)), LOOK_DEADLINE)
+        heard, _ = await _do(runner, Job(Verb.LOOK, target=_place(await shelf)), LOOK_DEADLINE)
     except DrdError as error:
         return Look(reachable=False, message=error.message, hint=error.hint)
     return Look(**heard.look)

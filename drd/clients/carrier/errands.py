@@ -14,8 +14,8 @@ from drd.clients.carrier.files import CONFIG_NAME, FileKind, RepositoryFiles, Va
 from drd.clients.carrier.job import Job, Place, Saying, Verb
 from drd.clients.carrier.pace import Pace
 from drd.clients.carrier.report import Report
-from drd.clients.carrier.sight import Sight
 from drd.core.errors import PermanentError, RepositoryMissing
+from drd.ports.look import Look
 
 THREADS: Mapping[str, int] = {"local": 2, "s3": 4, "rest": 4, "sftp": 2}
 """Files that travel side by side, by the target's scheme."""
@@ -105,10 +105,10 @@ def found(origin: RepositoryFiles, target: RepositoryFiles, foreign_keys: frozen
         target.settle()
 
 
-def look(place: Place) -> Sight:
+def look(place: Place) -> Look:
     """What a store looks like from here, whatever that is."""
-    sight: Sight = _shelves(place).look_at(place.settings)
-    return sight
+    found: Look = _shelves(place).look_at(place.settings)
+    return found
 
 
 @contextmanager

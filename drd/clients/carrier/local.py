@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from drd.clients.carrier.config import config_digest
 from drd.clients.carrier.content import NamedContent
 from drd.clients.carrier.files import CONFIG_NAME, FOLDERS, NAME, FileKind, Vanished, path_of
 from drd.clients.carrier.mounts import unmounted_disk
-from drd.clients.carrier.sight import Sight
 from drd.clients.durable import flush_folder
 from drd.core.errors import DrdError, PermanentError, StoreAway, TransientError
+from drd.ports.look import Look
 
 INCOMING = ".drd-incoming"
 """Where files grow before they get their name: restic never looks there, and what a killed carrier left is swept."""
@@ -122,23 +123,23 @@ class LocalFiles:
             growing.rename(final)
 
 
-def look_at(settings: Mapping[str, str]) -> Sight:
+def look_at(settings: Mapping[str, str]) -> Look:
     """Whether the folder, or the one it will be made in, is there and may be written."""
     path = Path(settings["path"])
     try:
-        LocalFiles(settings)
+        config = config_digest(LocalFiles(settings))
         with _translated(str(path)):
             nearest = next(folder for folder in (path, *path.parents) if folder.exists())
             figures = os.statvfs(nearest)
     except DrdError as error:
-        return Sight(reachable=False, message=error.message, hint=error.hint)
+        return Look(reachable=False, message=error.message, hint=error.hint)
     if not nearest.is_dir():
-        return Sight(reachable=False, message=f"{nearest} is not a folder", hint=f"ls -ld {nearest}")
+        return Look(reachable=False, message=f"{nearest} is not a folder", hint=f"ls -ld {nearest}")
     if nearest not in {path, path.parent}:
-        return Sight(reachable=False, message=f"{path.parent} does not exist", hint=f"mkdir -p {path.parent}")
+        return Look(reachable=False, message=f"{path.parent} does not exist", hint=f"mkdir -p {path.parent}")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        return Sight(reachable=False, message=f"{nearest} may not be written by this user", hint=f"ls -ld {nearest}")
-    return Sight(reachable=True, free_bytes=figures.f_bavail * figures.f_frsize)
+        return Look(reachable=False, message=f"{nearest} may not be written by this user", hint=f"ls -ld {nearest}")
+    return Look(reachable=True, config=config, free_bytes=figures.f_bavail * figures.f_frsize)
 
 
 def _write(path: Path, content: NamedContent) -> None:

@@ -18,10 +18,11 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import NoReturn
 from urllib.parse import urlsplit
 
+from drd.clients.carrier.config import config_digest
 from drd.clients.carrier.content import BLOCK_BYTES, NamedContent
 from drd.clients.carrier.files import CONFIG_NAME, NAME, FileKind, Vanished
-from drd.clients.carrier.sight import Sight
 from drd.core.errors import DrdError, PermanentError, StoreAway
+from drd.ports.look import Look
 
 LIST_TYPE = "application/vnd.x.restic.rest.v2"
 TIMEOUT_SECONDS = 60
@@ -152,15 +153,15 @@ class RestFiles:
         raise StoreAway(f"{self.place} does not answer: {reason}", "look at the network and the server") from error
 
 
-def look_at(settings: Mapping[str, str]) -> Sight:
+def look_at(settings: Mapping[str, str]) -> Look:
     """Whether the server answers to this user."""
     try:
         files = RestFiles(settings, timeout_seconds=LOOK_SECONDS)
-        files.list(FileKind.CONFIG)
+        config = config_digest(files)
     except DrdError as error:
-        return Sight(reachable=False, message=error.message, hint=error.hint)
+        return Look(reachable=False, message=error.message, hint=error.hint)
     files.close()
-    return Sight(reachable=True)
+    return Look(reachable=True, config=config)
 
 
 def _path(kind: FileKind, name: str) -> str:

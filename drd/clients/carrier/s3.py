@@ -17,10 +17,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, UnseekableStreamError
 from botocore.exceptions import ConnectionError as NoConnection
 
+from drd.clients.carrier.config import config_digest
 from drd.clients.carrier.content import BLOCK_BYTES, NamedContent
 from drd.clients.carrier.files import CONFIG_NAME, NAME, FileKind, Vanished, path_of
-from drd.clients.carrier.sight import Sight
 from drd.core.errors import DrdError, PermanentError, StoreAway, TransientError
+from drd.ports.look import Look
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -40,11 +41,14 @@ _SKEW_CODES = {"RequestTimeTooSkewed", "RequestExpired"}
 class S3Files:
     """Objects below a prefix, in restic's default layout."""
 
-    def __init__(self, settings: Mapping[str, str]) -> None:
+    def __init__(self, settings: Mapping[str, str], client: S3Client | None = None) -> None:
+        """`client` is a connection of the caller's own, for one that waits less long."""
         self.place = _place(settings)
         self._bucket = settings["bucket"]
         self._prefix = f"{settings['prefix'].strip('/')}/".lstrip("/")
-        self._client = _client(settings, connect_seconds=CONNECT_SECONDS, read_seconds=READ_SECONDS, attempts=3)
+        self._client = client or _client(
+            settings, connect_seconds=CONNECT_SECONDS, read_seconds=READ_SECONDS, attempts=3
+        )
 
     def list(self, kind: FileKind) -> Mapping[str, int]:
         """Name → size."""
@@ -102,18 +106,20 @@ class S3Files:
             raise _as_drd(error, self.place) from error
 
 
-def look_at(settings: Mapping[str, str]) -> Sight:
+def look_at(settings: Mapping[str, str]) -> Look:
     """Whether the bucket answers to these credentials, and how it keeps what is deleted. Only reads."""
     place = _place(settings)
     client = _client(settings, connect_seconds=LOOK_SECONDS, read_seconds=LOOK_SECONDS, attempts=2)
     try:
         try:
             client.list_objects_v2(Bucket=settings["bucket"], MaxKeys=1)
-        except (ClientError, BotoCoreError) as error:
-            failure = _as_drd(error, place)
-            return Sight(reachable=False, message=str(getattr(failure, "message", failure)), hint=_hint(failure))
-        return Sight(
+            config = config_digest(S3Files(settings, client))
+        except (ClientError, BotoCoreError, DrdError) as error:
+            failure = error if isinstance(error, DrdError) else _as_drd(error, place)
+            return Look(reachable=False, message=str(getattr(failure, "message", failure)), hint=_hint(failure))
+        return Look(
             reachable=True,
+            config=config,
             versioning=_is_versioned(client, settings["bucket"]),
             object_lock_days=_object_lock_days(client, settings["bucket"]),
         )

@@ -8,11 +8,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from drd.clients.carrier.config import config_digest
 from drd.clients.carrier.content import NamedContent
 from drd.clients.carrier.files import CONFIG_NAME, FOLDERS, NAME, FileKind, Vanished, path_of
 from drd.clients.carrier.sftp_session import RemoteFile, SftpSession
-from drd.clients.carrier.sight import Sight
 from drd.core.errors import DrdError
+from drd.ports.look import Look
 
 INCOMING = ".drd-incoming"
 """Where files grow before they get their name: restic never looks there, and what a killed carrier left is swept."""
@@ -32,7 +33,7 @@ class SftpFiles:
 
     def list(self, kind: FileKind) -> Mapping[str, int]:
         """Name → size."""
-        with self._session() as session:
+        with self.session() as session:
             if kind is FileKind.CONFIG:
                 size = session.size(f"{self._root}/{CONFIG_NAME}")
                 return {} if size is None else {CONFIG_NAME: size}
@@ -46,14 +47,14 @@ class SftpFiles:
     @contextmanager
     def open(self, kind: FileKind, name: str) -> Iterator[RemoteFile]:
         """Read a file."""
-        with self._session() as session, session.reading(f"{self._root}/{path_of(kind, name)}") as remote:
+        with self.session() as session, session.reading(f"{self._root}/{path_of(kind, name)}") as remote:
             yield remote
 
     def put(self, kind: FileKind, name: str, content: NamedContent) -> None:
         """Write beside, flush, rename."""
         final = f"{self._root}/{path_of(kind, name)}"
         growing = f"{self._root}/{INCOMING}/{name}-{secrets.token_hex(4)}"
-        with self._session() as session:
+        with self.session() as session:
             self._sweep(session)
             with session.writing(growing) as new:
                 while block := content.read():
@@ -69,7 +70,7 @@ class SftpFiles:
 
     def prepare(self) -> None:
         """Make the folders."""
-        with self._session() as session:
+        with self.session() as session:
             session.make_folders([self._root, *(f"{self._root}/{folder}" for folder in FOLDERS)])
 
     def close(self) -> None:
@@ -80,7 +81,8 @@ class SftpFiles:
             session.close()
 
     @contextmanager
-    def _session(self) -> Iterator[SftpSession]:
+    def session(self) -> Iterator[SftpSession]:
+        """This thread's connection."""
         session: SftpSession | None = getattr(self._own, "session", None)
         if session is None:
             session = self._own.session = SftpSession(self._ssh, self.place)
@@ -109,20 +111,20 @@ def list_items(session: SftpSession, folder: str) -> list[str]:
     return [item.name for item in session.items([folder]) if not item.is_folder]
 
 
-def look_at(settings: Mapping[str, str]) -> Sight:
+def look_at(settings: Mapping[str, str]) -> Look:
     """Whether the host lets this user in, and the folder, or the one it will be made in, is there."""
     path = settings["path"].rstrip("/")
     parent = path.rpartition("/")[0] or "/"
-    session = None
+    files = SftpFiles(settings)
     try:
-        session = SftpSession(json.loads(settings["ssh"]), settings["place"])
-        nearest = next((folder for folder in (path, parent) if session.size(folder) is not None), None)
-        free = None if nearest is None else session.free_bytes(nearest)
+        with files.session() as session:
+            nearest = next((folder for folder in (path, parent) if session.size(folder) is not None), None)
+            free = None if nearest is None else session.free_bytes(nearest)
+        config = config_digest(files) if nearest == path else ""
     except DrdError as error:
-        return Sight(reachable=False, message=error.message, hint=error.hint)
+        return Look(reachable=False, message=error.message, hint=error.hint)
     finally:
-        if session is not None:
-            session.close()
+        files.close()
     if nearest is None:
-        return Sight(reachable=False, message=f"{parent} does not exist there", hint=f"mkdir -p {parent} there")
-    return Sight(reachable=True, free_bytes=free)
+        return Look(reachable=False, message=f"{parent} does not exist there", hint=f"mkdir -p {parent} there")
+    return Look(reachable=True, config=config, free_bytes=free)

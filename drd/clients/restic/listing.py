@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from drd.clients.restic.access import Access
@@ -13,6 +17,8 @@ from drd.clients.restic.messages import BackupSummary, filled
 from drd.core.errors import PermanentError
 from drd.ports.repository import Snapshot
 from drd.ports.store import Limits
+
+_ID = re.compile(r"[0-9a-f]{64}")
 
 
 class View:
@@ -45,8 +51,22 @@ class View:
 class Listing(View):
     """`Snapshots` over restic; reads without a lock, so that it also answers while a prune runs."""
 
-    async def identity(self) -> str:
-        """The repository's id. Raises `RepositoryMissing`, `WrongPassword` or `StoreAway`."""
+    async def identity(self, config: str = "") -> str:
+        """The repository's id. Raises `RepositoryMissing`, `WrongPassword` or `StoreAway`.
+
+        With `config`, the digest of its config file, restic is asked once: the same file always holds the same id,
+        which is noted beside restic's cache.
+        """
+        note = self._calls.access.cache / f"config-{config}" if config else None
+        if note is not None and (noted := await asyncio.to_thread(_noted, note)):
+            return noted
+        identity = await self._read_identity()
+        if note is not None:
+            with suppress(OSError):  # without room for a note restic is asked again
+                await asyncio.to_thread(note.write_text, identity)
+        return identity
+
+    async def _read_identity(self) -> str:
         answer = await self._calls.ask(Call(("cat", "config")))
         document = self._document(answer.output.stdout, "cat config")
         if not isinstance(document, dict) or not isinstance(document.get("id"), str):
@@ -61,6 +81,14 @@ class Listing(View):
         answer = await self._calls.ask(Call(("snapshots", *filters)))
         documents = self._document(answer.output.stdout, "snapshots") or []
         return tuple(sorted(map(read_snapshot, documents), key=lambda snapshot: snapshot.time))
+
+
+def _noted(note: Path) -> str:
+    try:
+        words = note.read_text()
+    except OSError:
+        return ""
+    return words if _ID.fullmatch(words) else ""
 
 
 def read_snapshot(document: Mapping[str, Any]) -> Snapshot:

@@ -41,8 +41,12 @@ async def test_the_torn_last_line_of_a_killed_carrier_is_no_failure_of_the_daemo
         await ProcessCarrier(killed, "restic", tmp_path).carry(SHELF, SHELF, None, ignore)
 
 
+async def found() -> Shelf:
+    return SHELF
+
+
 async def test_a_look_that_takes_too_long_says_that_the_store_gave_no_answer() -> None:
-    look = await examine(Saying(Ended(-15, Ending.DEADLINE, 45.2)), SHELF)
+    look = await examine(Saying(Ended(-15, Ending.DEADLINE, 45.2)), found())
 
     assert not look.reachable
     assert look.message == "it gave no answer within 45 s"

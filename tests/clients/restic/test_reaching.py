@@ -88,6 +88,20 @@ async def test_a_repository_is_made_once_and_tells_its_id(open_at: Open, tmp_pat
         await repository.create()
 
 
+async def test_of_a_config_file_that_was_read_before_restic_is_not_asked_again(open_at: Open, tmp_path: Path) -> None:
+    repository = open_at(str(tmp_path / "new"))
+    made = await repository.create()
+    assert await repository.identity("ab" * 32) == made
+    (tmp_path / "new").rename(tmp_path / "gone")
+    assert await repository.identity("ab" * 32) == made
+    with pytest.raises(RepositoryMissing):
+        await repository.identity("cd" * 32)
+    [note] = repository.access.cache.glob("config-*")
+    note.write_text(made[:20])
+    with pytest.raises(RepositoryMissing):
+        await repository.identity("ab" * 32)
+
+
 async def test_a_url_with_a_password_never_stands_in_an_error(open_at: Open, rclone_rest: RcloneRest) -> None:
     url = rclone_rest.repository("nothing").replace("//", "//someone:sesame-open@")
 
