@@ -88,7 +88,7 @@ def _stores(settings: Any) -> Mapping[str, ConfiguredStore]:
             distance_metres=distance[store.site],
             password=store.password,
             immutable_days=None if store.immutable is None else store.immutable // _DAY,
-            limits=Limits(store.limits.upload, store.limits.download, store.limits.at_once),
+            limits=Limits(store.limits.upload, store.limits.download, store.limits.at_once, store.limits.memory),
             independent=store.independent,
             cache=settings.state / "cache" / name,
         )

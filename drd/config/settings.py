@@ -20,7 +20,7 @@ from drd.config.yaml import Value
 from drd.core.kinds import Model
 from drd.core.policy import Name
 from drd.core.secrets import SecretReference
-from drd.core.units import Count, Days, Flag, Rate
+from drd.core.units import Count, Days, Flag, Rate, Size
 
 _PORT: Final = re.compile(r"\d{1,9}", re.ASCII)
 _STORES: Any = Field(min_length=1, description="Places for restic repositories.")
@@ -73,6 +73,8 @@ class StoreLimits(Model):
     """What is fetched from it at most."""
     at_once: Annotated[Count, Field(ge=1, le=32)] = 2
     """Jobs in this store at the same time."""
+    memory: Size | None = None
+    """What restic tries to stay below in each of them, at the price of processor time; left out: as it likes."""
 
 
 class StoreRules(OneVerb):

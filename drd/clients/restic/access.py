@@ -60,8 +60,13 @@ class Access:
         return {key: _renamed(value, self.location.secrets, name) for key, value in self.location.environment.items()}
 
 
-def restic_environment(access: Access, other: Access | None, processor_share: float) -> dict[str, str]:
-    """All that restic sees of the world. Progress comes four times a second, also into a pipe."""
+def restic_environment(
+    access: Access, other: Access | None, processor_share: float, memory_bytes: int | None = None
+) -> dict[str, str]:
+    """All that restic sees of the world. Progress comes four times a second, also into a pipe.
+
+    `memory_bytes` is no bound: Go collects its garbage more often there, and what is in use may still be more.
+    """
     own = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(access.cache),
@@ -71,6 +76,8 @@ def restic_environment(access: Access, other: Access | None, processor_share: fl
     }
     if processor_share < 1:
         own["GOMAXPROCS"] = str(max(1, round(processor_share * (os.cpu_count() or 1))))
+    if memory_bytes is not None:
+        own["GOMEMLIMIT"] = str(memory_bytes)  # since Go 1.19, with which Debian's restic 0.14 is made
     environment = own | access.environment()
     if other is None:
         return environment

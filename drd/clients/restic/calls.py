@@ -280,7 +280,7 @@ class Calls:
             secrets |= call.other.secrets("from-")
         return Command(
             (*words, *call.arguments),
-            restic_environment(access, call.other, call.processor_share),
+            restic_environment(access, call.other, call.processor_share, limits.memory),
             secrets,
             working_directory=self.access.cache,
             deadline=call.deadline or self._patience.answer,
