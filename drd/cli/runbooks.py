@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from drd.cli.command import Group, pass_session
+from drd.cli.misuse import meant
 from drd.cli.session import Session
 from drd.core.errors import UsageError
 
@@ -40,7 +41,7 @@ def show(session: Session, name: str) -> None:
     """Show the runbook NAME with all its stages."""
     found = session.configuration().runbooks
     if name not in found:
-        raise UsageError(f"there is no runbook {name}", f"one of: {', '.join(sorted(found)) or 'none is configured'}")
+        raise UsageError(f"there is no runbook {name}{meant(name, found)}", "type: drd runbook list")
     if session.as_json:
         session.emit(_document(found[name]))
         return

@@ -139,6 +139,11 @@ class HouseControl:
     async def pause(self, policy: str, what: str, until: datetime, reason: str, by: str) -> None:
         """Stop work for a time."""
         demand_policy(self._house, policy)
+        if what == "failover":  # an order that changes nothing would be taken for one that does
+            raise UsageError(
+                "this release starts no failover, so there is none to pause",
+                f"type: drd pause {policy} --what backup --for 2h --reason TEXT",
+            )
         if until <= self._house.clock.now():
             raise UsageError("a pause ends in the future", "write --for 2h")
         await self._house.journal.append(Paused(policy, what, until, reason, by))

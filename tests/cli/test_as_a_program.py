@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 
 from tests.api.serving import serving
 from tests.fakes.control import FakeControl
+from tests.system.programs import wait_for
 
 DRD = Path(sys.prefix) / "bin" / "drd"
 DEADLINE_SECONDS = 30
@@ -56,10 +56,7 @@ class Daemon:
         self._loop.call_soon_threadsafe(self.fake.gate.set)
 
     def wait_until(self, is_so: Callable[[FakeControl], bool]) -> None:
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not is_so(self.fake):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for(lambda: is_so(self.fake), "the daemon was told", DEADLINE_SECONDS)
 
 
 @contextmanager
