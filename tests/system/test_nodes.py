@@ -82,7 +82,7 @@ def test_after_a_failover_wal_comes_from_the_new_primary_and_none_lacks(
     is_shipped(machine, standby)
     assert beats == 1
     assert lost(machine) == []
-    target = machine.folder / "restored"
+    target = postgres_lab.folder / "restored"
     machine.drd("restore", "orders", "--to", str(target), "--at", "latest").done()
     assert (target / "PG_VERSION").exists()
 
