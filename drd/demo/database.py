@@ -21,7 +21,7 @@ DRD: Final = "drd"
 NODE: Final = "orders-1"
 """The server's name in policies/orders.yaml, and that of the secret with drd's connection string."""
 DATA: Final = "data"
-USE: Final = Use(role=DRD, database=SHOP, address=ADDRESS)
+USE: Final = Use(role=DRD, database=SHOP, address=ADDRESS, beats=True)
 """What drd does there, as policies/orders.yaml says."""
 _TABLE: Final = """\
 CREATE TABLE IF NOT EXISTS orders (
