@@ -16,10 +16,13 @@ from drd.core.crontab import CronError
 from drd.core.forbidden import ForbiddenTime, ForbiddenTimeError, is_always_forbidden
 from drd.core.plan import Plan, Recurrence
 from drd.core.policy import DisasterClass, Keep, Require, Timing
+from drd.core.requirements import RECEIVED_WITHIN, SHIPPED_WITHIN
 from drd.core.units import PositiveDuration, format_duration
 
 BACKUP: Final = "backup"
 _DISASTERS: Final = frozenset(disaster.value for disaster in DisasterClass)
+_AWAY: Final = frozenset({"site", "region"})
+"""Disasters after which nothing of this site is left."""
 _ANY_YEAR: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """What the clock changes of a time zone are looked up for; they hardly differ from year to year."""
 
@@ -115,14 +118,21 @@ def _lint_windows(entry: Entry, report: Report) -> None:
 
 
 def _lint_rpo(entry: Entry, plan: Plan, report: Report) -> None:
-    """The gap between two runs alone must be shorter than what may be lost: the run and its copies come on top."""
-    gap = _longest_gap(plan)
-    if gap is None:
-        return
+    """The gap between two runs alone must be shorter than what may be lost: the run and its copies come on top.
+
+    With continuous WAL nothing hangs on the runs, but how soon WAL is safe here, and how soon off-site.
+    """
     promised: list[Path] = [
         ("objectives", "rpo"),
         *(("disasters", name, "rpo") for name in keys(entry, ("disasters",))),
     ]
+    if _has_continuous_wal(entry):
+        for path in promised:
+            _lint_rpo_of_wal(entry, path, report)
+        return
+    gap = _longest_gap(plan)
+    if gap is None:
+        return
     for path in promised:
         rpo: timedelta | None = typed(entry, path, PositiveDuration)
         if rpo is not None and rpo <= gap:
@@ -131,6 +141,15 @@ def _lint_rpo(entry: Entry, plan: Plan, report: Report) -> None:
                 f"write more than {format_duration(gap)}, or let the policy run more often"
             )
             report(entry.problem(path, sentence))
+
+
+def _lint_rpo_of_wal(entry: Entry, path: Path, report: Report) -> None:
+    rpo: timedelta | None = typed(entry, path, PositiveDuration)
+    is_of_site = path[0] == "disasters" and path[1] in _AWAY
+    least, where = (SHIPPED_WITHIN, "in every store") if is_of_site else (RECEIVED_WITHIN, "safe on this machine")
+    if rpo is not None and rpo < least:
+        within = format_duration(least)
+        report(entry.problem(path, f"`rpo`: WAL is {where} within {within}, no sooner: write {within} or more"))
 
 
 @lru_cache(maxsize=4096)

@@ -14,6 +14,11 @@ from drd.core.geography import format_away, format_distance
 from drd.core.policy import DisasterClass, Policy, Require
 from drd.core.units import format_duration
 
+RECEIVED_WITHIN = timedelta(seconds=1)
+"""How soon WAL that is received all the time is safe on this machine's disk."""
+SHIPPED_WITHIN = timedelta(minutes=1)
+"""How soon it is in every store that can be reached."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -61,10 +66,14 @@ class Clause:
         return f"{self.name}: {self.reason}"
 
 
-def rpo_in(policy: Policy, *, is_offsite: bool) -> timedelta | None:
-    """How old the newest point in a store may be; off-site, what is promised for the loss of a site, if anything is."""
+def rpo_in(policy: Policy, *, is_offsite: bool, ships_wal: bool = False) -> timedelta | None:
+    """How old the newest point in a store may be; off-site, what is promised for the loss of a site, if anything is.
+
+    WAL keeps a shorter one than `SHIPPED_WITHIN` where it is received, and no store is asked for more than that.
+    """
     disaster = policy.disasters.get(DisasterClass.SITE) if is_offsite else None
-    return disaster.rpo if disaster is not None and disaster.rpo is not None else policy.objectives.rpo
+    rpo = disaster.rpo if disaster is not None and disaster.rpo is not None else policy.objectives.rpo
+    return max(rpo, SHIPPED_WITHIN) if rpo is not None and ships_wal else rpo
 
 
 def hold_against(require: Require, places: Sequence[Place], now: datetime) -> tuple[Clause, ...]:

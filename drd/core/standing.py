@@ -34,8 +34,11 @@ def assess(
     paused_until: datetime | None,
     is_running: bool,
     now: datetime,
+    received: datetime | None = None,
 ) -> Assessment:
     """Judge a policy; the worst finding is the one that is told. `places` are the stores that its points go to.
+
+    `received`: all that was committed before it is safe here as WAL, which counts from the first recovery point on.
 
     Moments are told in the zone in which they are given.
     """
@@ -52,7 +55,7 @@ def assess(
     newest = max((place.newest for place in places if place.newest is not None), default=None)
     if newest is None:
         return Assessment("never run", "there is no recovery point yet", f"type: drd backup {name}")
-    late = _late(policy, newest, now)
+    late = _late(policy, max(newest, received or newest), now)
     finding = Assessment("late", late, f"type: drd explain {name}") if late else _unmet(policy, places, now)
     is_new = record is not None and now - record.created < (policy.objectives.rpo or FIRST_COPIES)
     if finding is not None and finding.state == "late" and is_new:

@@ -47,13 +47,18 @@ def _place(house: House, policy: Policy, name: str, point: RecoveryPoint | None,
     return Place(
         store=name,
         newest=_moment(point),
-        rpo=rpo_in(policy, is_offsite=is_offsite),
+        rpo=rpo_in(policy, is_offsite=is_offsite, ships_wal=_ships_wal(house, policy.name)),
         is_offsite=is_offsite,
         distance_metres=store.distance_metres,
         is_immutable=store.immutable_days is not None,
         broken_promise=_broken_promise(house, store),
         doubt="is damaged: its last check found it" if record is not None and record.is_damaged else "",
     )
+
+
+def _ships_wal(house: House, name: str) -> bool:
+    protected = house.in_force().policies.get(name)
+    return protected is not None and bool(protected.wal_stores)
 
 
 def _moment(point: RecoveryPoint | None) -> datetime | None:

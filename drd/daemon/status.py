@@ -87,7 +87,9 @@ def _policy(
     policy = protected.policy
     here = {store: newest[policy.name, store] for store in policy.backup.to if (policy.name, store) in newest}
     is_running = house.dispatch.is_running(policy.name)
-    assessment = assess(policy, record, known, paused_until, is_running, now)
+    safe = house.archive.line(policy.name).safe if protected.wal_stores else None
+    received = None if safe is None else safe.moment
+    assessment = assess(policy, record, known, paused_until, is_running, now, received)
     verdict = house.scheduler.verdict(policy.name)
     due = verdict.due if verdict else None
     running = next((ticket.run for ticket in house.dispatch.running() if ticket.request.policy == policy.name), None)

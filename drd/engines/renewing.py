@@ -177,7 +177,7 @@ def _found(policy: str, gap: LostWal, piece: Piece) -> WalGapFound:
         gap.last,
         piece.count,
         f"WAL is lost: {piece}: no moment between the base backups around it can be restored",
-        "nothing to do when a full follows by itself; a server that still has it may push it: drd wal-push",
+        "nothing to do when a full follows by itself; a server that still has it may push it by its archive_command",
     )
 
 

@@ -305,4 +305,5 @@ def _copies(snapshot: MetricsInput, policy: str) -> int:
 
 def _objective(configuration: Configuration, name: str, store: str) -> timedelta | None:
     is_offsite = configuration.stores[store].site != configuration.site
-    return rpo_in(configuration.policies[name].policy, is_offsite=is_offsite)
+    protected = configuration.policies[name]
+    return rpo_in(protected.policy, is_offsite=is_offsite, ships_wal=bool(protected.wal_stores))

@@ -86,3 +86,16 @@ def test_a_fallback_is_another_role(tmp_path: Path) -> None:
     assert told(tmp_path, "nodes: [orders-1]", "{from: orders-1}") == [
         "4:29: `from`: `orders-1` is no choice here: write one of `primary`, `standby`"
     ]
+
+
+@pytest.mark.parametrize(
+    ("rpo", "least"), [("500ms", "safe on this machine within 1s, no sooner: write 1s or more"), ("5s", "")]
+)
+def test_an_rpo_that_wal_cannot_keep_is_a_mistake_whatever_the_schedule_is(
+    tmp_path: Path, rpo: str, least: str
+) -> None:
+    also = f"nodes: [orders-1]\nobjectives: {{rpo: {rpo}}}"
+    if least:
+        assert told(tmp_path, also, "{wal: continuous}") == [f"3:19: `rpo`: WAL is {least}"]
+    else:
+        assert read(tmp_path, also, "{wal: continuous}").policies["orders"].wal_stores == ("local.wal",)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drd.core.policy import Policy, Require
-from drd.core.requirements import Clause, Place, hold_against, rpo_in
+from drd.core.requirements import SHIPPED_WITHIN, Clause, Place, hold_against, rpo_in
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 RPO = timedelta(hours=1)
@@ -95,6 +95,14 @@ def test_a_damaged_store_counts_for_nothing_and_waiting_does_not_mend_it() -> No
     clause = held(a_place(), offsite(doubt="is damaged: its last check found it"), copies=2)["copies"]
     assert (clause.is_met, clause.is_late) == (False, False)
     assert "store offsite is damaged" in clause.reason
+
+
+def test_no_store_has_to_keep_an_rpo_that_only_received_wal_can_keep() -> None:
+    policy = Policy.model_validate(
+        {"policy": "orders", "objectives": {"rpo": "5s"}, "backup": {"to": ("local",), "keep": {"last": 1}}}
+    )
+    assert rpo_in(policy, is_offsite=False, ships_wal=True) == SHIPPED_WITHIN
+    assert rpo_in(policy, is_offsite=False) == timedelta(seconds=5)
 
 
 @pytest.mark.parametrize(("is_offsite", "rpo"), [(False, "15m"), (True, "1d")])

@@ -92,6 +92,13 @@ def test_a_point_older_than_the_rpo_is_late() -> None:
     assert late.note == "the newest recovery point is 1h 30m old, the RPO is 1h"
 
 
+def test_wal_that_is_safe_here_keeps_the_rpo_between_two_points() -> None:
+    old = places(1.5)
+    assert assess(a_policy(), a_record(), old, None, False, NOW, received=NOW - hours(0.5)).state == "ok"
+    assert assess(a_policy(), a_record(), old, None, False, NOW, received=NOW - hours(3)).state == "late"
+    assert assess(a_policy(), a_record(), places(None), None, False, NOW, received=NOW).state == "never run"
+
+
 def test_without_an_rpo_nothing_is_late() -> None:
     assert assessed(places(9999), a_policy(rpo=None)).state == "ok"
 

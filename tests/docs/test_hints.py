@@ -13,7 +13,7 @@ from tests.docs.test_pages import COMMANDS, options
 _TYPED = re.compile(r"""[Tt]ype: (?:sudo -u \S+ )?drd ([a-z][^"';,\n]*)""")
 _NAMED = re.compile(rf"""(?:: |\bor |first: )drd ((?:{"|".join(main.commands)})\b[^"';,\n]*)""")
 """Also where nobody says \"type\", but a command follows the name, so that it is no sentence about drd."""
-_ALONE = re.compile(rf"""[f(, ]"drd ((?:{"|".join(main.commands)})\b[^"]*)\"""")
+_ALONE = re.compile(rf"""[f(, ]"drd ((?:{"|".join(main.commands)})\b(?!:)[^"]*)\"""")
 """The whole of a hint."""
 PLACES = (
     *(REPOSITORY / "drd").rglob("*.py"),
@@ -35,6 +35,8 @@ def what_is_wrong(command: str) -> str | None:
     names = next((tuple(words[:count]) for count in (2, 1) if tuple(words[:count]) in COMMANDS), None)
     if names is None:
         return "there is no such command"
+    if "--help" in words:
+        return None
     found = COMMANDS[names]
     unknown = {word for word in words if word.startswith("--")} - options(found)
     if unknown:

@@ -127,14 +127,15 @@ def look_at(settings: Mapping[str, str]) -> Look:
     """Whether the folder, or the one it will be made in, is there and may be written."""
     path = Path(settings["path"])
     try:
-        config = config_digest(LocalFiles(settings))
+        repository = LocalFiles(settings)
         with _translated(str(path)):
             nearest = next(folder for folder in (path, *path.parents) if folder.exists())
             figures = os.statvfs(nearest)
+        if not nearest.is_dir():
+            return Look(reachable=False, message=f"{nearest} is not a folder", hint=f"ls -ld {nearest}")
+        config = config_digest(repository)
     except DrdError as error:
         return Look(reachable=False, message=error.message, hint=error.hint)
-    if not nearest.is_dir():
-        return Look(reachable=False, message=f"{nearest} is not a folder", hint=f"ls -ld {nearest}")
     if nearest not in {path, path.parent}:
         return Look(reachable=False, message=f"{path.parent} does not exist", hint=f"mkdir -p {path.parent}")
     if not os.access(nearest, os.W_OK | os.X_OK):
