@@ -61,7 +61,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=("half", "full"))
     parser.add_argument("--scale", type=int, default=50)
-    parser.add_argument("--seconds", type=float, default=45, help="of each run")
+    parser.add_argument(
+        "--seconds", type=float, default=45, help="of each run: a multiple of drd's 15 s, or arms differ in batches"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--stores", type=int, choices=(1, 2), default=1, help="2: an off-site one behind S3 as well")
