@@ -103,16 +103,19 @@ class Landing:
         """Give what landed its final name and return it; none where nothing landed."""
         if self._beside:
             return await self._touch(lambda: _appear_beside(self.read, self.place, now), SWEEP_SECONDS)
-        await self._touch(lambda: _appear(self._begun / "whole", self.place), SWEEP_SECONDS)
-        names = [str(self.place)]
+        whole, named = self._begun / "whole", list[str]()
         try:
+            # The place comes last: killed in between, drd leaves nothing there that looks whole and lacks the others.
             for lies, place in self._others.items():
-                await self._touch(lambda lies=lies, place=place: _name(lies, place))  # type: ignore[misc]
-                names.append(str(place))
+                is_within = place.is_relative_to(self.place)
+                final = whole / place.relative_to(self.place) if is_within else place
+                await self._touch(lambda lies=lies, final=final: _name(lies, final))  # type: ignore[misc]
+                named += [] if is_within else [str(place)]
+            await self._touch(lambda: _appear(whole, self.place), SWEEP_SECONDS)
         except BaseException:
-            await self.withdraw(tuple(names))
+            await self.withdraw(tuple(named))
             raise
-        return tuple(names)
+        return (str(self.place), *map(str, self._others.values()))
 
     async def withdraw(self, names: tuple[str, ...]) -> None:
         """Take away again what had appeared."""

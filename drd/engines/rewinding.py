@@ -10,7 +10,7 @@ from drd.core.postgres.errors import NotCovered
 from drd.core.postgres.groups import Group, ShippedGroup
 from drd.core.postgres.kept import aim_at, needed_groups
 from drd.core.postgres.recovery import Aim
-from drd.core.postgres.target import AtLsn, AtName, AtTime, Latest, Target
+from drd.core.postgres.target import HOW_TO_WRITE_A_TIME, AtLsn, AtName, AtTime, Latest, Target
 from drd.core.postgres.wal import history_name
 from drd.engines.naming import Named, Naming
 from drd.engines.stores import Stores
@@ -37,7 +37,12 @@ class Rewinding:
         """
         shipped = await self._catalogue.wal(wish.policy)
         if not shipped or wish.include or wish.is_without_wal:
-            if isinstance(wish.moment, AtLsn | AtName):
+            if isinstance(wish.moment, AtName):
+                name = wish.moment.name
+                raise UsageError(
+                    f"{name!r} is no time, and without WAL there are no restore points", HOW_TO_WRITE_A_TIME
+                )
+            if isinstance(wish.moment, AtLsn):
                 raise UsageError(f"{wish.moment} leads to no recovery point here: no WAL is kept", "write --at TIME")
             return None
         within, target = self._within(shipped, wish.store), _target(wish)

@@ -26,6 +26,10 @@ Files = Callable[[Group], tuple[str, ...]]
 """The files of a group that are wanted; none: all."""
 
 
+class _GroupGone(PermanentError):
+    """A store does not list a group any more that it is known to have had."""
+
+
 class WalFetching:
     """Brings WAL into folders."""
 
@@ -46,8 +50,8 @@ class WalFetching:
     ) -> None:
         """Bring the groups that are needed into a folder, which is made; `total` is how many bytes that will be.
 
-        A store that is away, and a group that is damaged in one, give way to what the others have. Raises why the last
-        one did not give it.
+        A store that is away, and a group that is damaged in one or gone from it, give way to what the others have.
+        Raises why the last one did not give it.
         """
         stores = self.by_distance(shipped)
         names = {each.group.name for each in needed(shipped, stores)}
@@ -73,6 +77,9 @@ class WalFetching:
                 shipped = tuple(each for each in shipped if each is not group)
                 if not await self._stores.is_away(group.store):
                     await self._note_damage(run, group.store)
+            except _GroupGone as error:
+                refused = error
+                shipped = tuple(each for each in shipped if each is not group)
             except (StoreAway, RepositoryMissing) as error:
                 refused = error
                 stores.remove(group.store)
@@ -106,9 +113,9 @@ def _batch(shipped: ShippedGroup, listed: Sequence[Snapshot]) -> tuple[Snapshot,
     known = [pair for pair in of_group if pair[0].id == shipped.snapshot_id]
     found = known or [pair for pair in of_group if pair[1].through >= shipped.group.through]
     if not found:
-        raise PermanentError(
+        raise _GroupGone(
             f"store {shipped.store} does not list the WAL {shipped.group.name} any more",
-            "try another store with --from",
+            "leave out --from, or name an earlier moment with --at",
         )
     return max(found, key=lambda pair: (pair[1].through, pair[0].time))
 

@@ -12,6 +12,7 @@ from drd.core.catalogue import RestoreRecord, Standing
 from drd.core.errors import DrdError, PermanentError, RepositoryDamaged, StoreAway, UsageError
 from drd.core.events import HoldReleased, RestoreFinished, RestoreStarted, SnapshotFound, StoreChecked, StoreWentAway
 from drd.core.policy import Mode, Outcome
+from drd.core.postgres.target import AtName
 from drd.daemon.moving_in import move_in
 from drd.engines.landing import mark_of
 from drd.engines.turns import JobClass
@@ -96,6 +97,14 @@ async def test_a_moment_before_every_point_is_told_with_the_oldest(source: Path,
         await house.restore.restore("09R", wish(tmp_path / "target", at=early))
     with pytest.raises(UsageError, match="no good recovery point of attic"):
         await house.restore.choose(Wish("attic", None, "/"))
+
+
+async def test_a_word_that_is_no_time_is_told_what_is_where_no_wal_is_kept(source: Path, tmp_path: Path) -> None:
+    house = a_house(source)
+    await house.run()
+    with pytest.raises(UsageError, match="'yesterday' is no time, and without WAL there are no restore points") as told:
+        await house.restore.plan("09R", wish(tmp_path / "target", moment=AtName("yesterday")))
+    assert told.value.hint == "write 2026-11-22 10:15:00+08:00 or latest"
 
 
 async def test_an_incomplete_point_is_not_chosen(source: Path, tmp_path: Path) -> None:
@@ -819,6 +828,44 @@ async def test_what_cannot_take_its_place_takes_the_rest_with_it(source: Path, t
         await house.restore.restore("09R", wish(tmp_path / "target"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target.orders"]
     assert (tmp_path / "target.orders" / "other").exists()
+
+
+async def test_the_place_has_its_name_when_all_that_belongs_to_it_lies_where_it_should(
+    source: Path, tmp_path: Path
+) -> None:
+    house = a_settling_house(source)
+    await house.run()
+    target, orders = tmp_path / "target", tmp_path / "target.orders"
+    seen: list[tuple[bool, bool]] = []
+    usual = house.host.within
+
+    async def within(seconds: float, work: Callable[[], Any]) -> Any:
+        done = await usual(seconds, work)
+        seen.append((orders.exists(), target.exists()))
+        return done
+
+    house.host.within = within  # type: ignore[method-assign]
+    await house.restore.restore("09R", wish(target))
+    assert list(dict.fromkeys(seen)) == [(False, False), (True, False), (True, True)]
+
+
+async def test_a_place_that_cannot_be_named_takes_what_lies_beside_it_with_it(source: Path, tmp_path: Path) -> None:
+    house = a_settling_house(source)
+    await house.run()
+    target, orders = tmp_path / "target", tmp_path / "target.orders"
+    usual = house.host.within
+
+    async def within(seconds: float, work: Callable[[], Any]) -> Any:
+        if orders.exists() and not target.exists():
+            target.write_text("somebody else's")
+        return await usual(seconds, work)
+
+    house.host.within = within  # type: ignore[method-assign]
+    with pytest.raises(PermanentError, match="could not write"):
+        await house.restore.restore("09R", wish(target))
+    assert not orders.exists()
+    assert target.read_text() == "somebody else's"
+    assert leftovers(tmp_path) == []
 
 
 async def test_some_paths_of_a_point_come_back_as_they_are(source: Path, tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """Groups of WAL out of the stores, also while batches of them are forgotten there."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from drd.core.errors import PermanentError
-from drd.core.postgres.groups import Group
+from drd.core.postgres.groups import Group, ShippedGroup
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.wal import Segment
 from drd.engines.wal_fetching import WalFetching
@@ -50,3 +51,24 @@ async def test_an_older_batch_does_not_stand_in_for_one_that_is_gone(tmp_path: P
     del place.snapshots[known.id]
     with pytest.raises(PermanentError, match="does not list the WAL 000000010000000000000000 any more"):
         await fetched(it, tmp_path / "wal")
+
+
+async def test_a_group_that_one_store_does_not_list_any_more_is_fetched_from_the_next(tmp_path: Path) -> None:
+    it = await furnished(tmp_path)
+    await it.wal(0)
+    it.places["local.wal"].snapshots.clear()
+    [there] = it.places["offsite.wal"].snapshots.values()
+    it.places["offsite.wal"].plant(there, {f"/spool/{name}": name.encode() for name in NAMES})
+    house = it.house
+    fetching = WalFetching(house.stores, house.turns, house.host, house.board, nothing_is_damaged)
+    asked: list[str] = []
+
+    def nearest(groups: Sequence[ShippedGroup], stores: Sequence[str]) -> Sequence[ShippedGroup]:
+        found = sorted((each for each in groups if each.store in stores), key=lambda each: each.store)[:1]
+        asked.extend(each.store for each in found)
+        return found
+
+    shipped = await house.journal.wal("orders")
+    await fetching.fetch("RUN", shipped, nearest, lambda _: NAMES, tmp_path / "wal")
+    assert list(dict.fromkeys(asked)) == ["local.wal", "offsite.wal"]
+    assert sorted(path.name for path in (tmp_path / "wal").iterdir()) == list(NAMES)

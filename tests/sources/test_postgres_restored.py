@@ -120,6 +120,16 @@ async def test_a_tablespace_lies_where_a_person_says_and_nowhere_else(copy: Copy
     assert copy.cluster.value("SELECT count(*) FROM orders") == 1000
 
 
+async def test_a_folder_that_is_there_for_a_tablespace_stays_the_one_it_is(copy: Copy, elsewhere: Path) -> None:
+    first, _ = copy.record.tablespaces
+    before = elsewhere.stat().st_ino
+    settled = await copy.settle(**{f"tablespace.{first}": str(elsewhere)})
+    assert elsewhere.stat().st_ino == before
+    assert [path.parent for path in settled.placed] == [elsewhere]
+    copy.cluster.start()
+    assert copy.cluster.value("SELECT count(*) FROM orders") == 1000
+
+
 async def test_what_takes_the_place_of_the_original_begins_a_timeline_of_its_own(copy: Copy) -> None:
     settled = await copy.settle(as_original="yes", port="5999")
     assert any("as the original" in note for note in settled.notes)

@@ -61,6 +61,30 @@ def test_a_part_comes_back_alone_and_a_whole_beside_its_source(machine: Machine)
     assert "is not empty" in refused.stderr
 
 
+def test_a_store_that_turns_out_damaged_gives_way_to_the_next_and_is_marked(two_stores: Machine) -> None:
+    machine = two_stores.protect("shop")
+    source = grow(machine.data / "shop")
+    machine.start()
+    machine.drd("backup", "shop").done()
+    pack = max((machine.repository / "data").rglob("*"), key=lambda path: path.is_file() and path.stat().st_size)
+    content = bytearray(pack.read_bytes())
+    content[100] ^= 1
+    pack.chmod(0o600)
+    pack.write_bytes(content)
+    target = machine.folder / "back"
+    told = machine.drd("restore", "shop", "--to", str(target)).done()
+    assert portrait(target) == portrait(source)
+    assert "repository is damaged" in told.stdout
+    assert [(end["store"], end["outcome"]) for end in machine.events("restore-finished")] == [
+        ("local", "failed"),
+        ("offsite", "succeeded"),
+    ]
+    [checked] = machine.events("store-checked")
+    assert (checked["store"], checked["sound"]) == ("local", False)
+    assert machine.state_of("local") == "damaged"
+    assert [path.name for path in machine.folder.glob("*restoring*")] == []
+
+
 def test_a_new_machine_restores_from_its_configuration_and_the_off_site_store_alone(two_stores: Machine) -> None:
     machine = two_stores.protect("shop")
     source = grow(machine.data / "shop")

@@ -9,7 +9,8 @@ import os
 import pwd
 import shutil
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -95,12 +96,34 @@ def link_tablespaces(data: Path, spaces: Mapping[int, Path], user: str | None = 
             give([links / str(oid)], user)
 
 
-def lay(folder: Path, place: Path) -> None:
-    """Move a folder to a place that is empty or not there, which may be on another file system."""
-    if place.is_dir():
-        place.rmdir()
-    place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(folder, place)
+def lay(folder: Path, place: Path, what: str, wrote: Callable[[Path], None]) -> None:
+    """Move what a folder holds to a place that is empty or not there, which may be on another file system.
+
+    A folder that is there may be a mount point, so it stays. `wrote` is told of each path just before it is written,
+    and of none that was there already. Raises `UsageError` for a place that somebody filled.
+    """
+    demand_free(place, what)
+    is_there = place.is_dir()
+    if not is_there:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.mkdir(mode=0o700)
+        wrote(place)
+    for child in list(folder.iterdir()):
+        target = place / child.name
+        if os.path.lexists(target):
+            raise UsageError(f"{target} came there meanwhile", "name another place")
+        if is_there:
+            wrote(target)
+        shutil.move(child, target)
+    folder.rmdir()
+
+
+def take_away(path: Path) -> None:
+    """Remove what `lay` wrote."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def demand_free(place: Path, what: str) -> None:
@@ -137,16 +160,30 @@ def add_missing_configuration(data: Path, settings: Mapping[str, int]) -> tuple[
     return tuple(written)
 
 
-def owner_for(place: Path) -> str | None:
-    """Who is to run a server from there: whoever owns the folder already, or else the user postgres.
+def owner_for(place: Path, account_named: Callable[[str], pwd.struct_passwd] = pwd.getpwnam) -> str | None:
+    """Who is to run a server from there: whoever owns the folder or the one that it is in, or else the user postgres.
 
-    None for us ourselves, who may give nothing away, and where there is no such user.
+    Root is nobody who may. None for us ourselves, who may give nothing away, and where there is no user postgres.
     """
     if os.geteuid() != 0:
         return None
-    if place.is_dir() and (owner := place.stat().st_uid) != 0:
-        return pwd.getpwuid(owner).pw_name
-    return "postgres" if any(account.pw_name == "postgres" for account in pwd.getpwall()) else None
+    for folder in (place, place.parent):
+        if folder.is_dir() and (owner := folder.stat().st_uid) != 0:
+            with suppress(KeyError):  # the number may be another machine's
+                return pwd.getpwuid(owner).pw_name
+    try:
+        return account_named("postgres").pw_name
+    except KeyError:
+        return None
+
+
+def demand_user(place: Path, user: str | None) -> None:
+    """See that a server that starts there runs as somebody whom it does not refuse. Raises `UsageError`."""
+    if user is None and os.geteuid() == 0:
+        raise UsageError(
+            "PostgreSQL's server does not run as root, and this machine has no user postgres",
+            f"type: adduser --system --group postgres; or: chown USER {place.parent}, for the user who is to run it",
+        )
 
 
 def demand_passable(place: Path, user: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -42,6 +41,8 @@ async def look(world: World, wanted: Wanted) -> None:
     if record is not None and (has_to_serve or options.programs is not None):
         await _programs(record.major, world, options)
     owner = await within(lambda: restored.owner_for(wanted.place))
+    if has_to_serve:
+        restored.demand_user(wanted.place, owner)
     if has_to_serve and owner is not None:
         await within(lambda: restored.demand_passable(wanted.place, owner))
     if options.into is not None:
@@ -81,28 +82,33 @@ class _Settling:
         here = await within(lambda: _spaces(self.folder, self.facts, wanted.place, options))
         try:
             for oid, place in options.places.items():
-                self.placed.append(place)
-                await to_the_end(within(lambda oid=oid, place=place: restored.lay(here[oid], place)))  # type: ignore[misc]
+                await self._lay(here[oid], place, oid)
                 here[oid] = place
             await within(lambda: _link(self.data, here))
             tools = await self._tools()
             self.notes.append(await _verified(tools, self.data, self.facts))
             configured = await configure(self.data, tools, wanted, options)
             self.notes += configured if not options.database else ()
-            owner = restored.owner_for(wanted.place)
+            owner = await within(lambda: restored.owner_for(wanted.place))
             if owner is not None:
-                more = _existing(self.folder / restored.SPACES, self.folder / restored.CONFIGURATION)
-                given = [self.data, *here.values(), *more]
-                await within(lambda: restored.give(given, owner))
+                given = [self.data, *here.values()]
+                more = (self.folder / restored.SPACES, self.folder / restored.CONFIGURATION)
+                await within(lambda: restored.give([*given, *_existing(*more)], owner))
             await self._serve(tools, owner)
             if not options.database:
                 final = {oid: options.place_of(oid, wanted.place) for oid in here}
                 await within(lambda: restored.link_tablespaces(self.data, final, owner))
         except BaseException:
             for place in self.placed:
-                await to_the_end(asyncio.to_thread(shutil.rmtree, place, ignore_errors=True))
+                await to_the_end(asyncio.to_thread(restored.take_away, place))
             raise
         return self._dumped() if options.database else self._whole(tools, here, owner)
+
+    async def _lay(self, folder: Path, place: Path, oid: int) -> None:
+        def lay() -> None:
+            restored.lay(folder, place, f"tablespace {oid}", self.placed.append)
+
+        await to_the_end(within(lay))
 
     async def _tools(self) -> ProgramsOfPostgres | None:
         try:

@@ -16,6 +16,8 @@ LATEST: Final = "latest"
 LONGEST_NAME_BYTES: Final = 63
 BY_NAME: Final = "name:"
 HOW_TO_WRITE: Final = "write 2026-11-22 10:15:00+08:00, latest, a position as 16/B374D848, or name:RESTORE_POINT"
+HOW_TO_WRITE_A_TIME: Final = "write 2026-11-22 10:15:00+08:00 or latest"
+"""Where no WAL is kept."""
 _LIKE_A_TIME = re.compile(r"\d{4}-\d{1,2}-\d")
 _TIME = re.compile(
     r"(?P<label>\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)\s*(?P<offset>Z|UTC|[+-]\d{2}(:?\d{2})?)?"
