@@ -33,6 +33,7 @@ from bench.tree import Shape, change_tree, make_tree
 
 START_SECONDS = 60.0
 UPKEEP_SECONDS = 300.0
+FULL_SECONDS = 600.0
 APART = {
     "unlock": ("unlock",),
     "listing": ("snapshots", "--json"),
@@ -160,17 +161,16 @@ def _drd(work: Path, times: Times, shape: Shape, pair: int, stores: int) -> None
         _cli(folder, "backup", "little")
         _add_policy(folder, "tree", work / "tree", ["first", "second"][:stores])
         _wait_for_upkeep(folder, stores)
-        _settle(work / "tree")
-        processor = _processor_of(daemon.pid)
-        _cli(folder, "reload")
         for kind in ("full", "incremental"):
             if kind == "incremental":
                 change_tree(work / "tree", shape, 0.01, seed=2000 + pair)
-                _settle(work / "tree")
-                processor = _processor_of(daemon.pid)
-            started = time.perf_counter()
-            _cli(folder, "backup", "tree", *(["--full"] if kind == "full" else []))
-            if kind == "incremental":
+            _settle(work / "tree")
+            processor = _processor_of(daemon.pid)
+            if kind == "full":
+                _first_full(daemon, folder, stores)
+            else:
+                started = time.perf_counter()
+                _cli(folder, "backup", "tree")
                 times.command_incremental.append(time.perf_counter() - started)
             first, last = _recorded(folder)
             getattr(times, kind).append(first)
@@ -182,6 +182,21 @@ def _drd(work: Path, times: Times, shape: Shape, pair: int, stores: int) -> None
         for name, arguments in APART.items():
             times.apart[name].append(_ask(folder, arguments))
     shutil.rmtree(folder)
+
+
+def _first_full(daemon: subprocess.Popen[bytes], folder: Path, stores: int) -> None:
+    """Let the daemon read its files again: a policy that never ran is due at once. No command runs meanwhile."""
+    daemon.send_signal(signal.SIGHUP)
+    snapshots = [folder / name / "snapshots" for name in ("first", "second")[:stores]]
+    before = [len(list(each.iterdir())) for each in snapshots]
+    deadline = time.monotonic() + FULL_SECONDS
+    while any(len(list(each.iterdir())) <= count for each, count in zip(snapshots, before, strict=True)):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"the first full took more than {FULL_SECONDS:.0f} s")
+        time.sleep(0.1)
+    while '"run-finished"' not in _cli(folder, "journal", "show", "--newest", "3"):
+        if time.monotonic() > deadline:
+            raise SystemExit("the first full was not recorded")
 
 
 def _wait_for_upkeep(folder: Path, stores: int) -> None:
@@ -231,7 +246,6 @@ def _add_policy(folder: Path, name: str, tree: Path, stores: list[str]) -> None:
 
 @contextmanager
 def _daemon(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    # A policy that never ran is due at once: the first full starts by itself, and the command joins it.
     process = subprocess.Popen(
         [sys.executable, "-m", "drd", "--config", str(folder / "drd.yaml"), "run"],
         stdout=(folder / "log").open("wb"), stderr=subprocess.STDOUT,
