@@ -167,7 +167,12 @@ def _copy(source: int, made: str) -> None:
 def _flush(target: str, folder: str) -> None:
     """The file, which may be another process's, and its name are on the disk when this returns."""
     for place in (target, folder):
-        descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            if place != target:
+                raise
+            continue  # drd has taken it into its spool, where it is safe, and removed it here
         try:
             os.fsync(descriptor)
         finally:

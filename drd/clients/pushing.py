@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,12 +18,16 @@ from drd.core.postgres.arriving import RECEIVED, Arrivals
 from drd.core.postgres.merging import Better, better
 from drd.core.postgres.pages import LONG_BYTES, fault
 from drd.core.postgres.spooling import PARTIAL, Move
-from drd.core.postgres.wal import kind_of
+from drd.core.postgres.timeline import History
+from drd.core.postgres.wal import FileKind, kind_of, timeline_of
 
 CLUSTER: Final = "cluster"
 """What tells of which cluster files are taken; `drd.cli.wal_push` reads it."""
 HIDDEN: Final = ".pushing-"
 """Begins the names of files that are being pushed, before the number of the process that does it."""
+REFUSED_BYTES: Final = 2**28
+"""So much of what was refused is kept to be looked at, the newest of it; it counts to no one's room."""
+_CONTRADICTS: Final = "it contradicts what is here already: do two servers write there?"
 
 
 def offer(incoming: Path, system_identifier: str, segment_bytes: int) -> None:
@@ -55,6 +60,26 @@ def pushed(incoming: Path) -> frozenset[str]:
     return frozenset(name for name in found if kind_of(name) is not None)
 
 
+def forget_refused(aside: Path, most: int = REFUSED_BYTES) -> None:
+    """Remove the oldest of what was refused until no more than `most` bytes of it are left, and never the newest."""
+    found = sorted(((path.stat(), path) for path in aside.iterdir()), key=lambda each: each[0].st_ctime_ns)
+    left = sum(status.st_size for status, _ in found)
+    for status, path in found[:-1]:
+        if left <= most:
+            return
+        path.unlink(missing_ok=True)
+        left -= status.st_size
+
+
+def history_in(path: Path) -> str:
+    """Content of a timeline's history file; empty when it is damaged or is none."""
+    content = path.read_text("utf-8", errors="replace")  # reasons stand there in the encoding of a database
+    try:
+        return content if History.parse(timeline_of(path.name), content).switches else ""
+    except ValueError:
+        return ""
+
+
 class Intake:
     """Takes pushed files into the spool of one cluster. Raises `OSError`."""
 
@@ -75,6 +100,8 @@ class Intake:
         if wrong := self._fault_of(file, move):
             return self._refuse(file, wrong)
         folder = self._folder(move)
+        if wrong := self._less_than_received(file, move, folder):
+            return self._refuse(file, wrong)
         if not folder.exists():
             folder.mkdir(mode=0o700, exist_ok=True)
             flush_folder(folder.parent)
@@ -95,9 +122,10 @@ class Intake:
         if move.segment is not None:
             kept = better(move.segment, one, other)
         else:
-            kept = Better.FIRST if one == other else Better.NEITHER
+            is_damaged = kind_of(here.name) is FileKind.HISTORY and not history_in(here)
+            kept = Better.FIRST if one == other else Better.SECOND if is_damaged else Better.NEITHER
         if kept is Better.NEITHER:
-            return self._refuse(file, "it contradicts what is here already: do two servers write there?")
+            return self._refuse(file, _CONTRADICTS)
         if kept is Better.SECOND:
             self._lay(file, here)
         file.unlink()
@@ -107,6 +135,8 @@ class Intake:
         return self._root / "received" if move.group == RECEIVED else self._root / "groups" / move.group
 
     def _fault_of(self, file: Path, move: Move) -> str:
+        if kind_of(file.name) is FileKind.HISTORY and not history_in(file):
+            return "it is no history of that timeline"
         if move.segment is None:
             return ""
         with file.open("rb") as content:
@@ -115,10 +145,23 @@ class Intake:
                 return f"it has {size} bytes"
             return fault(move.segment, self._system_identifier, content.read(LONG_BYTES))
 
+    def _less_than_received(self, file: Path, move: Move, folder: Path) -> str:
+        """What keeps a whole segment from the place of what was received of it."""
+        if move.segment is None or move.name != move.segment.name:
+            return ""
+        received = self._root / "received"
+        for here in (folder / (move.name + PARTIAL), received / (move.name + PARTIAL), received / move.name):
+            with suppress(FileNotFoundError):
+                kept = better(move.segment, file.read_bytes(), here.read_bytes())
+                if kept is not Better.FIRST:
+                    return _CONTRADICTS if kept is Better.NEITHER else "it holds less than what was received of it"
+        return ""
+
     def _refuse(self, file: Path, why: str) -> str:
         aside = self._root / "refused"
         aside.mkdir(mode=0o700, exist_ok=True)
         self._lay(file, aside / file.name)
+        forget_refused(aside)
         file.unlink()
         return f"{file.name}, which archive_command brought, is refused: {why}"
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from drd.clients.durable import flush_folder
-from drd.clients.pushing import Intake, offer, pushed
-from drd.core.errors import DrdError, TransientError
+from drd.clients.pushing import Intake, forget_refused, history_in, offer, pushed
+from drd.core.errors import DrdError, PermanentError, TransientError
 from drd.core.postgres.arriving import Arrivals
 from drd.core.postgres.lineage import Mark
 from drd.core.postgres.lsn import Lsn
@@ -130,10 +130,32 @@ class FolderSpool:
         for folder in sorted(touched, reverse=True):
             flush_folder(folder)
         for name in moves.leaving:
+            if sentence := self._contradiction(name):
+                refused.append(sentence)
             (self.receiving / name).unlink(missing_ok=True)
         if moves.leaving:
             flush_folder(self.receiving)
         return tuple(refused)
+
+    def _contradiction(self, name: str) -> str:
+        """Have what was received stand in the group when another file took its place there and does not hold it all."""
+        path = self.receiving / name
+        for here in (self._root / "groups").glob(f"*/{name.removesuffix(PARTIAL)}"):
+            segment = Segment.parse(here.name, here.stat().st_size)
+            if segment is None or not path.exists() or here.samefile(path):
+                continue
+            kept = better(segment, here.read_bytes(), path.read_bytes())
+            if kept is Better.FIRST:
+                continue
+            if name != segment.name:
+                self._put_aside(path)
+                return f"{name}, which was received, contradicts the whole segment, and is put aside"
+            if kept is Better.NEITHER:
+                self._put_aside(here, stays=True)
+            self._enter(Move(name, here.parent.name, segment), here.parent)
+            if kept is Better.NEITHER:
+                return f"{name}, which archive_command brought, contradicts what was received, and is put aside"
+        return ""
 
     def _enter(self, move: Move, folder: Path) -> None:
         made = self._root / f".{move.name}"
@@ -161,17 +183,24 @@ class FolderSpool:
         self._put_aside(path)
         return f"the WAL segment {move.name} was refused: {wrong}"
 
-    def _put_aside(self, path: Path) -> None:
+    def _put_aside(self, path: Path, *, stays: bool = False) -> None:
         aside = self._root / "refused"
         aside.mkdir(mode=0o700, exist_ok=True)
-        path.replace(aside / path.name)
+        if stays:  # until another file takes its place in one step
+            (aside / path.name).unlink(missing_ok=True)
+            os.link(path, aside / path.name)
+        else:
+            path.replace(aside / path.name)
+        forget_refused(aside)
         flush_folder(aside)
         flush_folder(path.parent)
 
     def _used(self) -> int:
-        """Of files with several names each counts once."""
+        """Of files with several names each counts once, and what was refused not at all: strangers push that."""
         found: dict[int, int] = {}
-        for folder, _, names in os.walk(self._root):
+        for folder, below, names in os.walk(self._root):
+            if "refused" in below:
+                below.remove("refused")
             for name in names:
                 with suppress(FileNotFoundError):
                     status = (Path(folder) / name).stat()
@@ -240,8 +269,13 @@ class FolderSpools:
     def _known(self, policy: str) -> tuple[tuple[str, int], ...]:
         found = []
         for path in sorted((self._root / policy).glob(f"*/{CLUSTER}")):
-            told = json.loads(path.read_text("utf-8"))
-            found.append((str(told["system_identifier"]), int(told["segment_bytes"])))
+            try:
+                told = json.loads(path.read_bytes())
+                found.append((str(told["system_identifier"]), int(told["segment_bytes"])))
+            except (ValueError, KeyError, TypeError) as error:
+                raise PermanentError(
+                    f"{path} is damaged", f"rm {path}: drd writes it again when it reaches the server"
+                ) from error
         return tuple(found)
 
     def _disk(self) -> shutil._ntuple_diskusage:
@@ -262,16 +296,22 @@ def _group(folder: Path, segment_bytes: int, receiving: Path) -> GroupFolder | N
     first = Segment.parse(folder.name, segment_bytes)
     if first is None:
         return None
-    names = frozenset(
-        path.name
-        for path in folder.iterdir()
-        if kind_of(path.name) is not None and not _is_left_behind(path, receiving)
-    )
-    history = folder / history_name(first.timeline)
     marks: tuple[Mark, ...] = ()
     with suppress(FileNotFoundError, ValueError):  # what is damaged is begun anew: stores have what it said before
         marks = read_marks((folder / MARKS).read_bytes(), first.timeline)
-    return GroupFolder(first, names, marks, history.read_text("utf-8") if history.name in names else "")
+    with suppress(FileNotFoundError):  # the group leaves the spool at this moment
+        names = frozenset(
+            path.name
+            for path in folder.iterdir()
+            if kind_of(path.name) is not None and not _is_left_behind(path, receiving)
+        )
+        history = folder / history_name(first.timeline)
+        if history.name not in names:
+            return GroupFolder(first, names, marks)
+        if content := history_in(history):
+            return GroupFolder(first, names, marks, content)
+        return GroupFolder(first, names - {history.name}, marks)  # a received one may take its place
+    return None
 
 
 def _is_left_behind(path: Path, receiving: Path) -> bool:

@@ -195,3 +195,9 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, archive: Path, push: 
         assert done.returncode == 1
         assert os.strerror(28) in done.stderr
         assert names(disk) == set()
+
+
+def test_what_drd_took_in_at_that_moment_is_safe_and_a_folder_that_lacks_is_told(archive: Path) -> None:
+    wal_push._flush(f"{archive}/{SEGMENT.name}", str(archive))
+    with pytest.raises(FileNotFoundError):
+        wal_push._flush(f"{archive}/nowhere/{SEGMENT.name}", f"{archive}/nowhere")

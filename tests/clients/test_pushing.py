@@ -11,9 +11,10 @@ from drd.clients.spool import FolderSpool, FolderSpools
 from drd.core.errors import PermanentError
 from drd.core.postgres.arriving import arrivals
 from drd.core.postgres.pages import PAGE_BYTES
+from drd.core.postgres.spooling import moves
 from drd.core.postgres.stretches import Stretches
 from drd.core.postgres.wal import Segment
-from tests.clients.test_spool import SIZE, SYSTEM, arranged, receive, segment
+from tests.clients.test_spool import NOW, SIZE, SYSTEM, arranged, receive, segment
 from tests.fakes.postgres_tools import wal_of
 
 
@@ -121,12 +122,14 @@ async def test_histories_and_labels_are_kept(spool: FolderSpool, incoming: Path)
     receive(spool, 3)
     receive(spool, 4)
     await arranged(spool)
+    push(incoming, segment(4, 2))
+    assert await taken_in(spool, incoming) == ()
     label = f"{segment(3).name}.00000028.backup"
     push(incoming, segment(3), b"1\t0/300000\tnone\n", name="00000002.history")
     push(incoming, segment(3), b"START WAL LOCATION: 0/300028\n", name=label)
     assert await taken_in(spool, incoming) == ()
     assert (spool.receiving / "00000002.history").read_bytes() == b"1\t0/300000\tnone\n"
-    assert label in (await held(spool))[segment(3).name]
+    assert any(label in names for names in (await held(spool)).values())
     push(incoming, segment(3), b"1\t0/300000\tnone\n", name="00000002.history")
     assert await taken_in(spool, incoming) == ()
     push(incoming, segment(3), b"1\t0/400000\tnone\n", name="00000002.history")
@@ -187,3 +190,101 @@ async def test_files_with_two_names_take_their_room_once(spool: FolderSpool) -> 
     await arranged(spool)
     assert SIZE <= before <= SIZE + 2**16
     assert await spool.used_bytes() <= 2 * SIZE + 2**17
+
+
+def changed(content: bytes) -> bytes:
+    return content[:100] + b"two" + content[103:]
+
+
+async def test_a_pushed_segment_that_contradicts_its_received_beginning_is_refused(
+    spool: FolderSpool, incoming: Path
+) -> None:
+    receive(spool, 3)
+    partial = receive(spool, 4, is_whole=False, written=10 * PAGE_BYTES)
+    [group] = (await arranged(spool)).groups
+    push(incoming, segment(4), changed(wal_of(segment(4), SYSTEM)))
+    [told] = await taken_in(spool, incoming)
+    assert "two servers" in told
+    assert (spool.folder(group.name) / partial.name).samefile(partial)
+    assert not (spool.folder(group.name) / segment(4).name).exists()
+    push(incoming, segment(4), wal_of(segment(4), SYSTEM)[: 5 * PAGE_BYTES].ljust(SIZE, b"\0"))
+    [told] = await taken_in(spool, incoming)
+    assert "less than what was received" in told
+    push(incoming, segment(4))
+    assert await taken_in(spool, incoming) == ()
+    assert (await held(spool))[group.name] == {segment(3).name, segment(4).name}
+
+
+async def test_what_was_received_takes_the_place_of_what_was_pushed_before_and_contradicts_it(
+    spool: FolderSpool, incoming: Path
+) -> None:
+    receive(spool, 3)
+    await arranged(spool)
+    push(incoming, segment(4), changed(wal_of(segment(4), SYSTEM)))
+    push(incoming, segment(5), wal_of(segment(5), SYSTEM)[: 5 * PAGE_BYTES].ljust(SIZE, b"\0"))
+    assert await taken_in(spool, incoming) == ()
+    receive(spool, 4)
+    receive(spool, 5)
+    receive(spool, 6)
+    [told] = await spool.carry_out(moves(await spool.look(SIZE), SIZE, NOW))
+    assert segment(4).name in told
+    for number in (4, 5):
+        [place] = (spool.receiving.parent / "groups").glob(f"*/{segment(number).name}")
+        assert place.read_bytes() == wal_of(segment(number), SYSTEM)
+    aside = spool.receiving.parent / "refused" / segment(4).name
+    assert aside.read_bytes() == changed(wal_of(segment(4), SYSTEM))
+    assert {path.name for path in spool.receiving.iterdir()} == {segment(6).name}
+
+
+async def test_what_was_refused_takes_nobodys_room_and_the_oldest_of_it_goes(
+    spool: FolderSpool, incoming: Path, tmp_path: Path
+) -> None:
+    for number in (3, 4):
+        (incoming / segment(number).name).write_bytes(wal_of(segment(number), "9"))
+    assert len(await taken_in(spool, incoming)) == 2
+    assert await spool.used_bytes() < 2**16
+    aside = spool.receiving.parent / "refused"
+    assert len(list(aside.iterdir())) == 2
+    pushing.forget_refused(aside, 2 * SIZE)
+    assert len(list(aside.iterdir())) == 2
+    pushing.forget_refused(aside, SIZE - 1)
+    assert [path.name for path in aside.iterdir()] == [segment(4).name]
+
+
+@pytest.mark.parametrize("content", [b"no history at all", b"\xff\xfe\x00", b"", b"3\t0/300000\tof a later one\n"])
+async def test_what_is_no_history_is_refused(spool: FolderSpool, incoming: Path, content: bytes) -> None:
+    push(incoming, segment(3, 2))
+    assert await taken_in(spool, incoming) == ()
+    push(incoming, segment(3), content, name="00000002.history")
+    [told] = await taken_in(spool, incoming)
+    assert "no history" in told
+    assert not (spool.receiving / "00000002.history").exists()
+
+
+async def test_a_history_waits_for_wal_of_its_timeline_and_never_takes_a_received_ones_place(
+    spool: FolderSpool, incoming: Path
+) -> None:
+    receive(spool, 3)
+    await arranged(spool)
+    waiting = push(incoming, segment(3), b"1\t0/300000\tanother cluster's\n", name="00000002.history")
+    assert await taken_in(spool, incoming) == ()
+    assert waiting.exists()
+    received = spool.receiving / waiting.name
+    received.write_bytes(b"1\t0/400000\tno recovery target specified\n")
+    [told] = await taken_in(spool, incoming)
+    assert waiting.name in told
+    assert b"0/400000" in received.read_bytes()
+
+
+async def test_a_history_that_is_damaged_here_counts_for_none_and_a_whole_one_takes_its_place(
+    spool: FolderSpool, incoming: Path
+) -> None:
+    (spool.receiving / "00000002.history").write_bytes(b"\xff no history")
+    (spool.receiving / segment(4, 2).name).write_bytes(wal_of(segment(4, 2), SYSTEM))
+    [group] = (await arranged(spool)).groups
+    assert group.history == ""
+    assert group.group(SYSTEM).switches == ()
+    push(incoming, segment(4), b"1\t0/400000\tr\xe9sum\xe9\n", name="00000002.history")
+    assert await taken_in(spool, incoming) == ()
+    [group] = (await arranged(spool)).groups
+    assert [switch.timeline for switch in group.group(SYSTEM).switches] == [1]

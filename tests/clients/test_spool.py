@@ -1,5 +1,6 @@
 """The spool on a real file system."""
 
+import asyncio
 import os
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -7,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from drd.clients.spool import MARKS, FolderSpool, FolderSpools, read_marks
-from drd.core.errors import TransientError
+from drd.clients.spool import CLUSTER, MARKS, FolderSpool, FolderSpools, read_marks
+from drd.core.errors import PermanentError, TransientError
 from drd.core.postgres.lineage import Mark
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.pages import PAGE_BYTES
@@ -117,6 +118,36 @@ async def test_the_clusters_of_a_policy_are_known_by_what_lies_there(tmp_path: P
     assert await spools.known("carts") == ()
     assert await spools.free_bytes() > 0
     assert (tmp_path / "spool").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b"\xff"])
+async def test_a_damaged_note_of_the_cluster_is_told_with_what_to_type(tmp_path: Path, content: bytes) -> None:
+    spools = FolderSpools(tmp_path / "spool")
+    await spools.of("orders", "1").look(SIZE)
+    told = tmp_path / "spool" / "orders" / "1" / CLUSTER
+    told.write_bytes(content)
+    with pytest.raises(PermanentError, match="is damaged") as error:
+        await spools.known("orders")
+    assert error.value.hint.startswith(f"rm {told}")
+    told.unlink()
+    await spools.of("orders", "1").look(SIZE)
+    assert await spools.known("orders") == (("1", SIZE),)
+
+
+async def test_groups_that_leave_while_they_are_looked_at_are_no_mistake(spool: FolderSpool) -> None:
+    def come_and_go() -> None:
+        for _ in range(300):
+            for number in (3, 4, 5):
+                folder = spool.folder(segment(number).name)
+                folder.mkdir()
+                (folder / segment(number).name).touch()
+            for number in (3, 4, 5):
+                shutil.rmtree(spool.folder(segment(number).name))
+
+    going = asyncio.create_task(asyncio.to_thread(come_and_go))
+    while not going.done():
+        await spool.look(SIZE)
+    await going
 
 
 async def test_a_full_disk_is_told_as_the_spools_and_not_as_the_journals(tmp_path: Path) -> None:

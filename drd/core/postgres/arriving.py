@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from drd.core.postgres.spooling import GROUP_BYTES, PARTIAL, Found, Move
 from drd.core.postgres.stretches import Stretches
-from drd.core.postgres.wal import FileKind, Segment, kind_of
+from drd.core.postgres.wal import FileKind, Segment, kind_of, timeline_of
 
 RECEIVED = ""
 """In place of a group: the folder that is received into, where histories stand."""
@@ -46,7 +46,7 @@ def arrivals(
         group = place.of(name)
         if group is not None:
             compared.append(Move(name, group, segment))
-        elif kind is FileKind.HISTORY:
+        elif kind is FileKind.HISTORY and timeline_of(name) in place.timelines:  # else it waits for WAL of it
             entering.append(Move(name, RECEIVED))
         elif kind is FileKind.LABEL and found.newest is not None:
             entering.append(Move(name, found.newest.name))
@@ -70,6 +70,7 @@ class _Places:
         self._most = max(1, group_bytes // size)
         self._groups = {name: group.name for group in found.groups for name in group.names}
         self._groups |= {name: RECEIVED for name in found.received if kind_of(name) is FileKind.HISTORY}
+        self.timelines = {group.first.timeline for group in found.groups}
         self._next = {group.following: (group.name, group.count) for group in found.groups}
 
     def of(self, name: str) -> str | None:

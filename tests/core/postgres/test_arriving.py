@@ -60,8 +60,10 @@ def test_what_every_store_has_is_superfluous() -> None:
 
 def test_histories_stand_where_wal_is_received_and_labels_in_the_newest_group() -> None:
     history, label = "00000002.history", f"{name(3)}.00000028.backup"
-    found = Found(groups=(group(3), group(9)))
-    assert arrivals(found, [history, label], SIZE, {}).entering == (Move(label, name(9)), Move(history, RECEIVED))
+    of_two = GroupFolder(segment(9, 2), frozenset({name(9, 2)}))
+    assert arrivals(Found(groups=(group(3),)), [history], SIZE, {}) == arrivals(Found(), [], SIZE, {}), "it waits"
+    found = Found(groups=(group(3), of_two))
+    assert arrivals(found, [history, label], SIZE, {}).entering == (Move(label, name(9, 2)), Move(history, RECEIVED))
     there = Found(received=frozenset({history}), groups=(group(3, more=(label,)),))
     assert arrivals(there, [history, label], SIZE, {}).compared == (Move(label, name(3)), Move(history, RECEIVED))
     assert arrivals(Found(), [label], SIZE, {}) == arrivals(Found(), [], SIZE, {}), "it waits for a group"
