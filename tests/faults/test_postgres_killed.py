@@ -12,7 +12,7 @@ from tests.postgres_lab import Cluster, Lab
 from tests.system.machine import Machine
 from tests.system.programs import Running, is_gone, kill_hard, wait_for
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 
 @dataclass(frozen=True)
