@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,9 +14,10 @@ from typing import Final, Protocol
 from drd import __version__
 from drd.core.catalogue import RestoreRecord
 from drd.core.errors import NOT_NOW, Busy, DrdError, JournalUnusable, StateFull, UsageError
-from drd.core.events import BugFound, ConfigurationRefused, DaemonStarted, DaemonStopped
+from drd.core.events import BugFound, ConfigurationRefused, DaemonStarted, DaemonStopped, WalInterrupted
 from drd.daemon.changes import changes, in_force_after
 from drd.daemon.house import House
+from drd.daemon.left_slots import left_slots
 from drd.daemon.moving_in import move_in, take_up
 from drd.ports.configuration import Configuration
 from drd.ports.supervisor import Supervisor
@@ -30,7 +31,8 @@ DRAIN_SECONDS = 60.0
 """How long runs under way may go on after SIGTERM before they are cancelled; a backup resumes where it was cut."""
 RESTORE_DRAIN_SECONDS = 3600.0
 """How long a stopping daemon waits for a restore: somebody needs that data more than they need the stop."""
-
+LETTING_GO_SECONDS: Final = 60.0
+"""How long the work on a database waits for what was begun under another configuration to end."""
 
 _UNTIL: Final[dict[type[DrdError], tuple[str, str]]] = {
     StateFull: ("there is room", "the disk of the state folder has room again"),
@@ -101,6 +103,8 @@ class Daemon:
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._databases: dict[str, tuple[str, asyncio.Task[None]]] = {}
         """Policy → its digest when the work on its database was begun, and who does that."""
+        self._ending: dict[str, set[asyncio.Task[None]]] = {}
+        """Policy → who did that before a reload, and was told to end."""
         self._group: asyncio.TaskGroup | None = None
         self._reloading = asyncio.Lock()
         self._cannot: DrdError | None = None
@@ -195,11 +199,21 @@ class Daemon:
         self._house.in_force.replace(in_force_after(before, configuration))
         await self._house.scheduler.load(self._house.dispatch)
         self._staff()
+        await self._tell_slots(left_slots(before, self._house.in_force()))
         for store in configuration.stores:
             self._house.copy.want(store)
         self._pulse.last_reload_succeeded = True
         self._supervisor.ready(self._line())
         return changes(before, configuration)
+
+    async def _tell_slots(self, left: Sequence[WalInterrupted]) -> None:
+        for each in left:
+            self._say(f"{each.message}: {each.hint}")
+        if left:
+            try:
+                await self._house.journal.append(*left)
+            except NOT_NOW as error:
+                self._cannot_record(error)
 
     async def _start(self) -> None:
         house = self._house
@@ -226,16 +240,25 @@ class Daemon:
         policies = self._house.in_force().policies
         wanted = {name: each.digest for name, each in policies.items() if each.servers or each.wal_origin}
         for policy in [name for name, (digest, _) in self._databases.items() if wanted.get(name) != digest]:
-            self._databases.pop(policy)[1].cancel()
+            worker = self._databases.pop(policy)[1]
+            worker.cancel()
+            self._ending[policy] = {worker, *(each for each in self._ending.get(policy, ()) if not each.done())}
         for policy in wanted.keys() - self._databases.keys():
             if self._group is not None:
                 worker = self._group.create_task(self._tend_database(policy), name=f"database of {policy}")
                 self._databases[policy] = wanted[policy], worker
 
     async def _tend_database(self, policy: str) -> None:
+        # Two of them would receive into one spool and ship from it.
+        ending = {each for each in self._ending.get(policy, ()) if not each.done()}
+        if ending:
+            await asyncio.wait(ending, timeout=LETTING_GO_SECONDS)
+        protected = self._house.in_force().policies.get(policy)
+        if protected is None:
+            return
         async with asyncio.TaskGroup() as group:
             group.create_task(self._house.heartbeats.serve(policy), name=f"heartbeat of {policy}")
-            if self._house.in_force().policies[policy].wal_origin is not None:
+            if protected.wal_origin is not None:
                 group.create_task(self._house.archive.serve(policy), name=f"WAL of {policy}")
                 group.create_task(self._house.standby_slots.serve(policy), name=f"slots of {policy}")
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from drd.core.errors import NOT_NOW, DrdError, TransientError
+from drd.core.errors import NOT_NOW, DrdError, SourceRefused, TransientError
 from drd.core.events import WalInterrupted, WalResumed
 from drd.core.postgres.errors import SlotMissing, WalGone
 from drd.core.postgres.holding import WhenFull, when_full_by_itself
@@ -73,10 +73,15 @@ class Receiving:
         self._told = ToldOnce[str](journal)
         self._lines: dict[str, Line] = {}
         self._served: set[str] = set()
+        self._facts: dict[str, ServerFacts] = {}
 
     def line(self, policy: str) -> Line:
         """How the receiving of a policy stands."""
         return self._lines.setdefault(policy, Line())
+
+    def facts(self, policy: str) -> ServerFacts | None:
+        """What the server is that WAL is received from, as it was seen last; None before it was."""
+        return self._facts.get(policy)
 
     def is_served(self, policy: str) -> bool:
         """Whether a policy's WAL is received in this process, or tried to."""
@@ -122,6 +127,7 @@ class Receiving:
         """Receive until something ends it. Raises what did."""
         slot = slot_name(policy)
         async with origin.reached(self._world) as reached:
+            _demand_primary(reached.server.place, reached.facts)
             spool = self._spools.of(policy, reached.facts.system_identifier)
             await spool.look(reached.facts.segment_bytes)
             line = self._begun(policy, reached)
@@ -129,7 +135,7 @@ class Receiving:
             await self._demand_room(policy, origin.rules, reached, spool)
             lost = await _ready_slot(reached, slot)
             if lost:
-                await self._begin_anew(spool, reached)
+                await self._begin_anew(line, spool, reached)
                 raise WalGone(lost, BY_ITSELF)
             try:
                 await _first_of(
@@ -141,14 +147,18 @@ class Receiving:
                 if found is None or _is_lost(found):
                     await reached.server.drop_slot(slot)
                 # Else the folder alone led astray, as by WAL that a failover has left behind; the slot leads on.
-                await self._begin_anew(spool, reached)
+                await self._begin_anew(line, spool, reached)
                 raise
             finally:
                 line.flushed = None
                 line.restarts += 1
 
-    async def _begin_anew(self, spool: Spool, reached: ReachedServer) -> None:
-        """Let receiving begin where the slot does. What was received is whole and true, and goes into its groups."""
+    async def _begin_anew(self, line: Line, spool: Spool, reached: ReachedServer) -> None:
+        """Let receiving begin where the slot does. What was received is whole and true, and goes into its groups.
+
+        The marks that wait go: the WAL that they wait for may be what is lost.
+        """
+        line.pending.clear()
         size = reached.facts.segment_bytes
         await spool.carry_out(moves(await spool.look(size), size, self._world.clock.now()))
         await spool.begin_anew()
@@ -183,6 +193,8 @@ class Receiving:
         moved, last = clock.monotonic(), None
         while True:
             positions, facts = await server.positions(), await server.facts()
+            _demand_primary(server.place, facts)
+            self._facts[policy] = facts
             found = await self._slots.look(policy, line, server, positions.newest)
             if found is None:
                 raise SlotMissing(f"the replication slot {slot_name(policy)} was dropped on the server", BY_ITSELF)
@@ -190,7 +202,7 @@ class Receiving:
                 raise WalGone(f"the replication slot {slot_name(policy)} has lost its WAL", BY_ITSELF)
             if line.turned:
                 raise TransientError(line.turned, "drd receives from there by itself")
-            _note(line, Mark(positions.taken, facts.timeline, positions.newest), found.restart, clock.monotonic())
+            _note(line, Mark(positions.taken, facts.timeline, positions.committed), found.restart, clock.monotonic())
             if found.is_active and not await self._is_told_of_resuming(policy, line):
                 last = None
             if found.restart != last or (found.restart is not None and found.restart >= positions.newest):
@@ -221,13 +233,22 @@ class Receiving:
 
 def _note(line: Line, mark: Mark, flushed: Lsn | None, at: float) -> None:
     """What was seen of the server, and up to which moment everything is safe here."""
-    line.newest, line.flushed, line.timeline = mark.lsn, flushed, mark.timeline
+    line.flushed, line.timeline = flushed, mark.timeline
     line.seen, line.seen_at = mark, at
     line.pending.append(mark)
     del line.pending[:-MOST_PENDING]
     if flushed is not None:
         safe = [each for each in line.pending if each.lsn <= flushed]
         line.safe = safe[-1] if safe else line.safe
+
+
+def _demand_primary(place: str, facts: ServerFacts) -> None:
+    """Raise `SourceRefused` for a standby: it does not tell what was committed that has not come to it yet."""
+    if facts.is_in_recovery:
+        raise SourceRefused(
+            f"{place} is a standby, and WAL is received from the primary only",
+            "name the servers of the cluster under nodes: instead of a dsn:, so that WAL comes from the primary",
+        )
 
 
 async def _ready_slot(reached: ReachedServer, name: str) -> str:

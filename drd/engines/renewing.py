@@ -1,7 +1,8 @@
 """Asking for a new base backup when nothing that was made before leads on, and naming what of the WAL is missing.
 
 Both follow from what is known at each look: the newest base backup and the WAL in stores and spool, held against the
-server. For each reason a full is wanted once; that it succeeds is the scheduler's care.
+server. For each reason a full is wanted once; that it succeeds is the scheduler's care. When it did, and the reason
+stands all the same, as after a base backup of a standby that had not come past a gap yet, it is wanted again.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from drd.ports.spool import Spool
 
 LOOK_SECONDS = 15.0
 """How often it is looked; a stretch is lost when two looks in a row find it nowhere."""
+AGAIN_SECONDS = 3600.0
+"""How long after a full was wanted it is wanted again for the same reason, should a newer base backup not do either."""
 
 Numbers = Mapping[int, Stretches]
 
@@ -56,6 +59,8 @@ class Renewing:
         self._is_running = is_running
         self._looked: dict[str, float] = {}
         self._suspected: dict[str, frozenset[Piece]] = {}
+        self._wanted: dict[str, tuple[str, float]] = {}
+        """Policy → the reason for which a full was wanted last, and when, in monotonic seconds."""
 
     async def look(self, policy: str, line: Line, facts: ServerFacts, spool: Spool) -> None:
         """Look, when it is time. What the journal cannot take now is new at the next look."""
@@ -153,9 +158,14 @@ class Renewing:
         if newest is None or record.new_base is not None or self._is_running(policy):
             return
         why = why_new_base(newest, facts, lost)
-        if why is None or why.key == record.last_new_base:
+        if why is None:
             return
-        [event] = await self._journal.append(NewBaseWanted(policy, why.key, why.message))
+        key, now = f"{why.key}:{newest.end}", self._clock.monotonic()
+        reason, at = self._wanted.get(policy, ("", now))
+        if key == record.last_new_base or (reason == why.key and now - at < AGAIN_SECONDS):
+            return
+        [event] = await self._journal.append(NewBaseWanted(policy, key, why.message))
+        self._wanted[policy] = why.key, now
         self._want_full(policy, event.at)
 
 

@@ -80,16 +80,19 @@ class WalRetention:
         What holds everything back is journaled once; a person is told each time, by `RefusedByGuard`. Raises
         `PermanentError` when the store still lists what was to go. `on_wait` is told what its turn is waited for.
         """
+        superfluous = await self._free(policy, store, by_a_person)
+        return await self._forget(policy, store, superfluous, by_a_person, on_wait) if superfluous else ()
+
+    async def _free(self, policy: str, store: str, by_a_person: bool) -> tuple[ShippedGroup, ...]:
+        """The groups that may go now; none when something holds them back, which is told."""
         plan = await self.plan(policy, store, by_a_person)
-        if plan.held:
-            await self._told.tell((policy, store), plan.held, RetentionHeld(policy, store, plan.held))
-            if by_a_person:
-                raise RefusedByGuard(
-                    f"nothing is forgotten in store {store}: {plan.held}", f"type: drd release {store}"
-                )
-            return ()
-        self._told.over((policy, store))
-        return await self._forget(policy, store, plan.groups, on_wait) if plan.groups else ()
+        if not plan.held:
+            self._told.over((policy, store))
+            return plan.groups
+        await self._told.tell((policy, store), plan.held, RetentionHeld(policy, store, plan.held))
+        if by_a_person:
+            raise RefusedByGuard(f"nothing is forgotten in store {store}: {plan.held}", f"type: drd release {store}")
+        return ()
 
     async def _superfluous(self, protected: Protected, store: str) -> tuple[ShippedGroup, ...]:
         policy = protected.policy
@@ -114,17 +117,24 @@ class WalRetention:
         policy: str,
         store: str,
         superfluous: tuple[ShippedGroup, ...],
+        by_a_person: bool,
         on_wait: Callable[[str], None] | None,
     ) -> tuple[str, ...]:
         repository = await self._stores.open(store)
         at_once = self._stores.configured(store).limits.at_once
         gone: list[str] = []
         left = 0
-        for lot in _lots(superfluous):
-            # A group is known by its newest batch, which goes last: what is cut short is done again.
-            ids = tuple(batch for each in lot for batch in (*each.superseded, each.snapshot_id))
+        for planned in _lots(superfluous):
             async with self._turns.take(store, JobClass.FORGET, at_once, on_wait):
                 await self._stores.confirm_identity(store, repository)
+                # While the turn was waited for, the store may have been held, or what leads on from a group come.
+                names_planned = {(each.group.system_identifier, each.group.name) for each in planned}
+                free = await self._free(policy, store, by_a_person)
+                lot = [each for each in free if (each.group.system_identifier, each.group.name) in names_planned]
+                if not lot:
+                    continue
+                # A group is known by its newest batch, which goes last: what is cut short is done again.
+                ids = tuple(batch for each in lot for batch in (*each.superseded, each.snapshot_id))
                 went = await repository.forget(ids)
                 if went:
                     names = tuple(each.group.name for each in lot if each.snapshot_id in went)

@@ -6,15 +6,20 @@ until the first store that answers has it up to the moment at which the run bega
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from drd.core.catalogue import LostWal
 from drd.core.errors import TransientError
+from drd.core.postgres.gaps import Piece, WalState
 from drd.core.postgres.groups import ShippedGroup
 from drd.core.postgres.lineage import Mark
-from drd.engines.receiving import Receiving
+from drd.core.postgres.renewal import newest_base, why_new_base
+from drd.core.postgres.server import ServerFacts
+from drd.core.postgres.wal import Segment
+from drd.engines.receiving import BY_ITSELF, Receiving
 from drd.engines.wal_line import Line
 from drd.ports.clock import Clock
 from drd.ports.configuration import Protected
@@ -42,24 +47,28 @@ class WalStanding:
         self._clock = clock
 
     async def may(self, protected: Protected) -> bool:
-        """Whether WAL takes an incremental backup's place: it is received here, and there is a base backup."""
+        """Whether WAL takes an incremental backup's place: it is received here, and leads on from a base backup."""
         policy = protected.policy.name
         if protected.wal_origin is None or len(protected.sources) > 1 or not self._receiving.is_served(policy):
             return False
-        return any(point.is_good for point in await self._catalogue.points(policy))
+        return not await self._lacking(policy)
 
     async def stand(self, protected: Protected) -> Stood:
-        """Wait until the WAL up to now is in a store. Raises `TransientError` when none is received.
+        """Wait until the WAL up to now is in a store.
+
+        Raises `TransientError` when none is received, or it does not lead on from the last base backup.
 
         Whoever calls it has a deadline.
         """
         line, began = self._receiving.line(protected.policy.name), self._clock.monotonic()
         mark = await self._seen_after(line, began)
+        await self._demand_leading(protected.policy.name)
         while True:
             line.asked.set()
             shipped = await self._catalogue.wal(protected.policy.name)
             for store in protected.wal_stores:
                 if stands(shipped, store, line.system_identifier, mark):
+                    await self._demand_leading(protected.policy.name)
                     return Stood(store, mark)
             _demand_received(line)
             await self._clock.sleep(LOOK_SECONDS)
@@ -69,6 +78,24 @@ class WalStanding:
             _demand_received(line)
             await self._clock.sleep(LOOK_SECONDS)
         return line.seen
+
+    async def _demand_leading(self, policy: str) -> None:
+        why = await self._lacking(policy)
+        if why:
+            raise TransientError(f"WAL does not lead on from the last base backup: {why}", BY_ITSELF)
+
+    async def _lacking(self, policy: str) -> str:
+        """Why the WAL leads up to now from no base backup; empty while it does, as far as the server was seen yet."""
+        newest = newest_base(await self._catalogue.points(policy))
+        if newest is None:
+            return "there is no base backup"
+        facts, record = self._receiving.facts(policy), await self._catalogue.policy(policy)
+        if facts is None:
+            return ""
+        recorded = record.lost_wal if record is not None else ()
+        lost = (*self._receiving.line(policy).lost, *_pieces(recorded, facts))
+        why = why_new_base(newest, facts, lost)
+        return "" if why is None else why.message
 
 
 def stands(shipped: Sequence[ShippedGroup], store: str, system_identifier: str, mark: Mark) -> bool:
@@ -81,6 +108,14 @@ def stands(shipped: Sequence[ShippedGroup], store: str, system_identifier: str, 
         and _is_as_new(each.group.moment, mark.moment)
         for each in shipped
     )
+
+
+def _pieces(recorded: Iterable[LostWal], facts: ServerFacts) -> Iterator[Piece]:
+    """What the journal tells to be lost of a cluster: after a start that is known before it was looked for."""
+    for each in recorded:
+        first, last = (Segment.parse(name, facts.segment_bytes) for name in (each.first, each.last))
+        if each.system_identifier == facts.system_identifier and first is not None and last is not None:
+            yield Piece(WalState.LOST, first, last)
 
 
 def _is_as_new(moment: datetime | None, wanted: datetime) -> bool:

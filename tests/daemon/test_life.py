@@ -22,6 +22,7 @@ from drd.core.events import (
     RestoreFinished,
     RunFinished,
     RunStarted,
+    WalInterrupted,
 )
 from drd.core.policy import Cause, Mode, Outcome
 from drd.daemon.life import Daemon, Pulse
@@ -29,7 +30,10 @@ from drd.engines.wish import Wish
 from drd.ports.configuration import Configuration
 from tests.fakes.api import FakeApi
 from tests.fakes.house import FakeHouse, a_configuration, a_policy, a_store, protected
+from tests.fakes.postgres import FakeCluster, FakePostgres
+from tests.fakes.postgres_tools import FakeTools
 from tests.fakes.repository import FakePlace
+from tests.fakes.spool import StreamedSource
 from tests.fakes.supervisor import FakeSupervisor
 
 
@@ -398,3 +402,43 @@ async def test_a_bug_in_a_loop_ends_the_process() -> None:
     with pytest.raises(BaseExceptionGroup):
         await life.task
     assert life.house.journal.of(DaemonStopped) == []
+
+
+def a_database(tmp_path: Path) -> tuple[FakeHouse, StreamedSource]:
+    places = [FakePlace(name) for name in ("local", "offsite", "local.wal", "offsite.wal")]
+    server, tools = FakePostgres(None), FakeTools(None)  # type: ignore[arg-type]
+    source = StreamedSource(server=server, tools=tools)
+    policy = protected(a_policy(full={"every": "24h"}), main=source)
+    house = FakeHouse(policy, stores=tuple(map(a_store, places)), spool=tmp_path)
+    server.cluster = tools.cluster = FakeCluster(house.clock)
+    return house, source
+
+
+@pytest.mark.looptime
+async def test_wal_of_a_policy_that_a_reload_changes_goes_on_being_received(tmp_path: Path) -> None:
+    house, source = a_database(tmp_path)
+    async with living(house, 60) as life:
+        assert house.receiving.is_served("orders")
+        for every in ("12h", "6h"):
+            changed = replace(protected(a_policy(full={"every": every}), main=source), digest=every)
+            life.answer = a_configuration(tuple(house.in_force().stores.values()), changed, digest=every)
+            await life.daemon.reload()
+        await asyncio.sleep(30)
+        assert house.receiving.is_served("orders")
+        names = [task.get_name() for task in asyncio.all_tasks()]
+        assert names.count("ship WAL of orders") == names.count("receive WAL of orders") == 1
+        assert not house.journal.of(WalInterrupted)
+
+
+@pytest.mark.looptime
+async def test_a_slot_that_a_reload_leaves_on_the_server_is_told(tmp_path: Path) -> None:
+    house, _ = a_database(tmp_path)
+    async with living(house, 60) as life:
+        stores = tuple(house.in_force().stores.values())
+        life.answer = a_configuration(stores, protected(a_policy(full={"every": "24h"})), digest="2")
+        await life.daemon.reload()
+        await life.daemon.reload()
+        [told] = house.journal.of(WalInterrupted)
+        assert told.message == "slot drd_orders is left on the server of orders, which keeps all WAL for it"
+        assert told.hint.endswith("SELECT pg_drop_replication_slot('drd_orders');")
+        assert f"{told.message}: {told.hint}" in life.said

@@ -26,12 +26,14 @@ from drd.core.events import (
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.postgres.base import BaseRecord
 from drd.core.postgres.holding import WhenFull
-from drd.core.postgres.server import WalStatus
+from drd.core.postgres.lsn import Lsn
+from drd.core.postgres.server import Positions, WalStatus
 from drd.core.postgres.wal import Segment
 from drd.daemon.following import Following
 from drd.daemon.status import status
 from drd.daemon.wal import newest_points
 from drd.engines.archive import BATCH_SECONDS
+from drd.engines.renewing import AGAIN_SECONDS
 from drd.engines.spool_room import LEAST_FREE_BYTES
 from drd.ports.control import Status
 from drd.ports.repository import FilesToSave
@@ -53,13 +55,17 @@ SLOT = "drd_orders"
 class BasedSource(StreamedSource):
     """Its base backups tell of which state of the cluster they are."""
 
+    behind: dict[str, int] = {}
+    """How many bytes ago the standby was that they are made of."""
+
     @asynccontextmanager
     async def opened(self, world: World) -> AsyncIterator[Prepared]:
         facts = await self.server.facts()
-        start = (await self.server.positions()).newest
+        behind = self.behind.get("bytes", 0)
+        start = Lsn((await self.server.positions()).newest.value - behind)
         self.server.cluster.write(200)
         at = world.clock.now()
-        end = (await self.server.positions()).newest
+        end = Lsn((await self.server.positions()).newest.value - behind)
         size = facts.segment_bytes
         base = BaseRecord(
             facts.system_identifier, facts.version, facts.timeline, start, end, at, size, True, (), facts.has_checksums
@@ -74,6 +80,7 @@ class Shop:
     house: FakeHouse
     cluster: FakeCluster
     places: dict[str, FakePlace]
+    source: BasedSource
 
     def told(self, kind: type[Body]) -> list[Any]:
         return list(self.house.journal.of(kind))  # type: ignore[type-var]
@@ -86,16 +93,16 @@ class Shop:
         return await status(self.house.house, "1", self.house.clock.now())
 
 
-def furnished(tmp_path: Path, **rules: Any) -> Shop:
+def furnished(tmp_path: Path, kind: type[FakePostgres] = FakePostgres, **rules: Any) -> Shop:
     places = {name: FakePlace(name) for name in ("local", "offsite", "local.wal", "offsite.wal")}
-    server = FakePostgres(None)  # type: ignore[arg-type]
+    server = kind(None)
     tools = FakeTools(None)  # type: ignore[arg-type]
     source = BasedSource(server=server, tools=tools, rules=SpoolRules(**rules))
     policy = a_policy("orders", full={"every": "24h"}, incremental={"every": "12h"}, objectives={"rpo": "4m"})
     stores = tuple(a_store(place) for place in places.values())
     house = FakeHouse(protected(policy, main=source), stores=stores, spool=tmp_path / "spool")
     cluster = server.cluster = tools.cluster = FakeCluster(house.clock)
-    return Shop(house, cluster, places)
+    return Shop(house, cluster, places, source)
 
 
 @asynccontextmanager
@@ -202,6 +209,83 @@ async def test_as_long_as_the_full_fails_status_says_why_it_is_needed_and_it_is_
         await asyncio.sleep(150)
         assert not (await shop.status()).wal[0].needs
     assert shop.told(RunFinished)[-1].outcome is Outcome.SUCCEEDED
+
+
+async def test_a_full_that_did_not_step_over_the_gap_is_followed_by_one_more_and_no_loop(tmp_path: Path) -> None:
+    shop = furnished(tmp_path)
+    await lose_wal(shop)
+    shop.source.behind["bytes"] = 5 * MEBIBYTE
+    async with serving(shop):
+        await asyncio.sleep(150)
+    assert len(shop.told(NewBaseWanted)) == 1
+    assert shop.runs == [(Mode.FULL, Cause.SCHEDULE), (Mode.FULL, Cause.NEW_BASE)]
+    shop.source.behind.clear()
+    for _ in range(2):
+        await asyncio.sleep(AGAIN_SECONDS)
+        async with serving(shop):
+            await asyncio.sleep(150)
+        assert len(shop.told(NewBaseWanted)) == 2
+        assert shop.runs[2:] == [(Mode.FULL, Cause.NEW_BASE)]
+
+
+async def test_an_incremental_run_reads_a_base_backup_while_wal_leads_on_from_none(tmp_path: Path) -> None:
+    shop = furnished(tmp_path)
+    await lose_wal(shop)
+    shop.source.behind["bytes"] = 5 * MEBIBYTE
+    async with serving(shop):
+        await asyncio.sleep(150)
+        assert not await shop.house.standing.may(shop.house.policy())
+        before = len(shop.told(SnapshotCreated))
+        shop.source.behind.clear()
+        result = await shop.house.run(mode=Mode.INCREMENTAL, cause=Cause.MANUAL)
+        assert result.outcome is Outcome.SUCCEEDED
+        assert len(shop.told(SnapshotCreated)) > before
+        assert await shop.house.standing.may(shop.house.policy())
+
+
+async def test_no_wal_is_received_from_a_standby(tmp_path: Path) -> None:
+    shop = furnished(tmp_path)
+    shop.source.server.is_standby = True
+    async with serving(shop):
+        await asyncio.sleep(60)
+        line = shop.house.archive.line("orders")
+        assert line.why_not.endswith("is a standby, and WAL is received from the primary only")
+        assert "nodes:" in line.why_hint
+        assert line.seen is None
+    assert SLOT not in shop.cluster.slots
+
+
+async def test_marks_that_wait_for_lost_wal_go_with_it(tmp_path: Path) -> None:
+    shop = furnished(tmp_path)
+    await lose_wal(shop)
+    line = shop.house.archive.line("orders")
+    mark = replace(line.seen, lsn=Lsn(shop.cluster.written.value - 2 * MEBIBYTE)) if line.seen else None
+    assert mark is not None
+    line.pending.append(mark)
+    receiving = asyncio.create_task(shop.house.receiving.serve("orders"))
+    await asyncio.sleep(30)
+    assert not line.why_not
+    assert line.pending
+    assert mark not in line.pending
+    receiving.cancel()
+    await asyncio.gather(receiving, return_exceptions=True)
+
+
+async def test_a_mark_lies_behind_commits_that_wait_for_no_disk(tmp_path: Path) -> None:
+    class Lazy(FakePostgres):
+        async def positions(self) -> Positions:
+            found = await super().positions()
+            return replace(found, inserted=found.newest + 80)
+
+    shop = furnished(tmp_path, Lazy)
+    async with serving(shop):
+        await asyncio.sleep(120)
+        line = shop.house.archive.line("orders")
+        assert line.seen is not None
+        assert line.seen.lsn == shop.cluster.written + 80
+        assert line.behind_bytes == 0
+        assert not line.why_not
+        assert line.restarts == 0
 
 
 async def test_lost_wal_that_arrives_by_the_other_path_closes_the_gap(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from drd.clients.postgres.dsn import Dsn
 from drd.core.postgres.errors import LoginRefused
 from drd.core.postgres.heartbeat import MAY_READ, MAY_WRITE, READ, WRITE, Beat, Heartbeat
 from drd.core.postgres.lsn import Lsn
-from drd.core.postgres.server import Positions, Role, ServerFacts, ServerSettings, Slot, Tablespace, WalStatus
+from drd.core.postgres.server import Positions, Role, ServerFacts, ServerSettings, Slot, Tablespace, WalStatus, last_end
 
 # The timeline of a server that was promoted stands in its control file only after its next checkpoint, so a primary is
 # asked for what it writes, and a standby for what it receives. CASE keeps from calling what fails in recovery.
@@ -65,6 +65,9 @@ SELECT clock_timestamp() AS taken,
        pg_is_in_recovery() AS is_in_recovery,
        CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_lsn() END::text AS written,
        CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() END::text AS flushed,
+       CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_insert_lsn() END::text AS inserted,
+       current_setting('wal_block_size')::int AS page_bytes,
+       pg_size_bytes(current_setting('wal_segment_size')) AS segment_bytes,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() END::text AS received,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END::text AS replayed,
        CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp() END AS replayed_until
@@ -148,11 +151,13 @@ class PostgresServer:
     async def positions(self) -> Positions:
         """How far it is."""
         row = await self._connection.row(_POSITIONS)
+        inserted = _lsn(row["inserted"])
         return Positions(
             taken=row["taken"],
             is_in_recovery=row["is_in_recovery"],
             written=_lsn(row["written"]),
             flushed=_lsn(row["flushed"]),
+            inserted=inserted and last_end(inserted, row["page_bytes"], row["segment_bytes"]),
             received=_lsn(row["received"]),
             replayed=_lsn(row["replayed"]),
             replayed_until=row["replayed_until"],

@@ -50,11 +50,12 @@ def superfluous_groups(
     """
     found: list[ShippedGroup] = []
     has_newer_base = False
+    latest = _latest(shipped, now)
     for system_identifier in reversed(systems(shipped)):
         groups = [each for each in shipped if each.group.system_identifier == system_identifier]
         by_store = _bases_by_store(points, system_identifier)
         if any(by_store):
-            since = promised_since(any_moment, now, marks_of(groups))
+            since = promised_since(any_moment, latest, marks_of(groups))
             needed, telling = _needed(by_store, groups, store, since), _telling(by_store, groups, since)
             found += [each for each in groups if each.group not in telling and not _is_needed(each.group, needed)]
             has_newer_base = True
@@ -73,12 +74,13 @@ def leading_runs(
     """The runs of the base backups in a store that have to stay there, so that every promised moment can be reached."""
     found: set[str] = set()
     known = systems(shipped)
+    latest = _latest(shipped, now)
     in_store = [point for point in points if point.is_good and store in point.stores]
     for system_identifier in known:
         groups = [each for each in shipped if each.group.system_identifier == system_identifier]
         marks = marks_of(groups)
-        since = promised_since(any_moment, now, marks)
-        is_over = system_identifier != known[-1] and all(mark.moment < now - any_moment for mark in marks)
+        since = promised_since(any_moment, latest, marks)
+        is_over = system_identifier != known[-1] and max(map(_last_sign, groups)) < latest - any_moment
         if not is_over:
             kept = Kept(archive_of(groups, groups[0].group.first.size), _bases(in_store, system_identifier), marks)
             found |= {base.run for base in leading_bases(kept, since)}
@@ -101,6 +103,17 @@ def leading_bases(kept: Kept, since: datetime) -> frozenset[Base]:
         reached = kept.archive.reach(history, first.reads_from)
         found |= {first, *_behind_gaps(kept.archive, history, within, reached)}
     return frozenset(found)
+
+
+def _latest(shipped: Iterable[ShippedGroup], now: datetime) -> datetime:
+    """As in `promised_since`: a clock that runs ahead here makes no cluster older than the servers say."""
+    return min(now, max(map(_last_sign, shipped), default=now))
+
+
+def _last_sign(shipped: ShippedGroup) -> datetime:
+    """The newest moment at which a group tells that its cluster lived; where it has no marks, when it was shipped."""
+    marked = max((mark.moment for mark in shipped.marks), default=None)
+    return marked or shipped.group.moment or shipped.shipped or EVER
 
 
 def _behind_gaps(archive: Archive, history: History, within: Iterable[Base], reached: Lsn) -> Iterable[Base]:

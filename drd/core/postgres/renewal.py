@@ -13,7 +13,7 @@ from drd.core.postgres.server import ServerFacts
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """A reason for a new base backup. One is asked for once for each `key`, whatever comes of it."""
+    """A reason for a new base backup. One is asked for once for each `key` and newest base backup."""
 
     key: str
     message: str

@@ -6,8 +6,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import PurePosixPath
+from typing import Final
 
 from drd.core.postgres.lsn import Lsn
+from drd.core.postgres.pages import LONG_BYTES
+
+_SHORT_BYTES: Final = 24
+"""Of the header of each page but the first one of a segment, up to where a record may begin."""
+
+
+def last_end(inserted: Lsn, page_bytes: int, segment_bytes: int) -> Lsn:
+    """Where the last record before the insert position ends.
+
+    Where that is the end of a page, the server counts the next page's header to the insert position, although nothing
+    writes that header as long as no record follows.
+    """
+    into_page = inserted.value % page_bytes
+    is_first = inserted.value % segment_bytes < page_bytes
+    return Lsn(inserted.value - into_page) if into_page == (LONG_BYTES if is_first else _SHORT_BYTES) else inserted
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +91,8 @@ class ServerSettings:
 class Positions:
     """How far a server's WAL is, with its own clock read *before*: what was committed before `taken` lies before these.
 
-    On a primary `written` and `flushed` are set, on a standby `received` and `replayed`.
+    On a primary `written`, `flushed` and `inserted` are set, on a standby `received` and `replayed`. Of a standby the
+    first sentence is not true: what the primary has committed may not have come there yet.
     """
 
     taken: datetime
@@ -83,6 +100,8 @@ class Positions:
     written: Lsn | None = None
     flushed: Lsn | None = None
     """Safe on the server's disk."""
+    inserted: Lsn | None = None
+    """The end of the last record, which may be in memory only, as a commit that waits for no disk."""
     received: Lsn | None = None
     """Received by streaming, and safe on the standby's disk; None when it has not streamed since its start."""
     replayed: Lsn | None = None
@@ -94,6 +113,11 @@ class Positions:
         """The end of the WAL that this server surely has."""
         known = [each for each in (self.flushed, self.received, self.replayed) if each is not None]
         return max(known, default=Lsn(0))
+
+    @property
+    def committed(self) -> Lsn:
+        """All that a primary committed before `taken` lies before this, on its disk or not yet."""
+        return self.newest if self.inserted is None else max(self.newest, self.inserted)
 
 
 class WalStatus(StrEnum):

@@ -206,3 +206,13 @@ def test_behind_a_gap_the_first_whole_base_leads_on() -> None:
     shipped = [group(0, 10, 20), group(12, 40, 60)]
     points = points_of([OLD, *behind], "local")
     assert leading_runs(points, shipped, "local", timedelta(seconds=45), at(60)) == {"old", "behind-500"}
+
+
+def test_bases_of_a_former_cluster_stay_when_the_clock_runs_ahead_or_its_wal_has_no_marks() -> None:
+    former, here = group(0, 10, 40, system="1"), group(0, 30, 60, system="2")
+    unmarked = replace(former, marks=(), group=replace(former.group, moment=None))
+    points = points_of([OLD], "local", system="1") + points_of([NEW], "local", system="2")
+    for shipped in ([former, here], [unmarked, here]):
+        assert leading_runs(points, shipped, "local", timedelta(seconds=30), at(60)) == {"old", "new"}
+        assert leading_runs(points, shipped, "local", timedelta(seconds=30), at(10**8)) == {"old", "new"}
+        assert leading_runs(points, shipped, "local", timedelta(seconds=10), at(60)) == {"new"}
