@@ -154,7 +154,7 @@ def test_a_reader_that_closes_the_pipe_is_no_error(settings: Path) -> None:
             check=False,
             timeout=DEADLINE_SECONDS,
         )
-    assert (piped.stdout, piped.stderr) == ("[", "")
+    assert (piped.stdout, piped.stderr) == ("{", "")
 
 
 def on_a_terminal(settings: Path, *words: str, **more: str) -> str:
