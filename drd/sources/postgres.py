@@ -96,6 +96,15 @@ class PostgresSource(Source):
             raise ValueError(f"`from` says {value} already: write the other one, or leave it out")
         return value
 
+    @field_validator("wal")
+    @classmethod
+    def _is_received_from_a_primary(cls, value: str, info: ValidationInfo) -> str:
+        known = info.data
+        is_standby = known.get("from_") is NodeRole.STANDBY and known.get("fallback") is None
+        if value == "continuous" and is_standby and known.get("dsn") is not None:
+            raise ValueError("only a primary tells what it has committed: name both servers as `nodes:` of the policy")
+        return value
+
     @field_validator("incoming", "staging", "programs")
     @classmethod
     def _is_whole(cls, value: Path | None) -> Path | None:

@@ -73,6 +73,12 @@ def test_where_the_server_is_said_nowhere_or_twice_is_a_mistake(tmp_path: Path) 
     ]
 
 
+def test_wal_of_a_lone_standby_is_a_mistake(tmp_path: Path) -> None:
+    assert told(tmp_path, "", "{dsn: {file: /etc/drd/orders}, from: standby, wal: continuous}") == [
+        "4:73: `wal`: only a primary tells what it has committed: name both servers as `nodes:` of the policy"
+    ]
+
+
 def test_a_node_without_a_server_is_a_mistake(tmp_path: Path) -> None:
     assert told(tmp_path, "nodes: [orders-1, web-1]", "{}") == [
         "2:19: node `web-1` has no `postgres:` in drd.yaml: add it there, or take the node out of `nodes`"
