@@ -15,10 +15,10 @@ from datetime import timedelta
 from drd.core.errors import NOT_NOW, DrdError, StoreAway, TransientError
 from drd.core.events import WalForgotten, WalInterrupted, WalShipped
 from drd.core.postgres.groups import Group, ShippedGroup, switch_texts
-from drd.core.postgres.lineage import Mark
-from drd.core.postgres.spooling import GROUP_BYTES, Found, GroupFolder, is_news, moves, removable, settled
+from drd.core.postgres.spooling import GROUP_BYTES, Found, GroupFolder, is_news, moves, removable
 from drd.core.tags import HOST
 from drd.engines.copy import Copy
+from drd.engines.doubting import unless_away
 from drd.engines.endings import Ends
 from drd.engines.pushed_wal import PushedWal
 from drd.engines.receiving import BY_ITSELF, Receiving
@@ -27,6 +27,7 @@ from drd.engines.stores import Stores
 from drd.engines.telling import ToldOnce
 from drd.engines.turns import JobClass, Turns
 from drd.engines.wal_line import Line
+from drd.engines.wal_marks import note_settled
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import FilesToSave, Progress, SaveOutcome, SaveRequest
@@ -44,8 +45,6 @@ TIDY_SECONDS = 60.0
 TIDY_FROM = 60
 """So many superseded batches in a store are worth keeping it to ourselves for a moment."""
 TIDIED_AT_ONCE = 500
-MARKS_NOTED = 4096
-"""Marks that a group carries with it; of more every second one is left out."""
 DEADLINE = timedelta(minutes=30)
 STALL = timedelta(minutes=2)
 
@@ -176,7 +175,7 @@ class Archive:
                 await self.ends.record(WalForgotten(policy, store, gone))
 
     async def _sorted(self, protected: Protected, spool: Spool, system_identifier: str, segment_bytes: int) -> Found:
-        """The spool after what was received has entered its groups, with what is known of the newest one."""
+        """The spool after what was received has entered its groups, with what is known of the newest ones."""
         policy, origin, line = protected.policy.name, protected.wal_origin, self.line(protected.policy.name)
         rules = origin.rules if origin is not None else SpoolRules()
         most = await group_bytes(self._spools, rules, self._group_bytes)
@@ -189,23 +188,9 @@ class Archive:
         if line.system_identifier == system_identifier:
             if await self._pushed.take_in(protected, rules, spool, found, most):
                 found = await spool.look(segment_bytes)
-            if await self._note(spool, found, line):
+            if await note_settled(spool, found, line):
                 found = await spool.look(segment_bytes)
         return found
-
-    async def _note(self, spool: Spool, found: Found, line: Line) -> bool:
-        """Write down the marks whose WAL is in the newest group; False when there are none."""
-        newest = found.newest
-        marks = settled(line.pending, found, line.flushed)
-        if newest is None or not marks:
-            return False
-        last = marks[-1]
-        if last.lsn > newest.following.start and not await spool.holds(newest.following, newest.name, last.lsn):
-            return False
-        noted = _thinned((*newest.marks, *marks))
-        await spool.note(newest.name, noted)
-        line.pending = [mark for mark in line.pending if mark not in marks]
-        return True
 
     async def _ship_groups(self, protected: Protected, lot: _Lot) -> None:
         stores = protected.wal_stores
@@ -252,7 +237,7 @@ class Archive:
                 deadline=DEADLINE,
                 stall=STALL,
             )
-            saved = await repository.save(request, _nobody)
+            saved = await unless_away(repository.save(request, _nobody), store, self._stores)
             if saved.outcome is not SaveOutcome.COMPLETE:
                 raise TransientError(
                     f"a batch of WAL of {policy} could not be read whole", "the next one is tried soon"
@@ -279,10 +264,6 @@ def _known(shipped: tuple[ShippedGroup, ...], store: str, system_identifier: str
         for each in shipped
         if each.store == store and each.group.system_identifier == system_identifier
     }
-
-
-def _thinned(marks: tuple[Mark, ...]) -> tuple[Mark, ...]:
-    return marks if len(marks) <= MARKS_NOTED else marks[::-2][::-1]
 
 
 def _nobody(_: Progress) -> None:

@@ -19,9 +19,9 @@ Result = TypeVar("Result")
 
 
 async def unless_away(
-    work: Coroutine[Any, Any, Result], store: str, stores: Stores, newest: Callable[[], Progress | None]
+    work: Coroutine[Any, Any, Result], store: str, stores: Stores, newest: Callable[[], Progress | None] = lambda: None
 ) -> Result:
-    """The result of `work` in `store`, whose progress `newest` tells.
+    """The result of `work` in `store`, whose progress `newest` tells; work that tells of none is always doubted.
 
     Raises what it raises, and `StoreAway` when it stands still while the store does not answer; it is stopped then.
     """

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from drd.core.events import Body, HoldPlaced, StoreChecked
+from drd.engines.doubting import unless_away
 from drd.engines.stores import Stores
 from drd.engines.turns import JobClass, Turns
 from drd.ports.journal import Journal
@@ -35,7 +36,7 @@ class Proof:
         repository = await self._stores.open(store)
         async with self._turns.take(store, JobClass.CHECK, self._stores.configured(store).limits.at_once, on_wait):
             await self._stores.confirm_identity(store, repository)
-            report = await repository.check()
+            report = await unless_away(repository.check(), store, self._stores)
         first = _without_names(report.errors[0])[:300] if report.errors else ""
         facts: list[Body] = [StoreChecked(store, "", report.sound, len(report.errors), first, report.seconds)]
         if not report.sound:

@@ -24,6 +24,7 @@ from drd.engines.slot_watch import SlotWatch
 from drd.engines.spool_room import SpoolFull, demand_room
 from drd.engines.telling import ToldOnce
 from drd.engines.wal_line import Line
+from drd.engines.wal_marks import note_settled
 from drd.ports.configuration import Configuration
 from drd.ports.journal import Journal
 from drd.ports.postgres_tools import ReceiveRequest, WalNews
@@ -156,11 +157,12 @@ class Receiving:
     async def _begin_anew(self, line: Line, spool: Spool, reached: ReachedServer) -> None:
         """Let receiving begin where the slot does. What was received is whole and true, and goes into its groups.
 
-        The marks that wait go: the WAL that they wait for may be what is lost.
+        The marks that still wait then go: the WAL that they wait for may be what is lost.
         """
-        line.pending.clear()
         size = reached.facts.segment_bytes
         await spool.carry_out(moves(await spool.look(size), size, self._world.clock.now()))
+        await note_settled(spool, await spool.look(size), line)
+        line.pending.clear()
         await spool.begin_anew()
 
     async def _demand_room(self, policy: str, rules: SpoolRules, reached: ReachedServer, spool: Spool) -> None:
@@ -183,6 +185,7 @@ class Receiving:
         line = self.line(policy)
         if line.system_identifier != reached.facts.system_identifier:
             line.pending.clear()
+            line.received.clear()
         line.system_identifier, line.segment_bytes = reached.facts.system_identifier, reached.facts.segment_bytes
         line.node, line.timeline, line.turned = reached.node, reached.facts.timeline, ""
         return line
@@ -238,6 +241,7 @@ def _note(line: Line, mark: Mark, flushed: Lsn | None, at: float) -> None:
     line.pending.append(mark)
     del line.pending[:-MOST_PENDING]
     if flushed is not None:
+        line.received[mark.timeline] = flushed
         safe = [each for each in line.pending if each.lsn <= flushed]
         line.safe = safe[-1] if safe else line.safe
 

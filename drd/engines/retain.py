@@ -12,6 +12,7 @@ from drd.core.events import AnchorsForgotten, RetentionHeld, SnapshotsForgotten,
 from drd.core.postgres.letting_go import leading_runs
 from drd.core.retention import Candidate, Retention, decide, superfluous_anchors
 from drd.core.tags import policy_tags
+from drd.engines.doubting import unless_away
 from drd.engines.stores import Stores
 from drd.engines.telling import ToldOnce
 from drd.engines.turns import JobClass, Turns
@@ -123,7 +124,7 @@ class Retain:
         async with self._turns.take(store, JobClass.PRUNE, self._stores.configured(store).limits.at_once):
             await self._stores.confirm_identity(store, repository)
             started = self._clock.monotonic()
-            await repository.prune(self._most_repacked(store))
+            await unless_away(repository.prune(self._most_repacked(store)), store, self._stores)
             await self._journal.append(StorePruned(store, self._clock.monotonic() - started))
 
     def _most_repacked(self, store: str) -> int:

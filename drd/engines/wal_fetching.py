@@ -53,6 +53,7 @@ class WalFetching:
         A store that is away, and a group that is damaged in one or gone from it, give way to what the others have.
         Raises why the last one did not give it.
         """
+        await self._host.within(MOVE_SECONDS, lambda: folder.mkdir(mode=0o700, parents=True, exist_ok=True))
         stores = self.by_distance(shipped)
         names = {each.group.name for each in needed(shipped, stores)}
         refused: DrdError | None = None
@@ -121,7 +122,6 @@ def _batch(shipped: ShippedGroup, listed: Sequence[Snapshot]) -> tuple[Snapshot,
 
 
 def _gather(read: Path, folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for file in read.iterdir():
         if kind_of(file.name) is not None:
             file.rename(folder / file.name)

@@ -23,6 +23,8 @@ class Line:
     """What was committed when, oldest first, where the WAL was not seen in the spool yet."""
     flushed: Lsn | None = None
     """How far the WAL is safe in the spool, as the server heard last; None when nobody told in this process."""
+    received: dict[int, Lsn] = field(default_factory=dict)
+    """The same by timeline, also of those that were left, and while nobody tells."""
     newest: Lsn | None = None
     """How far the server was when it was asked last."""
     seen: Mark | None = None

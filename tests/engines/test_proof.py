@@ -1,9 +1,13 @@
 """Checks of stores: what is found is on record at once, without what lies inside a source."""
 
+import asyncio
+
 import pytest
 
-from drd.core.errors import StateFull
+from drd.core.errors import StateFull, StoreAway
 from drd.core.events import HoldPlaced, StoreChecked
+from drd.engines.doubting import DOUBT_SECONDS
+from drd.engines.turns import JobClass
 from tests.fakes.house import FakeHouse
 
 pytestmark = pytest.mark.looptime
@@ -48,6 +52,20 @@ async def test_a_sound_store_is_on_record_and_says_nothing() -> None:
     house = await checked()
     assert [(fact.sound, fact.first) for fact in house.journal.of(StoreChecked)] == [(True, "")]
     assert (house.journal.of(HoldPlaced), house.log) == ([], [])
+
+
+async def test_a_check_of_a_store_that_goes_away_holds_nobody_up() -> None:
+    house = FakeHouse()
+    await house.run()
+    house.repository("local").seconds["check"] = 900
+    checking = asyncio.create_task(house.proof.check("local"))
+    await asyncio.sleep(10)
+    house.local.away = "unplugged"
+    async with house.turns.take("local", JobClass.WAL, 1):
+        assert asyncio.get_running_loop().time() < 2 * DOUBT_SECONDS
+    with pytest.raises(StoreAway, match="unplugged"):
+        await checking
+    assert house.stores.why_away("local")
 
 
 async def test_damage_and_the_hold_that_it_causes_are_on_record_together_or_not_at_all() -> None:

@@ -72,3 +72,13 @@ async def test_a_group_that_one_store_does_not_list_any_more_is_fetched_from_the
     await fetching.fetch("RUN", shipped, nearest, lambda _: NAMES, tmp_path / "wal")
     assert list(dict.fromkeys(asked)) == ["local.wal", "offsite.wal"]
     assert sorted(path.name for path in (tmp_path / "wal").iterdir()) == list(NAMES)
+
+
+async def test_the_folder_is_there_also_when_no_wal_is_needed(tmp_path: Path) -> None:
+    it = await furnished(tmp_path)
+    await it.wal(0)
+    house = it.house
+    fetching = WalFetching(house.stores, house.turns, house.host, house.board, nothing_is_damaged)
+    shipped = await house.journal.wal("orders")
+    await fetching.fetch("RUN", shipped, lambda groups, stores: (), lambda _: NAMES, tmp_path / "wal")
+    assert list((tmp_path / "wal").iterdir()) == []

@@ -18,6 +18,7 @@ async def within(work: Callable[[], Result]) -> Result:
     try:
         return await MachineHost().within(SECONDS, work)
     except OSError as error:
-        raise PermanentError(f"could not put the cluster right: {error.strerror}", "choose another place") from error
+        named = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        raise PermanentError(f"could not put the cluster right: {named}", "choose another place") from error
     except TimeoutError as error:
         raise PermanentError("the place does not answer any more", "dmesg | tail; choose another place") from error

@@ -6,7 +6,7 @@ in a group beside that, the one in writing as well.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -181,16 +181,19 @@ def _leaving(found: Found, entering: Sequence[Move], size: int) -> tuple[str, ..
     return tuple(name for name in older if name in entered or name.removesuffix(PARTIAL) in entered)
 
 
-def settled(pending: Sequence[Mark], found: Found, flushed: Lsn | None) -> tuple[Mark, ...]:
-    """The marks of `pending`, oldest first, whose WAL is in the newest group as far as names tell, and safe there."""
-    newest = found.newest
-    if newest is None or flushed is None:
-        return ()
-    return tuple(
-        mark
-        for mark in pending
-        if mark.timeline == newest.first.timeline and mark.lsn <= flushed and mark.lsn <= newest.room
-    )
+def settled(
+    pending: Sequence[Mark], found: Found, received: Mapping[int, Lsn]
+) -> Iterator[tuple[GroupFolder, tuple[Mark, ...]]]:
+    """The newest group of each timeline, with those marks whose WAL is there as far as names tell, oldest first.
+
+    `received` is how far each timeline's WAL is safe in the spool. Of one that was left, as by a promotion, the last
+    marks are told with it.
+    """
+    newest = {group.first.timeline: group for group in found.groups}
+    for timeline, group in newest.items():
+        safe = min(group.room, received.get(timeline, Lsn(0)))
+        if marks := tuple(mark for mark in pending if mark.timeline == timeline and mark.lsn <= safe):
+            yield group, marks
 
 
 def is_news(group: Group, shipped: Group | None, idle: timedelta) -> bool:

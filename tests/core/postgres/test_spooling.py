@@ -106,10 +106,18 @@ def test_a_mark_is_noted_when_its_wal_is_flushed_and_in_the_newest_group_of_its_
     group = GroupFolder(segment(3), frozenset({segment(3).name, partial(4)}))
     found = Found(groups=(group,))
     pending = [mark(3, 7), mark(4, 7), mark(4, 9), mark(5, 1)]
-    assert settled(pending, found, Lsn(4 * SIZE + 8)) == (mark(3, 7), mark(4, 7))
-    assert settled(pending, found, Lsn(9 * SIZE)) == (mark(3, 7), mark(4, 7), mark(4, 9))
-    assert settled(pending, found, None) == ()
-    assert settled([mark(4, 7, timeline=2)], found, Lsn(9 * SIZE)) == ()
+    assert list(settled(pending, found, {1: Lsn(4 * SIZE + 8)})) == [(group, (mark(3, 7), mark(4, 7)))]
+    assert list(settled(pending, found, {1: Lsn(9 * SIZE)})) == [(group, (mark(3, 7), mark(4, 7), mark(4, 9)))]
+    assert not list(settled(pending, found, {}))
+    assert not list(settled([mark(4, 7, timeline=2)], found, {1: Lsn(9 * SIZE), 2: Lsn(9 * SIZE)}))
+
+
+def test_the_last_marks_of_a_timeline_that_was_left_are_noted_with_it() -> None:
+    left = GroupFolder(segment(3), frozenset({segment(3).name, partial(4)}))
+    followed = GroupFolder(segment(4, timeline=2), frozenset({partial(4, timeline=2)}))
+    pending = [mark(4, 7), mark(4, 9), mark(4, 30, timeline=2)]
+    found, received = Found(groups=(left, followed)), {1: Lsn(4 * SIZE + 8), 2: Lsn(4 * SIZE + 30)}
+    assert list(settled(pending, found, received)) == [(left, (mark(4, 7),)), (followed, (mark(4, 30, timeline=2),))]
 
 
 def test_a_group_goes_as_far_as_its_whole_segments_and_its_marks_tell() -> None:
