@@ -23,7 +23,7 @@ from bench.figures import paired_ratio, spread
 from bench.tree import Shape, change_tree, make_tree
 from drd.clients.carrier import ProcessCarrier
 from drd.clients.process import ChildRunner
-from drd.ports.store import Shelf
+from drd.ports.store import Backend
 
 WAYS = ("carry", "copy", "backup")
 PHASES = ("full", "1 % changed", "nothing new")
@@ -96,7 +96,7 @@ class Bench:
 
     async def _carry(self) -> None:
         carrier = ProcessCarrier(ChildRunner(), self.restic, self.work / "scratch")
-        origin, target = (Shelf("local", {"path": str(self.store(name))}) for name in ("first", "carry"))
+        origin, target = (Backend("local", {"path": str(self.store(name))}) for name in ("first", "carry"))
         if not self.store("carry").exists():
             await carrier.adopt(origin, target, PASSWORD, PASSWORD)
         carried = await carrier.carry(origin, target, None, lambda _: None)

@@ -39,10 +39,10 @@ from drd.engines.retain import Retain
 from drd.engines.scheduler import Scheduler
 from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
-from drd.engines.turns import Turns
 from drd.engines.upkeep import Upkeep
 from drd.engines.wal_retention import WalRetention
 from drd.engines.wal_standing import WalStanding
+from drd.engines.work_queues import WorkQueues
 from drd.ports.configuration import Configuration
 from drd.ports.world import World
 
@@ -115,7 +115,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     """Every engine, over this journal; nothing of it has begun to work."""
     clock, host = world.clock, MachineHost()
     in_force = InForce(configuration)
-    turns, board, tick, log = Turns(clock), ProgressBoard(), TickHook(), LogHook()
+    queues, board, tick, log = WorkQueues(clock), ProgressBoard(), TickHook(), LogHook()
     carrier = ProcessCarrier(world.runner, restic.path, configuration.state / SCRATCH)
     repositories = ResticRepositories(restic, world, host)
     stores = Stores(in_force, repositories, carrier, journal, journal, world)
@@ -124,12 +124,12 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     renewing = Renewing(in_force, journal, journal, clock, scheduler.want_full, scheduler.is_running)
     receiving = Receiving(in_force, spools, journal, world, renewing.look)
     standing = WalStanding(receiving, journal, clock)
-    backup = Backup(stores, turns, journal, journal, world, board, journal.daemon, standing)
-    copy = Copy(in_force, stores, carrier, turns, journal, journal, world, board)
-    retain = Retain(in_force, stores, turns, journal, journal, clock)
-    proof = Proof(stores, turns, journal, log)
-    reconcile = Reconcile(in_force, stores, turns, journal, journal, clock, journal.daemon)
-    wal_retention = WalRetention(in_force, spools, stores, turns, journal, journal, clock)
+    backup = Backup(stores, queues, journal, journal, world, board, journal.daemon, standing)
+    copy = Copy(in_force, stores, carrier, queues, journal, journal, world, board)
+    retain = Retain(in_force, stores, queues, journal, journal, clock)
+    proof = Proof(stores, queues, journal, log)
+    reconcile = Reconcile(in_force, stores, queues, journal, journal, clock, journal.daemon)
+    wal_retention = WalRetention(in_force, spools, stores, queues, journal, journal, clock)
     house = House(
         daemon=journal.daemon,
         restic=restic.version_text,
@@ -138,27 +138,27 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         journal=journal,
         catalogue=journal,
         board=board,
-        turns=turns,
+        queues=queues,
         stores=stores,
         backup=backup,
         copy=copy,
         retain=retain,
         proof=proof,
         reconcile=reconcile,
-        restore=Restore(stores, turns, journal, journal, world, host, board, find_kinds().sources),
-        dispatch=Dispatch(in_force, backup, journal, journal, clock, Told(scheduler, copy, log)),
+        restore=Restore(stores, queues, journal, journal, world, host, board, find_kinds().sources),
+        dispatch=Dispatch(in_force, backup, journal, journal, clock, RunListener(scheduler, copy, log)),
         scheduler=scheduler,
         wal_retention=wal_retention,
         upkeep=Upkeep(in_force, stores, copy, reconcile, proof, retain, wal_retention, journal, journal, clock),
-        anchor=Anchor(in_force, stores, turns, journal, journal, journal, clock, journal.daemon, journal),
-        archive=Archive(in_force, receiving, spools, stores, turns, copy, journal, journal, world),
+        anchor=Anchor(in_force, stores, queues, journal, journal, journal, clock, journal.daemon, journal),
+        archive=Archive(in_force, receiving, spools, stores, queues, copy, journal, journal, world),
         heartbeats=Heartbeats(in_force, journal, world, journal.daemon),
         standby_slots=StandbySlots(in_force, receiving, journal, world),
     )
     return Built(house, journal, world, tick, log)
 
 
-class Told:
+class RunListener:
     """Passes on that runs begin and end: to the scheduler, to what fills further stores, and details to the log."""
 
     def __init__(self, scheduler: Scheduler, copy: Copy, log: Callable[[str], None]) -> None:

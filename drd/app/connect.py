@@ -47,11 +47,11 @@ async def control(
     # Only a command that works alone needs the engines and the policies: asking a daemon stays quick.
     from drd.app.build import build
     from drd.daemon.control import HouseControl
-    from drd.daemon.moving_in import keep_paying, move_in
+    from drd.daemon.startup import keep_paying, start_up
 
     configuration = read()
     async with build(configuration) as built, asyncio.TaskGroup() as group:
-        await move_in(built.house)
+        await start_up(built.house)
         workers = [group.create_task(built.house.copy.serve(store)) for store in configuration.stores]
         paying = group.create_task(keep_paying(built.house))
         try:

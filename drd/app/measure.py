@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from drd.app.build import Built
 from drd.core.cadence import longest_gap
 from drd.core.plan import Plan
-from drd.daemon.life import Pulse
+from drd.daemon.life import Liveness
 from drd.daemon.requirements import clauses
 from drd.daemon.wal import newest_points, wal_status
 from drd.ports.configuration import Configuration
@@ -18,9 +18,9 @@ from drd.reports.metrics import MetricsInput, render
 class Measure:
     """Looks at the house when Prometheus asks; the text is rendered in a thread, away from the daemon's loop."""
 
-    def __init__(self, built: Built, pulse: Pulse, version: str) -> None:
+    def __init__(self, built: Built, liveness: Liveness, version: str) -> None:
         self._built = built
-        self._pulse = pulse
+        self._liveness = liveness
         self._version = version
         self._intervals: dict[str, timedelta] = {}
         self._intervals_of = ""
@@ -36,7 +36,7 @@ class Measure:
             version=self._version,
             restic=house.restic,
             configuration=configuration,
-            is_last_reload_good=self._pulse.last_reload_succeeded,
+            is_last_reload_good=self._liveness.last_reload_succeeded,
             policies=await house.catalogue.policies(),
             stores=await house.catalogue.stores(),
             newest=newest,
@@ -50,7 +50,7 @@ class Measure:
             free_bytes={name: look.free_bytes for name, look in looks.items() if look and look.free_bytes is not None},
             wal=await wal_status(house),
             is_chain_valid=not house.anchor.problem,
-            last_tick=self._pulse.last_tick,
+            last_tick=self._liveness.last_tick,
         )
         return await asyncio.to_thread(render, seen)
 

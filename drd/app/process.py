@@ -18,7 +18,7 @@ from drd.clients.listeners import holder_of_port
 from drd.clients.systemd import SystemdSupervisor
 from drd.core.events import BugFound
 from drd.daemon.control import HouseControl
-from drd.daemon.life import Daemon, Pulse
+from drd.daemon.life import Daemon, Liveness
 from drd.ports.configuration import Configuration
 from drd.reports.journal import event_line
 
@@ -34,15 +34,15 @@ async def run(path: Path | None, environment: Mapping[str, str], say: Callable[[
 
     configuration = await read()
     async with build(configuration) as built:
-        pulse = Pulse()
-        daemon = Daemon(built.house, built.journal, SystemdSupervisor(environment), read, pulse)
+        liveness = Liveness()
+        daemon = Daemon(built.house, built.journal, SystemdSupervisor(environment), read, liveness)
         built.tick.call = daemon.tick
         built.log.say = say
         control = HouseControl(built.house, built.house.clock.now(), daemon.reload)
         server = ApiServer(
             control,
-            Measure(built, pulse, __version__),
-            lambda: _alive(built, pulse),
+            Measure(built, liveness, __version__),
+            lambda: _alive(built, liveness),
             configuration.state / SOCKET,
             configuration.listen,
             on_bug=lambda unit, bug: _bug(built, unit, bug),
@@ -65,10 +65,10 @@ def _tokens(built: Built) -> Tokens:
     return tokens
 
 
-def _alive(built: Built, pulse: Pulse) -> tuple[bool, str]:
-    if pulse.beat is None:
+def _alive(built: Built, liveness: Liveness) -> tuple[bool, str]:
+    if liveness.beat is None:
         return False, "starting"
-    age = built.house.clock.monotonic() - pulse.beat
+    age = built.house.clock.monotonic() - liveness.beat
     return age < PULSE_SECONDS, f"the scheduler came round {age:.0f} s ago"
 
 

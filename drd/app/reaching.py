@@ -65,7 +65,7 @@ async def _source(world: World, protected: Protected, part: str, index: int) -> 
     findings = [Finding(what, *each) for each in await _refusals(world, source)]
     verdicts = await source.verdicts(world, protected.policy.name)
     told = {finding.message for finding in findings}
-    findings += [Finding(what, each.message, each.hint, each.gravity) for each in verdicts if each.message not in told]
+    findings += [Finding(what, each.message, each.hint, each.severity) for each in verdicts if each.message not in told]
     if not findings:
         return ()
     place = await asyncio.to_thread(place_of, protected.file, ("backup", "source", index, source.kind))

@@ -26,7 +26,7 @@ def validate(session: Session, reach: bool) -> int:
 
     configuration = session.configuration()
     findings = asyncio.run(session.application().validate(session.config, session.environment)) if reach else ()
-    broken = [finding for finding in findings if finding.gravity == "broken"]
+    broken = [finding for finding in findings if finding.severity == "broken"]
     for warning in configuration.warnings:
         session.say(f"warning: {warning}", style="yellow")
     for finding in findings:
@@ -62,7 +62,7 @@ def validate(session: Session, reach: bool) -> int:
 
 
 def _tell(session: Session, finding: Finding) -> None:
-    word = "error" if finding.gravity == "broken" else finding.gravity.value
+    word = "error" if finding.severity == "broken" else finding.severity.value
     style = {"error": "red", "warning": "yellow"}.get(word, "dim")
     session.say(f"{word}: {finding}", style=style)
     for line in finding.hint.splitlines():
@@ -72,7 +72,7 @@ def _tell(session: Session, finding: Finding) -> None:
 def _document(finding: Finding) -> dict[str, Any]:
     place = {"file": finding.file, "line": finding.line, "column": finding.column} if finding.file else {}
     message = f"{finding.what}: {finding.message}"
-    return {"gravity": finding.gravity.value, "message": message, "hint": finding.hint, **place}
+    return {"gravity": finding.severity.value, "message": message, "hint": finding.hint, **place}
 
 
 @click.command(cls=Command)

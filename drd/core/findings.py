@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Gravity(StrEnum):
+class Severity(StrEnum):
     """How bad it is."""
 
     NOTE = "note"
@@ -25,7 +25,7 @@ class Finding:
     message: str
     hint: str
     """What to type or write; empty where the message says it."""
-    gravity: Gravity = Gravity.BROKEN
+    severity: Severity = Severity.BROKEN
     file: str = ""
     """Where what it is about is written; empty where that is no single place."""
     line: int = 0

@@ -159,7 +159,7 @@ class WalRow(TypedDict):
     shipped: str
 
 
-class Shelf(Protocol[Row]):
+class Backend(Protocol[Row]):
     """Rows by key. A row that was changed is put back."""
 
     def get(self, key: Key) -> Row | None:
@@ -175,51 +175,51 @@ class Shelf(Protocol[Row]):
         ...
 
 
-class Shelves(Protocol):
-    """The whole state, with what each shelf's keys are."""
+class Tables(Protocol):
+    """The whole state, with what each table's keys are."""
 
     @property
-    def policies(self) -> Shelf[PolicyRow]:
+    def policies(self) -> Backend[PolicyRow]:
         """By (policy)."""
         ...
 
     @property
-    def runs(self) -> Shelf[RunRow]:
+    def runs(self) -> Backend[RunRow]:
         """By (policy, slot): a ring, so that the newest `RUNS_KEPT` runs of a policy stay."""
         ...
 
     @property
-    def open_runs(self) -> Shelf[RunRow]:
+    def open_runs(self) -> Backend[RunRow]:
         """By (run)."""
         ...
 
     @property
-    def points(self) -> Shelf[PointRow]:
+    def points(self) -> Backend[PointRow]:
         """By (policy, run)."""
         ...
 
     @property
-    def places(self) -> Shelf[PlaceRow]:
+    def places(self) -> Backend[PlaceRow]:
         """By (store, snapshot id)."""
         ...
 
     @property
-    def stores(self) -> Shelf[StoreRow]:
+    def stores(self) -> Backend[StoreRow]:
         """By (store)."""
         ...
 
     @property
-    def restores(self) -> Shelf[RestoresRow]:
+    def restores(self) -> Backend[RestoresRow]:
         """By (policy)."""
         ...
 
     @property
-    def pauses(self) -> Shelf[PauseRow]:
+    def pauses(self) -> Backend[PauseRow]:
         """By (policy, what)."""
         ...
 
     @property
-    def wal(self) -> Shelf[WalRow]:
+    def wal(self) -> Backend[WalRow]:
         """By (policy, store, group with its cluster)."""
         ...
 

@@ -20,7 +20,7 @@ from drd.daemon.house import House
 from drd.daemon.names import demand_policy, demand_store, learn_wal, points_of
 from drd.daemon.points import planned, point_statuses
 from drd.daemon.status import status
-from drd.engines.wish import Wish
+from drd.engines.restore_request import RestoreRequest
 from drd.ports.control import Anchors, CoveredRange, ForgetLine, PointStatus, Status
 from drd.ports.repository import CheckReport
 from drd.ports.restoring import RestoreOrder
@@ -214,8 +214,8 @@ class HouseControl:
             return Anchors(store=store, problem=error.message)
 
 
-def _wish(order: RestoreOrder, zone: ZoneInfo) -> Wish:
-    return Wish(
+def _wish(order: RestoreOrder, zone: ZoneInfo) -> RestoreRequest:
+    return RestoreRequest(
         order.policy,
         order.at,
         order.target,

@@ -17,13 +17,13 @@ from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import DrdError
 from drd.core.events import Event
 from drd.core.policy import Cause, Mode, Outcome
-from drd.core.postgres.recovery import Aim
+from drd.core.postgres.recovery import RecoveryPlan
 from drd.core.units import format_duration, format_size
 from drd.daemon.following_wal import follow_wal
 from drd.daemon.house import House
 from drd.daemon.restore_texts import as_of, damage_met, landed_text
 from drd.engines.backup import Request, RunResult
-from drd.engines.wish import BESIDE, Landed, Plan, Wish
+from drd.engines.restore_request import BESIDE, Landed, Plan, RestoreRequest
 from drd.ports.configuration import Protected
 from drd.ports.repository import Progress
 from drd.ports.steps import Step
@@ -57,24 +57,24 @@ class Following:
         finally:
             stop_observing()
 
-    async def restore(self, wish: Wish) -> AsyncGenerator[Step, None]:
+    async def restore(self, request: RestoreRequest) -> AsyncGenerator[Step, None]:
         """Bring a policy's data back and follow that to its end."""
         house = self._house
         run = house.dispatch.new_id()
         plans: list[Plan] = []
-        async for step in self.wait_told(run, lambda _: house.restore.plan(run, wish), plans):
+        async for step in self.wait_told(run, lambda _: house.restore.plan(run, request), plans):
             yield step
         [plan] = plans
         yield Step(
             kind="started",
             run=run,
-            text=f"restore of {wish.policy} as of {as_of(plan.point, plan.aim, house.in_force().zone)}",
-            total_bytes=0 if wish.include else plan.point.total_bytes,
+            text=f"restore of {request.policy} as of {as_of(plan.point, plan.recovery, house.in_force().zone)}",
+            total_bytes=0 if request.include else plan.point.total_bytes,
         )
         told: deque[str] = deque()
         stop_observing = house.journal.observe(lambda event: told.extend(damage_met(event, run)))
         try:
-            task = house.restore.start(run, wish, plan)
+            task = house.restore.start(run, request, plan)
             async for step in self._follow(run, task, run):
                 yield step
                 while told:
@@ -105,7 +105,7 @@ class Following:
                 exit_code=error.exit_code,
             )
             return
-        yield self._landed(run, wish, plan, landed)
+        yield self._landed(run, request, plan, landed)
 
     async def wait_told(
         self, lane: str, work: Callable[[Callable[[str], None]], Coroutine[Any, Any, Result]], results: list[Result]
@@ -222,23 +222,23 @@ class Following:
             return "nobody fills it in this process; the daemon does"
         return house.stores.why_away(store) or house.copy.why_late(store)
 
-    def _landed(self, run: str, wish: Wish, plan: Plan, landed: Landed) -> Step:
+    def _landed(self, run: str, request: RestoreRequest, plan: Plan, landed: Landed) -> Step:
         """The end of a restore that brought everything back, which may be late or not what a person expected."""
         messages, code = [], 0
-        promised = self._full_restore(wish)
+        promised = self._full_restore(request)
         if promised is not None and landed.seconds > promised.total_seconds():
             messages.append(f"it took longer than objectives: full_restore: {format_duration(promised)}")
             code = 3
         if landed.failed:
             count = f"{len(landed.failed)} of {len(landed.checks)} checks failed"
-            messages.append(f"{count}; what was brought back is at {wish.target} all the same")
+            messages.append(f"{count}; what was brought back is at {request.target} all the same")
             code = 1
         return Step(
             kind="finished",
             run=run,
             outcome=Outcome.FAILED if landed.failed else Outcome.SUCCEEDED,
             text=landed_text(
-                landed, wish.target == BESIDE, self._lacks_wal(wish, plan.aim), self._house.in_force().zone
+                landed, request.target == BESIDE, self._lacks_wal(request, plan.recovery), self._house.in_force().zone
             ),
             hint="\n".join(landed.following),
             exit_code=code,
@@ -257,16 +257,16 @@ class Following:
             },
         )
 
-    def _lacks_wal(self, wish: Wish, aim: Aim | None) -> bool:
+    def _lacks_wal(self, request: RestoreRequest, recovery: RecoveryPlan | None) -> bool:
         """Whether a policy whose WAL is received came back without any, although nobody wanted that."""
-        protected = self._house.in_force().policies.get(wish.policy)
+        protected = self._house.in_force().policies.get(request.policy)
         is_kept = protected is not None and bool(protected.wal_stores)
-        return is_kept and aim is None and not wish.include and not wish.is_without_wal
+        return is_kept and recovery is None and not request.include and not request.is_without_wal
 
-    def _full_restore(self, wish: Wish) -> timedelta | None:
+    def _full_restore(self, request: RestoreRequest) -> timedelta | None:
         """How long bringing everything back may take; of a part, and of a policy that was removed, nothing is said."""
-        protected = self._house.in_force().policies.get(wish.policy)
-        return protected.policy.objectives.full_restore if protected is not None and not wish.include else None
+        protected = self._house.in_force().policies.get(request.policy)
+        return protected.policy.objectives.full_restore if protected is not None and not request.include else None
 
 
 def _progress(run: str, sample: Progress) -> Step:

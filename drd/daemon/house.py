@@ -18,9 +18,9 @@ from drd.engines.retain import Retain
 from drd.engines.scheduler import Scheduler
 from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
-from drd.engines.turns import Turns
 from drd.engines.upkeep import Upkeep
 from drd.engines.wal_retention import WalRetention
+from drd.engines.work_queues import WorkQueues
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration
 from drd.ports.journal import Catalogue, Journal
@@ -53,7 +53,7 @@ class House:
     journal: Journal
     catalogue: Catalogue
     board: ProgressBoard
-    turns: Turns
+    queues: WorkQueues
     stores: Stores
     backup: Backup
     copy: Copy
@@ -73,4 +73,4 @@ class House:
     async def pay(self) -> None:
         """Journal what the engines owe. Raises `StateFull` while there is no room, and `Busy` while it is locked."""
         for engine in (self.stores, self.backup, self.restore, self.anchor, self.archive):
-            await engine.ends.pay()
+            await engine.outbox.pay()

@@ -18,7 +18,7 @@ from drd.core.events import BugFound, ConfigurationRefused, DaemonStarted, Daemo
 from drd.daemon.changes import changes, in_force_after
 from drd.daemon.house import House
 from drd.daemon.left_slots import left_slots
-from drd.daemon.moving_in import move_in, take_up
+from drd.daemon.startup import resume_work, start_up
 from drd.ports.configuration import Configuration
 from drd.ports.supervisor import Supervisor
 from drd.reports.moments import counted, local_with_offset
@@ -71,7 +71,7 @@ class Tended(Protocol):
 
 
 @dataclass(slots=True)
-class Pulse:
+class Liveness:
     """Signs of life, for `/livez`, metrics and the supervisor."""
 
     last_tick: datetime | None = None
@@ -89,13 +89,13 @@ class Daemon:
         tended: Tended,
         supervisor: Supervisor,
         read: Callable[[], Awaitable[Configuration]],
-        pulse: Pulse,
+        liveness: Liveness,
     ) -> None:
         self._house = house
         self._tended = tended
         self._supervisor = supervisor
         self._read = read
-        self._pulse = pulse
+        self._liveness = liveness
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._reload_wanted = asyncio.Event()
@@ -154,8 +154,8 @@ class Daemon:
 
     async def tick(self) -> None:
         """Called from the scheduler's own loop, so that a stuck scheduler is a daemon without a pulse."""
-        self._pulse.last_tick = self._house.clock.now()
-        self._pulse.beat = self._house.clock.monotonic()
+        self._liveness.last_tick = self._house.clock.now()
+        self._liveness.beat = self._house.clock.monotonic()
         self._supervisor.ping()
         if self._house.clock.monotonic() - self._last_mark >= MARK_SECONDS:
             self._last_mark = self._house.clock.monotonic()
@@ -177,7 +177,7 @@ class Daemon:
             self._supervisor.reloading()
             try:
                 configuration = await self._read()
-                await take_up(self._house, configuration)
+                await resume_work(self._house, configuration)
             except DrdError as error:
                 await self._refuse(_refusal(error))
                 raise
@@ -190,7 +190,7 @@ class Daemon:
             return await self._put_in_force(configuration)
 
     async def _refuse(self, fact: ConfigurationRefused | BugFound) -> None:
-        self._pulse.last_reload_succeeded = False
+        self._liveness.last_reload_succeeded = False
         self._supervisor.ready(f"{self._line()}; the last reload was refused")
         await self._house.journal.append(fact)
 
@@ -202,7 +202,7 @@ class Daemon:
         await self._tell_slots(left_slots(before, self._house.in_force()))
         for store in configuration.stores:
             self._house.copy.want(store)
-        self._pulse.last_reload_succeeded = True
+        self._liveness.last_reload_succeeded = True
         self._supervisor.ready(self._line())
         return changes(before, configuration)
 
@@ -218,7 +218,7 @@ class Daemon:
     async def _start(self) -> None:
         house = self._house
         await house.journal.append(DaemonStarted(__version__, house.restic))
-        for record in await move_in(house):
+        for record in await start_up(house):
             what = "restore" if isinstance(record, RestoreRecord) else "run"
             began = local_with_offset(record.started, house.in_force().zone)
             self._say(f"the {what} of {record.policy} that began at {began} was interrupted")

@@ -6,19 +6,21 @@ from zoneinfo import ZoneInfo
 
 from drd.core.catalogue import RecoveryPoint
 from drd.core.events import Event, StoreChecked
-from drd.core.postgres.recovery import Aim
+from drd.core.postgres.recovery import RecoveryPlan
 from drd.core.postgres.target import AtTime
 from drd.core.units import format_size
-from drd.engines.wish import Landed
+from drd.engines.restore_request import Landed
 from drd.reports.moments import local_with_offset
 
 
-def as_of(point: RecoveryPoint, aim: Aim | None, zone: ZoneInfo) -> str:
+def as_of(point: RecoveryPoint, recovery: RecoveryPlan | None, zone: ZoneInfo) -> str:
     """Which moment is brought back, and from which point on."""
     begins = local_with_offset(point.moment, zone)
-    if aim is None:
+    if recovery is None:
         return begins
-    target = local_with_offset(aim.target.moment, zone) if isinstance(aim.target, AtTime) else str(aim.target)
+    target = (
+        local_with_offset(recovery.target.moment, zone) if isinstance(recovery.target, AtTime) else str(recovery.target)
+    )
     return f"{target}, from the base backup of {begins}"
 
 

@@ -10,7 +10,7 @@ from drd.core.postgres.gaps import WalState
 from drd.core.postgres.groups import ShippedGroup
 from drd.core.postgres.reached import rolled_forward
 from drd.daemon.house import House
-from drd.engines.wal_line import Line
+from drd.engines.receiver_state import ReceiverState
 from drd.ports.configuration import origin_of_wal, wal_store
 from drd.ports.control import StoredWal, WalStatus
 
@@ -53,7 +53,7 @@ async def _status(house: House, name: str, record: PolicyRecord | None) -> WalSt
     )
 
 
-def _stored(store: str, shipped: Iterable[ShippedGroup], line: Line) -> StoredWal:
+def _stored(store: str, shipped: Iterable[ShippedGroup], line: ReceiverState) -> StoredWal:
     moments = [each.group.moment for each in shipped if each.store == store and each.group.moment is not None]
     states: Counter[WalState] = Counter()
     for piece in line.way.get(store, ()):
@@ -65,7 +65,7 @@ def _stored(store: str, shipped: Iterable[ShippedGroup], line: Line) -> StoredWa
     )
 
 
-def _lost(line: Line, record: PolicyRecord | None) -> tuple[str, ...]:
+def _lost(line: ReceiverState, record: PolicyRecord | None) -> tuple[str, ...]:
     """The stretches that are nowhere: as they were seen last, or as the journal knows them."""
     if line.way:
         return tuple(map(str, line.lost))
@@ -73,7 +73,7 @@ def _lost(line: Line, record: PolicyRecord | None) -> tuple[str, ...]:
     return tuple(gap.first if gap.first == gap.last else f"{gap.first} to {gap.last}" for gap in known)
 
 
-def _needs(house: House, name: str, line: Line, record: PolicyRecord | None) -> dict[str, str]:
+def _needs(house: House, name: str, line: ReceiverState, record: PolicyRecord | None) -> dict[str, str]:
     """What a person should know, one sentence each → what to type."""
     found: dict[str, str] = {}
     if house.archive.is_received_here(name) and line.why_not:

@@ -17,10 +17,10 @@ from typing import Protocol
 from drd.core.errors import NOT_NOW, DrdError, JournalDamaged
 from drd.core.events import HeadAnchored, JobFailed
 from drd.core.tags import HOST, MINE, anchor_tags, read_anchor
-from drd.engines.endings import Ends
+from drd.engines.outbox import Outbox
 from drd.engines.stores import Stores
 from drd.engines.telling import ToldOnce
-from drd.engines.turns import JobClass, Turns
+from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration
 from drd.ports.journal import Catalogue, Journal, JournalReader, Verdict
@@ -47,7 +47,7 @@ class Anchor:
         self,
         configuration: Callable[[], Configuration],
         stores: Stores,
-        turns: Turns,
+        queues: WorkQueues,
         journal: Journal,
         sealed: Sealed,
         catalogue: Catalogue,
@@ -57,7 +57,7 @@ class Anchor:
     ) -> None:
         self._configuration = configuration
         self._stores = stores
-        self._turns = turns
+        self._queues = queues
         self._journal = journal
         self._sealed = sealed
         self._catalogue = catalogue
@@ -67,7 +67,7 @@ class Anchor:
         self._verified: datetime | None = None
         self._problem = ""
         self._told = ToldOnce[str](journal)
-        self.ends = Ends(journal)
+        self.outbox = Outbox(journal)
 
     @property
     def problem(self) -> str:
@@ -95,11 +95,11 @@ class Anchor:
         head = await self._journal.head()
         document = {"daemon": self._daemon, "sequence": head.sequence, "head": head.digest, "segment": head.segment}
         tags = anchor_tags(self._daemon, head.sequence, head.digest)
-        async with self._turns.take(store, JobClass.LIST, self._stores.configured(store).limits.at_once):
+        async with self._queues.take(store, JobClass.LIST, self._stores.configured(store).limits.at_once):
             await self._stores.confirm_identity(store, repository)
             content = json.dumps(document, indent=1).encode()
             snapshot_id = await repository.save_bytes(content, "journal-head.json", HOST, tags)
-        await self.ends.record(HeadAnchored(store, snapshot_id, head.sequence, head.digest))
+        await self.outbox.record(HeadAnchored(store, snapshot_id, head.sequence, head.digest))
 
     async def anchors(self, store: str) -> dict[int, str]:
         """Sequence → head, as this daemon wrote them into a store."""
@@ -143,7 +143,7 @@ class Anchor:
         """Anchor when it is time; not while an anchor is written that is not on record yet."""
         with suppress(DrdError):  # the engines that need this store more often have journaled why
             record = (await self._catalogue.stores()).get(store)
-            if record is not None and not self.ends.owed and is_anchor_due(record.last_anchored, self._clock.now()):
+            if record is not None and not self.outbox.owed and is_anchor_due(record.last_anchored, self._clock.now()):
                 await self.anchor(store)
 
 

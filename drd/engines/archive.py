@@ -19,15 +19,15 @@ from drd.core.postgres.spooling import GROUP_BYTES, Found, GroupFolder, is_news,
 from drd.core.tags import HOST
 from drd.engines.copy import Copy
 from drd.engines.doubting import unless_away
-from drd.engines.endings import Ends
+from drd.engines.outbox import Outbox
 from drd.engines.pushed_wal import PushedWal
+from drd.engines.receiver_state import ReceiverState
 from drd.engines.receiving import BY_ITSELF, Receiving
 from drd.engines.spool_room import group_bytes
 from drd.engines.stores import Stores
 from drd.engines.telling import ToldOnce
-from drd.engines.turns import JobClass, Turns
-from drd.engines.wal_line import Line
 from drd.engines.wal_marks import note_settled
+from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import FilesToSave, Progress, SaveOutcome, SaveRequest
@@ -70,7 +70,7 @@ class Archive:
         receiving: Receiving,
         spools: Spools,
         stores: Stores,
-        turns: Turns,
+        queues: WorkQueues,
         copy: Copy,
         journal: Journal,
         catalogue: Catalogue,
@@ -82,16 +82,16 @@ class Archive:
         self._receiving = receiving
         self._spools = spools
         self._stores = stores
-        self._turns = turns
+        self._queues = queues
         self._copy = copy
         self._catalogue = catalogue
         self._journal = journal
         self._world = world
         self._told = ToldOnce[tuple[str, str]](journal)
         self._pushed = PushedWal(receiving, journal, catalogue)
-        self.ends = Ends(journal)
+        self.outbox = Outbox(journal)
 
-    def line(self, policy: str) -> Line:
+    def line(self, policy: str) -> ReceiverState:
         """How the receiving of a policy's WAL stands."""
         return self._receiving.line(policy)
 
@@ -141,7 +141,7 @@ class Archive:
     async def ship(self, policy: str) -> None:
         """One round: what was received enters its group, and what is new in a group goes to the stores."""
         protected = self._configuration().policies.get(policy)
-        if protected is None or not protected.wal_stores or self.ends.owed:
+        if protected is None or not protected.wal_stores or self.outbox.owed:
             return
         idle = IMMEDIATELY if self.line(policy).asked.is_set() else IDLE
         self.line(policy).asked.clear()
@@ -168,11 +168,11 @@ class Archive:
 
     async def _forget(self, policy: str, store: str, snapshot_ids: tuple[str, ...]) -> None:
         repository = await self._stores.open(store)
-        async with self._turns.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once):
+        async with self._queues.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once):
             await self._stores.confirm_identity(store, repository)
             gone = await repository.forget(snapshot_ids)
             if gone:
-                await self.ends.record(WalForgotten(policy, store, gone))
+                await self.outbox.record(WalForgotten(policy, store, gone))
 
     async def _sorted(self, protected: Protected, spool: Spool, system_identifier: str, segment_bytes: int) -> Found:
         """The spool after what was received has entered its groups, with what is known of the newest ones."""
@@ -226,7 +226,7 @@ class Archive:
 
     async def _save(self, store: str, policy: str, spool: Spool, folder: GroupFolder, group: Group) -> None:
         repository = await self._stores.open(store, may_make=True)
-        async with self._turns.take(store, JobClass.WAL, self._stores.configured(store).limits.at_once):
+        async with self._queues.take(store, JobClass.WAL, self._stores.configured(store).limits.at_once):
             await self._stores.confirm_identity(store, repository)
             request = SaveRequest(
                 # A segment loses its second name when it leaves the folder that is received into.
@@ -255,7 +255,7 @@ class Archive:
                 added_bytes=saved.added_bytes,
                 seconds=saved.seconds,
             )
-            await self.ends.record(shipped)
+            await self.outbox.record(shipped)
 
 
 def _known(shipped: tuple[ShippedGroup, ...], store: str, system_identifier: str) -> Mapping[str, Group]:

@@ -17,11 +17,11 @@ from drd.core.policy import Cause, Mode, Outcome
 from drd.core.tags import HOST, Origin
 from drd.core.units import format_duration, format_size
 from drd.engines.doubting import unless_away
-from drd.engines.endings import Ends
+from drd.engines.outbox import Outbox
 from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores
-from drd.engines.turns import JobClass, Turns
 from drd.engines.wal_standing import Stood, WalStanding
+from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.configuration import Protected, origin_of_wal
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import Progress, Repository, Saved, SaveOutcome, SaveRequest
@@ -31,7 +31,7 @@ from drd.ports.world import World
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A wish that a policy be run."""
+    """A request that a policy be run."""
 
     policy: str
     mode: Mode
@@ -85,7 +85,7 @@ class Backup:
     def __init__(
         self,
         stores: Stores,
-        turns: Turns,
+        queues: WorkQueues,
         journal: Journal,
         catalogue: Catalogue,
         world: World,
@@ -95,13 +95,13 @@ class Backup:
     ) -> None:
         self._standing = standing
         self._stores = stores
-        self._turns = turns
+        self._queues = queues
         self._journal = journal
         self._catalogue = catalogue
         self._world = world
         self._board = board
         self._daemon = daemon
-        self.ends = Ends(journal)
+        self.outbox = Outbox(journal)
 
     async def run(self, run: str, protected: Protected, request: Request) -> RunResult:
         """Run a policy to its end; a foreseen failure does not raise.
@@ -123,7 +123,7 @@ class Backup:
             raise
         finally:
             seconds = self._world.clock.monotonic() - started
-            await self.ends.record(_finished(job, result, seconds), run)
+            await self.outbox.record(_finished(job, result, seconds), run)
         return result
 
     async def _attempt(self, job: _Job) -> RunResult:
@@ -192,7 +192,7 @@ class Backup:
         saved: dict[str, _Part] = {}
         notes: list[str] = []
         at_once = self._stores.configured(store).limits.at_once
-        async with self._turns.take(store, JobClass.BACKUP, at_once, self._board.waiter(job.run)):
+        async with self._queues.take(store, JobClass.BACKUP, at_once, self._board.waiter(job.run)):
             await self._stores.confirm_identity(store, repository)
             # Whole seconds, as in the tags: a catalogue that is rebuilt from the store tells the same moment.
             moment = self._world.clock.now().replace(microsecond=0)
@@ -217,7 +217,7 @@ class Backup:
             # itself by `reconcile`, because that needs the repository alone and the run must not wait for it.
             # The snapshots stand whatever the journal can take now, so their record is owed like the run's end.
             created = [_created(each, store, result.outcome) for each in saved.values()]
-            await self.ends.record_together(created, job.run)
+            await self.outbox.record_together(created, job.run)
         return result
 
     async def _save(self, job: _Job, source: Source, origin: Origin, repository: Repository) -> _Part:

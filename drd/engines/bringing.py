@@ -10,12 +10,12 @@ from pathlib import Path
 from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import UsageError
 from drd.core.postgres.base import BaseRecord
-from drd.core.postgres.recovery import Aim
+from drd.core.postgres.recovery import RecoveryPlan
 from drd.core.tags import MINE
 from drd.engines.landing import Landing, demand_room
 from drd.engines.pieces import Piece, landings, pieces_of
 from drd.engines.progress import ProgressBoard
-from drd.engines.wish import BESIDE, Landed, Plan
+from drd.engines.restore_request import BESIDE, Landed, Plan
 from drd.ports.cancelling import to_the_end
 from drd.ports.host import Host
 from drd.ports.repository import Progress, Repository, Restored, Snapshot
@@ -25,8 +25,8 @@ from drd.ports.world import World
 IsOver = Callable[[str], bool]
 """Whether the mark in a work folder's name is that of a restore that the journal knows, and that is over."""
 
-Fetch = Callable[[Aim, Path], Awaitable[None]]
-"""Brings the write-ahead log that an aim takes into a folder, which is made."""
+Fetch = Callable[[RecoveryPlan, Path], Awaitable[None]]
+"""Brings the write-ahead log that a recovery takes into a folder, which is made."""
 
 
 class Bringing:
@@ -41,20 +41,20 @@ class Bringing:
 
     async def look_at_target(self, plan: Plan, is_over: IsOver) -> None:
         """What can be told before anything is read. Raises `UsageError` for a place that does not fit."""
-        wish = plan.wish
-        settling = {} if wish.include else self._settling(plan.point)
-        if wish.options and not settling:
+        request = plan.request
+        settling = {} if request.include else self._settling(plan.point)
+        if request.options and not settling:
             raise UsageError(
-                f"nothing is known of {', '.join(sorted(wish.options))} here",
+                f"nothing is known of {', '.join(sorted(request.options))} here",
                 "leave it out: it is for whole points of sources that know it",
             )
-        if wish.target == BESIDE:
+        if request.target == BESIDE:
             if settling:
                 raise UsageError(
-                    f"{wish.policy} is not restored beside itself", "name an empty or a new folder with --to"
+                    f"{request.policy} is not restored beside itself", "name an empty or a new folder with --to"
                 )
             return
-        target = Path(wish.target)
+        target = Path(request.target)
         if not target.is_absolute():
             raise UsageError("the place to restore to is not an absolute path", f"write --to {Path('/') / target}")
         landing = Landing(self._host, target, plan.run)
@@ -63,8 +63,8 @@ class Bringing:
         for part, kind in settling.items():
             wanted = _wanted(plan, landing, part, is_alone=len(parts) == 1)
             await kind.look_at_place(self._world, wanted)
-        if not wish.include:
-            await demand_room([landing], plan.point.total_bytes + _wal_bytes(plan.aim))
+        if not request.include:
+            await demand_room([landing], plan.point.total_bytes + _wal_bytes(plan.recovery))
 
     async def bring(
         self, plan: Plan, store: str, repository: Repository, is_over: IsOver, fetch: Fetch | None = None
@@ -72,8 +72,8 @@ class Bringing:
         """Bring every part; none has its name before all were read back and compared."""
         started = self._clock.monotonic()
         listed = {each.id: each for each in await repository.snapshots((MINE, f"run={plan.point.run}"))}
-        pieces = pieces_of(self._host, plan.run, plan.wish, plan.point.copies_in(store), listed)
-        if plan.wish.target == BESIDE:
+        pieces = pieces_of(self._host, plan.run, plan.request, plan.point.copies_in(store), listed)
+        if plan.request.target == BESIDE:
             for piece in pieces:
                 await piece.landing.demand_empty(is_over)
         await self._demand_room(plan, repository, pieces)
@@ -109,7 +109,7 @@ class Bringing:
     async def _demand_room(self, plan: Plan, repository: Repository, pieces: Sequence[Piece]) -> None:
         """Where that could not be told before: beside the sources, and of a point whose size the journal lacks."""
         known = plan.point.total_bytes
-        if plan.wish.include or (known and plan.wish.target != BESIDE):
+        if plan.request.include or (known and plan.request.target != BESIDE):
             return
         snapshots = {piece.snapshot.id: piece.snapshot for piece in pieces}
         needed = known or sum([await _size_of(each, repository) for each in snapshots.values()])
@@ -122,7 +122,7 @@ class Bringing:
             read = await self._read(plan.run, repository, piece)
             known = restored.get(piece.copy.snapshot_id)
             restored[piece.copy.snapshot_id] = _together(known, read) if known is not None else read
-        include = plan.wish.include
+        include = plan.request.include
         if include and not any(part.files for part in restored.values()):
             raise UsageError(
                 f"the recovery point holds nothing at {', '.join(include)}",
@@ -145,10 +145,10 @@ class Bringing:
     ) -> list[Settled]:
         """Let the kinds make their parts whole; `names` are told of what lies where it belongs already."""
         wal: Path | None = None
-        if plan.aim is not None and fetch is not None:
+        if plan.recovery is not None and fetch is not None:
             wal = pieces[0].landing.scratch("wal")
-            await fetch(plan.aim, wal)
-        if plan.wish.include or plan.wish.target == BESIDE:
+            await fetch(plan.recovery, wal)
+        if plan.request.include or plan.request.target == BESIDE:
             return []
         settled: list[Settled] = []
         for piece in pieces:
@@ -160,7 +160,7 @@ class Bringing:
 
     async def _settle(self, plan: Plan, piece: Piece, kind: type[Source], wal: Path | None) -> Settled:
         wanted = _wanted(plan, piece.landing, piece.copy.part, is_alone=piece.part is None)
-        if wanted.aim is not None:
+        if wanted.recovery is not None:
             wanted = replace(wanted, wal=wal)
 
         def post(progress: Progress) -> None:
@@ -174,14 +174,14 @@ class Bringing:
             names += await landing.appear(self._clock.now())
 
 
-def is_of(facts: Sequence[str], aim: Aim) -> bool:
+def is_of(facts: Sequence[str], recovery: RecoveryPlan) -> bool:
     """Whether a part is of the cluster that is aimed at."""
     base = BaseRecord.of_tags(facts)
-    return base is not None and base.system_identifier == aim.system_identifier
+    return base is not None and base.system_identifier == recovery.system_identifier
 
 
-def _wal_bytes(aim: Aim | None) -> int:
-    return 0 if aim is None else len(aim.choice.segments) * aim.choice.segment_bytes
+def _wal_bytes(recovery: RecoveryPlan | None) -> int:
+    return 0 if recovery is None else len(recovery.choice.segments) * recovery.choice.segment_bytes
 
 
 def _kind_in(facts: Sequence[str]) -> str:
@@ -191,8 +191,8 @@ def _kind_in(facts: Sequence[str]) -> str:
 def _wanted(plan: Plan, landing: Landing, part: str, *, is_alone: bool) -> Wanted:
     place = landing.place_of(None if is_alone else part)
     facts = plan.point.facts[part]
-    aim = plan.aim if plan.aim is not None and is_of(facts, plan.aim) else None
-    return Wanted(plan.wish.policy, facts, place, plan.wish.options, aim)
+    recovery = plan.recovery if plan.recovery is not None and is_of(facts, plan.recovery) else None
+    return Wanted(plan.request.policy, facts, place, plan.request.options, recovery)
 
 
 async def _sweep(pieces: Sequence[Piece]) -> None:

@@ -19,8 +19,8 @@ from drd.core.tags import MINE
 from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores, origin_of
 from drd.engines.telling import ToldOnce
-from drd.engines.turns import JobClass, Turns
 from drd.engines.wal_points import WalPoint, lacking, superseded, unwanted
+from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.configuration import Configuration, Protected, is_wal_store
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import Progress
@@ -44,7 +44,7 @@ class Copy:
         configuration: Callable[[], Configuration],
         stores: Stores,
         carrier: Carrier,
-        turns: Turns,
+        queues: WorkQueues,
         journal: Journal,
         catalogue: Catalogue,
         world: World,
@@ -53,7 +53,7 @@ class Copy:
         self._configuration = configuration
         self._stores = stores
         self._carrier = carrier
-        self._turns = turns
+        self._queues = queues
         self._journal = journal
         self._catalogue = catalogue
         self._world = world
@@ -220,7 +220,7 @@ class Copy:
         lane = f"copy:{store}"
         with self._board.lane(lane):
             job = JobClass.WAL if is_wal_store(store) else JobClass.COPY
-            async with self._turns.take_all(turns, job, self._board.waiter(lane)):
+            async with self._queues.take_all(turns, job, self._board.waiter(lane)):
                 if is_mirrored:
                     await self._mirror(store, source, missing, lane)
                 else:
@@ -229,8 +229,8 @@ class Copy:
     async def _mirror(self, store: str, source: str, missing: Missing, lane: str) -> None:
         target, origin = self._stores.configured(store), self._stores.configured(source)
         carried = await self._carrier.carry(
-            await origin.place.shelf(self._world),
-            await target.place.shelf(self._world),
+            await origin.place.backend(self._world),
+            await target.place.backend(self._world),
             _slower(origin.limits.download, target.limits.upload),
             self._poster(lane),
             await self._withheld(store),

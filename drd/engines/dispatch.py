@@ -144,7 +144,7 @@ class Dispatch:
         text = "".join(traceback.format_exception(bug, limit=-12))
         quarantined = count >= BUGS_UNTIL_QUARANTINE
         found = BugFound(f"run of {request.policy}", type(bug).__name__, text, quarantined)
-        await self._backup.ends.record(found, run)
+        await self._backup.outbox.record(found, run)
         return RunResult(
             Outcome.FAILED,
             f"a mistake in drd ended the run: {type(bug).__name__}",

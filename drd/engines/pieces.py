@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from drd.core.catalogue import Copy
 from drd.core.errors import PermanentError, UsageError
 from drd.engines.landing import Landing
-from drd.engines.wish import BESIDE, Wish
+from drd.engines.restore_request import BESIDE, RestoreRequest
 from drd.ports.host import Host
 from drd.ports.repository import Snapshot
 
@@ -29,17 +29,19 @@ class Piece:
     """Below what name at the place, where there are several."""
 
 
-def pieces_of(host: Host, run: str, wish: Wish, copies: Sequence[Copy], listed: Mapping[str, Snapshot]) -> list[Piece]:
+def pieces_of(
+    host: Host, run: str, request: RestoreRequest, copies: Sequence[Copy], listed: Mapping[str, Snapshot]
+) -> list[Piece]:
     """What is read, and where it lands: all at the one target, or each path beside itself, on its file system.
 
     Raises `PermanentError` for a copy that the store does not list, and `UsageError` for paths that fit nothing.
     """
-    at_target = Landing(host, Path(wish.target), run)
+    at_target = Landing(host, Path(request.target), run)
     pieces: list[Piece] = []
     for copy in copies:
         snapshot = _of(copy, listed)
-        include = tuple(_inside(snapshot, path) for path in wish.include)
-        if wish.target != BESIDE:
+        include = tuple(_inside(snapshot, path) for path in request.include)
+        if request.target != BESIDE:
             part = copy.part if len(copies) > 1 else None
             pieces.append(Piece(copy, snapshot, at_target, include, part))
             continue

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from drd.core.events import Body, HoldPlaced, StoreChecked
 from drd.engines.doubting import unless_away
 from drd.engines.stores import Stores
-from drd.engines.turns import JobClass, Turns
+from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.journal import Journal
 from drd.ports.repository import CheckReport
 
@@ -21,10 +21,10 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)')
 class Proof:
     """Checks repositories; damage holds retention there, since the copy elsewhere may be the only good one left."""
 
-    def __init__(self, stores: Stores, turns: Turns, journal: Journal, log: Callable[[str], None]) -> None:
+    def __init__(self, stores: Stores, queues: WorkQueues, journal: Journal, log: Callable[[str], None]) -> None:
         """`log` takes lines that name what lies inside a source, which the journal may not."""
         self._stores = stores
-        self._turns = turns
+        self._queues = queues
         self._journal = journal
         self._log = log
 
@@ -34,7 +34,7 @@ class Proof:
         `on_wait` is told what its turn is waited for.
         """
         repository = await self._stores.open(store)
-        async with self._turns.take(store, JobClass.CHECK, self._stores.configured(store).limits.at_once, on_wait):
+        async with self._queues.take(store, JobClass.CHECK, self._stores.configured(store).limits.at_once, on_wait):
             await self._stores.confirm_identity(store, repository)
             report = await unless_away(repository.check(), store, self._stores)
         first = _without_names(report.errors[0])[:300] if report.errors else ""

@@ -20,10 +20,10 @@ from drd.core.postgres.names import slot_name
 from drd.core.postgres.server import ServerFacts, Slot, WalStatus
 from drd.core.postgres.spooling import moves
 from drd.core.units import format_size
+from drd.engines.receiver_state import ReceiverState
 from drd.engines.slot_watch import SlotWatch
 from drd.engines.spool_room import SpoolFull, demand_room
 from drd.engines.telling import ToldOnce
-from drd.engines.wal_line import Line
 from drd.engines.wal_marks import note_settled
 from drd.ports.configuration import Configuration
 from drd.ports.journal import Journal
@@ -42,7 +42,7 @@ MOST_PENDING = 240
 """Marks that wait until their WAL is in the spool; older ones are given up first."""
 BY_ITSELF = "drd makes a new base backup by itself as soon as WAL is received again; to watch it: drd status"
 
-OnLook = Callable[[str, Line, ServerFacts, Spool], Awaitable[None]]
+OnLook = Callable[[str, ReceiverState, ServerFacts, Spool], Awaitable[None]]
 """Called with the policy at each look at a server that WAL is received from."""
 
 
@@ -72,13 +72,13 @@ class Receiving:
         self._journal = journal
         self._world = world
         self._told = ToldOnce[str](journal)
-        self._lines: dict[str, Line] = {}
+        self._lines: dict[str, ReceiverState] = {}
         self._served: set[str] = set()
         self._facts: dict[str, ServerFacts] = {}
 
-    def line(self, policy: str) -> Line:
+    def line(self, policy: str) -> ReceiverState:
         """How the receiving of a policy stands."""
-        return self._lines.setdefault(policy, Line())
+        return self._lines.setdefault(policy, ReceiverState())
 
     def facts(self, policy: str) -> ServerFacts | None:
         """What the server is that WAL is received from, as it was seen last; None before it was."""
@@ -154,7 +154,7 @@ class Receiving:
                 line.flushed = None
                 line.restarts += 1
 
-    async def _begin_anew(self, line: Line, spool: Spool, reached: ReachedServer) -> None:
+    async def _begin_anew(self, line: ReceiverState, spool: Spool, reached: ReachedServer) -> None:
         """Let receiving begin where the slot does. What was received is whole and true, and goes into its groups.
 
         The marks that still wait then go: the WAL that they wait for may be what is lost.
@@ -181,7 +181,7 @@ class Receiving:
                 ) from full
             raise
 
-    def _begun(self, policy: str, reached: ReachedServer) -> Line:
+    def _begun(self, policy: str, reached: ReachedServer) -> ReceiverState:
         line = self.line(policy)
         if line.system_identifier != reached.facts.system_identifier:
             line.pending.clear()
@@ -221,7 +221,7 @@ class Receiving:
                 await self._on_look(policy, line, facts, spool)
             await clock.sleep(WATCH_SECONDS)
 
-    async def _is_told_of_resuming(self, policy: str, line: Line) -> bool:
+    async def _is_told_of_resuming(self, policy: str, line: ReceiverState) -> bool:
         """Whether it was known already that WAL is received; journaled when it was not."""
         if not line.why_not:
             return True
@@ -234,7 +234,7 @@ class Receiving:
         return False
 
 
-def _note(line: Line, mark: Mark, flushed: Lsn | None, at: float) -> None:
+def _note(line: ReceiverState, mark: Mark, flushed: Lsn | None, at: float) -> None:
     """What was seen of the server, and up to which moment everything is safe here."""
     line.flushed, line.timeline = flushed, mark.timeline
     line.seen, line.seen_at = mark, at

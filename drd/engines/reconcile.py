@@ -13,7 +13,7 @@ from drd.core.postgres.groups import read_group, switch_texts
 from drd.core.run import worse
 from drd.core.tags import MINE, Origin, outcome_tag, read_tags
 from drd.engines.stores import Stores
-from drd.engines.turns import JobClass, Turns
+from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration
 from drd.ports.journal import Catalogue, Journal
@@ -36,7 +36,7 @@ class Reconcile:
         self,
         configuration: Callable[[], Configuration],
         stores: Stores,
-        turns: Turns,
+        queues: WorkQueues,
         journal: Journal,
         catalogue: Catalogue,
         clock: Clock,
@@ -44,7 +44,7 @@ class Reconcile:
     ) -> None:
         self._configuration = configuration
         self._stores = stores
-        self._turns = turns
+        self._queues = queues
         self._journal = journal
         self._catalogue = catalogue
         self._clock = clock
@@ -60,7 +60,7 @@ class Reconcile:
         that a crash left behind before anybody judged it is found as what the journal knows of its run.
         """
         repository = await self._stores.open(store)
-        async with self._turns.take(store, JobClass.LIST, self._stores.configured(store).limits.at_once):
+        async with self._queues.take(store, JobClass.LIST, self._stores.configured(store).limits.at_once):
             await self._stores.confirm_identity(store, repository)
             before = await self._catalogue.holdings(store)
             listed = await repository.snapshots((MINE,))
@@ -140,7 +140,7 @@ class Reconcile:
         if not unmarked:
             return
         repository = await self._stores.open(store)
-        async with self._turns.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once):
+        async with self._queues.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once):
             await self._stores.confirm_identity(store, repository)
             for snapshot, origin in unmarked:
                 new_id = await repository.mark(snapshot.id, outcome_tag(origin.outcome))

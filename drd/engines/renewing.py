@@ -25,7 +25,7 @@ from drd.core.postgres.server import ServerFacts
 from drd.core.postgres.spooling import PARTIAL, Found
 from drd.core.postgres.stretches import Stretches
 from drd.core.postgres.wal import Segment
-from drd.engines.wal_line import Line
+from drd.engines.receiver_state import ReceiverState
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration
 from drd.ports.journal import Catalogue, Journal
@@ -62,7 +62,7 @@ class Renewing:
         self._wanted: dict[str, tuple[str, float]] = {}
         """Policy → the reason for which a full was wanted last, and when, in monotonic seconds."""
 
-    async def look(self, policy: str, line: Line, facts: ServerFacts, spool: Spool) -> None:
+    async def look(self, policy: str, line: ReceiverState, facts: ServerFacts, spool: Spool) -> None:
         """Look, when it is time. What the journal cannot take now is new at the next look."""
         now = self._clock.monotonic()
         if now - self._looked.get(policy, -LOOK_SECONDS) < LOOK_SECONDS:
@@ -73,7 +73,7 @@ class Renewing:
         except NOT_NOW:
             return
 
-    async def _look(self, policy: str, line: Line, facts: ServerFacts, spool: Spool) -> None:
+    async def _look(self, policy: str, line: ReceiverState, facts: ServerFacts, spool: Spool) -> None:
         # In the order in which a segment moves on: what is on its way is never overlooked.
         found = await spool.look(facts.segment_bytes)
         shipped = [
@@ -95,7 +95,7 @@ class Renewing:
     def _way(
         self,
         policy: str,
-        line: Line,
+        line: ReceiverState,
         facts: ServerFacts,
         found: Found,
         shipped: Sequence[ShippedGroup],

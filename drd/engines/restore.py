@@ -24,15 +24,15 @@ from drd.core.events.stores import BY_RESTORE
 from drd.core.policy import Outcome
 from drd.engines.bringing import Bringing, IsOver
 from drd.engines.doubting import unless_away
-from drd.engines.endings import Ends
 from drd.engines.landing import mark_of
 from drd.engines.naming import Naming
+from drd.engines.outbox import Outbox
+from drd.engines.point_in_time import PointInTime
 from drd.engines.progress import ProgressBoard
-from drd.engines.rewinding import Rewinding
+from drd.engines.restore_request import Landed, Plan, RestoreRequest
 from drd.engines.stores import Stores
-from drd.engines.turns import JobClass, Turns
 from drd.engines.wal_fetching import WalFetching
-from drd.engines.wish import Landed, Plan, Wish
+from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.cancelling import to_the_end
 from drd.ports.host import Host
 from drd.ports.journal import Catalogue, Journal
@@ -47,7 +47,7 @@ class Restore:
     def __init__(
         self,
         stores: Stores,
-        turns: Turns,
+        queues: WorkQueues,
         journal: Journal,
         catalogue: Catalogue,
         world: World,
@@ -56,21 +56,21 @@ class Restore:
         kinds: Mapping[str, type[Source]] | None = None,
     ) -> None:
         self._stores = stores
-        self._turns = turns
+        self._queues = queues
         self._catalogue = catalogue
         self._world = world
         self._bringing = Bringing(host, board, world, kinds or {})
-        fetching = WalFetching(stores, turns, host, board, self._note_damage)
-        self._rewinding = Rewinding(stores, catalogue, fetching, Naming(fetching, host, world.staging))
+        fetching = WalFetching(stores, queues, host, board, self._note_damage)
+        self._point_in_time = PointInTime(stores, catalogue, fetching, Naming(fetching, host, world.staging))
         self._board = board
         self._under_way: set[asyncio.Task[Landed]] = set()
         self._at_work: set[str] = set()
         """Runs of restores that are under way in this process."""
-        self.ends = Ends(journal)
+        self.outbox = Outbox(journal)
 
-    def start(self, run: str, wish: Wish, plan: Plan | None = None) -> asyncio.Task[Landed]:
+    def start(self, run: str, request: RestoreRequest, plan: Plan | None = None) -> asyncio.Task[Landed]:
         """Begin a restore in a task that this engine owns: whoever asked may go away."""
-        task = asyncio.create_task(self.restore(run, wish, plan), name=f"restore {wish.policy}")
+        task = asyncio.create_task(self.restore(run, request, plan), name=f"restore {request.policy}")
         self._under_way.add(task)
         task.add_done_callback(self._forget)
         return task
@@ -93,36 +93,38 @@ class Restore:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def choose(self, wish: Wish) -> RecoveryPoint:
+    async def choose(self, request: RestoreRequest) -> RecoveryPoint:
         """The point that is meant: the newest good one not after the moment. Raises `UsageError` with the range."""
-        if wish.store is not None:
-            self._stores.configured(wish.store)
-        points = await self._catalogue.points(wish.policy)
-        point = newest_good(points, wish.at, wish.store)
+        if request.store is not None:
+            self._stores.configured(request.store)
+        points = await self._catalogue.points(request.policy)
+        point = newest_good(points, request.at, request.store)
         if point is not None:
             return point
         oldest = min((each.moment for each in points if each.is_good), default=None)
         if oldest is None:
-            raise UsageError(f"there is no good recovery point of {wish.policy}", f"type: drd points {wish.policy}")
-        where = f" in store {wish.store}" if wish.store else ""
-        local = oldest.astimezone(wish.at.tzinfo if wish.at else None).isoformat(sep=" ", timespec="seconds")
+            raise UsageError(
+                f"there is no good recovery point of {request.policy}", f"type: drd points {request.policy}"
+            )
+        where = f" in store {request.store}" if request.store else ""
+        local = oldest.astimezone(request.at.tzinfo if request.at else None).isoformat(sep=" ", timespec="seconds")
         raise UsageError(
-            f"no recovery point of {wish.policy}{where} is as old as that; the oldest good one is from {local}",
-            f"type: drd points {wish.policy}",
+            f"no recovery point of {request.policy}{where} is as old as that; the oldest good one is from {local}",
+            f"type: drd points {request.policy}",
         )
 
-    async def plan(self, run: str, wish: Wish) -> Plan:
+    async def plan(self, run: str, request: RestoreRequest) -> Plan:
         """The point to begin from, and how a moment behind it is reached where write-ahead log is kept.
 
         Raises `UsageError` and `NotCovered` with what there is.
         """
-        aim = await self._rewinding.aim(run, wish)
-        if aim is None:
-            return Plan(run, wish, await self.choose(wish))
-        points = await self._catalogue.points(wish.policy)
-        return Plan(run, wish, next(point for point in points if point.run == aim.choice.base.run), aim)
+        recovery = await self._point_in_time.plan(run, request)
+        if recovery is None:
+            return Plan(run, request, await self.choose(request))
+        points = await self._catalogue.points(request.policy)
+        return Plan(run, request, next(point for point in points if point.run == recovery.choice.base.run), recovery)
 
-    async def restore(self, run: str, wish: Wish, plan: Plan | None = None) -> Landed:
+    async def restore(self, run: str, request: RestoreRequest, plan: Plan | None = None) -> Landed:
         """Restore and verify; every end is journaled. Raises a `DrdError` when nothing was brought back.
 
         A full state disk keeps nobody from their data: what cannot be journaled now is journaled later. A store that
@@ -130,7 +132,7 @@ class Restore:
         """
         self._at_work.add(run)
         try:
-            return await self._from_the_nearest(plan or await self.plan(run, wish))
+            return await self._from_the_nearest(plan or await self.plan(run, request))
         finally:
             self._at_work.discard(run)
 
@@ -151,13 +153,13 @@ class Restore:
                 whole=False,
                 snapshot_id=record.snapshot_id,
             )
-            await self.ends.record(finished, record.run)
+            await self.outbox.record(finished, record.run)
         return interrupted
 
     async def _from_the_nearest(self, plan: Plan) -> Landed:
         await self._bringing.look_at_target(plan, await self._knows_as_over())
         refused: list[DrdError] = []
-        for store in await self._best_first(plan.point, plan.wish.store):
+        for store in await self._best_first(plan.point, plan.request.store):
             try:
                 repository = await self._stores.open(store)
                 landed = await self._attempt(plan, store, repository)
@@ -171,16 +173,16 @@ class Restore:
     async def _note_damage(self, run: str, store: str) -> None:
         """Put on record that a store does not give back what it was given: its copies do not count from now on."""
         reason = "a restore could not read what was saved there"
-        await self.ends.record(StoreChecked(store, BY_RESTORE, False, 1, reason, 0.0), run)
+        await self.outbox.record(StoreChecked(store, BY_RESTORE, False, 1, reason, 0.0), run)
         record = (await self._catalogue.stores()).get(store)
         if record is None or record.hold is None:
-            await self.ends.record(HoldPlaced(store, "a restore met damage there"), run)
+            await self.outbox.record(HoldPlaced(store, "a restore met damage there"), run)
 
     async def _attempt(self, plan: Plan, store: str, repository: Repository) -> Landed:
-        run, wish, point = plan.run, plan.wish, plan.point
+        run, request, point = plan.run, plan.request, plan.point
         copies = point.copies_in(store)
-        begun = RestoreStarted(wish.policy, point.run, store, copies[0].snapshot_id, wish.by)
-        await self.ends.record(begun, run)
+        begun = RestoreStarted(request.policy, point.run, store, copies[0].snapshot_id, request.by)
+        await self.outbox.record(begun, run)
         clock = self._world.clock
         started = clock.monotonic()
         outcome, message, hint = (
@@ -192,9 +194,9 @@ class Restore:
         try:
             with self._board.lane(run):
                 at_once = self._stores.configured(store).limits.at_once
-                async with self._turns.take(store, JobClass.RESTORE, at_once, self._board.waiter(run)):
+                async with self._queues.take(store, JobClass.RESTORE, at_once, self._board.waiter(run)):
                     is_over = await self._knows_as_over()
-                    fetch = partial(self._rewinding.fetch, run, wish)
+                    fetch = partial(self._point_in_time.fetch, run, request)
                     bringing = self._bringing.bring(plan, store, repository, is_over, fetch)
                     landed = await unless_away(bringing, store, self._stores, lambda: self._board.latest(run))
             outcome, message, hint = Outcome.SUCCEEDED, _told_of_checks(landed), ""
@@ -206,7 +208,7 @@ class Restore:
             raise
         finally:
             finished = RestoreFinished(
-                wish.policy,
+                request.policy,
                 point.run,
                 store,
                 outcome,
@@ -215,7 +217,7 @@ class Restore:
                 clock.monotonic() - started,
                 bytes=0,
                 files=0,
-                whole=landed is not None and not wish.include,
+                whole=landed is not None and not request.include,
                 snapshot_id=copies[0].snapshot_id,
             )
             await to_the_end(self._record(finished, landed, run))
@@ -224,11 +226,11 @@ class Restore:
     async def _record(self, finished: RestoreFinished, landed: Landed | None, run: str) -> None:
         """One end, or on success one for each part with its own figures: what was read whole is proven by name."""
         if landed is None:
-            await self.ends.record(finished, run)
+            await self.outbox.record(finished, run)
             return
         for snapshot_id, part in landed.parts.items():
             end = replace(finished, snapshot_id=snapshot_id, seconds=part.seconds, bytes=part.bytes, files=part.files)
-            await self.ends.record(end, run)
+            await self.outbox.record(end, run)
 
     async def _best_first(self, point: RecoveryPoint, wanted: str | None) -> list[str]:
         """The stores that have the point and are configured; a person may name one.
@@ -247,7 +249,7 @@ class Restore:
         damaged = damaged_stores(await self._catalogue.stores())
 
         def rank(store: str) -> tuple[bool, float, bool]:
-            is_busy = any(job.is_exclusive for job in self._turns.running(store))
+            is_busy = any(job.is_exclusive for job in self._queues.running(store))
             return store in damaged, self._stores.configured(store).distance_metres, is_busy
 
         return sorted(known, key=rank)

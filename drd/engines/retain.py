@@ -15,7 +15,7 @@ from drd.core.tags import policy_tags
 from drd.engines.doubting import unless_away
 from drd.engines.stores import Stores
 from drd.engines.telling import ToldOnce
-from drd.engines.turns import JobClass, Turns
+from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration, Protected, is_wal_store
 from drd.ports.journal import Catalogue, Journal
@@ -36,14 +36,14 @@ class Retain:
         self,
         configuration: Callable[[], Configuration],
         stores: Stores,
-        turns: Turns,
+        queues: WorkQueues,
         journal: Journal,
         catalogue: Catalogue,
         clock: Clock,
     ) -> None:
         self._configuration = configuration
         self._stores = stores
-        self._turns = turns
+        self._queues = queues
         self._journal = journal
         self._catalogue = catalogue
         self._clock = clock
@@ -72,7 +72,7 @@ class Retain:
         `PermanentError` when the store still lists what was to go. `on_wait` is told what its turn is waited for.
         """
         repository = await self._stores.open(store)
-        async with self._turns.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once, on_wait):
+        async with self._queues.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once, on_wait):
             retention = await self._judge(policy, store, repository, by_a_person)
             if retention.held:
                 told = RetentionHeld(policy, store, retention.held)
@@ -104,7 +104,7 @@ class Retain:
         if not superfluous:
             return
         repository = await self._stores.open(store)
-        async with self._turns.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once):
+        async with self._queues.take(store, JobClass.FORGET, self._stores.configured(store).limits.at_once):
             await self._stores.confirm_identity(store, repository)
             gone = await repository.forget(superfluous)
             if gone:
@@ -121,7 +121,7 @@ class Retain:
         if record is not None and record.hold is not None:
             raise RefusedByGuard(f"nothing is pruned in store {store}: {record.hold}", f"type: drd release {store}")
         repository = await self._stores.open(store)
-        async with self._turns.take(store, JobClass.PRUNE, self._stores.configured(store).limits.at_once):
+        async with self._queues.take(store, JobClass.PRUNE, self._stores.configured(store).limits.at_once):
             await self._stores.confirm_identity(store, repository)
             started = self._clock.monotonic()
             await unless_away(repository.prune(self._most_repacked(store)), store, self._stores)
@@ -140,7 +140,7 @@ class Retain:
             try:
                 async with asyncio.timeout(PLAN_SECONDS):
                     await stack.enter_async_context(
-                        self._turns.take(store, JobClass.LIST, at_once, on_wait=waited.append)
+                        self._queues.take(store, JobClass.LIST, at_once, on_wait=waited.append)
                     )
             except TimeoutError as error:
                 raise Busy(f"gave up {waited[-1]} after {PLAN_SECONDS:.0f} s", "ask again later") from error

@@ -8,7 +8,7 @@ from drd.core.postgres.holding import HeldBack
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.names import slot_name
 from drd.core.postgres.server import Slot, WalStatus
-from drd.engines.wal_line import Line
+from drd.engines.receiver_state import ReceiverState
 from drd.ports.journal import Journal
 from drd.ports.postgres import Postgres
 
@@ -21,7 +21,7 @@ class SlotWatch:
         self._told: dict[str, WalStatus] = {}
         """Policy → the state that was told last; what was never a burden is not told."""
 
-    async def look(self, policy: str, line: Line, server: Postgres, newest: Lsn) -> Slot | None:
+    async def look(self, policy: str, line: ReceiverState, server: Postgres, newest: Lsn) -> Slot | None:
         """The policy's slot as it is now; None when there is none. `newest` is how far the server is."""
         slot = await server.slot(slot_name(policy))
         line.newest = newest

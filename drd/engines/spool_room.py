@@ -6,7 +6,7 @@ from typing import Final
 
 from drd.core.errors import TransientError
 from drd.core.units import format_size
-from drd.engines.wal_line import Line
+from drd.engines.receiver_state import ReceiverState
 from drd.ports.spool import Spool, Spools
 from drd.ports.wal import SpoolRules
 
@@ -22,7 +22,7 @@ class SpoolFull(TransientError):
     """There is no room for more WAL."""
 
 
-async def demand_room(spools: Spools, spool: Spool, rules: SpoolRules, line: Line) -> None:
+async def demand_room(spools: Spools, spool: Spool, rules: SpoolRules, line: ReceiverState) -> None:
     """Raise `SpoolFull` when no more WAL may be received into a spool; `line` is told how full it is."""
     line.spool_bytes = await spool.used_bytes()
     free = await spools.free_bytes()

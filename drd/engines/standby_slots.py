@@ -16,9 +16,9 @@ from drd.core.events import StandbySlotFailed
 from drd.core.postgres.errors import ServerAway
 from drd.core.postgres.names import slot_name
 from drd.core.postgres.server import WalStatus
+from drd.engines.receiver_state import ReceiverState
 from drd.engines.receiving import Receiving
 from drd.engines.telling import ToldOnce
-from drd.engines.wal_line import Line
 from drd.ports.configuration import Configuration
 from drd.ports.journal import Journal
 from drd.ports.servers import DatabaseServers, ReachedNode
@@ -66,7 +66,7 @@ class StandbySlots:
             except DrdError as error:
                 await self._tell(policy, name, error)
 
-    async def _keep(self, policy: str, line: Line, node: ReachedNode) -> None:
+    async def _keep(self, policy: str, line: ReceiverState, node: ReachedNode) -> None:
         if node.facts.system_identifier != line.system_identifier:
             return  # told by whoever chooses among the nodes
         if not node.facts.is_in_recovery:

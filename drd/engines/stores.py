@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from drd.core.errors import PermanentError, RepositoryMissing, StoreAway
 from drd.core.events import HoldPlaced, StoreCameBack, StoreCreated, StoreWentAway
-from drd.engines.endings import Ends
+from drd.engines.outbox import Outbox
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration, is_wal_store
 from drd.ports.journal import Catalogue, Journal
@@ -58,7 +58,7 @@ class Stores:
         self._doubted: set[str] = set()
         self._looking: dict[str, asyncio.Lock] = {}
         self._making: dict[str, asyncio.Lock] = {}
-        self.ends = Ends(journal)
+        self.outbox = Outbox(journal)
 
     async def load(self) -> None:
         """Take over what the journal knows: which repository each store held, and which stores were away."""
@@ -137,7 +137,7 @@ class Stores:
         self._doubted.add(name)
         if name not in self._away:
             self._away[name] = message
-            await self.ends.record(StoreWentAway(name, message))
+            await self.outbox.record(StoreWentAway(name, message))
 
     async def is_away(self, name: str) -> bool:
         """Look afresh: work that failed between two stores does not tell which of them was away."""
@@ -177,7 +177,7 @@ class Stores:
 
     async def _came_back(self, name: str) -> None:
         if self._away.pop(name, None) is not None:
-            await self.ends.record(StoreCameBack(name))
+            await self.outbox.record(StoreCameBack(name))
 
     async def _not_the_same(self, name: str, known: str | None, what: str) -> PermanentError:
         reason = f"store {name} held repository {(known or '')[:8]} and {what}"
@@ -208,8 +208,8 @@ class Stores:
         if store.independent:
             return await repository.create(like=origin_repository), None
         await self._carrier.adopt(
-            await origin.place.shelf(self._world),
-            await store.place.shelf(self._world),
+            await origin.place.backend(self._world),
+            await store.place.backend(self._world),
             await self._secrets.read(origin.password),
             await self._secrets.read(store.password),
         )

@@ -10,7 +10,7 @@ from drd.core.postgres.groups import Group, ShippedGroup, read_group, wal_tags
 from drd.core.postgres.wal import kind_of
 from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores
-from drd.engines.turns import JobClass, Turns
+from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.host import Host
 from drd.ports.repository import OnProgress, Progress, Snapshot
 
@@ -33,9 +33,11 @@ class _GroupGone(PermanentError):
 class WalFetching:
     """Brings WAL into folders."""
 
-    def __init__(self, stores: Stores, turns: Turns, host: Host, board: ProgressBoard, note_damage: NoteDamage) -> None:
+    def __init__(
+        self, stores: Stores, queues: WorkQueues, host: Host, board: ProgressBoard, note_damage: NoteDamage
+    ) -> None:
         self._stores = stores
-        self._turns = turns
+        self._queues = queues
         self._host = host
         self._board = board
         self._note_damage = note_damage
@@ -91,7 +93,7 @@ class WalFetching:
         """Bring one group; how many bytes it was."""
         repository = await self._stores.open(shipped.store)
         at_once = self._stores.configured(shipped.store).limits.at_once
-        async with self._turns.take(shipped.store, JobClass.RESTORE, at_once, self._board.waiter(run)):
+        async with self._queues.take(shipped.store, JobClass.RESTORE, at_once, self._board.waiter(run)):
             snapshot, group = _batch(shipped, await repository.snapshots(wal_tags(shipped.policy)))
             names = files(group)
             root = snapshot.paths[0]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from drd.core.postgres.lineage import Mark
 from drd.core.postgres.spooling import Found, settled
-from drd.engines.wal_line import Line
+from drd.engines.receiver_state import ReceiverState
 from drd.ports.spool import Spool
 
 MARKS_NOTED = 4096
 """Marks that a group carries with it; of more every second one is left out."""
 
 
-async def note_settled(spool: Spool, found: Found, line: Line) -> bool:
+async def note_settled(spool: Spool, found: Found, line: ReceiverState) -> bool:
     """Write down the marks whose WAL is in their timeline's newest group; whether there were any."""
     has_noted = False
     for group, marks in settled(line.pending, found, line.received):

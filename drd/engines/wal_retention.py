@@ -17,7 +17,7 @@ from drd.core.postgres.letting_go import superfluous_groups
 from drd.core.retention import FEW, MOST_AT_ONCE
 from drd.engines.stores import Stores
 from drd.engines.telling import ToldOnce
-from drd.engines.turns import JobClass, Turns
+from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.journal import Catalogue, Journal
@@ -43,7 +43,7 @@ class WalRetention:
         configuration: Callable[[], Configuration],
         spools: Spools,
         stores: Stores,
-        turns: Turns,
+        queues: WorkQueues,
         journal: Journal,
         catalogue: Catalogue,
         clock: Clock,
@@ -51,7 +51,7 @@ class WalRetention:
         self._configuration = configuration
         self._spools = spools
         self._stores = stores
-        self._turns = turns
+        self._queues = queues
         self._journal = journal
         self._catalogue = catalogue
         self._clock = clock
@@ -125,7 +125,7 @@ class WalRetention:
         gone: list[str] = []
         left = 0
         for planned in _lots(superfluous):
-            async with self._turns.take(store, JobClass.FORGET, at_once, on_wait):
+            async with self._queues.take(store, JobClass.FORGET, at_once, on_wait):
                 await self._stores.confirm_identity(store, repository)
                 # While the turn was waited for, the store may have been held, or what leads on from a group come.
                 names_planned = {(each.group.system_identifier, each.group.name) for each in planned}

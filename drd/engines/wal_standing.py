@@ -19,8 +19,8 @@ from drd.core.postgres.lineage import Mark
 from drd.core.postgres.renewal import newest_base, why_new_base
 from drd.core.postgres.server import ServerFacts
 from drd.core.postgres.wal import Segment
+from drd.engines.receiver_state import ReceiverState
 from drd.engines.receiving import BY_ITSELF, Receiving
-from drd.engines.wal_line import Line
 from drd.ports.clock import Clock
 from drd.ports.configuration import Protected
 from drd.ports.journal import Catalogue
@@ -73,7 +73,7 @@ class WalStanding:
             _demand_received(line)
             await self._clock.sleep(LOOK_SECONDS)
 
-    async def _seen_after(self, line: Line, began: float) -> Mark:
+    async def _seen_after(self, line: ReceiverState, began: float) -> Mark:
         while line.seen is None or line.seen_at < began:
             _demand_received(line)
             await self._clock.sleep(LOOK_SECONDS)
@@ -122,6 +122,6 @@ def _is_as_new(moment: datetime | None, wanted: datetime) -> bool:
     return moment is not None and moment >= wanted
 
 
-def _demand_received(line: Line) -> None:
+def _demand_received(line: ReceiverState) -> None:
     if line.why_not:
         raise TransientError(f"no WAL is received: {line.why_not}", line.why_hint or "type: drd status")

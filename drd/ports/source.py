@@ -13,7 +13,7 @@ from typing import ClassVar
 from drd.core.errors import UsageError
 from drd.core.kinds import Spec
 from drd.core.postgres.grants import Grants
-from drd.core.postgres.recovery import Aim
+from drd.core.postgres.recovery import RecoveryPlan
 from drd.core.postgres.verdicts import Verdict
 from drd.ports.repository import FilesToSave, OnProgress, StreamToSave
 from drd.ports.servers import DatabaseServers, Node
@@ -55,7 +55,7 @@ class Wanted:
     """Where it will lie."""
     options: Mapping[str, str] = field(default_factory=dict)
     """What the person said about it beside, by the names that the kind knows."""
-    aim: Aim | None = None
+    recovery: RecoveryPlan | None = None
     """The moment to which write-ahead log is to be replayed onto it; None: it stays of its own moment."""
     wal: Path | None = None
     """A folder with that log; set when it was fetched."""

@@ -32,7 +32,7 @@ class Location:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class Backend:
     """How the carrier reaches a repository's files, as a plain document that is handed to a child over a descriptor.
 
     `scheme` is local, s3, sftp or rest; `settings` may hold secrets and is never shown.
@@ -50,7 +50,7 @@ class Store(Spec):
         """How restic reaches it, with secrets read now."""
 
     @abstractmethod
-    async def shelf(self, world: World) -> Shelf:
+    async def backend(self, world: World) -> Backend:
         """How the carrier reaches its files, with secrets read now."""
 
     @abstractmethod
@@ -124,8 +124,8 @@ class Carrier(Protocol):
 
     async def carry(
         self,
-        origin: Shelf,
-        target: Shelf,
+        origin: Backend,
+        target: Backend,
         upload: int | None,
         on_progress: OnProgress,
         withheld: frozenset[str] = frozenset(),
@@ -138,10 +138,10 @@ class Carrier(Protocol):
         """
         ...
 
-    async def key_files(self, shelf: Shelf) -> tuple[str, ...]:
+    async def key_files(self, backend: Backend) -> tuple[str, ...]:
         """The names of the keys that the repository has; empty where there is none."""
         ...
 
-    async def adopt(self, origin: Shelf, target: Shelf, origin_password: bytes, target_password: bytes) -> None:
+    async def adopt(self, origin: Backend, target: Backend, origin_password: bytes, target_password: bytes) -> None:
         """Make `target` a mirror of `origin`: the same config, and a key of its own for `target_password`."""
         ...

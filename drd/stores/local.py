@@ -12,7 +12,7 @@ from drd.clients.carrier import examine
 from drd.clients.carrier.mounts import unmounted_disk
 from drd.core.errors import StoreAway
 from drd.ports.look import Look
-from drd.ports.store import Location, Shelf, Store
+from drd.ports.store import Backend, Location, Store
 from drd.ports.world import World
 
 
@@ -50,13 +50,13 @@ class LocalStore(Store):
             raise StoreAway(f"the backup disk {disk} is not mounted", f"mount {disk}")
         return Location(url=str(self.path))
 
-    async def shelf(self, world: World) -> Shelf:
+    async def backend(self, world: World) -> Backend:
         """The path."""
-        return Shelf("local", {"path": str(self.path)})
+        return Backend("local", {"path": str(self.path)})
 
     async def look(self, world: World) -> Look:
         """Whether the folder, or the one it will be made in, is there and may be written, and how much room it has."""
-        return await examine(world.runner, self.shelf(world))
+        return await examine(world.runner, self.backend(world))
 
     def beside(self, word: str) -> LocalStore:
         """The folder `PATH-WORD`."""

@@ -12,7 +12,7 @@ from drd.clients.carrier import examine
 from drd.core.errors import PermanentError
 from drd.core.secrets import SecretReference
 from drd.ports.look import Look
-from drd.ports.store import Location, Shelf, Store
+from drd.ports.store import Backend, Location, Store
 from drd.ports.world import World
 
 
@@ -59,9 +59,9 @@ class RestStore(Store):
             url_is_secret=self.user is not None,
         )
 
-    async def shelf(self, world: World) -> Shelf:
+    async def backend(self, world: World) -> Backend:
         """The URL, and user and password beside it."""
-        return Shelf(
+        return Backend(
             "rest",
             {
                 "url": self.url,
@@ -73,7 +73,7 @@ class RestStore(Store):
 
     async def look(self, world: World) -> Look:
         """Whether the server answers to this user."""
-        return await examine(world.runner, self.shelf(world))
+        return await examine(world.runner, self.backend(world))
 
     def beside(self, word: str) -> RestStore:
         """The repository `URL-WORD`; below the URL where that is the server's root, or all that the user may reach."""

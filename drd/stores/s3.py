@@ -13,7 +13,7 @@ from drd.core.errors import PermanentError
 from drd.core.kinds import Model
 from drd.core.secrets import SecretReference
 from drd.ports.look import Look
-from drd.ports.store import Location, Shelf, Store
+from drd.ports.store import Backend, Location, Store
 from drd.ports.world import World
 
 _PLAIN = re.compile(rb"[A-Za-z0-9/+=_.-]+")
@@ -74,10 +74,10 @@ class S3Store(Store):
             options=(f"s3.bucket-lookup={'path' if self.path_style else 'dns'}", f"s3.region={self.region}"),
         )
 
-    async def shelf(self, world: World) -> Shelf:
+    async def backend(self, world: World) -> Backend:
         """Everything that boto3 needs."""
         access_key, secret_key = await self._keys(world)
-        return Shelf(
+        return Backend(
             "s3",
             {
                 "endpoint": self.endpoint.rstrip("/"),
@@ -93,7 +93,7 @@ class S3Store(Store):
 
     async def look(self, world: World) -> Look:
         """Whether the bucket answers to these credentials, whether it keeps versions, and for how long it locks."""
-        return await examine(world.runner, self.shelf(world))
+        return await examine(world.runner, self.backend(world))
 
     def deleting(self) -> S3Store:
         """The same bucket by the credentials that may delete."""

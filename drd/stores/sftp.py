@@ -15,7 +15,7 @@ from drd.clients.carrier import examine
 from drd.core.errors import PermanentError, ProgramMissing
 from drd.core.secrets import SecretReference
 from drd.ports.look import Look
-from drd.ports.store import Location, Shelf, Store
+from drd.ports.store import Backend, Location, Store
 from drd.ports.world import World
 
 CONNECT_SECONDS = 10
@@ -70,13 +70,13 @@ class SftpStore(Store):
             url=f"sftp:{self.user}@{self.host}:{self.path}", options=(f"sftp.command={shlex.join(self._ssh())}",)
         )
 
-    async def shelf(self, world: World) -> Shelf:
+    async def backend(self, world: World) -> Backend:
         """The folder and the command that reaches it; there is no secret in it, only where the key lies."""
-        return Shelf("sftp", {"place": self.summary(), "path": str(self.path), "ssh": json.dumps(self._ssh())})
+        return Backend("sftp", {"place": self.summary(), "path": str(self.path), "ssh": json.dumps(self._ssh())})
 
     async def look(self, world: World) -> Look:
         """Whether the host is the known one, lets this user in and has the folder, and how much room there is."""
-        return await examine(world.runner, self.shelf(world))
+        return await examine(world.runner, self.backend(world))
 
     def beside(self, word: str) -> SftpStore:
         """The folder `PATH-WORD`."""

@@ -7,7 +7,7 @@ import pytest
 
 from drd import app
 from drd.app.build import build
-from drd.daemon.moving_in import move_in
+from drd.daemon.startup import start_up
 from drd.ports.configuration import Configuration
 
 pytestmark = pytest.mark.slow
@@ -46,7 +46,7 @@ def configuration(tmp_path: Path, newest_restic: Path) -> Configuration:
 async def anchored(configuration: Configuration) -> None:
     """A backup, and the journal's head in its store."""
     async with build(configuration) as built:
-        await move_in(built.house)
+        await start_up(built.house)
         await built.house.stores.open("local", may_make=True)
         await built.house.anchor.anchor("local")
 

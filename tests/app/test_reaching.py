@@ -6,7 +6,7 @@ import pytest
 
 from drd.app.reaching import reach
 from drd.app.read import read_configuration
-from drd.core.findings import Finding, Gravity
+from drd.core.findings import Finding, Severity
 from tests.config.arranging import write
 
 POLICY = """\
@@ -46,7 +46,7 @@ async def test_each_finding_stands_where_its_source_does_and_is_told_once(folder
     write(folder / "policies" / "orders.yaml", POLICY % folder)
     files, postgres = await found(folder, newest_restic)
     file = str(folder / "policies" / "orders.yaml")
-    assert (files.file, files.line, files.column, files.gravity) == (file, 4, 7, Gravity.BROKEN)
+    assert (files.file, files.line, files.column, files.severity) == (file, 4, 7, Severity.BROKEN)
     assert (postgres.file, postgres.line, postgres.column) == (file, 5, 7)
     assert str(postgres).startswith(f"{file}:5:7: policy orders, source postgres: /nowhere")
 

@@ -12,7 +12,7 @@ import pytest
 from drd.cli.program import main
 from drd.config.problems import ConfigurationErrors, Problem
 from drd.core.errors import Busy, DrdError, RefusedByGuard, StoreAway, UsageError
-from drd.core.findings import Finding, Gravity
+from drd.core.findings import Finding, Severity
 from drd.core.policy import Outcome
 from drd.ports.control import CoveredRange, PointStatus
 from drd.ports.restoring import RestoreOrder
@@ -364,7 +364,7 @@ def test_validate_tells_what_cannot_be_reached() -> None:
 
 
 def test_validate_tells_what_is_risky_with_its_place_and_that_is_no_failure() -> None:
-    risky = Finding("policy orders", "fsync is off", "ALTER\nSELECT", Gravity.WARNING, "policies/orders.yaml", 4, 12)
+    risky = Finding("policy orders", "fsync is off", "ALTER\nSELECT", Severity.WARNING, "policies/orders.yaml", 4, 12)
     answered = drd(FakeApplication(findings=(risky,)), "validate", "--reach")
     assert answered.exit_code == 0
     assert "warning: policies/orders.yaml:4:12: policy orders: fsync is off\n  ALTER\n  SELECT\n" in answered.err

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from drd.core.secrets import SecretReference
 from drd.ports.look import Look
 from drd.ports.source import Prepared, Source
-from drd.ports.store import Location, Shelf, Store
+from drd.ports.store import Backend, Location, Store
 from drd.ports.world import World
 
 
@@ -50,7 +50,7 @@ class Somewhere(Store):
     async def location(self, world: World) -> Location:
         raise NotImplementedError
 
-    async def shelf(self, world: World) -> Shelf:
+    async def backend(self, world: World) -> Backend:
         raise NotImplementedError
 
     async def look(self, world: World) -> Look:

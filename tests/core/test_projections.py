@@ -47,7 +47,7 @@ NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
 
 @dataclass
 class Told:
-    """Shelves in memory, and a history that is told event by event, one a minute."""
+    """Tables in memory, and a history that is told event by event, one a minute."""
 
     policies: MemoryShelf[PolicyRow] = field(default_factory=MemoryShelf)
     runs: MemoryShelf[RunRow] = field(default_factory=MemoryShelf)

@@ -9,13 +9,13 @@ from drd.core.postgres.lsn import Lsn
 from drd.core.projections import fold
 from drd.core.projections.wal import MARKS_KEPT
 from drd.core.wal_rows import shipped_groups, wal_key
-from tests.fakes.journal import MemoryShelves
+from tests.fakes.journal import MemoryTables
 
 SEGMENT = 2**24
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
 
 
-class Told(MemoryShelves):
+class Told(MemoryTables):
     """Rows in memory, and a history that is told event by event."""
 
     def tell(self, *bodies: Body) -> None:

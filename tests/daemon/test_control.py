@@ -13,9 +13,9 @@ from drd.core.errors import Busy, PermanentError, UsageError
 from drd.core.events import HoldPlaced, HoldReleased, Paused, RetentionHeld, RunStarted, StoreReconciled
 from drd.core.policy import Cause, Mode, Outcome
 from drd.daemon.control import HouseControl
-from drd.daemon.moving_in import move_in
+from drd.daemon.startup import start_up
 from drd.engines.backup import Request
-from drd.engines.turns import JobClass
+from drd.engines.work_queues import JobClass
 from drd.ports.restoring import RestoreOrder
 from drd.ports.steps import Step
 from tests.fakes.clock import START
@@ -33,7 +33,7 @@ async def nothing_to_reload() -> tuple[str, ...]:
 @asynccontextmanager
 async def controlled(house: FakeHouse, *stores: str, scheduled: bool = False) -> AsyncIterator[HouseControl]:
     """Control over a house in which these stores are filled."""
-    await move_in(house.house)
+    await start_up(house.house)
     tasks = [asyncio.create_task(house.copy.serve(store)) for store in stores or ("local", "offsite")]
     if scheduled:
         tasks.append(asyncio.create_task(house.scheduler.serve()))
@@ -423,7 +423,7 @@ async def kept_busy(house: FakeHouse, store: str, seconds: float) -> asyncio.Tas
     """Something that keeps a repository to itself."""
 
     async def work() -> None:
-        async with house.turns.take(store, JobClass.FORGET, 1):
+        async with house.queues.take(store, JobClass.FORGET, 1):
             await asyncio.sleep(seconds)
 
     task = asyncio.create_task(work())

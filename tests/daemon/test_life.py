@@ -25,8 +25,8 @@ from drd.core.events import (
     WalInterrupted,
 )
 from drd.core.policy import Cause, Mode, Outcome
-from drd.daemon.life import Daemon, Pulse
-from drd.engines.wish import Wish
+from drd.daemon.life import Daemon, Liveness
+from drd.engines.restore_request import RestoreRequest
 from drd.ports.configuration import Configuration
 from tests.fakes.api import FakeApi
 from tests.fakes.house import FakeHouse, a_configuration, a_policy, a_store, protected
@@ -49,11 +49,11 @@ class Living:
     api: FakeApi = field(default_factory=FakeApi)
     supervisor: FakeSupervisor = field(default_factory=FakeSupervisor)
     said: list[str] = field(default_factory=list)
-    pulse: Pulse = field(default_factory=Pulse)
+    liveness: Liveness = field(default_factory=Liveness)
     answer: Configuration | Exception | None = None
 
     def __post_init__(self) -> None:
-        self.daemon = Daemon(self.house.house, self.house.journal, self.supervisor, self._read, self.pulse)
+        self.daemon = Daemon(self.house.house, self.house.journal, self.supervisor, self._read, self.liveness)
         self.house.tick.call = self.daemon.tick
         self.task = asyncio.create_task(self.daemon.run(self.api, self.said.append))
 
@@ -172,7 +172,7 @@ async def test_a_restore_is_waited_for(tmp_path: Any) -> None:
     await house.run()
     house.repository("local").seconds["restore"] = 0.5
     async with living(house, 0.1) as life:
-        task = house.restore.start("09R", Wish("orders", None, str(tmp_path / "target")))
+        task = house.restore.start("09R", RestoreRequest("orders", None, str(tmp_path / "target")))
         await asyncio.sleep(0.1)
         await life.leave()
         assert task.done()
@@ -184,7 +184,7 @@ async def test_a_restore_is_cut_short_when_it_is_asked_twice(tmp_path: Any) -> N
     await house.run()
     house.repository("local").seconds["restore"] = 60
     async with living(house, 0.1) as life:
-        task = house.restore.start("09R", Wish("orders", None, str(tmp_path / "target")))
+        task = house.restore.start("09R", RestoreRequest("orders", None, str(tmp_path / "target")))
         await asyncio.sleep(0.1)
         life.daemon.stop()
         await life.leave()
@@ -232,7 +232,7 @@ async def test_a_reload_puts_what_is_new_in_force_and_says_what_changed() -> Non
         [point] = await life.house.journal.points("logs")
         assert point.stores == ("local", "attic")
         assert not life.house.copy.is_served("offsite")
-        assert life.pulse.last_reload_succeeded
+        assert life.liveness.last_reload_succeeded
 
 
 @pytest.mark.looptime
@@ -269,7 +269,7 @@ async def test_a_reload_that_is_refused_changes_nothing_and_says_so() -> None:
         assert life.house.in_force() is before
         assert life.house.journal.of(ConfigurationRefused)[0].first == "policies/orders.yaml:3:5: unknown key"
         assert len(life.house.journal.of(ConfigurationLoaded)) == 1
-        assert not life.pulse.last_reload_succeeded
+        assert not life.liveness.last_reload_succeeded
         assert life.supervisor.told[-1].endswith("the last reload was refused")
 
 
@@ -352,10 +352,10 @@ async def test_a_run_that_ends_while_the_disk_is_full_is_put_on_record_by_the_ti
     async with living(house, 30):
         house.journal.is_full = True
         await asyncio.sleep(60)
-        assert house.backup.ends.owed >= 1
+        assert house.backup.outbox.owed >= 1
         house.journal.is_full = False
         await asyncio.sleep(15)
-        assert house.backup.ends.owed == 0
+        assert house.backup.outbox.owed == 0
         assert [fact.outcome for fact in house.journal.of(RunFinished)][:1] == [Outcome.SUCCEEDED]
 
 
@@ -373,7 +373,7 @@ async def test_it_leaves_also_while_the_disk_is_full() -> None:
 async def test_it_marks_its_life_every_ten_seconds() -> None:
     async with living(a_house(), 101) as life:
         assert 9 <= life.house.journal.marks <= 11
-        assert life.pulse.last_tick is not None
+        assert life.liveness.last_tick is not None
         assert life.supervisor.pings >= 100
 
 

@@ -12,7 +12,7 @@ import pytest
 from drd.core.errors import StoreAway, UsageError
 from drd.core.events import Resumed, StoreReconciled
 from drd.daemon.control import HouseControl
-from drd.daemon.moving_in import move_in
+from drd.daemon.startup import start_up
 from drd.ports.restoring import RestoreOrder
 from drd.ports.steps import Step
 from tests.fakes.clock import START
@@ -30,7 +30,7 @@ async def nothing_to_reload() -> tuple[str, ...]:
 
 @asynccontextmanager
 async def controlled(house: FakeHouse) -> AsyncIterator[HouseControl]:
-    await move_in(house.house)
+    await start_up(house.house)
     yield HouseControl(house.house, START, nothing_to_reload)
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from drd.core.events import RunFinished, RunStarted, StoreWentAway
-from drd.daemon.moving_in import PAY_SECONDS, keep_paying
+from drd.daemon.startup import PAY_SECONDS, keep_paying
 from tests.fakes.house import FakeHouse
 
 pytestmark = pytest.mark.looptime
@@ -20,7 +20,7 @@ async def a_house_that_owes() -> FakeHouse:
     house.journal.is_full = True
     await house.stores.went_away("offsite", "unplugged")
     await running
-    assert house.backup.ends.owed
+    assert house.backup.outbox.owed
     return house
 
 
@@ -53,4 +53,4 @@ async def test_an_end_without_room_is_no_error_of_its_own() -> None:
     paying.cancel()
     [ended] = await asyncio.gather(paying, return_exceptions=True)
     assert isinstance(ended, asyncio.CancelledError)
-    assert house.backup.ends.owed
+    assert house.backup.outbox.owed

@@ -123,7 +123,7 @@ async def test_an_anchor_that_cannot_be_journaled_now_is_not_written_again_and_a
         await asyncio.sleep(DAY)
     assert len(await house.anchor.anchors("local")) == 1
     house.journal.is_full = False
-    await house.anchor.ends.pay()
+    await house.anchor.outbox.pay()
     assert len(house.journal.of(HeadAnchored)) == 1
 
 

@@ -10,7 +10,7 @@ from drd.core.errors import SourceRefused
 from drd.core.events import PolicyAdded, RunFinished, RunStarted, SnapshotCreated, StoreCreated, StoreWentAway
 from drd.core.policy import Mode, Outcome
 from drd.engines.backup import judge
-from drd.engines.turns import JobClass
+from drd.engines.work_queues import JobClass
 from drd.ports.repository import Saved, SaveOutcome
 from tests.fakes.clock import START
 from tests.fakes.house import FakeHouse, a_policy, protected
@@ -294,7 +294,7 @@ async def test_a_run_whose_point_stands_succeeds_although_the_journal_takes_noth
     assert (await task).outcome is Outcome.SUCCEEDED
     assert house.journal.of(SnapshotCreated) == []
     setattr(house.journal, obstacle, False)
-    await house.backup.ends.pay()
+    await house.backup.outbox.pay()
     [point] = await house.journal.points("orders")
     assert (point.run, point.is_good, len(point.copies)) == ("01RUN", True, 2)
     assert [type(event.body) for event in house.journal.events[-3:]] == [SnapshotCreated, SnapshotCreated, RunFinished]
@@ -310,9 +310,9 @@ async def test_a_full_state_disk_at_the_end_of_a_run_that_fails_puts_its_end_on_
     house.disk.unreadable["/srv"] = 2
     result = await task
     assert result.outcome is Outcome.INCOMPLETE
-    assert house.backup.ends.owed == 2
+    assert house.backup.outbox.owed == 2
     house.journal.is_full = False
-    await house.backup.ends.pay()
+    await house.backup.outbox.pay()
     assert [fact.outcome for fact in house.journal.of(RunFinished)] == [Outcome.INCOMPLETE]
     assert await house.journal.unfinished() == ()
 
@@ -323,7 +323,7 @@ async def test_a_run_whose_beginning_cannot_be_put_on_record_does_not_begin() ->
     result = await house.run()
     assert result.outcome is Outcome.FAILED
     assert house.local.identity is None
-    assert house.backup.ends.owed == 0
+    assert house.backup.outbox.owed == 0
 
 
 async def test_a_run_shows_its_progress_while_it_lasts_and_not_after() -> None:
@@ -339,7 +339,7 @@ async def test_who_waits_for_a_run_is_told_what_it_waits_for() -> None:
     house = FakeHouse()
 
     async def check() -> None:
-        async with house.turns.take("local", JobClass.CHECK, 1):
+        async with house.queues.take("local", JobClass.CHECK, 1):
             await asyncio.sleep(600)
 
     checking = asyncio.create_task(check())

@@ -127,7 +127,7 @@ async def test_a_full_state_disk_during_a_bug_does_not_escape_the_run() -> None:
     house.repository("local").before = break_
     result = await submitted(house).task
     assert result.outcome is Outcome.FAILED
-    assert house.backup.ends.owed == 2
+    assert house.backup.outbox.owed == 2
 
 
 async def test_a_run_that_a_crash_cut_off_is_ended_as_cancelled() -> None:

@@ -7,7 +7,7 @@ import pytest
 from drd.core.errors import StateFull, StoreAway
 from drd.core.events import HoldPlaced, StoreChecked
 from drd.engines.doubting import DOUBT_SECONDS
-from drd.engines.turns import JobClass
+from drd.engines.work_queues import JobClass
 from tests.fakes.house import FakeHouse
 
 pytestmark = pytest.mark.looptime
@@ -61,7 +61,7 @@ async def test_a_check_of_a_store_that_goes_away_holds_nobody_up() -> None:
     checking = asyncio.create_task(house.proof.check("local"))
     await asyncio.sleep(10)
     house.local.away = "unplugged"
-    async with house.turns.take("local", JobClass.WAL, 1):
+    async with house.queues.take("local", JobClass.WAL, 1):
         assert asyncio.get_running_loop().time() < 2 * DOUBT_SECONDS
     with pytest.raises(StoreAway, match="unplugged"):
         await checking

@@ -13,10 +13,10 @@ from drd.core.errors import DrdError, PermanentError, RepositoryDamaged, StoreAw
 from drd.core.events import HoldReleased, RestoreFinished, RestoreStarted, SnapshotFound, StoreChecked, StoreWentAway
 from drd.core.policy import Mode, Outcome
 from drd.core.postgres.target import AtName
-from drd.daemon.moving_in import move_in
+from drd.daemon.startup import start_up
 from drd.engines.landing import mark_of
-from drd.engines.turns import JobClass
-from drd.engines.wish import BESIDE, Wish
+from drd.engines.restore_request import BESIDE, RestoreRequest
+from drd.engines.work_queues import JobClass
 from drd.ports.repository import OnProgress
 from drd.ports.source import Settled, Source, Wanted
 from drd.ports.world import World
@@ -44,8 +44,8 @@ def a_house(source: Path, **plan: object) -> FakeHouse:
     return FakeHouse(protected(a_policy(**plan), main=FakeSource(path=str(source))))  # type: ignore[arg-type]
 
 
-def wish(target: Path | str, **more: object) -> Wish:
-    return Wish("orders", more.pop("at", None), str(target), **more)  # type: ignore[arg-type]
+def request(target: Path | str, **more: object) -> RestoreRequest:
+    return RestoreRequest("orders", more.pop("at", None), str(target), **more)  # type: ignore[arg-type]
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -55,7 +55,7 @@ def leftovers(folder: Path) -> list[str]:
 async def test_a_whole_point_comes_back_as_it_was(source: Path, tmp_path: Path) -> None:
     house = a_house(source)
     await house.run(run="01RUN")
-    landed = await house.restore.restore("09R", wish(tmp_path / "target"))
+    landed = await house.restore.restore("09R", request(tmp_path / "target"))
     assert contents(tmp_path / "target") == contents(source)
     assert (landed.store, landed.files, landed.bytes) == ("local", 2, 605)
     assert landed.places == (str(tmp_path / "target"),)
@@ -70,7 +70,7 @@ async def test_an_empty_folder_that_is_there_is_used(source: Path, tmp_path: Pat
     house = a_house(source)
     await house.run()
     (tmp_path / "target").mkdir()
-    await house.restore.restore("09R", wish(tmp_path / "target"))
+    await house.restore.restore("09R", request(tmp_path / "target"))
     assert contents(tmp_path / "target") == contents(source)
     assert leftovers(tmp_path) == []
 
@@ -82,9 +82,9 @@ async def test_the_newest_good_point_that_is_not_after_the_moment_is_chosen(sour
     house.clock.step(moment - moment.replace(hour=moment.hour - 1))
     (source / "orders.csv").write_bytes(b"later")
     await house.run(run="02RUN")
-    landed = await house.restore.restore("09R", wish(tmp_path / "old", at=moment))
+    landed = await house.restore.restore("09R", request(tmp_path / "old", at=moment))
     assert landed.point.run == "01RUN"
-    landed = await house.restore.restore("10R", wish(tmp_path / "new"))
+    landed = await house.restore.restore("10R", request(tmp_path / "new"))
     assert landed.point.run == "02RUN"
     assert contents(tmp_path / "new")["orders.csv"] == b"later"
 
@@ -94,16 +94,16 @@ async def test_a_moment_before_every_point_is_told_with_the_oldest(source: Path,
     await house.run()
     early = house.clock.now().replace(year=2020)
     with pytest.raises(UsageError, match="the oldest good one is from 2026-03-02"):
-        await house.restore.restore("09R", wish(tmp_path / "target", at=early))
+        await house.restore.restore("09R", request(tmp_path / "target", at=early))
     with pytest.raises(UsageError, match="no good recovery point of attic"):
-        await house.restore.choose(Wish("attic", None, "/"))
+        await house.restore.choose(RestoreRequest("attic", None, "/"))
 
 
 async def test_a_word_that_is_no_time_is_told_what_is_where_no_wal_is_kept(source: Path, tmp_path: Path) -> None:
     house = a_house(source)
     await house.run()
     with pytest.raises(UsageError, match="'yesterday' is no time, and without WAL there are no restore points") as told:
-        await house.restore.plan("09R", wish(tmp_path / "target", moment=AtName("yesterday")))
+        await house.restore.plan("09R", request(tmp_path / "target", moment=AtName("yesterday")))
     assert told.value.hint == "write 2026-11-22 10:15:00+08:00 or latest"
 
 
@@ -112,17 +112,17 @@ async def test_an_incomplete_point_is_not_chosen(source: Path, tmp_path: Path) -
     await house.run(run="01GOOD")
     house.disk.unreadable[str(source)] = 1
     await house.run(run="02BAD")
-    assert (await house.restore.choose(wish(tmp_path / "target"))).run == "01GOOD"
+    assert (await house.restore.choose(request(tmp_path / "target"))).run == "01GOOD"
 
 
 async def test_the_nearest_store_is_taken_and_the_next_when_it_is_away(source: Path, tmp_path: Path) -> None:
     house = a_house(source)
     await house.run()
     await house.copy.fill("offsite")
-    assert (await house.restore.restore("08R", wish(tmp_path / "near"))).store == "local"
+    assert (await house.restore.restore("08R", request(tmp_path / "near"))).store == "local"
     house.local.away = "the disk is unplugged"
     await house.stores.went_away("local", "the disk is unplugged")
-    assert (await house.restore.restore("09R", wish(tmp_path / "far"))).store == "offsite"
+    assert (await house.restore.restore("09R", request(tmp_path / "far"))).store == "offsite"
     assert contents(tmp_path / "far") == contents(source)
 
 
@@ -131,10 +131,10 @@ async def test_a_damaged_store_is_the_last_that_is_tried(source: Path, tmp_path:
     await house.run()
     await house.copy.fill("offsite")
     await house.journal.append(StoreChecked("local", "", False, 1, "a pack is broken", 1.0))
-    assert (await house.restore.restore("08R", wish(tmp_path / "sound"))).store == "offsite"
+    assert (await house.restore.restore("08R", request(tmp_path / "sound"))).store == "offsite"
     house.offsite.away = "the line is cut"
     await house.stores.went_away("offsite", "the line is cut")
-    assert (await house.restore.restore("09R", wish(tmp_path / "damaged"))).store == "local"
+    assert (await house.restore.restore("09R", request(tmp_path / "damaged"))).store == "local"
 
 
 @pytest.mark.looptime
@@ -143,8 +143,8 @@ async def test_of_two_stores_as_near_the_one_is_taken_where_nobody_has_to_be_wai
     house = FakeHouse(policy, stores=(a_store(FakePlace("a")), a_store(FakePlace("b"))))
     await house.run()
     await house.copy.fill("b")
-    async with house.turns.take("a", JobClass.FORGET, 1):
-        landed = await house.restore.restore("09R", wish(source.parent / "target"))
+    async with house.queues.take("a", JobClass.FORGET, 1):
+        landed = await house.restore.restore("09R", request(source.parent / "target"))
     assert landed.store == "b"
 
 
@@ -155,12 +155,12 @@ async def test_who_waits_for_a_restore_is_told_what_it_waits_for(source: Path) -
     forgetting = asyncio.Event()
 
     async def forget() -> None:
-        async with house.turns.take("local", JobClass.FORGET, 1):
+        async with house.queues.take("local", JobClass.FORGET, 1):
             await forgetting.wait()
 
     holding = asyncio.create_task(forget())
     await asyncio.sleep(0)
-    task = house.restore.start("09R", wish(source.parent / "target"))
+    task = house.restore.start("09R", request(source.parent / "target"))
     sample = await anext(house.board.follow("09R"))
     assert sample.phase == "waiting for the forget in store local"
     forgetting.set()
@@ -178,7 +178,7 @@ async def test_a_store_that_goes_away_in_the_middle_gives_way_to_the_next(source
             raise StoreAway("local does not answer", "")
 
     house.repository("local").before = fail
-    landed = await house.restore.restore("09R", wish(tmp_path / "target"))
+    landed = await house.restore.restore("09R", request(tmp_path / "target"))
     assert landed.store == "offsite"
     assert contents(tmp_path / "target") == contents(source)
     assert [fact.outcome for fact in house.journal.of(RestoreFinished)] == [Outcome.FAILED, Outcome.SUCCEEDED]
@@ -195,7 +195,7 @@ async def test_a_store_that_turns_out_damaged_in_the_middle_gives_way_to_the_nex
             raise RepositoryDamaged("the repository local is damaged", "")
 
     house.repository("local").before = fail
-    landed = await house.restore.restore("09R", wish(tmp_path / "target"))
+    landed = await house.restore.restore("09R", request(tmp_path / "target"))
     assert (landed.store, landed.notes) == ("offsite", ("the repository local is damaged",))
     assert contents(tmp_path / "target") == contents(source)
     assert [fact.outcome for fact in house.journal.of(RestoreFinished)] == [Outcome.FAILED, Outcome.SUCCEEDED]
@@ -222,7 +222,7 @@ async def test_when_every_store_is_damaged_nothing_is_left_and_all_are_named(sou
     for store in ("local", "offsite"):
         house.repository(store).before = failing(store)
     with pytest.raises(RepositoryDamaged, match="the repository local is damaged; the repository offsite is damaged"):
-        await house.restore.restore("09R", wish(tmp_path / "target"))
+        await house.restore.restore("09R", request(tmp_path / "target"))
     assert not (tmp_path / "target").exists()
     assert not leftovers(tmp_path)
 
@@ -231,7 +231,7 @@ async def test_a_person_may_name_a_farther_store(source: Path, tmp_path: Path) -
     house = a_house(source)
     await house.run()
     await house.copy.fill("offsite")
-    assert (await house.restore.restore("09R", wish(tmp_path / "target", store="offsite"))).store == "offsite"
+    assert (await house.restore.restore("09R", request(tmp_path / "target", store="offsite"))).store == "offsite"
 
 
 async def test_without_any_store_that_answers_it_says_which_were_asked(source: Path, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ async def test_without_any_store_that_answers_it_says_which_were_asked(source: P
     house.local.away = "the disk is unplugged"
     await house.stores.went_away("local", "unplugged")
     with pytest.raises(StoreAway, match="the disk is unplugged"):
-        await house.restore.restore("09R", wish(tmp_path / "target"))
+        await house.restore.restore("09R", request(tmp_path / "target"))
     assert not (tmp_path / "target").exists()
 
 
@@ -251,7 +251,7 @@ async def test_a_restore_makes_no_repository_where_there_is_none(source: Path, t
         SnapshotFound("orders", "01R", "main", "local", origin.id, origin.time, Mode.FULL, Outcome.SUCCEEDED, "")
     )
     with pytest.raises(DrdError):
-        await house.restore.restore("09R", wish(tmp_path / "target"))
+        await house.restore.restore("09R", request(tmp_path / "target"))
     assert house.local.identity is None
 
 
@@ -266,7 +266,7 @@ async def test_a_target_that_does_not_fit_is_refused(source: Path, tmp_path: Pat
     (tmp_path / "full" / "mine").write_text("keep me")
     (tmp_path / "file").write_text("keep me")
     with pytest.raises(UsageError, match=sentence):
-        await house.restore.restore("09R", wish(target.format(tmp=tmp_path)))
+        await house.restore.restore("09R", request(target.format(tmp=tmp_path)))
     assert (tmp_path / "full" / "mine").read_text() == (tmp_path / "file").read_text() == "keep me"
     assert house.journal.of(RestoreStarted) == []
 
@@ -277,7 +277,7 @@ async def test_a_place_that_is_too_small_is_refused(source: Path, tmp_path: Path
     await house.run()
     house.host.free = 100
     with pytest.raises(UsageError, match="605 B do not fit into 100 B"):
-        await house.restore.restore("09R", wish(target.format(tmp=tmp_path)))
+        await house.restore.restore("09R", request(target.format(tmp=tmp_path)))
 
 
 async def unknown_sizes(house: FakeHouse) -> FakeHouse:
@@ -301,16 +301,16 @@ async def test_a_size_that_nobody_knows_is_asked_before_anything_is_written(
     house.host.free = 604
     before = contents(tmp_path)
     with pytest.raises(UsageError, match="605 B do not fit into 604 B"):
-        await house.restore.restore("09R", wish(target.format(tmp=tmp_path)))
+        await house.restore.restore("09R", request(target.format(tmp=tmp_path)))
     assert contents(tmp_path) == before
     house.host.free = 605
-    assert (await house.restore.restore("10R", wish(tmp_path / "roomy"))).bytes == 605
+    assert (await house.restore.restore("10R", request(tmp_path / "roomy"))).bytes == 605
 
 
 async def test_a_path_comes_back_alone_and_proves_nothing(source: Path, tmp_path: Path) -> None:
     house = a_house(source)
     await house.run()
-    await house.restore.restore("09R", wish(tmp_path / "target", include=("deep/readme",)))
+    await house.restore.restore("09R", request(tmp_path / "target", include=("deep/readme",)))
     assert contents(tmp_path / "target") == {"deep/readme": b"hello"}
     [point] = await house.journal.points("orders")
     assert [copy.standing for copy in point.copies] == [Standing.CLAIMED]
@@ -320,7 +320,7 @@ async def test_a_path_that_is_not_in_the_point_is_told(source: Path, tmp_path: P
     house = a_house(source)
     await house.run()
     with pytest.raises(UsageError, match="holds nothing at attic"):
-        await house.restore.restore("09R", wish(tmp_path / "target", include=("attic",)))
+        await house.restore.restore("09R", request(tmp_path / "target", include=("attic",)))
     assert not (tmp_path / "target").exists()
     assert leftovers(tmp_path) == []
 
@@ -330,7 +330,7 @@ async def test_a_restore_beside_touches_nothing_of_the_source(source: Path, tmp_
     await house.run()
     before = contents(source)
     (source / "orders.csv").write_bytes(b"damaged")
-    landed = await house.restore.restore("09R", wish(BESIDE))
+    landed = await house.restore.restore("09R", request(BESIDE))
     [place] = landed.places
     assert Path(place).parent == tmp_path
     assert Path(place).name.startswith("source.restored-2026")
@@ -344,7 +344,7 @@ async def test_a_restore_beside_an_emptied_source_does_not_land_in_it(source: Pa
     before = contents(source)
     for file in sorted(source.rglob("*"), reverse=True):
         file.rmdir() if file.is_dir() else file.unlink()
-    landed = await house.restore.restore("09R", wish(BESIDE))
+    landed = await house.restore.restore("09R", request(BESIDE))
     assert contents(Path(landed.places[0])) == before
     assert list(source.iterdir()) == []
 
@@ -371,7 +371,7 @@ async def test_each_path_lands_beside_itself_and_is_read_on_its_own_file_system(
             seen[work[-1]] = [str(path.parent) for path in tmp_path.rglob("*.drd-restoring")]
 
     house.repository("local").before = look
-    landed = await house.restore.restore("09R", wish(BESIDE))
+    landed = await house.restore.restore("09R", request(BESIDE))
     assert [Path(place).parent for place in landed.places] == [one.parent, other.parent]
     assert [contents(Path(place)) for place in landed.places] == [{"a": b"1"}, {"b": b"22", "c": b"333"}]
     assert (landed.files, landed.bytes) == (3, 6)
@@ -384,7 +384,7 @@ async def test_each_path_lands_beside_itself_and_is_read_on_its_own_file_system(
 
 async def test_what_is_wanted_of_one_of_several_paths_lands_beside_that(tmp_path: Path) -> None:
     house, one, other = await a_house_with_two_paths(tmp_path)
-    landed = await house.restore.restore("09R", wish(BESIDE, include=(f"{other}/b",)))
+    landed = await house.restore.restore("09R", request(BESIDE, include=(f"{other}/b",)))
     assert [contents(Path(place)) for place in landed.places] == [{"b": b"22"}]
     assert [path.name for path in one.parent.iterdir()] == ["one"]
 
@@ -416,7 +416,7 @@ async def test_a_name_that_was_being_given_when_the_restore_was_cancelled_is_tak
         return await asyncio.to_thread(give_name)
 
     house.host.within = within  # type: ignore[method-assign]
-    task = house.restore.start("09R", wish(target.format(tmp=tmp_path)))
+    task = house.restore.start("09R", request(target.format(tmp=tmp_path)))
     await asked.wait()
     task.cancel()
     for _ in range(5):
@@ -438,7 +438,7 @@ async def test_a_restore_that_fails_leaves_nothing(source: Path, tmp_path: Path)
 
     house.repository("local").before = fail
     with pytest.raises(PermanentError, match="damaged blob"):
-        await house.restore.restore("09R", wish(tmp_path / "target"))
+        await house.restore.restore("09R", request(tmp_path / "target"))
     assert not (tmp_path / "target").exists()
     assert leftovers(tmp_path) == []
     assert [fact.outcome for fact in house.journal.of(RestoreFinished)] == [Outcome.FAILED]
@@ -448,7 +448,7 @@ async def test_a_restore_that_is_cancelled_leaves_nothing_and_is_on_record(sourc
     house = a_house(source)
     await house.run()
     house.repository("local").seconds["restore"] = 60
-    task = house.restore.start("09R", wish(tmp_path / "target"))
+    task = house.restore.start("09R", request(tmp_path / "target"))
     while not house.journal.of(RestoreStarted):
         await asyncio.sleep(0.01)
     await house.restore.finished(0.05)
@@ -470,7 +470,7 @@ async def test_a_bug_in_a_restore_is_on_record_as_a_failure(source: Path, tmp_pa
 
     house.repository("local").before = break_
     with pytest.raises(KeyError):
-        await house.restore.restore("09R", wish(tmp_path / "target"))
+        await house.restore.restore("09R", request(tmp_path / "target"))
     assert [fact.outcome for fact in house.journal.of(RestoreFinished)] == [Outcome.FAILED]
 
 
@@ -479,7 +479,7 @@ async def test_several_parts_come_back_side_by_side_and_each_is_proven(source: P
     house = FakeHouse(policy)
     house.disk.programs["pg_dump"] = b"CREATE TABLE"
     await house.run()
-    await house.restore.restore("09R", wish(tmp_path / "target"))
+    await house.restore.restore("09R", request(tmp_path / "target"))
     assert contents(tmp_path / "target" / "files") == contents(source)
     assert contents(tmp_path / "target" / "database") == {"dump": b"CREATE TABLE"}
     [point] = await house.journal.points("orders")
@@ -496,7 +496,7 @@ async def test_no_part_has_its_name_before_all_were_read(source: Path, tmp_path:
     await house.run()
     seen: list[bool] = []
     house.repository("local").before = lambda work: seen.append((tmp_path / "target").exists())
-    await house.restore.restore("09R", wish(tmp_path / "target"))
+    await house.restore.restore("09R", request(tmp_path / "target"))
     assert not any(seen)
     assert leftovers(tmp_path) == []
 
@@ -506,7 +506,7 @@ async def test_a_path_of_one_part_comes_back_although_the_other_does_not_hold_it
     house = FakeHouse(policy)
     house.disk.programs["pg_dump"] = b"CREATE TABLE"
     await house.run()
-    await house.restore.restore("09R", wish(tmp_path / "target", include=("/dump",)))
+    await house.restore.restore("09R", request(tmp_path / "target", include=("/dump",)))
     assert contents(tmp_path / "target") == {"database/dump": b"CREATE TABLE"}
 
 
@@ -522,7 +522,7 @@ async def test_when_one_part_fails_the_others_are_taken_away_again(source: Path,
 
     house.repository("local").before = fail
     with pytest.raises(PermanentError):
-        await house.restore.restore("09R", wish(tmp_path / "target"))
+        await house.restore.restore("09R", request(tmp_path / "target"))
     assert contents(tmp_path / "target") == {}
 
 
@@ -533,7 +533,7 @@ async def test_a_part_that_stands_twice_in_a_store_comes_back_once(source: Path,
     twin = house.foreign(run="01RUN", daemon="01DAEMON", tags=snapshot.tags, paths=snapshot.paths)
     house.local.plant(twin, house.local.trees[snapshot.id])
     assert await house.reconcile.reconcile("local") == (1, 0)
-    await house.restore.restore("09R", wish(tmp_path / "target"))
+    await house.restore.restore("09R", request(tmp_path / "target"))
     assert contents(tmp_path / "target") == contents(source)
 
 
@@ -542,18 +542,18 @@ async def test_a_snapshot_that_is_gone_from_its_store_is_told(source: Path, tmp_
     await house.run()
     house.local.snapshots.clear()
     with pytest.raises(PermanentError, match="does not list snapshot"):
-        await house.restore.restore("09R", wish(tmp_path / "target"))
+        await house.restore.restore("09R", request(tmp_path / "target"))
 
 
 async def test_a_full_state_disk_keeps_nobody_from_their_data(source: Path, tmp_path: Path) -> None:
     house = a_house(source)
     await house.run()
     house.journal.is_full = True
-    await house.restore.restore("09R", wish(tmp_path / "target"))
+    await house.restore.restore("09R", request(tmp_path / "target"))
     assert contents(tmp_path / "target") == contents(source)
-    assert house.restore.ends.owed == 2
+    assert house.restore.outbox.owed == 2
     house.journal.is_full = False
-    await house.restore.ends.pay()
+    await house.restore.outbox.pay()
     assert [fact.outcome for fact in house.journal.of(RestoreFinished)] == [Outcome.SUCCEEDED]
 
 
@@ -564,7 +564,7 @@ async def test_not_even_when_the_nearest_store_is_away_too(source: Path, tmp_pat
     house.journal.is_full = True
     await house.stores.went_away("local", "unplugged")
     house.local.away = "unplugged"
-    landed = await house.restore.restore("09R", wish(tmp_path / "target"))
+    landed = await house.restore.restore("09R", request(tmp_path / "target"))
     assert landed.store == "offsite"
 
 
@@ -574,7 +574,7 @@ async def test_a_failed_restore_that_nobody_waits_for_is_no_noise(source: Path, 
     noise: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: noise.append(context))
     house.local.snapshots.clear()
-    task = house.restore.start("09R", wish(tmp_path / "target"))
+    task = house.restore.start("09R", request(tmp_path / "target"))
     await house.restore.finished(5)
     del task
     await asyncio.sleep(0)
@@ -585,7 +585,7 @@ async def test_a_failed_restore_that_nobody_waits_for_is_no_noise(source: Path, 
 async def test_a_file_as_source_comes_back_into_the_target(source: Path, tmp_path: Path) -> None:
     house = a_house(source / "orders.csv")
     await house.run()
-    await house.restore.restore("09R", wish(tmp_path / "target"))
+    await house.restore.restore("09R", request(tmp_path / "target"))
     assert contents(tmp_path / "target") == {"orders.csv": b"1,2,3\n" * 100}
 
 
@@ -594,7 +594,7 @@ async def test_nothing_is_restored_beside_what_lies_in_the_root_folder() -> None
     house.disk.programs["dump"] = b"a listing"
     await house.run()
     with pytest.raises(UsageError, match="nothing is restored beside it"):
-        await house.restore.restore("09R", wish("beside"))
+        await house.restore.restore("09R", request("beside"))
 
 
 async def interrupted(house: FakeHouse, run: str = "01INTERRUPTED") -> FakeHouse:
@@ -618,7 +618,7 @@ async def test_a_restore_that_was_interrupted_has_an_end_on_record_after_the_nex
     house = a_house(source)
     await house.run()
     again = await interrupted(house)
-    [told] = [each for each in await move_in(again.house) if isinstance(each, RestoreRecord)]
+    [told] = [each for each in await start_up(again.house) if isinstance(each, RestoreRecord)]
     assert told.run == "01INTERRUPTED"
     [end] = house.journal.of(RestoreFinished)
     assert (end.outcome, end.message, end.whole) == (Outcome.CANCELLED, "drd ended in the middle of the restore", False)
@@ -641,7 +641,7 @@ async def test_what_an_interrupted_restore_left_is_taken_away_by_the_next_to_the
         target.mkdir()
     a_leftover(target)
     elsewhere = a_leftover(tmp_path / "another")
-    await again.restore.restore("02R", wish(target))
+    await again.restore.restore("02R", request(target))
     assert contents(target) == contents(source)
     assert leftovers(tmp_path) == [elsewhere.name]
 
@@ -655,7 +655,7 @@ async def test_a_folder_that_forbids_its_own_removal_is_taken_away_too(source: P
     (read_only / "link").symlink_to(source)
     read_only.chmod(0o500)
     mode = source.stat().st_mode
-    await again.restore.restore("02R", wish(target))
+    await again.restore.restore("02R", request(target))
     assert leftovers(tmp_path) == []
     assert source.stat().st_mode == mode
 
@@ -666,7 +666,7 @@ async def test_beside_a_source_too(source: Path, tmp_path: Path) -> None:
     again = await interrupted(house)
     a_leftover(tmp_path / "source").rename(tmp_path / f"source.{mark_of('01INTERRUPTED')}.drd-restoring")
     before = contents(source)
-    await again.restore.restore("02R", wish(BESIDE))
+    await again.restore.restore("02R", request(BESIDE))
     assert leftovers(tmp_path) == []
     assert contents(source) == before
 
@@ -679,11 +679,11 @@ async def test_nothing_is_taken_away_that_the_journal_does_not_know_as_its_own(s
     target.mkdir()
     foreign = a_leftover(target, run="01SOMEBODYELSE")
     with pytest.raises(UsageError, match="is not in this journal"):
-        await again.restore.restore("02R", wish(target))
+        await again.restore.restore("02R", request(target))
     assert (foreign / "read" / "srv" / "half").exists()
     link = tmp_path / f"new.{mark_of('01INTERRUPTED')}.drd-restoring"
     link.symlink_to(source)
-    await again.restore.restore("03R", wish(tmp_path / "new"))
+    await again.restore.restore("03R", request(tmp_path / "new"))
     assert link.is_symlink()
     assert contents(source) == contents(tmp_path / "new")
 
@@ -699,7 +699,7 @@ async def test_a_place_that_was_being_named_when_drd_died_is_looked_at_by_a_pers
     left = a_leftover(target)
     (target / "orders.csv").write_bytes(b"one of several")
     with pytest.raises(UsageError, match="what lies there may be half of it"):
-        await again.restore.restore("02R", wish(target))
+        await again.restore.restore("02R", request(target))
     assert left.exists()
 
 
@@ -708,11 +708,11 @@ async def test_two_restores_to_one_place_leave_each_other_alone(source: Path, tm
     await house.run()
     (tmp_path / "target").mkdir()
     house.repository("local").seconds["restore"] = 0.2
-    first = house.restore.start("01FIRST", wish(tmp_path / "target"))
+    first = house.restore.start("01FIRST", request(tmp_path / "target"))
     while not leftovers(tmp_path):
         await asyncio.sleep(0.01)
     with pytest.raises(UsageError, match="a restore is under way there"):
-        await house.restore.restore("02SECOND", wish(tmp_path / "target"))
+        await house.restore.restore("02SECOND", request(tmp_path / "target"))
     await first
     assert contents(tmp_path / "target") == contents(source)
 
@@ -723,7 +723,7 @@ async def test_a_place_whose_file_system_hangs_is_an_error_in_time(source: Path,
     await house.run()
     house.host.hangs = True
     with pytest.raises(PermanentError, match="does not answer within 30 s"):
-        await house.restore.restore("09R", wish(tmp_path / "target"))
+        await house.restore.restore("09R", request(tmp_path / "target"))
     assert asyncio.get_running_loop().time() == pytest.approx(30, abs=1)
 
 
@@ -737,14 +737,14 @@ async def test_a_place_that_begins_to_hang_in_the_middle_is_left_as_it_is(source
 
     house.repository("local").before = hang
     with pytest.raises(PermanentError, match="does not answer within 900 s"):
-        await house.restore.restore("09R", wish(tmp_path / "target"))
+        await house.restore.restore("09R", request(tmp_path / "target"))
     [end] = house.journal.of(RestoreFinished)
     assert end.outcome is Outcome.FAILED
     assert not (tmp_path / "target").exists()
     assert len(leftovers(tmp_path)) == 1
     house.host.hangs = False
     house.repository("local").before = lambda work: None
-    await house.restore.restore("10R", wish(tmp_path / "target"))
+    await house.restore.restore("10R", request(tmp_path / "target"))
     assert leftovers(tmp_path) == []
 
 
@@ -789,7 +789,7 @@ async def test_what_a_kind_makes_of_what_was_restored_takes_the_place(
     target = tmp_path / "target"
     if exists:
         target.mkdir()
-    landed = await house.restore.restore("09R", wish(target, options={"colour": "blue"}))
+    landed = await house.restore.restore("09R", request(target, options={"colour": "blue"}))
     assert contents(target) == {"readme": b"hello", "made": b"whole"}
     assert (tmp_path / "target.orders").read_bytes() == b"1,2,3\n" * 100
     assert (landed.notes, landed.following) == (("it is whole",), (f"look {target}",))
@@ -801,7 +801,7 @@ async def test_what_a_kind_makes_of_what_was_restored_takes_the_place(
 async def test_each_of_several_parts_is_made_whole_in_its_own_folder(source: Path, tmp_path: Path) -> None:
     house = a_settling_house(source, parts=2)
     await house.run()
-    await house.restore.restore("09R", wish(tmp_path / "target"))
+    await house.restore.restore("09R", request(tmp_path / "target"))
     assert contents(tmp_path / "target").keys() == {
         *(f"part{number}/{name}" for number in (0, 1) for name in ("readme", "made")),
         "part0.orders",
@@ -813,7 +813,7 @@ async def test_what_is_not_whole_is_not_brought_back(source: Path, tmp_path: Pat
     house = a_settling_house(source)
     await house.run()
     with pytest.raises(PermanentError, match="not whole"):
-        await house.restore.restore("09R", wish(tmp_path / "target", options={"colour": "black"}))
+        await house.restore.restore("09R", request(tmp_path / "target", options={"colour": "black"}))
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
     [end] = house.journal.of(RestoreFinished)
     assert (end.outcome, end.whole) == (Outcome.FAILED, False)
@@ -825,7 +825,7 @@ async def test_what_cannot_take_its_place_takes_the_rest_with_it(source: Path, t
     (tmp_path / "target.orders").mkdir()
     (tmp_path / "target.orders" / "other").touch()
     with pytest.raises(PermanentError, match="could not write"):
-        await house.restore.restore("09R", wish(tmp_path / "target"))
+        await house.restore.restore("09R", request(tmp_path / "target"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target.orders"]
     assert (tmp_path / "target.orders" / "other").exists()
 
@@ -845,7 +845,7 @@ async def test_the_place_has_its_name_when_all_that_belongs_to_it_lies_where_it_
         return done
 
     house.host.within = within  # type: ignore[method-assign]
-    await house.restore.restore("09R", wish(target))
+    await house.restore.restore("09R", request(target))
     assert list(dict.fromkeys(seen)) == [(False, False), (True, False), (True, True)]
 
 
@@ -862,7 +862,7 @@ async def test_a_place_that_cannot_be_named_takes_what_lies_beside_it_with_it(so
 
     house.host.within = within  # type: ignore[method-assign]
     with pytest.raises(PermanentError, match="could not write"):
-        await house.restore.restore("09R", wish(target))
+        await house.restore.restore("09R", request(target))
     assert not orders.exists()
     assert target.read_text() == "somebody else's"
     assert leftovers(tmp_path) == []
@@ -871,7 +871,7 @@ async def test_a_place_that_cannot_be_named_takes_what_lies_beside_it_with_it(so
 async def test_some_paths_of_a_point_come_back_as_they_are(source: Path, tmp_path: Path) -> None:
     house = a_settling_house(source)
     await house.run()
-    landed = await house.restore.restore("09R", wish(tmp_path / "target", include=("orders.csv",)))
+    landed = await house.restore.restore("09R", request(tmp_path / "target", include=("orders.csv",)))
     assert contents(tmp_path / "target").keys() == {"orders.csv"}
     assert landed.notes == ()
 
@@ -882,13 +882,13 @@ async def test_what_a_kind_does_not_know_or_allow_is_refused_before_anything_is_
     house = a_settling_house(source)
     await house.run()
     with pytest.raises(UsageError, match="no cluster is mauve"):
-        await house.restore.restore("09R", wish(tmp_path / "target", options={"colour": "mauve"}))
+        await house.restore.restore("09R", request(tmp_path / "target", options={"colour": "mauve"}))
     with pytest.raises(UsageError, match="nothing is known of colour here"):
-        await house.restore.restore("10R", wish(tmp_path / "target", include=("deep",), options={"colour": "blue"}))
+        await house.restore.restore("10R", request(tmp_path / "target", include=("deep",), options={"colour": "blue"}))
     with pytest.raises(UsageError, match="not restored beside itself"):
-        await house.restore.restore("11R", wish(BESIDE))
+        await house.restore.restore("11R", request(BESIDE))
     plain = a_house(source)
     await plain.run()
     with pytest.raises(UsageError, match="nothing is known of colour here"):
-        await plain.restore.restore("09R", wish(tmp_path / "target", options={"colour": "blue"}))
+        await plain.restore.restore("09R", request(tmp_path / "target", options={"colour": "blue"}))
     assert house.journal.of(RestoreStarted) == []

@@ -11,7 +11,7 @@ import pytest
 from drd.core.events import ClockStepped, Paused, PolicyAdded, RunStarted
 from drd.core.policy import Cause, Mode
 from drd.core.schedule import Reason
-from drd.daemon.moving_in import take_up
+from drd.daemon.startup import resume_work
 from drd.engines.backup import Request
 from drd.ports.configuration import Protected
 from tests.fakes.clock import START
@@ -28,7 +28,7 @@ def every(interval: str, name: str = "orders", **more: Any) -> Protected:
 @asynccontextmanager
 async def scheduled(house: FakeHouse) -> AsyncIterator[asyncio.Task[None]]:
     """The scheduler loaded and under way."""
-    await take_up(house.house, house.in_force())
+    await resume_work(house.house, house.in_force())
     await house.scheduler.load(house.dispatch)
     task = asyncio.create_task(house.scheduler.serve())
     try:
@@ -180,7 +180,7 @@ async def test_a_reload_that_removes_a_policy_during_its_run_lets_the_run_end() 
     async with scheduled(house):
         await asyncio.sleep(60)
         house.put_in_force(every("1h", "logs"))
-        await take_up(house.house, house.in_force())
+        await resume_work(house.house, house.in_force())
         await house.scheduler.load(house.dispatch)
         await asyncio.sleep(HOUR)
     assert starts(house) == [0.0]
@@ -195,7 +195,7 @@ async def test_a_policy_that_comes_back_while_its_run_goes_on_is_scheduled_again
         await asyncio.sleep(60)
         for policies in ((), (every("20m"),)):
             house.put_in_force(*policies)
-            await take_up(house.house, house.in_force())
+            await resume_work(house.house, house.in_force())
             await house.scheduler.load(house.dispatch)
             await asyncio.sleep(60)
         await asyncio.sleep(40 * 60)

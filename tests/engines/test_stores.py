@@ -103,7 +103,7 @@ async def test_going_and_coming_back_are_not_forgotten_when_the_disk_was_full() 
     assert house.stores.why_away("local") is None
     assert house.journal.events == []
     house.journal.is_full = False
-    await house.stores.ends.pay()
+    await house.stores.outbox.pay()
     assert [type(event.body) for event in house.journal.events] == [StoreWentAway, StoreCameBack]
 
 

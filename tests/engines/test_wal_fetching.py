@@ -19,7 +19,7 @@ NAMES = tuple(Segment(1, number, SEGMENT).name for number in range(IN_A_GROUP))
 
 async def fetched(it: Kept, folder: Path) -> list[str]:
     house = it.house
-    fetching = WalFetching(house.stores, house.turns, house.host, house.board, nothing_is_damaged)
+    fetching = WalFetching(house.stores, house.queues, house.host, house.board, nothing_is_damaged)
     shipped = tuple(each for each in await house.journal.wal("orders") if each.store == "local.wal")
     await fetching.fetch("RUN", shipped, lambda groups, _: groups, lambda _: NAMES, folder)
     return sorted(path.name for path in folder.iterdir())
@@ -60,7 +60,7 @@ async def test_a_group_that_one_store_does_not_list_any_more_is_fetched_from_the
     [there] = it.places["offsite.wal"].snapshots.values()
     it.places["offsite.wal"].plant(there, {f"/spool/{name}": name.encode() for name in NAMES})
     house = it.house
-    fetching = WalFetching(house.stores, house.turns, house.host, house.board, nothing_is_damaged)
+    fetching = WalFetching(house.stores, house.queues, house.host, house.board, nothing_is_damaged)
     asked: list[str] = []
 
     def nearest(groups: Sequence[ShippedGroup], stores: Sequence[str]) -> Sequence[ShippedGroup]:
@@ -78,7 +78,7 @@ async def test_the_folder_is_there_also_when_no_wal_is_needed(tmp_path: Path) ->
     it = await furnished(tmp_path)
     await it.wal(0)
     house = it.house
-    fetching = WalFetching(house.stores, house.turns, house.host, house.board, nothing_is_damaged)
+    fetching = WalFetching(house.stores, house.queues, house.host, house.board, nothing_is_damaged)
     shipped = await house.journal.wal("orders")
     await fetching.fetch("RUN", shipped, lambda groups, stores: (), lambda _: NAMES, tmp_path / "wal")
     assert list((tmp_path / "wal").iterdir()) == []

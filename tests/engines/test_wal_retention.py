@@ -16,7 +16,7 @@ from drd.core.policy import Outcome
 from drd.core.postgres.wal import Segment
 from drd.daemon.control import HouseControl
 from drd.engines.copy import RETRY_WAL_SECONDS
-from drd.engines.turns import JobClass
+from drd.engines.work_queues import JobClass
 from tests.fakes.kept_wal import IN_A_GROUP, SEGMENT, a_week, furnished
 
 pytestmark = pytest.mark.looptime
@@ -92,7 +92,7 @@ async def test_a_held_store_keeps_its_wal_and_tells_once(tmp_path: Path) -> None
 async def test_a_store_that_is_held_while_the_turn_is_waited_for_keeps_its_wal(tmp_path: Path) -> None:
     it = await furnished(tmp_path, any_moment="3d")
     await a_week(it)
-    async with it.house.turns.take("local.wal", JobClass.FORGET, 1):
+    async with it.house.queues.take("local.wal", JobClass.FORGET, 1):
         forgetting = asyncio.create_task(it.house.wal_retention.forget("orders", "local.wal"))
         await asyncio.sleep(5)
         await it.house.journal.append(HoldPlaced("local.wal", "another daemon writes there"))
@@ -104,7 +104,7 @@ async def test_a_store_that_is_held_while_the_turn_is_waited_for_keeps_its_wal(t
 async def test_wal_that_is_needed_again_by_the_time_its_turn_comes_stays(tmp_path: Path) -> None:
     it = await furnished(tmp_path, any_moment="3d")
     await a_week(it)
-    async with it.house.turns.take("local.wal", JobClass.FORGET, 1):
+    async with it.house.queues.take("local.wal", JobClass.FORGET, 1):
         forgetting = asyncio.create_task(it.house.wal_retention.forget("orders", "local.wal"))
         await asyncio.sleep(5)
         (tmp_path / "orders" / "7" / "groups" / Segment(1, 0, SEGMENT).name).mkdir(parents=True)

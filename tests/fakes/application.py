@@ -19,7 +19,7 @@ from drd.ports.configuration import Configuration, Protected
 from drd.ports.control import Anchors, Questions
 from drd.ports.journal import Verdict
 from drd.ports.look import Look
-from drd.ports.store import ConfiguredStore, Limits, Location, Shelf, Store
+from drd.ports.store import Backend, ConfiguredStore, Limits, Location, Store
 from drd.ports.world import World
 from tests.fakes.control import NOW, FakeControl
 
@@ -37,8 +37,8 @@ class Shelter(Store):
     async def location(self, world: World) -> Location:
         return Location("nowhere")
 
-    async def shelf(self, world: World) -> Shelf:
-        return Shelf("local", {})
+    async def backend(self, world: World) -> Backend:
+        return Backend("local", {})
 
     async def look(self, world: World) -> Look:
         return Look(True)

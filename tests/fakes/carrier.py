@@ -5,7 +5,7 @@ from collections.abc import Callable
 from drd.core.errors import PermanentError, StoreAway
 from drd.ports.clock import Clock
 from drd.ports.repository import OnProgress, Progress
-from drd.ports.store import Carried, Shelf
+from drd.ports.store import Backend, Carried
 from tests.fakes.repository import FakePlace
 
 
@@ -23,8 +23,8 @@ class FakeCarrier:
 
     async def carry(
         self,
-        origin: Shelf,
-        target: Shelf,
+        origin: Backend,
+        target: Backend,
         upload: int | None,
         on_progress: OnProgress,
         withheld: frozenset[str] = frozenset(),
@@ -49,18 +49,18 @@ class FakeCarrier:
         count = 0 if damaged else len(missing)
         return Carried(not damaged, count, count * 100, self.seconds, whole, damaged, message)
 
-    async def key_files(self, shelf: Shelf) -> tuple[str, ...]:
-        return tuple(f"key-{number}" for number, _ in enumerate(self._place(shelf).passwords))
+    async def key_files(self, backend: Backend) -> tuple[str, ...]:
+        return tuple(f"key-{number}" for number, _ in enumerate(self._place(backend).passwords))
 
-    async def adopt(self, origin: Shelf, target: Shelf, origin_password: bytes, target_password: bytes) -> None:
+    async def adopt(self, origin: Backend, target: Backend, origin_password: bytes, target_password: bytes) -> None:
         source, sink = self._place(origin), self._place(target)
         if sink.identity not in (None, source.identity):
             raise PermanentError(f"{sink.name} holds another repository", "drd accept")
         sink.identity, sink.chunker = source.identity, source.chunker
         sink.passwords.add(target_password)
 
-    def _place(self, shelf: Shelf) -> FakePlace:
-        place = self.places[shelf.settings["place"]]
+    def _place(self, backend: Backend) -> FakePlace:
+        place = self.places[backend.settings["place"]]
         if place.away:
             raise StoreAway(f"{place.name} does not answer: {place.away}", "")
         return place

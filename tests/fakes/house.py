@@ -27,10 +27,10 @@ from drd.engines.retain import Retain
 from drd.engines.scheduler import Scheduler
 from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
-from drd.engines.turns import Turns
 from drd.engines.upkeep import Upkeep
 from drd.engines.wal_retention import WalRetention
 from drd.engines.wal_standing import WalStanding
+from drd.engines.work_queues import WorkQueues
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.repository import Snapshot
 from drd.ports.source import Source
@@ -112,7 +112,7 @@ class Tick:
 
 
 @dataclass
-class Told:
+class FakeRunListener:
     """Passes on that runs begin and end, as the composition root does, and remembers it."""
 
     ended: list[tuple[str, RunResult]] = field(default_factory=list)
@@ -157,9 +157,14 @@ class FakeHouse:
             self.know(store)
         self.repositories = FakeRepositories(self.world, self.disk)
         self.in_force = InForce(a_configuration(stores, *(policies or (protected(a_policy()),))))
-        self.host, self.timer, self.tick, self.told = FakeHost(self.clock), FakeTimer(self.clock), Tick(), Told()
-        self.turns, self.board = Turns(self.clock), ProgressBoard()
-        force, journal, world, turns = self.in_force, self.journal, self.world, self.turns
+        self.host, self.timer, self.tick, self.told = (
+            FakeHost(self.clock),
+            FakeTimer(self.clock),
+            Tick(),
+            FakeRunListener(),
+        )
+        self.queues, self.board = WorkQueues(self.clock), ProgressBoard()
+        force, journal, world, queues = self.in_force, self.journal, self.world, self.queues
         self.stores = Stores(force, self.repositories, self.carrier, journal, journal, world)
         self.spools = DirectSpools(spool or Path("/nonexistent"))
         self.scheduler = Scheduler(force, journal, journal, self.timer, self.host, self.clock, self.tick)
@@ -168,18 +173,18 @@ class FakeHouse:
         )
         self.receiving = Receiving(force, self.spools, journal, world, self.renewing.look)
         self.standing = WalStanding(self.receiving, journal, self.clock)
-        self.backup = Backup(self.stores, turns, journal, journal, world, self.board, DAEMON, self.standing)
-        self.copy = Copy(force, self.stores, self.carrier, turns, journal, journal, world, self.board)
-        self.retain = Retain(force, self.stores, turns, journal, journal, self.clock)
+        self.backup = Backup(self.stores, queues, journal, journal, world, self.board, DAEMON, self.standing)
+        self.copy = Copy(force, self.stores, self.carrier, queues, journal, journal, world, self.board)
+        self.retain = Retain(force, self.stores, queues, journal, journal, self.clock)
         self.log: list[str] = []
-        self.proof = Proof(self.stores, turns, journal, self.log.append)
-        self.reconcile = Reconcile(force, self.stores, turns, journal, journal, self.clock, DAEMON)
+        self.proof = Proof(self.stores, queues, journal, self.log.append)
+        self.reconcile = Reconcile(force, self.stores, queues, journal, journal, self.clock, DAEMON)
         self.kinds: dict[str, type[Source]] = {"fake": FakeSource}
-        self.restore = Restore(self.stores, turns, journal, journal, world, self.host, self.board, self.kinds)
+        self.restore = Restore(self.stores, queues, journal, journal, world, self.host, self.board, self.kinds)
         self.told.listeners.append(self.scheduler)
         self.told.copy = self.copy
         self.dispatch = Dispatch(force, self.backup, journal, journal, self.clock, self.told)
-        self.wal_retention = WalRetention(force, self.spools, self.stores, turns, journal, journal, self.clock)
+        self.wal_retention = WalRetention(force, self.spools, self.stores, queues, journal, journal, self.clock)
         self.upkeep = Upkeep(
             force,
             self.stores,
@@ -192,7 +197,7 @@ class FakeHouse:
             journal,
             self.clock,
         )
-        self.anchor = Anchor(force, self.stores, turns, journal, journal, journal, self.clock, DAEMON, journal)
+        self.anchor = Anchor(force, self.stores, queues, journal, journal, journal, self.clock, DAEMON, journal)
         self.heartbeats = Heartbeats(force, journal, world, DAEMON)
         self.standby_slots = StandbySlots(force, self.receiving, journal, world)
         self.archive = Archive(
@@ -200,7 +205,7 @@ class FakeHouse:
             self.receiving,
             self.spools,
             self.stores,
-            turns,
+            queues,
             self.copy,
             journal,
             journal,
@@ -224,7 +229,7 @@ class FakeHouse:
             journal=self.journal,
             catalogue=self.journal,
             board=self.board,
-            turns=self.turns,
+            queues=self.queues,
             stores=self.stores,
             backup=self.backup,
             copy=self.copy,

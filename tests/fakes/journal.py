@@ -23,7 +23,7 @@ SomeBody = TypeVar("SomeBody", bound=Body)
 
 
 @dataclass
-class MemoryShelves:
+class MemoryTables:
     policies: MemoryShelf[Any] = field(default_factory=MemoryShelf)
     runs: MemoryShelf[Any] = field(default_factory=MemoryShelf)
     open_runs: MemoryShelf[Any] = field(default_factory=MemoryShelf)
@@ -53,7 +53,7 @@ class FakeJournal:
         self.verified = 0
         self.marks = 0
         self._clock = clock
-        self._shelves = MemoryShelves()
+        self._tables = MemoryTables()
         self._observers: list[Observer] = []
 
     # --- Journal ---
@@ -102,34 +102,34 @@ class FakeJournal:
 
     async def policies(self) -> dict[str, PolicyRecord]:
         await asyncio.sleep(0)
-        rows = sorted(self._shelves.policies.rows.items())
+        rows = sorted(self._tables.policies.rows.items())
         return {str(key[0]): _policy(str(key[0]), row) for key, row in rows if row["protected"]}
 
     async def policy(self, name: str) -> PolicyRecord | None:
         await asyncio.sleep(0)
-        row = self._shelves.policies.get((name,))
+        row = self._tables.policies.get((name,))
         return _policy(name, row) if row is not None and row["protected"] else None
 
     async def holdings(self, store: str) -> dict[str, str]:
         await asyncio.sleep(0)
-        return {str(key[1]): row["policy"] for key, row in self._shelves.places.rows.items() if key[0] == store}
+        return {str(key[1]): row["policy"] for key, row in self._tables.places.rows.items() if key[0] == store}
 
     async def stores(self) -> dict[str, StoreRecord]:
         await asyncio.sleep(0)
-        return {str(key[0]): _store(str(key[0]), row) for key, row in sorted(self._shelves.stores.rows.items())}
+        return {str(key[0]): _store(str(key[0]), row) for key, row in sorted(self._tables.stores.rows.items())}
 
     async def points(self, policy: str) -> tuple[RecoveryPoint, ...]:
         await asyncio.sleep(0)
         found = [
             restore(RecoveryPoint, {"policy": key[0], "run": key[1], **deepcopy(row)})
-            for key, row in self._shelves.points.rows.items()
+            for key, row in self._tables.points.rows.items()
             if key[0] == policy
         ]
         return tuple(sorted(found, key=lambda point: (point.moment, point.run)))
 
     async def newest_points(self) -> dict[tuple[str, str], RecoveryPoint]:
         newest: dict[tuple[str, str], RecoveryPoint] = {}
-        for policy in sorted({str(key[0]) for key in self._shelves.points.rows}):
+        for policy in sorted({str(key[0]) for key in self._tables.points.rows}):
             for point in await self.points(policy):
                 if point.is_good:
                     newest.update({(policy, store): point for store in point.stores})
@@ -137,7 +137,7 @@ class FakeJournal:
 
     async def newest_proven_points(self) -> dict[tuple[str, str], RecoveryPoint]:
         newest: dict[tuple[str, str], RecoveryPoint] = {}
-        for policy in sorted({str(key[0]) for key in self._shelves.points.rows}):
+        for policy in sorted({str(key[0]) for key in self._tables.points.rows}):
             for point in await self.points(policy):
                 if point.is_good:
                     newest.update({(policy, store): point for store in point.proven_in})
@@ -148,34 +148,34 @@ class FakeJournal:
 
     async def withheld(self, store: str) -> frozenset[str]:
         await asyncio.sleep(0)
-        return frozenset(each for row in self._shelves.points.rows.values() for each in withheld(row, store))
+        return frozenset(each for row in self._tables.points.rows.values() for each in withheld(row, store))
 
     async def unfinished(self) -> tuple[RunRecord, ...]:
         await asyncio.sleep(0)
-        return tuple(_run(row) for row in sorted(self._shelves.open_runs.rows.values(), key=lambda r: r["sequence"]))
+        return tuple(_run(row) for row in sorted(self._tables.open_runs.rows.values(), key=lambda r: r["sequence"]))
 
     async def runs(self, policy: str | None = None, newest: int = 20) -> tuple[RunRecord, ...]:
         await asyncio.sleep(0)
-        rows = [row for key, row in self._shelves.runs.rows.items() if policy in (None, key[0])]
+        rows = [row for key, row in self._tables.runs.rows.items() if policy in (None, key[0])]
         return tuple(_run(row) for row in sorted(rows, key=lambda row: -row["sequence"])[:newest])
 
     async def restores(self) -> tuple[RestoreRecord, ...]:
         await asyncio.sleep(0)
         found = [
             restore(RestoreRecord, {"policy": key[0], **each})
-            for key, row in self._shelves.restores.rows.items()
+            for key, row in self._tables.restores.rows.items()
             for each in row["restores"]
         ]
         return tuple(sorted(found, key=lambda record: (record.started, record.run)))
 
     async def pauses(self) -> tuple[Pause, ...]:
         await asyncio.sleep(0)
-        rows = sorted(self._shelves.pauses.rows.items())
+        rows = sorted(self._tables.pauses.rows.items())
         return tuple(restore(Pause, {"policy": key[0], "what": key[1], **row}) for key, row in rows)
 
     async def wal(self, policy: str) -> tuple[ShippedGroup, ...]:
         await asyncio.sleep(0)
-        return shipped_groups([(key, row) for key, row in self._shelves.wal.rows.items() if key[0] == policy])
+        return shipped_groups([(key, row) for key, row in self._tables.wal.rows.items() if key[0] == policy])
 
     # --- for tests ---
 
@@ -198,7 +198,7 @@ class FakeJournal:
         data = encode(event)
         event = replace(event, head=sha256(last.encode() + data).hexdigest())
         self.events.append(event)
-        fold(self._shelves, read_fact(data))
+        fold(self._tables, read_fact(data))
         return event
 
     def _demand_room(self) -> None:

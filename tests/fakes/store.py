@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from drd.ports.look import Look
 from drd.ports.repository import Repository
-from drd.ports.store import ConfiguredStore, Location, Shelf, Store
+from drd.ports.store import Backend, ConfiguredStore, Location, Store
 from drd.ports.world import World
 from tests.fakes.repository import FakeDisk, FakePlace, FakeRepository
 
@@ -23,8 +23,8 @@ class FakeStore(Store):
     async def location(self, world: World) -> Location:
         return Location(f"fake:{self.place.name}")
 
-    async def shelf(self, world: World) -> Shelf:
-        return Shelf("fake", {"place": self.place.name})
+    async def backend(self, world: World) -> Backend:
+        return Backend("fake", {"place": self.place.name})
 
     async def look(self, world: World) -> Look:
         self.place.looks += 1

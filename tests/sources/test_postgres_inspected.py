@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from drd.core.findings import Gravity
+from drd.core.findings import Severity
 from drd.core.postgres.verdicts import Verdict
 from drd.core.secrets import SecretReference
 from drd.ports.servers import Node
@@ -62,7 +62,7 @@ async def test_each_right_that_lacks_is_one_finding_with_its_statement(
     found = about(await source(tmp_path, shop.dsn("clerk", "secret")).verdicts(world, "orders"))
     assert sorted(found) == ["heartbeat", "replication", "role"]
     assert found["role"].hint == "ALTER ROLE clerk REPLICATION;"
-    assert found["role"].gravity is Gravity.BROKEN
+    assert found["role"].severity is Severity.BROKEN
     assert re.search(r"replication clerk", found["replication"].hint)
     assert "GRANT SELECT, INSERT, UPDATE ON drd.heartbeat TO clerk;" in found["heartbeat"].hint
     for statement in found["heartbeat"].hint.split(";\n"):
@@ -77,7 +77,7 @@ async def test_a_role_that_may_too_much_is_a_warning(shop: Cluster, world: World
     assert sorted(found) == ["role-attributes"]
     assert found["role-attributes"].hint == "ALTER ROLE mighty NOCREATEROLE NOCREATEDB;"
     owner = about(await source(tmp_path, shop.dsn(), heartbeat=False).verdicts(world, "orders"))
-    assert (owner["role"].gravity, "superuser" in owner["role"].message) == (Gravity.WARNING, True)
+    assert (owner["role"].severity, "superuser" in owner["role"].message) == (Severity.WARNING, True)
 
 
 async def test_a_server_set_badly_is_told(postgres_lab: Lab, world: World, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 from drd.core.secrets import SecretReference
 from drd.ports.repository import OnProgress
 from drd.ports.runner import Command, Ended, Runner
-from drd.ports.store import Carried, Carrier, Location, Shelf, Store
+from drd.ports.store import Backend, Carried, Carrier, Location, Store
 from drd.ports.world import World
 
 RESTIC_SECONDS = 90
@@ -125,10 +125,10 @@ class Mirroring:
         return await self.carrier.carry(origin, target, upload, on_progress, withheld)
 
     async def keys(self, store: Store) -> tuple[str, ...]:
-        return await self.carrier.key_files(await store.shelf(self.world))
+        return await self.carrier.key_files(await store.backend(self.world))
 
-    async def _ends(self, mirror: Store) -> tuple[Shelf, Shelf]:
-        return await self.first.shelf(self.world), await mirror.shelf(self.world)
+    async def _ends(self, mirror: Store) -> tuple[Backend, Backend]:
+        return await self.first.backend(self.world), await mirror.backend(self.world)
 
 
 class ResticOn(Protocol):

@@ -41,15 +41,15 @@ async def test_a_wrong_secret_is_told_from_a_store_that_is_away(place: StorePlac
 
 async def test_a_summary_shows_the_place_and_no_secret(place: StorePlace) -> None:
     location = await place.store.location(place.world)
-    shelf = await place.store.shelf(place.world)
+    backend = await place.store.backend(place.world)
     assert place.store.summary()
     for secret in (
         *location.secrets.values(),
-        shelf.settings.get("secret_key", ""),
-        shelf.settings.get("password", ""),
+        backend.settings.get("secret_key", ""),
+        backend.settings.get("password", ""),
     ):
         shown = secret.decode() if isinstance(secret, bytes) else secret
-        assert not shown or shown not in f"{place.store.summary()} {shelf!r} {place.store!r}"
+        assert not shown or shown not in f"{place.store.summary()} {backend!r} {place.store!r}"
 
 
 @pytest.mark.slow

@@ -40,10 +40,10 @@ def flip_a_byte(path: Path) -> None:
 
 
 async def listed(place: StorePlace, kind: FileKind) -> set[str]:
-    shelf = await place.store.shelf(place.world)
+    backend = await place.store.backend(place.world)
 
     def names() -> set[str]:
-        with opened(Place(shelf.scheme, shelf.settings)) as files:
+        with opened(Place(backend.scheme, backend.settings)) as files:
             return set(files.list(kind))
 
     return await asyncio.to_thread(names)
@@ -306,7 +306,7 @@ async def test_a_damaged_pack_of_the_first_store_is_mended_from_its_mirror(
     flip_a_byte(damaged)
     await origin.run("check", "--read-data", expect=1)
     path = f"data/{damaged.name[:2]}/{damaged.name}"
-    good, bad = await place.store.shelf(place.world), await mirroring.first.shelf(place.world)
+    good, bad = await place.store.backend(place.world), await mirroring.first.backend(place.world)
     # Both ways round: what is damaged is never taken for a cure.
     assert list(await carrier.mend(bad, good, (path,), None, lambda progress: None)) == [path]
     assert await carrier.mend(good, bad, (path,), None, lambda progress: None) == {}
@@ -318,6 +318,6 @@ async def test_a_file_that_neither_store_has_cannot_be_mended(
 ) -> None:
     await mirroring.adopt(local_place.store)
     missing = f"data/00/{'0' * 64}"
-    ends = [await store.shelf(local_place.world) for store in (mirroring.first, local_place.store)]
+    ends = [await store.backend(local_place.world) for store in (mirroring.first, local_place.store)]
     left = await carrier.mend(ends[0], ends[1], (missing,), None, lambda progress: None)
     assert "does not have it" in left[missing]

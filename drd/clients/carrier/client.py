@@ -18,7 +18,7 @@ from drd.core.errors import DrdError, PermanentError, RepositoryMissing, StoreAw
 from drd.ports.look import Look
 from drd.ports.repository import OnProgress, Progress
 from drd.ports.runner import Command, Ended, Ending, Runner, Stream
-from drd.ports.store import Carried, Shelf
+from drd.ports.store import Backend, Carried
 
 CARRY_DEADLINE = timedelta(days=2)
 SHORT_DEADLINE = timedelta(minutes=5)
@@ -49,8 +49,8 @@ class ProcessCarrier:
 
     async def carry(
         self,
-        origin: Shelf,
-        target: Shelf,
+        origin: Backend,
+        target: Backend,
         upload: int | None,
         on_progress: OnProgress,
         withheld: frozenset[str] = frozenset(),
@@ -73,7 +73,7 @@ class ProcessCarrier:
         )
 
     async def mend(
-        self, origin: Shelf, target: Shelf, paths: tuple[str, ...], upload: int | None, on_progress: OnProgress
+        self, origin: Backend, target: Backend, paths: tuple[str, ...], upload: int | None, on_progress: OnProgress
     ) -> Mapping[str, str]:
         """Replace files of `target` (as `data/ab/ab12…`) by those of `origin`, each verified by its name.
 
@@ -84,12 +84,12 @@ class ProcessCarrier:
         heard, _ = await _do(self._runner, job, CARRY_DEADLINE, on_progress)
         return heard.refused
 
-    async def key_files(self, shelf: Shelf) -> tuple[str, ...]:
+    async def key_files(self, backend: Backend) -> tuple[str, ...]:
         """The names of the repository's keys; empty where there is no repository."""
-        heard, _ = await _do(self._runner, Job(Verb.KEYS, target=_place(shelf)), SHORT_DEADLINE)
+        heard, _ = await _do(self._runner, Job(Verb.KEYS, target=_place(backend)), SHORT_DEADLINE)
         return tuple(heard.keys)
 
-    async def adopt(self, origin: Shelf, target: Shelf, origin_password: bytes, target_password: bytes) -> None:
+    async def adopt(self, origin: Backend, target: Backend, origin_password: bytes, target_password: bytes) -> None:
         """Make `target` a mirror of `origin` with a key of its own; doing it again does nothing.
 
         The key is made by restic in a private copy of config and keys, so that `origin` is only read. Raises
@@ -127,10 +127,10 @@ class ProcessCarrier:
             raise PermanentError(f"restic could not make a key for the mirror: {_last_line(ended)}")
 
 
-async def examine(runner: Runner, shelf: Awaitable[Shelf]) -> Look:
-    """Look at a store in the child; never raises for what is found, nor for a `shelf` that cannot be had."""
+async def examine(runner: Runner, backend: Awaitable[Backend]) -> Look:
+    """Look at a store in the child; never raises for what is found, nor for a `backend` that cannot be had."""
     try:
-        heard, _ = await _do(runner, Job(Verb.LOOK, target=_place(await shelf)), LOOK_DEADLINE)
+        heard, _ = await _do(runner, Job(Verb.LOOK, target=_place(await backend)), LOOK_DEADLINE)
     except DrdError as error:
         return Look(reachable=False, message=error.message, hint=error.hint)
     return Look(**heard.look)
@@ -221,8 +221,8 @@ def _given_up(job: Job, ended: Ended) -> TransientError:
     return TransientError(f"carrying {how} and was stopped after {ended.seconds:.0f} s", "it is tried again")
 
 
-def _place(shelf: Shelf) -> Place:
-    return Place(shelf.scheme, dict(shelf.settings))
+def _place(backend: Backend) -> Place:
+    return Place(backend.scheme, dict(backend.settings))
 
 
 def _what_is_wrong(heard: _Heard) -> str:

@@ -107,7 +107,7 @@ def found(origin: RepositoryFiles, target: RepositoryFiles, foreign_keys: frozen
 
 def look(place: Place) -> Look:
     """What a store looks like from here, whatever that is."""
-    found: Look = _shelves(place).look_at(place.settings)
+    found: Look = _backends(place).look_at(place.settings)
     return found
 
 
@@ -122,13 +122,13 @@ def opened(place: Place) -> Iterator[RepositoryFiles]:
 
 
 def _files(place: Place) -> RepositoryFiles:
-    shelves = _shelves(place)
+    backends = _backends(place)
     name = _SHELVES[place.scheme]
-    files: RepositoryFiles = getattr(shelves, name)(place.settings)
+    files: RepositoryFiles = getattr(backends, name)(place.settings)
     return files
 
 
-def _shelves(place: Place) -> ModuleType:
+def _backends(place: Place) -> ModuleType:
     # Each kind is imported only when it is used: boto3 alone takes longer than a whole round with nothing new.
     if place.scheme not in _SHELVES:
         raise PermanentError(f"{place.scheme} is no kind of store", f"use one of {', '.join(_SHELVES)}")

@@ -22,7 +22,7 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A repository's files: `drd.ports.store.Shelf` as the child sees it."""
+    """A repository's files: `drd.ports.store.Backend` as the child sees it."""
 
     scheme: str
     settings: Mapping[str, str] = field(repr=False)

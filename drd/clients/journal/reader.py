@@ -24,8 +24,8 @@ from drd.clients.journal.schema import (
     transaction,
 )
 from drd.clients.journal.segments import rows, sealed_rows, verify, whole_chain
-from drd.clients.journal.shelves import SqlShelves, create_projections, projected
 from drd.clients.journal.sqlite_errors import translated
+from drd.clients.journal.tables import SqlTables, create_projections, projected
 from drd.clients.journal.views import Views
 from drd.core.encoding import canonical, decode
 from drd.core.errors import PermanentError
@@ -142,7 +142,7 @@ class Reader:
             [(version,)] = self._connection.execute("PRAGMA data_version")
         if version != self._seen_version:
             self._seen_version = version
-            self._shelves.forget()
+            self._tables.forget()
             self._views.forget()
         return self._views
 
@@ -168,18 +168,18 @@ class Reader:
             )
         known = projected(self._connection)
         is_current = known is not None and known == last_link(self._connection)
-        self._shelves = SqlShelves(self._connection if is_current else self._rebuilt())
-        self._views = Views(self._shelves)
+        self._tables = SqlTables(self._connection if is_current else self._rebuilt())
+        self._views = Views(self._tables)
 
     def _rebuilt(self) -> sqlite3.Connection:
         """The projections in memory, when those in the file belong to another version of drd."""
         memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        shelves = SqlShelves(memory)
+        tables = SqlTables(memory)
         with transaction(memory):
             create_projections(memory)
-            shelves.begin_empty()
-            shelves.save(START)
-        fold_stored(memory, shelves, self._stored(), self._layout.upcasters)
+            tables.begin_empty()
+            tables.save(START)
+        fold_stored(memory, tables, self._stored(), self._layout.upcasters)
         return memory
 
     def _stored(self) -> Iterator[StoredEvent]:

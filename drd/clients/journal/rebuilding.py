@@ -13,8 +13,8 @@ from pathlib import Path
 from drd.clients.journal.chain import START, Link, StoredEvent
 from drd.clients.journal.schema import transaction
 from drd.clients.journal.segments import rows, sealed_rows
-from drd.clients.journal.shelves import SqlShelves, create_projections, projected
 from drd.clients.journal.sqlite_errors import damaged
+from drd.clients.journal.tables import SqlTables, create_projections, projected
 from drd.core.encoding import read_fact
 from drd.core.projections import fold
 from drd.core.upcast import Upcasters
@@ -30,7 +30,7 @@ def last_link(connection: sqlite3.Connection) -> Link:
 
 
 def bring_up_to_date(
-    connection: sqlite3.Connection, shelves: SqlShelves, state: Path, database: Path, upcasters: Upcasters
+    connection: sqlite3.Connection, tables: SqlTables, state: Path, database: Path, upcasters: Upcasters
 ) -> int:
     """Fold what the projections do not know yet, and return how many events that were.
 
@@ -45,13 +45,13 @@ def bring_up_to_date(
     if known is None:
         with transaction(connection):
             create_projections(connection)
-            shelves.begin_empty()
-            shelves.save(START)
+            tables.begin_empty()
+            tables.save(START)
         known = START
     if known.sequence < last.sequence:
         with _in_a_hurry(connection):
-            fold_stored(connection, shelves, _stored(connection, state, known.sequence), upcasters)
-            shelves.forget()
+            fold_stored(connection, tables, _stored(connection, state, known.sequence), upcasters)
+            tables.forget()
     return last.sequence - known.sequence
 
 
@@ -78,7 +78,7 @@ def _in_a_hurry(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def fold_stored(
-    connection: sqlite3.Connection, shelves: SqlShelves, stored: Iterator[StoredEvent], upcasters: Upcasters
+    connection: sqlite3.Connection, tables: SqlTables, stored: Iterator[StoredEvent], upcasters: Upcasters
 ) -> None:
     """Fold stored events in order.
 
@@ -88,17 +88,17 @@ def fold_stored(
     """
     link: Link | None = None
     for sequence, data, head in stored:
-        fold(shelves, read_fact(data, upcasters))
+        fold(tables, read_fact(data, upcasters))
         if sequence % _EVENTS_AT_ONCE == 0:
             with transaction(connection):
-                if shelves.rows_in_memory > _ROWS_IN_MEMORY:
-                    shelves.save(Link(sequence, head))
+                if tables.rows_in_memory > _ROWS_IN_MEMORY:
+                    tables.save(Link(sequence, head))
                 else:
-                    shelves.runs.save()
+                    tables.runs.save()
         link = Link(sequence, head)
     if link is not None:
         with transaction(connection):
-            shelves.save(link)
+            tables.save(link)
 
 
 def _give_memory_back() -> None:

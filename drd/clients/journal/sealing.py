@@ -16,7 +16,7 @@ from drd.clients.durable import flush_folder
 from drd.clients.journal.chain import StoredEvent
 from drd.clients.journal.schema import CURRENT, Layout, create_file, create_tables, transaction
 from drd.clients.journal.segments import sealed_files
-from drd.clients.journal.shelves import copy_projections, drop_projections
+from drd.clients.journal.tables import copy_projections, drop_projections
 from drd.core.errors import Busy
 
 NEXT = "journal-next.db"

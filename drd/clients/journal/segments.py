@@ -10,8 +10,8 @@ from pathlib import Path
 
 from drd.clients.journal.chain import ChainWalk, StoredEvent
 from drd.clients.journal.schema import CURRENT, connect_readonly
-from drd.clients.journal.shelves import projected
 from drd.clients.journal.sqlite_errors import translated
+from drd.clients.journal.tables import projected
 from drd.ports.journal import Verdict
 
 _SEALED = "journal-[0-9][0-9][0-9][0-9]-[0-9][0-9]*.db"

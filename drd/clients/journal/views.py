@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from drd.clients.journal.shelves import SqlShelves
+from drd.clients.journal.tables import SqlTables
 from drd.core.catalogue import Anchored, Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, StoreRecord
 from drd.core.encoding import moment, restore
 from drd.core.postgres.groups import ShippedGroup
@@ -37,8 +37,8 @@ class _Newest:
 class Views:
     """Reads the rows, and remembers what is asked for all the time until an event changes it."""
 
-    def __init__(self, shelves: SqlShelves) -> None:
-        self._shelves = shelves
+    def __init__(self, tables: SqlTables) -> None:
+        self._tables = tables
         self._policies: dict[str, PolicyRecord] | None = None
         self._newest: dict[str, _Newest] = {}
 
@@ -48,7 +48,7 @@ class Views:
             self._newest.pop(str(key[0]), None)
         if self._policies is not None:
             for name in (str(key[0]) for key in changed["policies"]):
-                row = self._shelves.policies.get((name,))
+                row = self._tables.policies.get((name,))
                 if row is not None and row["protected"]:
                     self._policies[name] = _policy(name, row)
                 else:
@@ -62,7 +62,7 @@ class Views:
     def policies(self) -> dict[str, PolicyRecord]:
         """Every protected policy, by name."""
         if self._policies is None:
-            found = self._shelves.policies.select("ORDER BY policy")
+            found = self._tables.policies.select("ORDER BY policy")
             self._policies = {str(key[0]): _policy(str(key[0]), row) for key, row in found if row["protected"]}
         return dict(self._policies)
 
@@ -72,18 +72,18 @@ class Views:
 
     def stores(self) -> dict[str, StoreRecord]:
         """Every store, by name."""
-        return {str(key[0]): _store(str(key[0]), row) for key, row in self._shelves.stores.select("ORDER BY store")}
+        return {str(key[0]): _store(str(key[0]), row) for key, row in self._tables.stores.select("ORDER BY store")}
 
     def holdings(self, store: str) -> dict[str, str]:
         """Snapshot id → policy in one store."""
-        return {str(key[1]): row["policy"] for key, row in self._shelves.places.select("WHERE store = ?", (store,))}
+        return {str(key[1]): row["policy"] for key, row in self._tables.places.select("WHERE store = ?", (store,))}
 
     def points(self, policy: str) -> tuple[RecoveryPoint, ...]:
         """A policy's points, oldest first."""
         return self._points("WHERE policy = ?", policy)
 
     def _points(self, where: str, *parameters: str) -> tuple[RecoveryPoint, ...]:
-        found = self._shelves.points.select(where, parameters)
+        found = self._tables.points.select(where, parameters)
         return tuple(_point(key, row) for key, row in sorted(found, key=lambda item: (item[1]["moment"], item[0])))
 
     def uncopied(self, policy: str, store: str) -> tuple[RecoveryPoint, ...]:
@@ -92,16 +92,16 @@ class Views:
 
     def withheld(self, store: str) -> frozenset[str]:
         """Ids of snapshots that are not carried into `store`."""
-        found = self._shelves.points.select("WHERE forgotten_in <> '[]' OR outcome <> 'succeeded'")
+        found = self._tables.points.select("WHERE forgotten_in <> '[]' OR outcome <> 'succeeded'")
         return frozenset(each for _, row in found for each in withheld(row, store))
 
     def wal(self, policy: str) -> tuple[ShippedGroup, ...]:
         """A policy's groups of WAL."""
-        return shipped_groups(self._shelves.wal.select("WHERE policy = ?", (policy,)))
+        return shipped_groups(self._tables.wal.select("WHERE policy = ?", (policy,)))
 
     def policies_with_points(self) -> list[str]:
         """Names of the policies that have points, also of those that are protected no more."""
-        return self._shelves.points.distinct("policy")
+        return self._tables.points.distinct("policy")
 
     def newest(self, policies: Iterable[str]) -> dict[tuple[str, str], RecoveryPoint]:
         """(policy, store) → newest good point there, for these policies."""
@@ -121,28 +121,28 @@ class Views:
 
     def unfinished(self) -> tuple[RunRecord, ...]:
         """Runs without an end, oldest first."""
-        found = [row for _, row in self._shelves.open_runs.select()]
+        found = [row for _, row in self._tables.open_runs.select()]
         return tuple(_run(row) for row in sorted(found, key=lambda row: row["sequence"]))
 
     def runs(self, policy: str | None, newest: int) -> tuple[RunRecord, ...]:
         """The newest runs, newest first."""
         where = "" if policy is None else "WHERE policy = ? "
         parameters = (newest,) if policy is None else (policy, newest)
-        found = self._shelves.runs.select(f"{where}ORDER BY sequence DESC LIMIT ?", parameters)
+        found = self._tables.runs.select(f"{where}ORDER BY sequence DESC LIMIT ?", parameters)
         return tuple(_run(row) for _, row in found)
 
     def restores(self) -> tuple[RestoreRecord, ...]:
         """The newest restores of every policy, oldest first."""
         found = [
             restore(RestoreRecord, {"policy": key[0], **each})
-            for key, row in self._shelves.restores.select()
+            for key, row in self._tables.restores.select()
             for each in row["restores"]
         ]
         return tuple(sorted(found, key=lambda record: (record.started, record.run)))
 
     def pauses(self) -> tuple[Pause, ...]:
         """Pauses that nobody ended."""
-        found = self._shelves.pauses.select("ORDER BY policy, what")
+        found = self._tables.pauses.select("ORDER BY policy, what")
         return tuple(restore(Pause, {"policy": key[0], "what": key[1], **row}) for key, row in found)
 
 

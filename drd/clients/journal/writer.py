@@ -30,8 +30,8 @@ from drd.clients.journal.schema import (
 )
 from drd.clients.journal.sealing import Sealing, finish_sealing
 from drd.clients.journal.segments import sealed_files
-from drd.clients.journal.shelves import SqlShelves
 from drd.clients.journal.sqlite_errors import damaged, free_bytes, in_our_words, translated
+from drd.clients.journal.tables import SqlTables
 from drd.clients.journal.views import Views
 from drd.core.encoding import Fact, canonical, envelope, moment_text, read_fact
 from drd.core.errors import StateFull
@@ -69,7 +69,7 @@ class Writer:
     """Holds the connection, the projections and the end of the chain."""
 
     connection: sqlite3.Connection
-    shelves: SqlShelves
+    tables: SqlTables
     views: Views
 
     def __init__(self, state: Path, clock: Clock, layout: Layout, ballast: Ballast) -> None:
@@ -207,10 +207,10 @@ class Writer:
             with transaction(self.connection):
                 create_tables(self.connection, self._layout)
         migrate(self.connection, self.database, self._layout)
-        self.shelves = SqlShelves(self.connection)
-        self.views = Views(self.shelves)
+        self.tables = SqlTables(self.connection)
+        self.views = Views(self.tables)
         self.folded_at_open = bring_up_to_date(
-            self.connection, self.shelves, self.state, self.database, self._layout.upcasters
+            self.connection, self.tables, self.state, self.database, self._layout.upcasters
         )
         self.link = last_link(self.connection)
         self._is_open = True
@@ -232,10 +232,10 @@ class Writer:
             with transaction(self.connection):
                 self.connection.executemany("INSERT INTO events VALUES (?, ?, ?)", written.rows)
                 for fact in written.facts:
-                    fold(self.shelves, fact)
-                return self.shelves.save(written.link)
+                    fold(self.tables, fact)
+                return self.tables.save(written.link)
         except BaseException:
-            self.shelves.forget()
+            self.tables.forget()
             self.views.forget()
             raise
 

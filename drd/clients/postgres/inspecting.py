@@ -9,7 +9,7 @@ from dataclasses import replace
 from drd.clients.postgres.cluster import ClusterServers, Member
 from drd.clients.postgres.dsn import Dsn
 from drd.core.errors import DrdError
-from drd.core.findings import Gravity
+from drd.core.findings import Severity
 from drd.core.postgres import heartbeat
 from drd.core.postgres.grants import LOCAL, SOMEWHERE, STATISTICS, Grants, Use, grants
 from drd.core.postgres.names import slot_name, sql_name
@@ -59,7 +59,7 @@ async def _of_member(
         async with servers.reached_by_name(world, name) as node:
             verdicts = await _of_node(node, servers, policy, receives_wal=receives_wal)
     except DrdError as error:
-        verdicts = [Verdict(f"node-{name}", Gravity.WARNING, error.message, error.hint)]
+        verdicts = [Verdict(f"node-{name}", Severity.WARNING, error.message, error.hint)]
     said = f"{name}: " if name else ""
     return tuple(each if each.about in _SHARED else replace(each, message=f"{said}{each.message}") for each in verdicts)
 
@@ -85,7 +85,7 @@ async def _of_node(node: ReachedNode, servers: ClusterServers, policy: str, *, r
     if servers.wants_heartbeat and not await server.may_beat():
         statements = "\n".join((*heartbeat.CREATE, *heartbeat.rights(role.name)))
         message = f"{heartbeat.TABLE} is not there, or {role.name} may not write it: a copy cannot tell its own moment"
-        found.append(Verdict("heartbeat", Gravity.WARNING, message, statements))
+        found.append(Verdict("heartbeat", Severity.WARNING, message, statements))
     return found
 
 
@@ -93,11 +93,11 @@ async def _of_replication(node: ReachedNode) -> Iterable[Verdict]:
     try:
         await node.server.try_replication()
     except DrdError as error:
-        return (Verdict("replication", Gravity.BROKEN, error.message, error.hint),)
+        return (Verdict("replication", Severity.BROKEN, error.message, error.hint),)
     return ()
 
 
 def _of_statistics(role: Role) -> Iterable[Verdict]:
     if not role.is_superuser and not {STATISTICS, "pg_monitor"}.intersection(role.memberships):
         message = f"the role {role.name} cannot tell which timeline a standby follows"
-        yield Verdict("statistics", Gravity.WARNING, message, f"GRANT {STATISTICS} TO {sql_name(role.name)};")
+        yield Verdict("statistics", Severity.WARNING, message, f"GRANT {STATISTICS} TO {sql_name(role.name)};")

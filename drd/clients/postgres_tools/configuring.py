@@ -29,7 +29,7 @@ async def configure(data: Path, tools: PostgresTools | None, wanted: Wanted, opt
     )
     if missing:
         notes.append(f"{', '.join(missing)} lay elsewhere on the server, so drd wrote the least that starts")
-    if options.is_original and wanted.aim is not None:
+    if options.is_original and wanted.recovery is not None:
         return (*notes, AS_THE_ORIGINAL)
     if options.is_original:
         settings = {"restore_command": "/bin/false"} | ({} if options.port is None else {"port": str(options.port)})

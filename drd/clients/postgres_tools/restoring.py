@@ -37,7 +37,7 @@ async def look(world: World, wanted: Wanted) -> None:
     """
     options = await within(lambda: Options.read(wanted))
     record = BaseRecord.of_tags(wanted.facts)
-    has_to_serve = wanted.aim is not None or bool(options.database or options.queries)
+    has_to_serve = wanted.recovery is not None or bool(options.database or options.queries)
     if record is not None and (has_to_serve or options.programs is not None):
         await _programs(record.major, world, options)
     owner = await within(lambda: restored.owner_for(wanted.place))
@@ -116,13 +116,13 @@ class _Settling:
                 await _programs(self.facts.record.major, self.world, self.options), self.world.runner
             )
         except ProgramMissing:
-            if self.wanted.aim is not None or self.options.database or self.options.queries:
+            if self.wanted.recovery is not None or self.options.database or self.options.queries:
                 raise
             return None
 
     async def _serve(self, tools: ProgramsOfPostgres | None, owner: str | None) -> None:
         """Replay what there is, and ask what was wanted to know, by one server where that is possible."""
-        if tools is not None and self.wanted.aim is not None:
+        if tools is not None and self.wanted.recovery is not None:
             await self._replay(tools, owner)
         elif tools is not None and (self.options.database or self.options.queries):
             if not self.facts.holds_wal:
@@ -139,7 +139,7 @@ class _Settling:
 
     async def _replay(self, tools: ProgramsOfPostgres, owner: str | None) -> None:
         """Replay the WAL that was fetched."""
-        if self.wanted.aim is None or self.wanted.wal is None:
+        if self.wanted.recovery is None or self.wanted.wal is None:
             raise PermanentError("no WAL was fetched", "restore again")
         wal = self.wanted.wal
         if owner is not None:
@@ -148,8 +148,8 @@ class _Settling:
             data=self.data,
             wal=wal,
             work=wal.with_name("delivering"),
-            choice=self.wanted.aim.choice,
-            target=self.wanted.aim.target,
+            choice=self.wanted.recovery.choice,
+            target=self.wanted.recovery.target,
             role=self.facts.role or "postgres",
             user=owner,
         )
@@ -158,7 +158,7 @@ class _Settling:
             await self._ask(tools, await inspector_of(served))
 
         replayed = await Replay(tools, MachineHost(), self.world.clock).replay(replaying, self.on_progress, then)
-        end = "the end of the WAL" if replayed.is_to_the_end else str(self.wanted.aim.target)
+        end = "the end of the WAL" if replayed.is_to_the_end else str(self.wanted.recovery.target)
         self.notes.append(
             f"WAL was replayed to {end}: up to {replayed.reached} ({replayed.reason}), "
             f"now on timeline {replayed.timeline}"
@@ -196,7 +196,7 @@ class _Settling:
         if (self.folder / restored.CONFIGURATION).is_dir():
             others = {**others, restored.CONFIGURATION: configuration_beside(place)}
             self.notes.append(f"what its server was configured with is in {configuration_beside(place)}")
-        is_whole = self.facts.holds_wal or self.wanted.aim is not None
+        is_whole = self.facts.holds_wal or self.wanted.recovery is not None
         if not is_whole:
             self.notes.append("it does not start before WAL was replayed onto it: the backup brought none along")
         following = _following(tools, place, owner) if is_whole else ()

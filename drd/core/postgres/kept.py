@@ -8,7 +8,7 @@ from drd.core.catalogue import RecoveryPoint
 from drd.core.postgres.base import BaseRecord
 from drd.core.postgres.errors import NotCovered
 from drd.core.postgres.groups import ShippedGroup, archive_of, marks_of, systems
-from drd.core.postgres.recovery import Aim, Base, Kept, RestorePoint, choose_base
+from drd.core.postgres.recovery import Base, Kept, RecoveryPlan, RestorePoint, choose_base
 from drd.core.postgres.target import Target
 from drd.core.postgres.wal import Segment
 
@@ -37,12 +37,12 @@ def kept_of(
     return Kept(archive_of(groups, groups[0].group.first.size), bases, marks_of(groups), named)
 
 
-def aim_at(
+def plan_recovery(
     points: Sequence[RecoveryPoint],
     shipped: Sequence[ShippedGroup],
     target: Target,
     named: tuple[RestorePoint, ...] = (),
-) -> Aim | None:
+) -> RecoveryPlan | None:
     """How a target is reached by replaying WAL; None when there is nothing to replay onto anything.
 
     Of several clusters the newest that leads there. Raises `NotCovered` with what is covered.
@@ -53,7 +53,7 @@ def aim_at(
         if kept is None:
             continue
         try:
-            return Aim(system_identifier, choose_base(kept, target), target)
+            return RecoveryPlan(system_identifier, choose_base(kept, target), target)
         except NotCovered as error:
             refused = refused or error
     if refused is not None:
@@ -61,19 +61,21 @@ def aim_at(
     return None
 
 
-def needed_groups(aim: Aim, shipped: Iterable[ShippedGroup], stores: Sequence[str]) -> tuple[ShippedGroup, ...]:
+def needed_groups(
+    recovery: RecoveryPlan, shipped: Iterable[ShippedGroup], stores: Sequence[str]
+) -> tuple[ShippedGroup, ...]:
     """The groups that recovery reads from, each in the store that has the most of it, and of those the first.
 
     Beside those with its segments that is one of the target's timeline, for its history.
     """
-    wanted = frozenset(aim.choice.segments)
-    timeline = aim.choice.history.timeline
+    wanted = frozenset(recovery.choice.segments)
+    timeline = recovery.choice.history.timeline
     best: dict[str, ShippedGroup] = {}
     for each in shipped:
         group = each.group
-        if group.system_identifier != aim.system_identifier or each.store not in stores:
+        if group.system_identifier != recovery.system_identifier or each.store not in stores:
             continue
-        if not _has_any(each, wanted) and (timeline == aim.choice.base.timeline or group.timeline != timeline):
+        if not _has_any(each, wanted) and (timeline == recovery.choice.base.timeline or group.timeline != timeline):
             continue
         known = best.get(group.name)
         if known is None or _rank(each, stores) > _rank(known, stores):

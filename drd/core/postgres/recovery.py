@@ -97,7 +97,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
+class RecoveryPlan:
     """A target with the way that leads there."""
 
     system_identifier: str

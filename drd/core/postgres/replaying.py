@@ -95,21 +95,21 @@ def settings(choice: Choice, target: Target, command: str, *, to_the_end: bool =
     `to_the_end` leaves the target out: for one behind which the archive holds no record that would show that it is
     reached.
     """
-    aim: dict[str, str] = {}
+    recovery: dict[str, str] = {}
     if not to_the_end and isinstance(target, AtTime):
-        aim["time"] = target.moment.astimezone(UTC).isoformat(sep=" ", timespec="microseconds")
+        recovery["time"] = target.moment.astimezone(UTC).isoformat(sep=" ", timespec="microseconds")
     elif not to_the_end and isinstance(target, AtLsn):
-        aim["lsn"] = str(target.lsn)
+        recovery["lsn"] = str(target.lsn)
     elif not to_the_end and isinstance(target, AtName):
         # By its position: by its name recovery would end at the first one of that name.
-        aim["lsn"] = str(choice.until)
+        recovery["lsn"] = str(choice.until)
     is_own = choice.history.timeline == choice.base.timeline
     return {
         "restore_command": command,
         "recovery_target": "",
-        **{f"recovery_target_{what}": "" for what in ("time", "lsn", "name", "xid") if what not in aim},
+        **{f"recovery_target_{what}": "" for what in ("time", "lsn", "name", "xid") if what not in recovery},
         # The record that begins at a position is no part of the WAL up to it.
-        "recovery_target_inclusive": "off" if "lsn" in aim else "on",
+        "recovery_target_inclusive": "off" if "lsn" in recovery else "on",
         "recovery_target_timeline": "current" if is_own else str(choice.history.timeline),
         "recovery_target_action": "promote",
         "archive_cleanup_command": "",
@@ -118,7 +118,7 @@ def settings(choice: Choice, target: Target, command: str, *, to_the_end: bool =
         "primary_slot_name": "",
         "hot_standby": "on",
         # Behind the empty ones, since an empty one that follows it is a second target to PostgreSQL.
-        **{f"recovery_target_{what}": value for what, value in aim.items()},
+        **{f"recovery_target_{what}": value for what, value in recovery.items()},
     }
 
 

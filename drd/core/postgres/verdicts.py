@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Final
 
-from drd.core.findings import Gravity
+from drd.core.findings import Severity
 from drd.core.postgres.names import sql_name
 from drd.core.postgres.server import Positions, Role, ServerFacts, ServerSettings, Slot, WalStatus
 from drd.core.units import format_duration, format_size
@@ -37,7 +37,7 @@ class Verdict:
 
     about: str
     """What it is about, in a word that stays the same: two verdicts of the same word replace one another."""
-    gravity: Gravity
+    severity: Severity
     message: str
     hint: str
     """What to type."""
@@ -72,7 +72,7 @@ def of_settings(
         found.append(
             Verdict(
                 "summaries",
-                Gravity.NOTE,
+                Severity.NOTE,
                 "summarize_wal is off, so that no base backup can be an incremental one",
                 "ALTER SYSTEM SET summarize_wal = 'on'; SELECT pg_reload_conf();",
             )
@@ -81,7 +81,7 @@ def of_settings(
         found.append(
             Verdict(
                 "slots",
-                Gravity.BROKEN,
+                Severity.BROKEN,
                 f"all {settings.max_replication_slots} replication slots are taken, so WAL cannot be received",
                 f"ALTER SYSTEM SET max_replication_slots = {settings.used_slots + 2}; then restart the server",
             )
@@ -90,7 +90,7 @@ def of_settings(
         found.append(
             Verdict(
                 "restore-command",
-                Gravity.WARNING,
+                Severity.WARNING,
                 "the standby's restore_command has no time limit: one that hangs holds a promotion up, call after call",
                 "ALTER SYSTEM SET restore_command = 'timeout 3 …'; SELECT pg_reload_conf();",
             )
@@ -102,11 +102,11 @@ def of_slot(name: str, slot: Slot | None, positions: Positions | None = None) ->
     """Verdicts about the slot that WAL is received by; `positions` are the same server's."""
     if slot is None:
         message = f"the replication slot {name} is not there: WAL that is written now may be lost"
-        return (Verdict("slot", Gravity.BROKEN, message, "drd backup POLICY --full"),)
+        return (Verdict("slot", Severity.BROKEN, message, "drd backup POLICY --full"),)
     if slot.wal_status is WalStatus.LOST or slot.restart is None:
         message = f"WAL that the replication slot {name} was to hold back is gone"
         return (
-            Verdict("slot", Gravity.BROKEN, message, "raise max_slot_wal_keep_size, then: drd backup POLICY --full"),
+            Verdict("slot", Severity.BROKEN, message, "raise max_slot_wal_keep_size, then: drd backup POLICY --full"),
         )
     return tuple(_of_living_slot(slot, positions))
 
@@ -117,7 +117,7 @@ def of_role(role: Role) -> tuple[Verdict, ...]:
     if role.is_superuser:
         message = f"the role {role.name} is a superuser, and drd needs only REPLICATION"
         hint = f"ALTER ROLE {name} NOSUPERUSER REPLICATION;"
-        return (Verdict("role", Gravity.WARNING, message, hint),)
+        return (Verdict("role", Severity.WARNING, message, hint),)
     found = [] if role.may_replicate else [_without_replication(role)]
     attributes = {
         "CREATEROLE": role.may_create_roles,
@@ -128,11 +128,11 @@ def of_role(role: Role) -> tuple[Verdict, ...]:
     if given:
         taken = " ".join(f"NO{attribute}" for attribute in given)
         message = f"the role {role.name} has {' and '.join(given)}, which drd does not need"
-        found.append(Verdict("role-attributes", Gravity.WARNING, message, f"ALTER ROLE {name} {taken};"))
+        found.append(Verdict("role-attributes", Severity.WARNING, message, f"ALTER ROLE {name} {taken};"))
     strong = sorted(_TOO_MUCH.intersection(role.memberships))
     if strong:
         message = f"the role {role.name} is a member of {', '.join(strong)}, which drd does not need"
-        found.append(Verdict("role-memberships", Gravity.WARNING, message, f"REVOKE {', '.join(strong)} FROM {name};"))
+        found.append(Verdict("role-memberships", Severity.WARNING, message, f"REVOKE {', '.join(strong)} FROM {name};"))
     return tuple(found)
 
 
@@ -143,7 +143,7 @@ def _of_senders(settings: ServerSettings, slot: Slot | None, *, receives_wal: bo
     if free < needed:
         yield Verdict(
             "senders",
-            Gravity.BROKEN,
+            Severity.BROKEN,
             f"{free} of {settings.max_wal_senders} max_wal_senders are free, and drd needs {needed} at a time",
             f"ALTER SYSTEM SET max_wal_senders = {settings.used_senders + needed + 2}; then restart the server",
         )
@@ -157,14 +157,14 @@ def _of_durability(settings: ServerSettings) -> Iterator[Verdict]:
         if not is_on:
             yield Verdict(
                 name,
-                Gravity.WARNING,
+                Severity.WARNING,
                 f"{name} is off: {loses}",
                 f"ALTER SYSTEM SET {name} = 'on'; SELECT pg_reload_conf();",
             )
     if settings.password_encryption == "md5":  # noqa: S105 - the name of a method
         yield Verdict(
             "passwords",
-            Gravity.WARNING,
+            Severity.WARNING,
             "password_encryption is md5: a new password is kept in a form that is as good as the password itself",
             "ALTER SYSTEM SET password_encryption = 'scram-sha-256'; SELECT pg_reload_conf(); then: \\password",
         )
@@ -176,14 +176,14 @@ def _has_limit(command: str) -> bool:
 
 def _without_replication(role: Role) -> Verdict:
     message = f"the role {role.name} may not replicate, so there can be no base backup"
-    return Verdict("role", Gravity.BROKEN, message, f"ALTER ROLE {sql_name(role.name)} REPLICATION;")
+    return Verdict("role", Severity.BROKEN, message, f"ALTER ROLE {sql_name(role.name)} REPLICATION;")
 
 
 def _of_checksums(facts: ServerFacts) -> Iterator[Verdict]:
     if not facts.has_checksums:
         yield Verdict(
             "checksums",
-            Gravity.WARNING,
+            Severity.WARNING,
             "the cluster has no page checksums, so damage of its disk is saved unnoticed",
             "stop the server, then pg_checksums --enable --progress -D DATA_DIRECTORY",
         )
@@ -193,7 +193,7 @@ def _of_wal_level(facts: ServerFacts) -> Iterator[Verdict]:
     if facts.wal_level == "minimal":
         yield Verdict(
             "wal-level",
-            Gravity.BROKEN,
+            Severity.BROKEN,
             "wal_level is minimal: neither a base backup nor WAL can be had from this server",
             "ALTER SYSTEM SET wal_level = 'replica'; then restart the server",
         )
@@ -203,14 +203,14 @@ def _of_archiving(facts: ServerFacts) -> Iterator[Verdict]:
     if facts.archive_mode == "always" and facts.is_in_recovery:
         yield Verdict(
             "archive-mode",
-            Gravity.WARNING,
+            Severity.WARNING,
             "this standby archives WAL by itself (archive_mode = always): it and its primary may write to one archive",
             "ALTER SYSTEM SET archive_mode = 'on'; then restart the standby, unless its archive is its own",
         )
     elif facts.archive_mode != "off":
         yield Verdict(
             "archive-mode",
-            Gravity.NOTE,
+            Severity.NOTE,
             f"archive_mode is {facts.archive_mode}: WAL that its archive_command fails for fills the server's disk",
             "SELECT failed_count, last_failed_wal, last_failed_time FROM pg_stat_archiver;",
         )
@@ -222,7 +222,7 @@ def _of_slot_limit(facts: ServerFacts, bytes_a_second: float, tolerated: timedel
     if kept is None:
         yield Verdict(
             "slot-limit",
-            Gravity.WARNING,
+            Severity.WARNING,
             "max_slot_wal_keep_size is not set: while nobody receives WAL, the slot fills the server's disk",
             _limit(wanted),
         )
@@ -230,7 +230,7 @@ def _of_slot_limit(facts: ServerFacts, bytes_a_second: float, tolerated: timedel
         lasts = f" lasts {format_duration(_whole_seconds(kept / bytes_a_second))} and" if bytes_a_second > 0 else ""
         yield Verdict(
             "slot-limit",
-            Gravity.WARNING,
+            Severity.WARNING,
             f"max_slot_wal_keep_size{lasts} is {format_size(kept)}, "
             f"less than the {format_size(wanted)} that an interruption of {format_duration(tolerated)} may take",
             _limit(wanted),
@@ -253,7 +253,7 @@ def _of_living_slot(slot: Slot, positions: Positions | None) -> Iterator[Verdict
     if slot.wal_status is WalStatus.UNRESERVED:
         yield Verdict(
             "slot-wal",
-            Gravity.BROKEN,
+            Severity.BROKEN,
             f"the replication slot {slot.name} is over max_slot_wal_keep_size{behind}, its WAL may go any time",
             "ALTER SYSTEM SET max_slot_wal_keep_size = '-1'; SELECT pg_reload_conf(); now, if that disk has room",
         )
@@ -261,14 +261,14 @@ def _of_living_slot(slot: Slot, positions: Positions | None) -> Iterator[Verdict
         left = "" if slot.safe_bytes is None else f"; it is lost after {format_size(slot.safe_bytes)} more"
         yield Verdict(
             "slot-wal",
-            Gravity.WARNING,
+            Severity.WARNING,
             f"the replication slot {slot.name} holds back more than max_wal_size{behind}{left}",
             "drd status tells why WAL is not received",
         )
     if not slot.is_active:
         yield Verdict(
             "slot-idle",
-            Gravity.WARNING,
+            Severity.WARNING,
             f"nobody receives by the replication slot {slot.name}{behind}",
             "drd status tells why WAL is not received",
         )

@@ -1,4 +1,4 @@
-"""What an event does to the shelves."""
+"""What an event does to the rows of state."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from drd.core.encoding import Fact
-from drd.core.rows import Shelves
+from drd.core.rows import Tables
 
-Effect = Callable[[Shelves, Fact, dict[str, Any]], None]
+Effect = Callable[[Tables, Fact, dict[str, Any]], None]
 """Lets one event of its kind take effect; it gets the body apart from the fact."""

@@ -10,13 +10,13 @@ from drd.core.encoding import Fact
 from drd.core.projections.effect import Effect
 from drd.core.projections.stores import owe_prune, store_row
 from drd.core.projections.wal import lose_wal
-from drd.core.rows import CopyRow, PointRow, Shelves
+from drd.core.rows import CopyRow, PointRow, Tables
 from drd.core.run import Outcome, worse
 
 
-def _snapshot_created(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+def _snapshot_created(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     key = (body["policy"], fact.run or "")
-    point = shelves.points.get(key)
+    point = tables.points.get(key)
     if point is None:
         point = _new_point(body["mode"], body["moment"], body["outcome"])
     if all(copy["part"] != body["part"] for copy in point["copies"]):
@@ -24,25 +24,25 @@ def _snapshot_created(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> Non
         point["total_files"] += body["total_files"]
         point["moment"] = min(point["moment"], body["moment"])
         point["outcome"] = worse(Outcome(point["outcome"]), Outcome(body["outcome"])).value
-    _place(shelves, key, point, body)
+    _place(tables, key, point, body)
 
 
-def _copy_created(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+def _copy_created(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     key = (body["policy"], body.get("point_run") or fact.run or "")
-    point = shelves.points.get(key)
+    point = tables.points.get(key)
     if point is None:
-        origin = shelves.places.get((body["origin_store"], body["snapshot_id"]))
+        origin = tables.places.get((body["origin_store"], body["snapshot_id"]))
         if origin is not None:
             key = (origin["policy"], origin["run"])
-            point = shelves.points.get(key)
+            point = tables.points.get(key)
     if point is None:  # its point was forgotten meanwhile, and with it whether it was complete
         point = _new_point("incremental", body["moment"], "incomplete")
-    _place(shelves, key, point, body)
+    _place(tables, key, point, body)
 
 
-def _snapshot_found(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+def _snapshot_found(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
     key = (body["policy"], body["run"])
-    point = shelves.points.get(key)
+    point = tables.points.get(key)
     if point is None:
         point = _new_point(body["mode"], body["moment"], body["outcome"])
     if all(copy["part"] != body["part"] for copy in point["copies"]):
@@ -50,26 +50,26 @@ def _snapshot_found(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
         point["total_files"] += body.get("total_files", 0)
         point["moment"] = min(point["moment"], body["moment"])
         point["outcome"] = worse(Outcome(point["outcome"]), Outcome(body["outcome"])).value
-    _place(shelves, key, point, body)
+    _place(tables, key, point, body)
 
 
-def _snapshot_missing(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
-    lose_wal(shelves, body["policy"], body["store"], body["snapshot_id"])
-    _lose(shelves, body["store"], body["snapshot_id"])
-    owe_prune(shelves, body["store"])
+def _snapshot_missing(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
+    lose_wal(tables, body["policy"], body["store"], body["snapshot_id"])
+    _lose(tables, body["store"], body["snapshot_id"])
+    owe_prune(tables, body["store"])
 
 
-def _snapshots_forgotten(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+def _snapshots_forgotten(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
     store = body["store"]
     for snapshot_id in body["snapshot_ids"]:
-        place = shelves.places.get((store, snapshot_id))
-        _lose(shelves, store, snapshot_id)
-        point = shelves.points.get((place["policy"], place["run"])) if place is not None else None
+        place = tables.places.get((store, snapshot_id))
+        _lose(tables, store, snapshot_id)
+        point = tables.points.get((place["policy"], place["run"])) if place is not None else None
         if place is not None and point is not None and store not in point["forgotten_in"]:
             point["forgotten_in"].append(intern(store))
-            shelves.points.put((place["policy"], place["run"]), point)
+            tables.points.put((place["policy"], place["run"]), point)
     if body["snapshot_ids"]:
-        owe_prune(shelves, store)
+        owe_prune(tables, store)
 
 
 def withheld(point: PointRow, store: str) -> frozenset[str]:
@@ -97,7 +97,7 @@ def _new_point(mode: str, moment: str, outcome: str) -> PointRow:
     }
 
 
-def _place(shelves: Shelves, key: tuple[str, str], point: PointRow, body: dict[str, Any]) -> None:
+def _place(tables: Tables, key: tuple[str, str], point: PointRow, body: dict[str, Any]) -> None:
     store, snapshot_id = body["store"], body["snapshot_id"]
     if all(copy["store"] != store or copy["snapshot_id"] != snapshot_id for copy in point["copies"]):
         copy: CopyRow = {
@@ -111,29 +111,29 @@ def _place(shelves: Shelves, key: tuple[str, str], point: PointRow, body: dict[s
     point["forgotten_in"] = [each for each in point["forgotten_in"] if each != store]
     if facts := body.get("facts"):
         point["facts"][intern(body["part"])] = facts
-    shelves.points.put(key, point)
-    shelves.places.put((intern(store), snapshot_id), {"policy": key[0], "run": key[1]})
-    if shelves.stores.get((store,)) is None:
-        shelves.stores.put((store,), store_row(shelves, store))
+    tables.points.put(key, point)
+    tables.places.put((intern(store), snapshot_id), {"policy": key[0], "run": key[1]})
+    if tables.stores.get((store,)) is None:
+        tables.stores.put((store,), store_row(tables, store))
 
 
-def _lose(shelves: Shelves, store: str, snapshot_id: str) -> None:
-    place = shelves.places.get((store, snapshot_id))
+def _lose(tables: Tables, store: str, snapshot_id: str) -> None:
+    place = tables.places.get((store, snapshot_id))
     if place is None:
         return
-    shelves.places.drop((store, snapshot_id))
+    tables.places.drop((store, snapshot_id))
     key = (place["policy"], place["run"])
-    point = shelves.points.get(key)
+    point = tables.points.get(key)
     if point is None:
         return
     lost = {c["part"] for c in point["copies"] if c["store"] == store and c["snapshot_id"] == snapshot_id}
     point["copies"] = [c for c in point["copies"] if c["store"] != store or c["snapshot_id"] != snapshot_id]
     if not point["copies"]:
-        shelves.points.drop(key)
+        tables.points.drop(key)
         return
     if point["outcome"] == "succeeded" and not lost <= {c["part"] for c in point["copies"]}:
         point["outcome"] = "incomplete"  # one of its parts is nowhere any more
-    shelves.points.put(key, point)
+    tables.points.put(key, point)
 
 
 EFFECTS: Final[Mapping[str, Effect]] = {

@@ -7,35 +7,35 @@ from typing import Any, Final
 
 from drd.core.encoding import Fact
 from drd.core.projections.effect import Effect
-from drd.core.rows import PauseRow, PolicyRow, Shelves
+from drd.core.rows import PauseRow, PolicyRow, Tables
 
 
-def _policy_added(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
-    row = policy_row(shelves, body["policy"], fact.at)
+def _policy_added(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
+    row = policy_row(tables, body["policy"], fact.at)
     if not row["protected"]:
         row["protected"], row["created"] = True, fact.at
-    shelves.policies.put((body["policy"],), row)
+    tables.policies.put((body["policy"],), row)
 
 
-def _policy_removed(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
-    row = shelves.policies.get((body["policy"],))
+def _policy_removed(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
+    row = tables.policies.get((body["policy"],))
     if row is not None:
         row["protected"] = False
-        shelves.policies.put((body["policy"],), row)
+        tables.policies.put((body["policy"],), row)
 
 
-def _paused(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+def _paused(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
     pause: PauseRow = {"until": body["until"], "reason": body["reason"], "by": body["by"]}
-    shelves.pauses.put((body["policy"], body["what"]), pause)
+    tables.pauses.put((body["policy"], body["what"]), pause)
 
 
-def _resumed(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
-    shelves.pauses.drop((body["policy"], body["what"]))
+def _resumed(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
+    tables.pauses.drop((body["policy"], body["what"]))
 
 
-def policy_row(shelves: Shelves, name: str, at: str) -> PolicyRow:
+def policy_row(tables: Tables, name: str, at: str) -> PolicyRow:
     """The row of a policy, a new one when there is none."""
-    return shelves.policies.get((name,)) or {
+    return tables.policies.get((name,)) or {
         "protected": False,
         "created": at,
         "last_start": {},

@@ -7,22 +7,22 @@ from typing import Any, Final
 
 from drd.core.encoding import Fact
 from drd.core.projections.effect import Effect
-from drd.core.rows import RestoreRow, Shelves
+from drd.core.rows import RestoreRow, Tables
 
 RESTORES_KEPT = 50
 """Newest restores of each policy that are known, and every one without an end."""
 
 
-def _restore_started(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
-    _note_restore(shelves, fact, body, finished=None, outcome=None)
+def _restore_started(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
+    _note_restore(tables, fact, body, finished=None, outcome=None)
 
 
-def _restore_finished(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
-    _note_restore(shelves, fact, body, finished=fact.at, outcome=body["outcome"])
+def _restore_finished(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
+    _note_restore(tables, fact, body, finished=fact.at, outcome=body["outcome"])
     if not body["whole"] or body["outcome"] != "succeeded":
         return
     key = (body["policy"], body["point_run"])
-    point = shelves.points.get(key)
+    point = tables.points.get(key)
     if point is None:
         return
     wanted = body.get("snapshot_id", "")
@@ -30,13 +30,11 @@ def _restore_finished(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> Non
     restored = [copy for copy in there if copy["snapshot_id"] == wanted] if wanted else there
     if len(restored) == 1:  # of several parts none is named: a guess would call one proven that nobody read
         restored[0]["standing"], restored[0]["proven_at"] = "proven", fact.at
-        shelves.points.put(key, point)
+        tables.points.put(key, point)
 
 
-def _note_restore(
-    shelves: Shelves, fact: Fact, body: dict[str, Any], finished: str | None, outcome: str | None
-) -> None:
-    row = shelves.restores.get((body["policy"],)) or {"restores": []}
+def _note_restore(tables: Tables, fact: Fact, body: dict[str, Any], finished: str | None, outcome: str | None) -> None:
+    row = tables.restores.get((body["policy"],)) or {"restores": []}
     run = fact.run or ""
     before = next((each for each in row["restores"] if each["run"] == run), None)
     # Each part of a restore has an end of its own, with its own figures; another try begins anew.
@@ -55,7 +53,7 @@ def _note_restore(
     }
     known = [*(each for each in row["restores"] if each["run"] != run), restore]
     row["restores"] = [each for each in known[:-RESTORES_KEPT] if each["outcome"] is None] + known[-RESTORES_KEPT:]
-    shelves.restores.put((body["policy"],), row)
+    tables.restores.put((body["policy"],), row)
 
 
 EFFECTS: Final[Mapping[str, Effect]] = {

@@ -8,34 +8,34 @@ from typing import Any, Final
 from drd.core.encoding import Fact
 from drd.core.projections.effect import Effect
 from drd.core.projections.policies import policy_row
-from drd.core.rows import PolicyRow, RunRow, Shelves
+from drd.core.rows import PolicyRow, RunRow, Tables
 
 RUNS_KEPT = 500
 """Newest runs of each policy that stay in the catalogue; the events know all."""
 
 
-def _run_started(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+def _run_started(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     name = body["policy"]
-    policy = policy_row(shelves, name, fact.at)
+    policy = policy_row(tables, name, fact.at)
     run = _new_run(fact, name, body["mode"], body["cause"], policy["runs"] % RUNS_KEPT)
     policy["runs"] += 1
     policy["last_start"][body["mode"]] = fact.at
     policy["last_run"] = run
-    shelves.policies.put((name,), policy)
-    shelves.open_runs.put((run["run"],), run)
-    shelves.runs.put((name, run["slot"]), run)
+    tables.policies.put((name,), policy)
+    tables.open_runs.put((run["run"],), run)
+    tables.runs.put((name, run["slot"]), run)
 
 
-def _run_finished(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+def _run_finished(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     name, outcome = body["policy"], body["outcome"]
-    policy = policy_row(shelves, name, fact.at)
-    started = shelves.open_runs.get((fact.run or "",))
+    policy = policy_row(tables, name, fact.at)
+    started = tables.open_runs.get((fact.run or "",))
     if started is None:
         started = _new_run(fact, name, body["mode"], "schedule", policy["runs"] % RUNS_KEPT)
         policy["runs"] += 1
         policy["last_run"] = None
     else:
-        shelves.open_runs.drop((started["run"],))
+        tables.open_runs.drop((started["run"],))
     run: RunRow = {
         **started,
         "finished": fact.at,
@@ -45,17 +45,17 @@ def _run_finished(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
         "added_bytes": body["added_bytes"],
         "total_bytes": body["total_bytes"],
     }
-    in_ring = shelves.runs.get((name, run["slot"]))
+    in_ring = tables.runs.get((name, run["slot"]))
     if in_ring is None or in_ring["sequence"] <= run["sequence"]:
-        shelves.runs.put((name, run["slot"]), run)
+        tables.runs.put((name, run["slot"]), run)
     if policy["last_run"] is None or policy["last_run"]["run"] == run["run"]:
         policy["last_run"] = run
     _count(policy, run, body.get("store", ""))
-    shelves.policies.put((name,), policy)
-    point = shelves.points.get((name, run["run"]))
+    tables.policies.put((name,), policy)
+    point = tables.points.get((name, run["run"]))
     if point is not None and point["outcome"] != outcome:
         point["outcome"] = outcome
-        shelves.points.put((name, run["run"]), point)
+        tables.points.put((name, run["run"]), point)
 
 
 def _count(policy: PolicyRow, run: RunRow, store: str) -> None:

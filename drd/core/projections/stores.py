@@ -8,91 +8,91 @@ from typing import Any, Final
 from drd.core.encoding import Fact
 from drd.core.events.stores import BY_RESTORE
 from drd.core.projections.effect import Effect
-from drd.core.rows import Shelves, StoreRow
+from drd.core.rows import StoreRow, Tables
 
 FORGOTTEN_ANCHORS_KEPT = 100
 """A mirror forgets these after its origin: at one a week it may stay away for two years."""
 
 
-def _retention_applied(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
-    store = store_row(shelves, body["store"])
+def _retention_applied(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
+    store = store_row(tables, body["store"])
     store["last_retained"] = fact.at
-    shelves.stores.put((body["store"],), store)
+    tables.stores.put((body["store"],), store)
 
 
-def _head_anchored(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
-    store = store_row(shelves, body["store"])
+def _head_anchored(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
+    store = store_row(tables, body["store"])
     store["anchors"].append({"snapshot_id": body["snapshot_id"], "at": fact.at})
-    shelves.stores.put((body["store"],), store)
+    tables.stores.put((body["store"],), store)
 
 
-def _anchors_forgotten(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
-    store, gone = store_row(shelves, body["store"]), body["snapshot_ids"]
+def _anchors_forgotten(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
+    store, gone = store_row(tables, body["store"]), body["snapshot_ids"]
     store["anchors"] = [anchor for anchor in store["anchors"] if anchor["snapshot_id"] not in gone]
     store["forgotten_anchors"] = [*store["forgotten_anchors"], *gone][-FORGOTTEN_ANCHORS_KEPT:]
-    shelves.stores.put((body["store"],), store)
+    tables.stores.put((body["store"],), store)
 
 
-def _store_created(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
-    store = store_row(shelves, body["store"])
+def _store_created(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
+    store = store_row(tables, body["store"])
     if store["repository_id"] != body["repository_id"]:
         store["anchors"], store["unsound"] = [], []  # both were of the repository that was there before
     store["repository_id"] = body["repository_id"]
-    shelves.stores.put((body["store"],), store)
+    tables.stores.put((body["store"],), store)
 
 
-def _store_went_away(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
-    store = store_row(shelves, body["store"])
+def _store_went_away(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
+    store = store_row(tables, body["store"])
     store["away_since"] = store["away_since"] or fact.at
-    shelves.stores.put((body["store"],), store)
+    tables.stores.put((body["store"],), store)
 
 
-def _store_came_back(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
-    store = store_row(shelves, body["store"])
+def _store_came_back(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
+    store = store_row(tables, body["store"])
     store["away_since"] = None
-    shelves.stores.put((body["store"],), store)
+    tables.stores.put((body["store"],), store)
 
 
-def _store_reconciled(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
-    store = store_row(shelves, body["store"])
+def _store_reconciled(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
+    store = store_row(tables, body["store"])
     store["last_reconciled"] = fact.at
-    shelves.stores.put((body["store"],), store)
+    tables.stores.put((body["store"],), store)
 
 
-def _store_checked(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+def _store_checked(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     """Damage found in one subset is not healed by a sound look at another: only the same, or all of it, clears it."""
-    store = store_row(shelves, body["store"])
+    store = store_row(tables, body["store"])
     store["last_checked"] = fact.at
     subset = body["subset"]
     others = [] if body["sound"] and subset == "100%" else [each for each in store["unsound"] if each != subset]
     store["unsound"] = others if body["sound"] else sorted([*others, subset])
-    shelves.stores.put((body["store"],), store)
+    tables.stores.put((body["store"],), store)
 
 
-def _store_pruned(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
-    store = store_row(shelves, body["store"])
+def _store_pruned(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
+    store = store_row(tables, body["store"])
     store["last_pruned"] = fact.at
     store["is_prune_owed"] = False
-    shelves.stores.put((body["store"],), store)
+    tables.stores.put((body["store"],), store)
 
 
-def _hold_placed(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
-    store = store_row(shelves, body["store"])
+def _hold_placed(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
+    store = store_row(tables, body["store"])
     store["hold"], store["is_identity_held"] = body["reason"], body.get("is_identity", False)
-    shelves.stores.put((body["store"],), store)
+    tables.stores.put((body["store"],), store)
 
 
-def _hold_released(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+def _hold_released(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     """A person's word that what was met is put right; what a check found only a check takes back."""
-    store = store_row(shelves, body["store"])
+    store = store_row(tables, body["store"])
     store["unsound"] = [each for each in store["unsound"] if each != BY_RESTORE]
     store["hold"], store["is_identity_held"], store["last_released"] = None, False, fact.at
-    shelves.stores.put((body["store"],), store)
+    tables.stores.put((body["store"],), store)
 
 
-def store_row(shelves: Shelves, name: str) -> StoreRow:
+def store_row(tables: Tables, name: str) -> StoreRow:
     """The row of a store, a new one when there is none."""
-    return shelves.stores.get((name,)) or {
+    return tables.stores.get((name,)) or {
         "repository_id": None,
         "away_since": None,
         "last_checked": None,
@@ -109,12 +109,12 @@ def store_row(shelves: Shelves, name: str) -> StoreRow:
     }
 
 
-def owe_prune(shelves: Shelves, name: str) -> None:
+def owe_prune(tables: Tables, name: str) -> None:
     """Note that something in a store has lost its last reference."""
-    store = store_row(shelves, name)
+    store = store_row(tables, name)
     if not store["is_prune_owed"]:
         store["is_prune_owed"] = True
-        shelves.stores.put((name,), store)
+        tables.stores.put((name,), store)
 
 
 EFFECTS: Final[Mapping[str, Effect]] = {

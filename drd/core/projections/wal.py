@@ -11,20 +11,20 @@ from drd.core.postgres.lsn import Lsn
 from drd.core.projections.effect import Effect
 from drd.core.projections.policies import policy_row
 from drd.core.projections.stores import owe_prune
-from drd.core.rows import LostWalRow, PlaceRow, Shelves
+from drd.core.rows import LostWalRow, PlaceRow, Tables
 from drd.core.wal_rows import wal_key
 
 MARKS_KEPT = 64
 """Marks of one group of WAL; when there are more, every second one is left out."""
 
 
-def _wal_shipped(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
+def _wal_shipped(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     group = wal_key(body["system_identifier"], body["group"])
     key = (body["policy"], body["store"], group)
-    row = shelves.wal.get(key)
+    row = tables.wal.get(key)
     snapshot_id = body["snapshot_id"]
     place: PlaceRow = {"policy": intern(body["policy"]), "run": intern(group)}
-    shelves.places.put((intern(body["store"]), snapshot_id), place)
+    tables.places.put((intern(body["store"]), snapshot_id), place)
     if row is None:
         row = {
             "snapshot_id": snapshot_id,
@@ -39,7 +39,7 @@ def _wal_shipped(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
         }
     elif Lsn.parse(body["through"]) < Lsn.parse(row["through"]):  # an older one that was found later
         row["superseded"] = [*row["superseded"], snapshot_id]
-        shelves.wal.put(key, row)
+        tables.wal.put(key, row)
         return
     elif row["snapshot_id"] != snapshot_id:
         row["superseded"] = [*row["superseded"], row["snapshot_id"]]
@@ -47,7 +47,7 @@ def _wal_shipped(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
     row["snapshot_id"], row["through"], row["moment"] = snapshot_id, body["through"], body["moment"] or row["moment"]
     row["switches"], row["shipped"] = list(body["switches"]) or row["switches"], fact.at
     row["marks"] = _thinned([*row["marks"], [body["moment"], body["through"]]] if body["moment"] else row["marks"])
-    shelves.wal.put(key, row)
+    tables.wal.put(key, row)
 
 
 def _thinned(marks: list[list[str]]) -> list[list[str]]:
@@ -55,31 +55,31 @@ def _thinned(marks: list[list[str]]) -> list[list[str]]:
     return marks if len(marks) <= MARKS_KEPT else marks[::-2][::-1]
 
 
-def _wal_forgotten(shelves: Shelves, _: Fact, body: dict[str, Any]) -> None:
+def _wal_forgotten(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
     for snapshot_id in body["snapshot_ids"]:
-        lose_wal(shelves, body["policy"], body["store"], snapshot_id)
-        shelves.places.drop((body["store"], snapshot_id))
+        lose_wal(tables, body["policy"], body["store"], snapshot_id)
+        tables.places.drop((body["store"], snapshot_id))
     if body["snapshot_ids"]:
-        owe_prune(shelves, body["store"])
+        owe_prune(tables, body["store"])
 
 
-def lose_wal(shelves: Shelves, policy: str, store: str, snapshot_id: str) -> None:
+def lose_wal(tables: Tables, policy: str, store: str, snapshot_id: str) -> None:
     """A batch of WAL is not in a store any more."""
-    place = shelves.places.get((store, snapshot_id))
+    place = tables.places.get((store, snapshot_id))
     key = (policy, store, place["run"] if place is not None else "")
-    row = shelves.wal.get(key)
+    row = tables.wal.get(key)
     if row is None:
         return
     if row["snapshot_id"] == snapshot_id:
         # Of what the superseded ones reach to nothing is known here; the spool or another store has it.
-        shelves.wal.drop(key)
+        tables.wal.drop(key)
         return
     row["superseded"] = [each for each in row["superseded"] if each != snapshot_id]
-    shelves.wal.put(key, row)
+    tables.wal.put(key, row)
 
 
-def _new_base_wanted(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
-    policy = policy_row(shelves, body["policy"], fact.at)
+def _new_base_wanted(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
+    policy = policy_row(tables, body["policy"], fact.at)
     policy["new_base"] = {
         "key": body["key"],
         "message": body["message"],
@@ -87,19 +87,19 @@ def _new_base_wanted(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None
         "sequence": fact.sequence,
     }
     policy["last_new_base"] = body["key"]
-    shelves.policies.put((body["policy"],), policy)
+    tables.policies.put((body["policy"],), policy)
 
 
-def _wal_gap_found(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
-    policy, gap = policy_row(shelves, body["policy"], fact.at), _gap(body)
+def _wal_gap_found(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
+    policy, gap = policy_row(tables, body["policy"], fact.at), _gap(body)
     policy["lost_wal"] = [*(each for each in policy["lost_wal"] if each != gap), gap]
-    shelves.policies.put((body["policy"],), policy)
+    tables.policies.put((body["policy"],), policy)
 
 
-def _wal_gap_closed(shelves: Shelves, fact: Fact, body: dict[str, Any]) -> None:
-    policy, gap = policy_row(shelves, body["policy"], fact.at), _gap(body)
+def _wal_gap_closed(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
+    policy, gap = policy_row(tables, body["policy"], fact.at), _gap(body)
     policy["lost_wal"] = [each for each in policy["lost_wal"] if each != gap]
-    shelves.policies.put((body["policy"],), policy)
+    tables.policies.put((body["policy"],), policy)
 
 
 def _gap(body: dict[str, Any]) -> LostWalRow:

@@ -8,9 +8,9 @@ from drd.clients.carrier import ProcessCarrier, examine
 from drd.core.errors import TransientError
 from drd.ports.repository import Progress
 from drd.ports.runner import Command, Ended, Ending, OnLine
-from drd.ports.store import Shelf
+from drd.ports.store import Backend
 
-SHELF = Shelf("local", {"path": "/srv/drd/repository"})
+BACKEND = Backend("local", {"path": "/srv/drd/repository"})
 
 
 class Saying:
@@ -38,11 +38,11 @@ async def test_the_torn_last_line_of_a_killed_carrier_is_no_failure_of_the_daemo
     killed = Saying(Ended(-9, Ending.EXITED, 3.0), b'{"say": "progress", "phase": "da')
 
     with pytest.raises(TransientError, match="ended with status -9"):
-        await ProcessCarrier(killed, "restic", tmp_path).carry(SHELF, SHELF, None, ignore)
+        await ProcessCarrier(killed, "restic", tmp_path).carry(BACKEND, BACKEND, None, ignore)
 
 
-async def found() -> Shelf:
-    return SHELF
+async def found() -> Backend:
+    return BACKEND
 
 
 async def test_a_look_that_takes_too_long_says_that_the_store_gave_no_answer() -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drd.clients.journal import SqliteJournal
-from drd.clients.journal.shelves import TABLES
+from drd.clients.journal.tables import TABLES
 from drd.core import events
 from drd.core.events import Body
 from drd.core.policy import Cause, Mode, Outcome

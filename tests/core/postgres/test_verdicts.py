@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from drd.core.findings import Gravity
+from drd.core.findings import Severity
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.server import Positions, Role, ServerFacts, ServerSettings, Slot, WalStatus
 from drd.core.postgres.verdicts import Verdict, of_role, of_server, of_settings, of_slot, wal_rate
@@ -30,9 +30,9 @@ SLOT = Slot("drd_orders", True, Lsn(GIB), WalStatus.RESERVED, 10 * GIB)
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
-def only(verdicts: tuple[Verdict, ...], about: str, gravity: Gravity) -> Verdict:
+def only(verdicts: tuple[Verdict, ...], about: str, severity: Severity) -> Verdict:
     [verdict] = verdicts
-    assert (verdict.about, verdict.gravity) == (about, gravity)
+    assert (verdict.about, verdict.severity) == (about, severity)
     assert verdict.hint
     return verdict
 
@@ -45,20 +45,20 @@ def test_nothing_is_said_about_what_is_well() -> None:
 
 
 def test_missing_checksums_and_a_minimal_wal_level_are_told() -> None:
-    only(of_server(replace(SOUND, has_checksums=False), receives_wal=False), "checksums", Gravity.WARNING)
-    only(of_server(replace(SOUND, wal_level="minimal"), receives_wal=False), "wal-level", Gravity.BROKEN)
+    only(of_server(replace(SOUND, has_checksums=False), receives_wal=False), "checksums", Severity.WARNING)
+    only(of_server(replace(SOUND, wal_level="minimal"), receives_wal=False), "wal-level", Severity.BROKEN)
 
 
 def test_a_standby_that_archives_beside_its_primary_is_told() -> None:
     always = replace(SOUND, archive_mode="always")
-    only(of_server(replace(always, is_in_recovery=True), receives_wal=False), "archive-mode", Gravity.WARNING)
-    only(of_server(always, receives_wal=False), "archive-mode", Gravity.NOTE)
+    only(of_server(replace(always, is_in_recovery=True), receives_wal=False), "archive-mode", Severity.WARNING)
+    only(of_server(always, receives_wal=False), "archive-mode", Severity.NOTE)
 
 
 def test_a_slot_without_a_limit_is_told_only_to_who_receives_wal() -> None:
     unlimited = replace(SOUND, max_slot_wal_keep_bytes=None)
     assert of_server(unlimited, receives_wal=False) == ()
-    verdict = only(of_server(unlimited, receives_wal=True, bytes_a_second=MIB), "slot-limit", Gravity.WARNING)
+    verdict = only(of_server(unlimited, receives_wal=True, bytes_a_second=MIB), "slot-limit", Severity.WARNING)
     assert f"max_slot_wal_keep_size = '{4 * 3600}MB'" in verdict.hint
 
 
@@ -66,7 +66,7 @@ def test_a_limit_that_is_too_small_tells_how_long_it_lasts() -> None:
     small = replace(SOUND, max_slot_wal_keep_bytes=GIB)
     hour = timedelta(hours=1)
     verdict = only(
-        of_server(small, receives_wal=True, bytes_a_second=MIB, tolerated=hour), "slot-limit", Gravity.WARNING
+        of_server(small, receives_wal=True, bytes_a_second=MIB, tolerated=hour), "slot-limit", Severity.WARNING
     )
     assert "lasts 17m" in verdict.message
     assert "3600MB" in verdict.hint
@@ -75,23 +75,23 @@ def test_a_limit_that_is_too_small_tells_how_long_it_lasts() -> None:
 
 def test_a_limit_of_a_few_segments_is_too_small_even_for_a_server_that_writes_nothing() -> None:
     tiny = replace(SOUND, max_slot_wal_keep_bytes=32 * MIB)
-    assert "128MB" in only(of_server(tiny, receives_wal=True), "slot-limit", Gravity.WARNING).hint
+    assert "128MB" in only(of_server(tiny, receives_wal=True), "slot-limit", Severity.WARNING).hint
 
 
 @pytest.mark.parametrize(
     ("slot", "about", "gravity"),
     [
-        (None, "slot", Gravity.BROKEN),
-        (replace(SLOT, wal_status=WalStatus.LOST), "slot", Gravity.BROKEN),
-        (replace(SLOT, restart=None, wal_status=None), "slot", Gravity.BROKEN),
-        (replace(SLOT, wal_status=WalStatus.UNRESERVED, safe_bytes=-1), "slot-wal", Gravity.BROKEN),
-        (replace(SLOT, wal_status=WalStatus.EXTENDED), "slot-wal", Gravity.WARNING),
-        (replace(SLOT, is_active=False), "slot-idle", Gravity.WARNING),
+        (None, "slot", Severity.BROKEN),
+        (replace(SLOT, wal_status=WalStatus.LOST), "slot", Severity.BROKEN),
+        (replace(SLOT, restart=None, wal_status=None), "slot", Severity.BROKEN),
+        (replace(SLOT, wal_status=WalStatus.UNRESERVED, safe_bytes=-1), "slot-wal", Severity.BROKEN),
+        (replace(SLOT, wal_status=WalStatus.EXTENDED), "slot-wal", Severity.WARNING),
+        (replace(SLOT, is_active=False), "slot-idle", Severity.WARNING),
     ],
 )
-def test_what_becomes_of_a_slot_is_told(slot: Slot | None, about: str, gravity: Gravity) -> None:
+def test_what_becomes_of_a_slot_is_told(slot: Slot | None, about: str, severity: Severity) -> None:
     positions = Positions(NOW, False, written=Lsn(3 * GIB), flushed=Lsn(3 * GIB))
-    verdict = only(of_slot("drd_orders", slot, positions), about, gravity)
+    verdict = only(of_slot("drd_orders", slot, positions), about, severity)
     if about != "slot":
         assert "2 GiB behind" in verdict.message
 
@@ -102,15 +102,15 @@ def settings(facts: ServerFacts = SOUND, slot: Slot | None = SLOT, **changed: ob
 
 def test_slots_that_are_all_taken_are_told_unless_one_is_ours() -> None:
     assert settings(used_slots=10) == ()
-    verdict = only(settings(slot=None, used_slots=10), "slots", Gravity.BROKEN)
+    verdict = only(settings(slot=None, used_slots=10), "slots", Severity.BROKEN)
     assert "max_replication_slots = 12" in verdict.hint
 
 
 def test_senders_that_are_all_taken_are_told() -> None:
     assert settings(used_senders=8) == ()
-    assert "1 of 10" in only(settings(used_senders=9), "senders", Gravity.BROKEN).message
+    assert "1 of 10" in only(settings(used_senders=9), "senders", Severity.BROKEN).message
     idle = replace(SLOT, is_active=False)
-    assert "drd needs 3" in only(settings(slot=idle, used_senders=8), "senders", Gravity.BROKEN).message
+    assert "drd needs 3" in only(settings(slot=idle, used_senders=8), "senders", Severity.BROKEN).message
 
 
 @pytest.mark.parametrize(
@@ -122,19 +122,19 @@ def test_senders_that_are_all_taken_are_told() -> None:
     ],
 )
 def test_what_a_crash_or_a_thief_profits_from_is_told(changed: dict[str, object], about: str) -> None:
-    only(settings(**changed), about, Gravity.WARNING)
+    only(settings(**changed), about, Severity.WARNING)
 
 
 def test_a_restore_command_without_a_time_limit_is_told_on_a_standby_alone() -> None:
     standby = replace(SOUND, is_in_recovery=True)
     assert settings(restore_command="cp /archive/%f %p") == ()
-    only(settings(standby, restore_command="cp /archive/%f %p"), "restore-command", Gravity.WARNING)
+    only(settings(standby, restore_command="cp /archive/%f %p"), "restore-command", Severity.WARNING)
     assert settings(standby, restore_command="/usr/bin/timeout 3 cp /archive/%f %p") == ()
 
 
 def test_summaries_are_a_matter_of_later_servers() -> None:
     assert settings(summarizes_wal=None) == ()
-    only(settings(replace(SOUND, version=170002), summarizes_wal=False), "summaries", Gravity.NOTE)
+    only(settings(replace(SOUND, version=170002), summarizes_wal=False), "summaries", Severity.NOTE)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from drd.core.errors import StateFull
 from drd.core.events import Body, PolicyAdded, PolicyRemoved
-from drd.engines.endings import Ends
+from drd.engines.outbox import Outbox
 from drd.ports.cancelling import to_the_end
 from tests.fakes.clock import FakeClock
 from tests.fakes.journal import FakeJournal
@@ -66,7 +66,7 @@ async def test_a_deadline_stays_a_deadline_when_the_work_fails_after_it() -> Non
 
 async def test_facts_that_belong_together_are_owed_and_paid_together() -> None:
     journal = FakeJournal(FakeClock())
-    ends = Ends(journal)
+    ends = Outbox(journal)
     journal.is_full = True
     assert not await ends.record_together((PolicyAdded("a"), PolicyAdded("b")), "01RUN")
     assert not await ends.record(PolicyRemoved("a"))
@@ -84,7 +84,7 @@ async def test_facts_that_belong_together_are_owed_and_paid_together() -> None:
 
 async def test_a_payment_that_is_cancelled_after_the_fact_was_handed_over_does_not_write_it_twice() -> None:
     journal = SlowJournal(FakeClock())
-    ends = Ends(journal)
+    ends = Outbox(journal)
     journal.is_full = True
     await ends.record(PolicyAdded("a"))
     journal.is_full = False
@@ -95,7 +95,7 @@ async def test_a_payment_that_is_cancelled_after_the_fact_was_handed_over_does_n
 
 async def test_two_who_pay_at_once_write_each_fact_once() -> None:
     journal = SlowJournal(FakeClock())
-    ends = Ends(journal)
+    ends = Outbox(journal)
     journal.is_full = True
     await ends.record(PolicyAdded("a"))
     journal.is_full = False
@@ -105,6 +105,6 @@ async def test_two_who_pay_at_once_write_each_fact_once() -> None:
 
 async def test_what_is_on_record_is_not_owed_when_whoever_recorded_it_is_cancelled() -> None:
     journal = SlowJournal(FakeClock())
-    ends = Ends(journal)
+    ends = Outbox(journal)
     await _cancelled_at_once(asyncio.create_task(ends.record(PolicyAdded("a"))))
     assert (journal.of(PolicyAdded), ends.owed) == ([PolicyAdded("a")], 0)

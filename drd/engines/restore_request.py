@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from drd.core.catalogue import RecoveryPoint
-from drd.core.postgres.recovery import Aim
+from drd.core.postgres.recovery import RecoveryPlan
 from drd.core.postgres.target import Target
 from drd.ports.repository import Restored
 from drd.ports.source import Check
@@ -17,7 +17,7 @@ BESIDE = "beside"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RestoreRequest:
     """What a person wants back."""
 
     policy: str
@@ -36,13 +36,13 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a wish is met by one restore."""
+    """How a request is met by one restore."""
 
     run: str
-    wish: Wish
+    request: RestoreRequest
     point: RecoveryPoint
     """What it begins from."""
-    aim: Aim | None = None
+    recovery: RecoveryPlan | None = None
     """How a moment behind the point is reached; None: the point is what is wanted."""
 
 

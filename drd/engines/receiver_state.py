@@ -14,7 +14,7 @@ from drd.core.postgres.lsn import Lsn
 
 
 @dataclass(slots=True)
-class Line:
+class ReceiverState:
     """What is known of the receiving of one policy, as it is now."""
 
     system_identifier: str = ""

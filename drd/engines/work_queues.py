@@ -82,7 +82,7 @@ class _Queue:
     waiting: list[_Waiter] = field(default_factory=list)
 
 
-class Turns:
+class WorkQueues:
     """Hands out turns. `take` is the only way to work in a repository."""
 
     def __init__(self, clock: Clock, patience_seconds: float = PATIENCE_SECONDS) -> None:

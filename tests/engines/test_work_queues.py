@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from drd.core.errors import TransientError
-from drd.engines.turns import JobClass, Turns
+from drd.engines.work_queues import JobClass, WorkQueues
 from tests.fakes.clock import FakeClock
 
 EXCLUSIVE = (JobClass.CHECK, JobClass.FORGET, JobClass.PRUNE)
@@ -20,14 +20,14 @@ class Work:
     """Jobs in one store; `log` says who began, in order."""
 
     def __init__(self, at_once: int = 2, patience: float = 3600) -> None:
-        self.turns = Turns(FakeClock(), patience)
+        self.queues = WorkQueues(FakeClock(), patience)
         self.at_once = at_once
         self.log: list[str] = []
         self.tasks: list[asyncio.Task[None]] = []
 
     def begin(self, name: str, job: JobClass, seconds: float = 10) -> asyncio.Task[None]:
         async def work() -> None:
-            async with self.turns.take("local", job, self.at_once):
+            async with self.queues.take("local", job, self.at_once):
                 self.log.append(name)
                 await asyncio.sleep(seconds)
 
@@ -37,7 +37,7 @@ class Work:
 
     async def end(self) -> list[str]:
         await asyncio.gather(*self.tasks, return_exceptions=True)
-        assert self.turns.running("local") == ()
+        assert self.queues.running("local") == ()
         return self.log
 
 
@@ -65,12 +65,12 @@ async def test_exclusive_work_is_alone() -> None:
     work.begin("backup", JobClass.BACKUP)
     work.begin("check", JobClass.CHECK)
     await asyncio.sleep(1)
-    assert work.turns.running("local") == (JobClass.BACKUP,)
+    assert work.queues.running("local") == (JobClass.BACKUP,)
     await asyncio.sleep(10)
-    assert work.turns.running("local") == (JobClass.CHECK,)
+    assert work.queues.running("local") == (JobClass.CHECK,)
     work.begin("late", JobClass.BACKUP)
     await asyncio.sleep(1)
-    assert work.turns.running("local") == (JobClass.CHECK,)
+    assert work.queues.running("local") == (JobClass.CHECK,)
     await work.end()
 
 
@@ -81,7 +81,7 @@ async def test_no_more_than_so_many_jobs_run_at_once() -> None:
         work.begin(str(number), JobClass.BACKUP)
     for _ in range(3):
         await asyncio.sleep(9)
-        assert len(work.turns.running("local")) == 3
+        assert len(work.queues.running("local")) == 3
         await asyncio.sleep(1)
     await work.end()
 
@@ -175,24 +175,24 @@ async def test_a_job_that_is_cancelled_in_the_tick_of_its_turn_gives_the_turn_on
 
 @pytest.mark.looptime
 async def test_a_job_that_fails_gives_its_turn_back() -> None:
-    turns = Turns(FakeClock())
+    queues = WorkQueues(FakeClock())
     with pytest.raises(ValueError, match="broken"):
-        async with turns.take("local", JobClass.PRUNE, 1):
+        async with queues.take("local", JobClass.PRUNE, 1):
             raise ValueError("broken")
-    assert turns.running("local") == ()
+    assert queues.running("local") == ()
 
 
 @pytest.mark.looptime
 async def test_two_that_take_the_same_stores_do_not_deadlock() -> None:
-    turns = Turns(FakeClock())
+    queues = WorkQueues(FakeClock())
 
     async def take(stores: dict[str, int]) -> None:
-        async with turns.take_all(stores, JobClass.COPY):
+        async with queues.take_all(stores, JobClass.COPY):
             await asyncio.sleep(10)
 
     async with asyncio.timeout(100):
         await asyncio.gather(take({"a": 1, "b": 1}), take({"b": 1, "a": 1}), take({"b": 1, "a": 1}))
-    assert turns.running("a") == turns.running("b") == ()
+    assert queues.running("a") == queues.running("b") == ()
 
 
 @pytest.mark.looptime
@@ -204,16 +204,16 @@ async def test_a_limit_that_a_reload_has_raised_counts_at_once() -> None:
     work.at_once = 3
     work.begin("c", JobClass.BACKUP)
     await asyncio.sleep(1)
-    assert len(work.turns.running("local")) == 3
+    assert len(work.queues.running("local")) == 3
     await work.end()
 
 
 @pytest.mark.looptime
 async def test_a_check_that_waits_for_a_copy_of_days_holds_no_backup_up() -> None:
-    turns, began = Turns(FakeClock()), list[str]()
+    queues, began = WorkQueues(FakeClock()), list[str]()
 
     async def work(job: JobClass, seconds: float) -> None:
-        async with turns.take("local", job, 2):
+        async with queues.take("local", job, 2):
             began.append(job.name)
             await asyncio.sleep(seconds)
 
@@ -270,10 +270,10 @@ async def test_a_check_is_not_stopped_for_wal() -> None:
 
 @pytest.mark.looptime
 async def test_a_check_that_ends_while_it_is_stopped_for_a_restore_is_not_cancelled_later() -> None:
-    turns = Turns(FakeClock())
+    queues = WorkQueues(FakeClock())
 
     async def check() -> str:
-        async with turns.take("local", JobClass.CHECK, 1):
+        async with queues.take("local", JobClass.CHECK, 1):
             try:
                 await asyncio.sleep(100)
             except asyncio.CancelledError:
@@ -283,7 +283,7 @@ async def test_a_check_that_ends_while_it_is_stopped_for_a_restore_is_not_cancel
 
     checking = asyncio.create_task(check())
     await asyncio.sleep(1)
-    async with turns.take("local", JobClass.RESTORE, 1):
+    async with queues.take("local", JobClass.RESTORE, 1):
         assert await checking == "done"
     assert checking.cancelling() == 0
 
@@ -302,16 +302,16 @@ async def test_a_person_who_cancels_a_check_is_not_told_of_a_restore() -> None:
 
 @pytest.mark.looptime
 async def test_who_waits_is_told_for_what() -> None:
-    turns, told = Turns(FakeClock()), list[str]()
-    async with turns.take("local", JobClass.FORGET, 1):
-        waiting = asyncio.create_task(_take_a_moment(turns, told))
+    queues, told = WorkQueues(FakeClock()), list[str]()
+    async with queues.take("local", JobClass.FORGET, 1):
+        waiting = asyncio.create_task(_take_a_moment(queues, told))
         await asyncio.sleep(1)
     await waiting
     assert told == ["waiting for the forget in store local"]
 
 
-async def _take_a_moment(turns: Turns, told: list[str]) -> None:
-    async with turns.take("local", JobClass.BACKUP, 1, told.append):
+async def _take_a_moment(queues: WorkQueues, told: list[str]) -> None:
+    async with queues.take("local", JobClass.BACKUP, 1, told.append):
         pass
 
 
@@ -322,7 +322,7 @@ class TurnsMachine(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.now = 0.0
-        self.turns = Turns(self, patience_seconds=50)  # type: ignore[arg-type]
+        self.queues = WorkQueues(self, patience_seconds=50)  # type: ignore[arg-type]
         self.holding: dict[int, JobClass] = {}
         self.doors: dict[int, asyncio.Event] = {}
         self.tasks: dict[int, asyncio.Task[None]] = {}
@@ -333,7 +333,7 @@ class TurnsMachine(RuleBasedStateMachine):
 
     async def _job(self, number: int, job: JobClass) -> None:
         with suppress(TransientError):  # stopped for a restore
-            async with self.turns.take("local", job, 2):
+            async with self.queues.take("local", job, 2):
                 self.holding[number] = job
                 try:
                     await self.doors[number].wait()
@@ -395,7 +395,7 @@ class TurnsMachine(RuleBasedStateMachine):
                 self.doors[number].set()
             self._tick(lambda: None, 3)
         assert all(task.done() for task in self.tasks.values()), "a job starved or a turn was lost"
-        assert self.turns.running("local") == ()
+        assert self.queues.running("local") == ()
         self.loop.close()
 
 

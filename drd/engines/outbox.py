@@ -11,7 +11,7 @@ from drd.ports.cancelling import to_the_end
 from drd.ports.journal import Journal
 
 
-class Ends:
+class Outbox:
     """Journals ends and what else must not be lost; what the journal cannot take now is kept until it can."""
 
     def __init__(self, journal: Journal) -> None:

@@ -8,19 +8,19 @@ from pathlib import Path
 from drd.core.errors import UsageError
 from drd.core.postgres.errors import NotCovered
 from drd.core.postgres.groups import Group, ShippedGroup
-from drd.core.postgres.kept import aim_at, needed_groups
-from drd.core.postgres.recovery import Aim
+from drd.core.postgres.kept import needed_groups, plan_recovery
+from drd.core.postgres.recovery import RecoveryPlan
 from drd.core.postgres.target import HOW_TO_WRITE_A_TIME, AtLsn, AtName, AtTime, Latest, Target
 from drd.core.postgres.wal import history_name
 from drd.engines.naming import Named, Naming
+from drd.engines.restore_request import RestoreRequest
 from drd.engines.stores import Stores
 from drd.engines.wal_fetching import WalFetching
-from drd.engines.wish import Wish
 from drd.ports.configuration import wal_store
 from drd.ports.journal import Catalogue
 
 
-class Rewinding:
+class PointInTime:
     """Finds the way to a moment, and fetches what it takes."""
 
     def __init__(self, stores: Stores, catalogue: Catalogue, fetching: WalFetching, naming: Naming) -> None:
@@ -29,40 +29,40 @@ class Rewinding:
         self._fetching = fetching
         self._naming = naming
 
-    async def aim(self, run: str, wish: Wish) -> Aim | None:
-        """How a wish is met by replaying WAL; None when its policy has none, or only some paths are wanted.
+    async def plan(self, run: str, request: RestoreRequest) -> RecoveryPlan | None:
+        """How a request is met by replaying WAL; None when its policy has none, or only some paths are wanted.
 
         Raises `NotCovered` for a moment that cannot be reached, with those that can, and `UsageError` for a name that
         nobody gave to any.
         """
-        shipped = await self._catalogue.wal(wish.policy)
-        if not shipped or wish.include or wish.is_without_wal:
-            if isinstance(wish.moment, AtName):
-                name = wish.moment.name
+        shipped = await self._catalogue.wal(request.policy)
+        if not shipped or request.include or request.is_without_wal:
+            if isinstance(request.moment, AtName):
+                name = request.moment.name
                 raise UsageError(
                     f"{name!r} is no time, and without WAL there are no restore points", HOW_TO_WRITE_A_TIME
                 )
-            if isinstance(wish.moment, AtLsn):
-                raise UsageError(f"{wish.moment} leads to no recovery point here: no WAL is kept", "write --at TIME")
+            if isinstance(request.moment, AtLsn):
+                raise UsageError(f"{request.moment} leads to no recovery point here: no WAL is kept", "write --at TIME")
             return None
-        within, target = self._within(shipped, wish.store), _target(wish)
+        within, target = self._within(shipped, request.store), _target(request)
         named: Named | None = None
         if isinstance(target, AtName):
             named = await self._naming.find(run, target, within)
             within = tuple(each for each in within if each.group.system_identifier == named.system_identifier)
-        points = await self._catalogue.points(wish.policy)
+        points = await self._catalogue.points(request.policy)
         try:
-            return aim_at(points, within, target, () if named is None else named.points)
+            return plan_recovery(points, within, target, () if named is None else named.points)
         except NotCovered as error:
             hint = f"{error.hint}, or write --without-wal for a base backup alone"
             raise NotCovered(error.message, hint) from error
 
-    async def fetch(self, run: str, wish: Wish, aim: Aim, folder: Path) -> None:
-        """Bring the WAL that an aim takes into a folder, which is made. Raises why the last store did not give it."""
-        shipped = self._within(await self._catalogue.wal(wish.policy), wish.store)
-        total = len(aim.choice.segments) * aim.choice.segment_bytes
-        wanted = partial(_wanted, aim=aim)
-        await self._fetching.fetch(run, shipped, partial(needed_groups, aim), wanted, folder, total)
+    async def fetch(self, run: str, request: RestoreRequest, recovery: RecoveryPlan, folder: Path) -> None:
+        """Bring the WAL that a recovery takes into a folder, which is made. Raises why the last store did not give it."""
+        shipped = self._within(await self._catalogue.wal(request.policy), request.store)
+        total = len(recovery.choice.segments) * recovery.choice.segment_bytes
+        wanted = partial(_wanted, recovery=recovery)
+        await self._fetching.fetch(run, shipped, partial(needed_groups, recovery), wanted, folder, total)
 
     def _within(self, shipped: tuple[ShippedGroup, ...], store: str | None) -> tuple[ShippedGroup, ...]:
         """The groups in stores that are configured, and in the one that a person names."""
@@ -71,15 +71,15 @@ class Rewinding:
         return tuple(each for each in known if wanted is None or each.store == wanted)
 
 
-def _target(wish: Wish) -> Target:
-    if wish.moment is not None:
-        return wish.moment
-    return Latest() if wish.at is None else AtTime(wish.at)
+def _target(request: RestoreRequest) -> Target:
+    if request.moment is not None:
+        return request.moment
+    return Latest() if request.at is None else AtTime(request.at)
 
 
-def _wanted(group: Group, aim: Aim) -> tuple[str, ...]:
+def _wanted(group: Group, recovery: RecoveryPlan) -> tuple[str, ...]:
     """The files of a group that recovery reads."""
-    wanted = frozenset(aim.choice.segments)
+    wanted = frozenset(recovery.choice.segments)
     names = [segment.name for segment in group.whole if segment in wanted]
     if (partial := group.partial) is not None and partial in wanted:
         names.append(f"{partial.name}.partial")

@@ -20,8 +20,8 @@ Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
-class Table:
-    """A shelf's table: a column a field, lists and objects among them as JSON."""
+class TableSchema:
+    """The table of one kind of row: a column a field, lists and objects among them as JSON."""
 
     name: str
     keys: tuple[str, ...]
@@ -53,28 +53,28 @@ class Table:
         return (table, index) if self.sorted_by else (table,)
 
 
-POLICIES = Table(
+POLICIES = TableSchema(
     "policies",
     ("policy",),
     PolicyRow,
     json=("last_start", "last_success_start", "last_run", "failures", "new_base", "lost_wal"),
     is_small=True,
 )
-RUNS = Table("runs", ("policy", "slot"), RunRow, sorted_by="sequence")
-OPEN_RUNS = Table("open_runs", ("run",), RunRow, is_small=True)
-POINTS = Table("points", ("policy", "run"), PointRow, json=("copies", "forgotten_in", "facts"))
-PLACES = Table("places", ("store", "snapshot_id"), PlaceRow)
-STORES = Table("stores", ("store",), StoreRow, json=("unsound", "anchors", "forgotten_anchors"), is_small=True)
-RESTORES = Table("restores", ("policy",), RestoresRow, json=("restores",), is_small=True)
-PAUSES = Table("pauses", ("policy", "what"), PauseRow, is_small=True)
-WAL = Table("wal", ("policy", "store", "group_name"), WalRow, json=("superseded", "switches", "marks"))
+RUNS = TableSchema("runs", ("policy", "slot"), RunRow, sorted_by="sequence")
+OPEN_RUNS = TableSchema("open_runs", ("run",), RunRow, is_small=True)
+POINTS = TableSchema("points", ("policy", "run"), PointRow, json=("copies", "forgotten_in", "facts"))
+PLACES = TableSchema("places", ("store", "snapshot_id"), PlaceRow)
+STORES = TableSchema("stores", ("store",), StoreRow, json=("unsound", "anchors", "forgotten_anchors"), is_small=True)
+RESTORES = TableSchema("restores", ("policy",), RestoresRow, json=("restores",), is_small=True)
+PAUSES = TableSchema("pauses", ("policy", "what"), PauseRow, is_small=True)
+WAL = TableSchema("wal", ("policy", "store", "group_name"), WalRow, json=("superseded", "switches", "marks"))
 TABLES = (POLICIES, RUNS, OPEN_RUNS, POINTS, PLACES, STORES, RESTORES, PAUSES, WAL)
 
 
-class SqlShelf(Generic[Row]):
+class SqlTable(Generic[Row]):
     """Rows of one table: read when first asked for, written at `save`."""
 
-    def __init__(self, connection: sqlite3.Connection, table: Table) -> None:
+    def __init__(self, connection: sqlite3.Connection, table: TableSchema) -> None:
         self.table = table
         self._changed: set[Key] = set()
         """Keys that were put or dropped since the last `save`."""
@@ -175,28 +175,28 @@ class SqlShelf(Generic[Row]):
         return cast(Row, row)
 
 
-class SqlShelves:
+class SqlTables:
     """All projections of one journal file, with how far they have come."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self.policies: SqlShelf[PolicyRow] = SqlShelf(connection, POLICIES)
-        self.runs: SqlShelf[RunRow] = SqlShelf(connection, RUNS)
-        self.open_runs: SqlShelf[RunRow] = SqlShelf(connection, OPEN_RUNS)
-        self.points: SqlShelf[PointRow] = SqlShelf(connection, POINTS)
-        self.places: SqlShelf[PlaceRow] = SqlShelf(connection, PLACES)
-        self.stores: SqlShelf[StoreRow] = SqlShelf(connection, STORES)
-        self.restores: SqlShelf[RestoresRow] = SqlShelf(connection, RESTORES)
-        self.pauses: SqlShelf[PauseRow] = SqlShelf(connection, PAUSES)
-        self.wal: SqlShelf[WalRow] = SqlShelf(connection, WAL)
-        self._all: tuple[SqlShelf[Any], ...] = (
+        self.policies: SqlTable[PolicyRow] = SqlTable(connection, POLICIES)
+        self.runs: SqlTable[RunRow] = SqlTable(connection, RUNS)
+        self.open_runs: SqlTable[RunRow] = SqlTable(connection, OPEN_RUNS)
+        self.points: SqlTable[PointRow] = SqlTable(connection, POINTS)
+        self.places: SqlTable[PlaceRow] = SqlTable(connection, PLACES)
+        self.stores: SqlTable[StoreRow] = SqlTable(connection, STORES)
+        self.restores: SqlTable[RestoresRow] = SqlTable(connection, RESTORES)
+        self.pauses: SqlTable[PauseRow] = SqlTable(connection, PAUSES)
+        self.wal: SqlTable[WalRow] = SqlTable(connection, WAL)
+        self._all: tuple[SqlTable[Any], ...] = (
             self.policies, self.runs, self.open_runs, self.points, self.places, self.stores, self.restores,
             self.pauses, self.wal,
         )  # fmt: skip
 
     def save(self, link: Link) -> dict[str, set[Key]]:
         """Write what changed up to `link`, inside the caller's transaction; table → changed keys."""
-        changed = {shelf.table.name: shelf.save() for shelf in self._all}
+        changed = {each.table.name: each.save() for each in self._all}
         self._connection.execute(
             "INSERT OR REPLACE INTO projection VALUES (1, ?, ?, ?)", (projections.VERSION, link.sequence, link.head)
         )
@@ -204,18 +204,18 @@ class SqlShelves:
 
     def begin_empty(self) -> None:
         """The tables were just made: they hold nothing."""
-        for shelf in self._all:
-            shelf.begin_empty()
+        for each in self._all:
+            each.begin_empty()
 
     @property
     def rows_in_memory(self) -> int:
         """How many rows stand in memory."""
-        return sum(len(shelf) for shelf in self._all)
+        return sum(len(each) for each in self._all)
 
     def forget(self) -> None:
         """Take back what was not saved."""
-        for shelf in self._all:
-            shelf.forget()
+        for each in self._all:
+            each.forget()
 
 
 def create_projections(connection: sqlite3.Connection, schema: str = "main") -> None:

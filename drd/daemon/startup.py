@@ -14,9 +14,9 @@ PAY_SECONDS = 10.0
 """How often a command without a daemon looks whether there is room for what is owed."""
 
 
-async def move_in(house: House) -> tuple[RunRecord | RestoreRecord, ...]:
+async def start_up(house: House) -> tuple[RunRecord | RestoreRecord, ...]:
     """Journal what is in force, end what an earlier process left open, and load the engines; returns what was open."""
-    await take_up(house, house.in_force())
+    await resume_work(house, house.in_force())
     runs = await house.dispatch.end_interrupted_runs()
     restores = await house.restore.end_interrupted()
     await house.stores.load()
@@ -39,7 +39,7 @@ async def keep_paying(house: House) -> None:
             await house.pay()
 
 
-async def take_up(house: House, configuration: Configuration) -> None:
+async def resume_work(house: House, configuration: Configuration) -> None:
     """Journal a configuration that comes into force, and which policies are new or gone."""
     known = set(await house.catalogue.policies())
     wanted = set(configuration.policies)
