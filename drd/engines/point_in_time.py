@@ -58,7 +58,7 @@ class PointInTime:
             raise NotCovered(error.message, hint) from error
 
     async def fetch(self, run: str, request: RestoreRequest, recovery: RecoveryPlan, folder: Path) -> None:
-        """Bring the WAL that a recovery takes into a folder, which is made. Raises why the last store did not give it."""
+        """Bring the WAL that it takes into a folder, which is made. Raises why the last store did not give it."""
         shipped = self._within(await self._catalogue.wal(request.policy), request.store)
         total = len(recovery.choice.segments) * recovery.choice.segment_bytes
         wanted = partial(_wanted, recovery=recovery)
