@@ -79,7 +79,7 @@ def test_a_limit_of_a_few_segments_is_too_small_even_for_a_server_that_writes_no
 
 
 @pytest.mark.parametrize(
-    ("slot", "about", "gravity"),
+    ("slot", "about", "severity"),
     [
         (None, "slot", Severity.BROKEN),
         (replace(SLOT, wal_status=WalStatus.LOST), "slot", Severity.BROKEN),
