@@ -119,7 +119,7 @@ class Bringing:
         """Read every piece; snapshot id → what came of it. Raises `UsageError` when nothing was there."""
         restored: dict[str, Restored] = {}
         for piece in pieces:
-            read = await self._read(plan.run, repository, piece)
+            read = await self._read(plan, repository, piece)
             known = restored.get(piece.copy.snapshot_id)
             restored[piece.copy.snapshot_id] = _together(known, read) if known is not None else read
         include = plan.request.include
@@ -130,15 +130,27 @@ class Bringing:
             )
         return restored
 
-    async def _read(self, run: str, repository: Repository, piece: Piece) -> Restored:
+    async def _read(self, plan: Plan, repository: Repository, piece: Piece) -> Restored:
         def post(progress: Progress) -> None:
-            self._board.post(run, progress)
+            self._board.post(plan.run, progress)
 
         await to_the_end(piece.landing.begin())
-        restored = await repository.restore(piece.snapshot.id, piece.landing.read, piece.include, post)
+        is_read_back = not await self._is_read_back_later(plan, piece)
+        restored = await repository.restore(
+            piece.snapshot.id, piece.landing.read, piece.include, post, is_read_back=is_read_back
+        )
         if restored.files or not piece.include:
             await to_the_end(piece.landing.keep(piece.snapshot, piece.part))
         return restored
+
+    async def _is_read_back_later(self, plan: Plan, piece: Piece) -> bool:
+        if plan.request.include or plan.request.target == BESIDE:
+            return False
+        kind = self._settling(plan.point).get(piece.copy.part)
+        if kind is None:
+            return False
+        wanted = _wanted(plan, piece.landing, piece.copy.part, is_alone=piece.part is None)
+        return await kind.reads_back(self._world, wanted)
 
     async def _settle_all(
         self, plan: Plan, pieces: Sequence[Piece], names: list[str], fetch: Fetch | None

@@ -243,9 +243,19 @@ class Restorer(Protocol):
     """Getting data back."""
 
     async def restore(
-        self, snapshot_id: str, target: Path, include: tuple[str, ...], on_progress: OnProgress
+        self,
+        snapshot_id: str,
+        target: Path,
+        include: tuple[str, ...],
+        on_progress: OnProgress,
+        *,
+        is_read_back: bool = True,
     ) -> Restored:
-        """Write a snapshot (or the paths in `include`) below the empty folder `target` and verify what landed."""
+        """Write a snapshot (or the paths in `include`) below the empty folder `target`.
+
+        All that is read from the store is compared with its digest. `is_read_back`: what landed is, too; False is for
+        whoever does that afterwards.
+        """
         ...
 
     async def entries(self, snapshot_id: str, path: str | None = None) -> tuple[Entry, ...]:

@@ -131,6 +131,11 @@ class Source(Spec):
             raise UsageError(f"{cls.kind} knows nothing of {names}", "leave it out")
 
     @classmethod
+    async def reads_back(cls, world: World, wanted: Wanted) -> bool:  # noqa: ARG003 - for kinds that override it
+        """Whether `settled` compares each file on the disk with what was saved, so that nobody else has to."""
+        return False
+
+    @classmethod
     async def settled(cls, world: World, wanted: Wanted, folder: Path, on_progress: OnProgress) -> Settled:  # noqa: ARG003
         """Make what was restored into `folder` a thing that can be used from `wanted.place`; see that it is whole.
 

@@ -183,6 +183,11 @@ class PostgresSource(Source):
         await restoring.look(world, wanted)
 
     @classmethod
+    async def reads_back(cls, world: World, wanted: Wanted) -> bool:
+        """Whether pg_verifybackup, which compares each file with the manifest, is there."""
+        return await restoring.reads_back(world, wanted)
+
+    @classmethod
     async def settled(cls, world: World, wanted: Wanted, folder: Path, on_progress: OnProgress) -> Settled:
         """Make it a data directory that a server starts from, verified by pg_verifybackup where that is there.
 

@@ -762,6 +762,10 @@ class Settling(FakeSource):
             raise UsageError("no cluster is mauve", "choose another colour")
 
     @classmethod
+    async def reads_back(cls, world: World, wanted: Wanted) -> bool:
+        return "colour" in wanted.options
+
+    @classmethod
     async def settled(cls, world: World, wanted: Wanted, folder: Path, on_progress: OnProgress) -> Settled:
         cls.seen.append((wanted.policy, wanted.options, wanted.place))
         if wanted.options.get("colour") == "black":
@@ -778,6 +782,15 @@ def a_settling_house(source: Path, *, parts: int = 1) -> FakeHouse:
     house = FakeHouse(protected(a_policy(), **sources))
     house.kinds["fake"] = Settling
     return house
+
+
+async def test_what_a_kind_reads_back_itself_is_not_read_back_twice(source: Path, tmp_path: Path) -> None:
+    house = a_settling_house(source)
+    await house.run()
+    await house.restore.restore("09R", request(tmp_path / "once", options={"colour": "blue"}))
+    await house.restore.restore("09S", request(tmp_path / "as restic does"))
+    await house.restore.restore("09T", request(tmp_path / "in part", include=(str(source / "deep/readme"),)))
+    assert house.local.read_back == [False, True, True]
 
 
 @pytest.mark.parametrize("exists", [False, True])

@@ -55,6 +55,8 @@ class FakePlace:
     prunes: int = 0
     most_repacked: int | None = None
     """What the last prune was allowed to repack."""
+    read_back: list[bool] = field(default_factory=list)
+    """Of each restore, whether what landed was to be read back."""
     looks: int = 0
     look_seconds: float = 0.0
     made: int = 0
@@ -222,9 +224,16 @@ class FakeRepository:
     # --- Restorer ---
 
     async def restore(
-        self, snapshot_id: str, target: Path, include: tuple[str, ...], on_progress: OnProgress
+        self,
+        snapshot_id: str,
+        target: Path,
+        include: tuple[str, ...],
+        on_progress: OnProgress,
+        *,
+        is_read_back: bool = True,
     ) -> Restored:
         begun = self._clock.monotonic()
+        self.place.read_back.append(is_read_back)
         async with self._working("restore"):
             if snapshot_id not in self.place.trees:
                 raise PermanentError(f"there is no snapshot {snapshot_id[:8]}", "drd points")

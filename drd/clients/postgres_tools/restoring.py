@@ -49,6 +49,18 @@ async def look(world: World, wanted: Wanted) -> None:
         await extracting.demand_empty(Dsn.parse(await world.secrets.read(options.into)))
 
 
+async def reads_back(world: World, wanted: Wanted) -> bool:
+    """Whether `settle` will compare every file with the manifest. See `drd.ports.source.Source.reads_back`."""
+    record = BaseRecord.of_tags(wanted.facts)
+    if record is None:
+        return False
+    try:
+        await _programs(record.major, world, await within(lambda: Options.read(wanted)))
+    except ProgramMissing:
+        return False
+    return True
+
+
 async def settle(world: World, wanted: Wanted, folder: Path, on_progress: OnProgress) -> Settled:
     """Put everything right below `folder`, verify it, and say what to type. See `drd.ports.source.Source.settled`."""
     options = await within(lambda: Options.read(wanted))

@@ -26,9 +26,17 @@ class Restoring(Listing):
     """`Restorer` over restic."""
 
     async def restore(
-        self, snapshot_id: str, target: Path, include: tuple[str, ...], on_progress: OnProgress
+        self,
+        snapshot_id: str,
+        target: Path,
+        include: tuple[str, ...],
+        on_progress: OnProgress,
+        *,
+        is_read_back: bool = True,
     ) -> Restored:
-        """Write a snapshot (or the paths in `include`) below the empty folder `target` and verify what landed.
+        """Write a snapshot (or the paths in `include`) below the empty folder `target`.
+
+        All that is read from the store is compared with its digest. `is_read_back`: what landed is, too.
 
         restic writes a file whole even when a part of it is damaged, so after an error nothing below `target` may be
         used; it is left for the caller to remove. Where the snapshot holds nothing at `include`, no file is restored.
@@ -36,7 +44,8 @@ class Restoring(Listing):
         """
         await _touching(target, TOUCH_SECONDS, lambda: _raise_unless_empty(target))
         chosen = [word for path in include for word in ("--include", _PATTERN_CHARACTER.sub(r"\\\1", path))]
-        call = Call(("restore", snapshot_id, "--target", str(target), "--verify", *chosen), Lock.SHARED, LONG)
+        verify = ("--verify",) if is_read_back else ()
+        call = Call(("restore", snapshot_id, "--target", str(target), *verify, *chosen), Lock.SHARED, LONG)
         on_progress(Progress(phase="restoring"))
         answer = await self._calls.ask(call, Output(_restore_watch(on_progress)))
         files, size = await _touching(target, COUNT_SECONDS, lambda: _landed(target))
