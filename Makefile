@@ -52,7 +52,7 @@ lock: setup ## Resolves requirements.lock anew, with hashes and without any inde
 setup:
 	@scripts/environment
 
-parts: ## The programs that the tests run on, from Debian, without root: restic, OpenSSH's server, PostgreSQL
+parts: ## The programs that the tests run on, without root: restic, OpenSSH's server, PostgreSQL in two versions
 	@scripts/parts
 	@scripts/promtool > /dev/null
 

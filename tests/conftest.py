@@ -93,10 +93,20 @@ def moto_s3(tmp_path: Path) -> Iterator[MotoS3]:
 @pytest.fixture(scope="session")
 def postgres_programs() -> Path:
     """The folder that holds PostgreSQL's programs, server and tools."""
-    programs = _parts_folder() / "postgresql" / "bin"
-    if not (programs / "postgres").exists():
-        pytest.fail(f"{programs / 'postgres'} is missing; type: make parts", pytrace=False)
-    return programs.resolve()
+    return _postgres("postgresql")
+
+
+@pytest.fixture(scope="session")
+def newer_postgres_programs() -> Path:
+    """The same of a version that takes incremental base backups."""
+    return _postgres("postgresql-newer")
+
+
+@pytest.fixture(scope="module")
+def newer_postgres_lab(newer_postgres_programs: Path) -> Iterator[Lab]:
+    """Makes clusters of that version for the tests of a module."""
+    with lab(newer_postgres_programs) as laboratory:
+        yield laboratory
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +120,13 @@ def postgres_lab(postgres_programs: Path) -> Iterator[Lab]:
 def postgres(postgres_lab: Lab) -> Cluster:
     """One cluster for all tests of a module, with small segments; who stops or fills it takes one of his own."""
     return postgres_lab.new("shop", segment_mib=1)
+
+
+def _postgres(name: str) -> Path:
+    programs = _parts_folder() / name / "bin"
+    if not (programs / "postgres").exists():
+        pytest.fail(f"{programs / 'postgres'} is missing; type: make parts", pytrace=False)
+    return programs.resolve()
 
 
 def _restic(age: str) -> Path:
