@@ -98,18 +98,21 @@ class Reconcile:
         record = (await self._catalogue.stores()).get(store)
         # Of a store that was never looked through nobody here has made any: on a new machine the newest count most.
         is_new = record is None or record.last_reconciled is None
-        young = self._clock.now() - (timedelta(0) if is_new else BATCH_IS_YOUNG)
-        batches = [
-            (each, group, each.tag("policy") or "")
-            for each in unknown
-            if each.time < young and (group := read_group(each.tags)) is not None
+        young = self._clock.now() - BATCH_IS_YOUNG
+        found = [
+            (each, group, each.tag("policy") or "") for each in unknown if (group := read_group(each.tags)) is not None
         ]
         known = {
             (policy, each.group.system_identifier, each.group.name)
-            for policy in {policy for _, _, policy in batches}
+            for policy in {policy for _, _, policy in found}
             for each in await self._catalogue.wal(policy)
             if each.store == store
         }
+        batches = [
+            (each, group, policy)
+            for each, group, policy in found
+            if each.time < young or (is_new and (policy, group.system_identifier, group.name) not in known)
+        ]
         return [
             WalShipped(
                 policy=policy,

@@ -299,11 +299,11 @@ async def test_wal_that_the_journal_does_not_know_is_found_with_how_far_it_goes(
 
     for name, through in (("b", 4 * 2**20 + 9), ("a", 4 * 2**20)):
         house.local.plant(batch(name, through))
-    house.local.plant(batch("young", 6 * 2**20, house.clock.now()))
     await house.reconcile.reconcile("local")
     [found] = await house.journal.wal("orders")
     assert (found.snapshot_id, found.superseded, found.group.through) == ("b", ("a",), Lsn(4 * 2**20 + 9))
     assert found.group.switches == (Switch(1, Lsn(5)),)
+    house.local.plant(batch("young", 6 * 2**20, house.clock.now()))
     house.local.plant(batch("not recorded", 9 * 2**20))
     await house.reconcile.reconcile("local")
     [found] = await house.journal.wal("orders")
@@ -313,3 +313,18 @@ async def test_wal_that_the_journal_does_not_know_is_found_with_how_far_it_goes(
     del house.local.snapshots["b"]
     await house.reconcile.reconcile("local")
     assert await house.journal.wal("orders") == ()
+
+
+async def test_a_young_batch_of_a_known_group_is_left_to_who_brings_it_also_in_a_new_store() -> None:
+    house = FakeHouse()
+    await house.repository("local").create()
+    now = house.clock.now()
+    groups = {name: Group("7000", Segment(1, 3, 2**20), Lsn(through), now) for name, through in (("a", 5), ("b", 9))}
+    for name, group in groups.items():
+        house.local.plant(Snapshot(name, now, ("/spool",), "drd", group.tags("orders")))
+    known = groups["a"]
+    shipped = WalShipped("orders", "local", "a", "7000", known.name, 2**20, str(known.through), now, ())
+    await house.journal.append(shipped)
+    await house.reconcile.reconcile("local")
+    [found] = await house.journal.wal("orders")
+    assert (found.snapshot_id, found.superseded) == ("a", ())
