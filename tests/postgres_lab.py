@@ -24,6 +24,8 @@ OWNER = "owner"
 """The superuser, whom every cluster lets in without a password."""
 SECONDS = 30.0
 LONGEST_SOCKET_PATH = 107
+CHECKSUMS_SINCE = 18
+"""From here on a cluster has them unless it is told otherwise."""
 
 SETTINGS: Mapping[str, object] = {
     "wal_level": "replica",
@@ -137,7 +139,8 @@ class Cluster:
     ) -> None:
         """Make the data directory. Without `is_durable` the server does not wait for its disk, which is quicker."""
         words = ["-D", str(self.data), "-U", OWNER, "-A", "trust", "-E", "UTF8", "--no-locale", "-N"]
-        words += [f"--wal-segsize={segment_mib}", *(["--data-checksums"] if has_checksums else [])]
+        bare = ["--no-data-checksums"] if self._lab.major >= CHECKSUMS_SINCE else []
+        words += [f"--wal-segsize={segment_mib}", *(["--data-checksums"] if has_checksums else bare)]
         self._lab.run("initdb", *words)
         self.configure({**SETTINGS, "fsync": "on" if is_durable else "off", **(settings or {})})
         self.admit("all")

@@ -36,6 +36,8 @@ class BaseRequest:
     label: str
     tablespaces: tuple[Tablespace, ...] = ()
     """All that lie outside the server's data directory."""
+    since: Path | None = None
+    """The manifest of an earlier one of the same cluster: only what changed since then is read (17 and later)."""
     is_hurried: bool = True
     """Whether the server makes its checkpoint at once, instead of spread over minutes."""
     bytes_a_second: int | None = None
@@ -134,6 +136,22 @@ class ControlData:
     """What a server that recovers from it has to be set to at least, by the names of the settings."""
 
 
+@dataclass(frozen=True, slots=True)
+class CombineRequest:
+    """Base backups to make one of, which is as a full at the moment of the last."""
+
+    folders: tuple[Path, ...]
+    """The data directories: a full, and the incremental ones that follow it, oldest first.
+
+    What they hold may become part of what is made: they are to be removed afterwards, and not to be changed.
+    """
+    folder: Path
+    """Where the data directory is to stand, on the same file system; it must not exist."""
+    tablespaces: Mapping[Path, Path] = field(default_factory=dict)
+    """Where those of the last lie → where they are to lie."""
+    deadline: timedelta = timedelta(hours=24)
+
+
 OnBaseProgress = Callable[[BaseProgress], None]
 OnWalNews = Callable[[WalNews], None]
 
@@ -147,7 +165,10 @@ class PostgresTools(Protocol):
         ...
 
     async def base_backup(self, request: BaseRequest, on_progress: OnBaseProgress) -> Base:
-        """Take a base backup. Whatever goes wrong, also cancelling, nothing is left at `folder`."""
+        """Take a base backup. Whatever goes wrong, also cancelling, nothing is left at `folder`.
+
+        Raises `NoIncrement` when only a full one is possible.
+        """
         ...
 
     async def receive_wal(self, request: ReceiveRequest, on_news: OnWalNews) -> None:
@@ -160,6 +181,14 @@ class PostgresTools(Protocol):
 
     async def verify(self, folder: Path, wal: Path | None = None) -> Verification:
         """Compare a base backup with its manifest; `wal` names the folder with its WAL, to be read as well."""
+        ...
+
+    async def combine(self, request: CombineRequest) -> None:
+        """Make one base backup of several (17 and later).
+
+        That they follow one another is looked at, and nothing else: verify each of them before. Raises
+        `PermanentError` when they do not.
+        """
         ...
 
     async def control_data(self, folder: Path) -> ControlData:

@@ -38,10 +38,22 @@ class Prepared:
 
     They stand in the snapshot's tags and in the journal; names are those of no other tag (`drd.core.tags.OWN`).
     """
+    is_incremental: bool = False
+    """Whether it is whole only with what was saved before, so that its size tells nothing of the source's."""
 
 
 KIND_FACT = "source="
 """Begins the fact that names the kind whose `settled` makes a restored part whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What was saved before of a part that is incremental, and is needed to make it whole."""
+
+    folder: Path
+    """Where it was restored to, for this alone."""
+    facts: tuple[str, ...]
+    """What was said of it when it was saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +71,8 @@ class Wanted:
     """The moment to which write-ahead log is to be replayed onto it; None: it stays of its own moment."""
     wal: Path | None = None
     """A folder with that log; set when it was fetched."""
+    earlier: tuple[Earlier, ...] = ()
+    """What it follows, oldest first, where it is incremental; set when it was restored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +131,13 @@ class Source(Spec):
 
     def among(self, nodes: tuple[Node, ...]) -> Source:
         """The same, with the nodes of its policy to find its server among."""
+        return self
+
+    def following(self, earlier: tuple[tuple[str, ...], ...]) -> Source:  # noqa: ARG002 - for kinds that override it
+        """The same, for an incremental run: it may save what changed since one of these points alone.
+
+        `earlier` are the facts of its good points that are whole in the store that is written to, newest first.
+        """
         return self
 
     def advice(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from drd.ports.postgres_tools import (
     Base,
     BaseProgress,
     BaseRequest,
+    CombineRequest,
     ControlData,
     OnBaseProgress,
     OnWalNews,
@@ -87,6 +89,9 @@ class FakeTools:
         lacking = [f'"{name}" is present in the manifest but not on disk' for name in manifest if name not in found]
         changed = [f'"{name}" has changed' for name, data in found.items() if _digest(data) != manifest[name]]
         return Verification((*lacking, *changed))
+
+    async def combine(self, request: CombineRequest) -> None:
+        shutil.copytree(request.folders[-1], request.folder)
 
     async def control_data(self, folder: Path) -> ControlData:
         try:

@@ -9,10 +9,19 @@ from __future__ import annotations
 import re
 
 from drd.core.errors import DrdError, PermanentError, TransientError
-from drd.core.postgres.errors import LoginRefused, RightMissing, ServerAway, ServerReadOnly, SlotMissing, WalGone
+from drd.core.postgres.errors import (
+    LoginRefused,
+    NoIncrement,
+    RightMissing,
+    ServerAway,
+    ServerReadOnly,
+    SlotMissing,
+    WalGone,
+)
 
 SLOT_HINT = "drd makes it anew with the next base backup: drd backup POLICY --full"
 BASE_HINT = "a new base backup is needed: drd backup POLICY --full"
+INCREMENT_HINT = "drd makes a full one; ALTER SYSTEM SET summarize_wal = on; and SELECT pg_reload_conf();"
 _PASSWORD = re.compile(r"password authentication failed|no password supplied|empty password returned")
 _NO_LINE = re.compile(
     r"no pg_hba\.conf entry for (?P<replication>replication connection from )?host \"(?P<host>[^\"]*)\""
@@ -48,6 +57,12 @@ _AWAY = re.compile(
     r"session is not read-write|could not read from stream|lost connection|unexpected termination of replication",
     re.IGNORECASE,
 )
+_NO_INCREMENT = re.compile(
+    r"incremental backups cannot be taken|found in manifest, but not in this server's history|"
+    r"manifest requires WAL from|WAL summaries are required|WAL summarization is not progressing|"
+    r"system identifier in backup manifest|(?:could not parse|invalid) (?:backup )?manifest|manifest checksum"
+)
+"""What `basebackup_incremental.c` and `walsummarizer.c` say, and what the manifest's parser says."""
 _PROMOTED = re.compile(r"the standby was promoted during online backup")
 _FUNCTION = re.compile(r"permission denied for function (\w+)")
 _SIGNATURES = {
@@ -72,7 +87,12 @@ def meaning(said: str, place: str, user: str, code: str | None = None) -> DrdErr
     `place` is the server in words, `user` the role, and `code` the five characters of an SQLSTATE. `said` is shown, so
     it may hold no secret.
     """
-    return _of_login(said, place, user) or _of_rights(said, place, user, code) or _of_state(said, place, code)
+    return (
+        _of_login(said, place, user)
+        or _of_rights(said, place, user, code)
+        or _of_backup(said, place)
+        or _of_state(said, place, code)
+    )
 
 
 def first_sentence(said: str) -> str:
@@ -127,6 +147,14 @@ def _of_rights(said: str, place: str, user: str, code: str | None) -> DrdError |
     return None
 
 
+def _of_backup(said: str, place: str) -> DrdError | None:
+    if _NO_INCREMENT.search(said):
+        return NoIncrement(f"{place} gives no incremental base backup: {first_sentence(said)}", INCREMENT_HINT)
+    if _PROMOTED.search(said):
+        return TransientError(f"{place} was promoted during the base backup", "the next run makes another one")
+    return None
+
+
 def _of_state(said: str, place: str, code: str | None) -> DrdError | None:
     if code in {"25006", "55000"} and re.search(r"recovery is in progress|read-only transaction", said):
         return ServerReadOnly(f"{place} is a standby, or recovers", "ask the primary")
@@ -134,8 +162,6 @@ def _of_state(said: str, place: str, code: str | None) -> DrdError | None:
         return TransientError(f"{place}: {first_sentence(said)}", "wait until it is used no more")
     if code == "57014":
         return ServerAway(f"{place} did not answer in time", "drd tries again by itself")
-    if _PROMOTED.search(said):
-        return TransientError(f"{place} was promoted during the base backup", "the next run makes another one")
     if match := _NO_SLOT.search(said):
         return SlotMissing(f"{place} has no replication slot {match[1]}", SLOT_HINT)
     if match := _WAL_REMOVED.search(said):

@@ -70,6 +70,8 @@ def _options(request: BaseRequest) -> tuple[str, ...]:
     words += ["--manifest-checksums=SHA256", f"--checkpoint={'fast' if request.is_hurried else 'spread'}"]
     if request.bytes_a_second is not None:
         words.append(f"--max-rate={max(32, request.bytes_a_second // 1024)}k")
+    if request.since is not None:
+        words.append(f"--incremental={request.since}")
     if not request.is_synced:
         words.append("--no-sync")
     return tuple(words)

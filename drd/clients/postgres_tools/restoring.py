@@ -11,7 +11,7 @@ from pathlib import Path
 
 from drd.clients.host import MachineHost
 from drd.clients.postgres import Dsn
-from drd.clients.postgres_tools import extracting, restored
+from drd.clients.postgres_tools import combining, extracting, restored
 from drd.clients.postgres_tools.configuring import configure
 from drd.clients.postgres_tools.inspecting import Inspection, Inspector, inspecting, inspector_of
 from drd.clients.postgres_tools.programs import Programs, find_programs, programs_in
@@ -21,6 +21,7 @@ from drd.clients.postgres_tools.tools import ProgramsOfPostgres
 from drd.clients.postgres_tools.touching import within
 from drd.core.errors import PermanentError, ProgramMissing, UsageError
 from drd.core.postgres.base import BaseFacts, BaseRecord
+from drd.core.postgres.increments import Member
 from drd.ports.cancelling import to_the_end
 from drd.ports.postgres_serving import Served, ServeRequest
 from drd.ports.repository import OnProgress, Progress
@@ -37,8 +38,10 @@ async def look(world: World, wanted: Wanted) -> None:
     """
     options = await within(lambda: Options.read(wanted))
     record = BaseRecord.of_tags(wanted.facts)
+    member = Member.of_tags(wanted.facts)
+    has_to_combine = member is not None and member.is_incremental
     has_to_serve = wanted.recovery is not None or bool(options.database or options.queries)
-    if record is not None and (has_to_serve or options.programs is not None):
+    if record is not None and (has_to_serve or has_to_combine or options.programs is not None):
         await _programs(record.major, world, options)
     owner = await within(lambda: restored.owner_for(wanted.place))
     if has_to_serve:
@@ -66,7 +69,12 @@ async def settle(world: World, wanted: Wanted, folder: Path, on_progress: OnProg
     options = await within(lambda: Options.read(wanted))
     facts = await within(lambda: restored.facts_beside(folder / restored.FACTS))
     await within(lambda: restored.demand_startable(folder / restored.DATA, facts.record.major))
-    return await _Settling(world, wanted, options, facts, folder, on_progress).settle()
+    notes: list[str] = []
+    member = Member.of_tags(wanted.facts)
+    if member is not None and member.is_incremental:
+        tools = ProgramsOfPostgres(await _programs(facts.record.major, world, options), world.runner)
+        notes.append(await combining.combine(tools, folder, wanted.facts, wanted.earlier, on_progress))
+    return await _Settling(world, wanted, options, facts, folder, on_progress, notes=notes).settle()
 
 
 @dataclass(slots=True)

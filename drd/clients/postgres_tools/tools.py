@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from drd.clients.postgres_tools import base, look, receive, serving
+from drd.clients.postgres_tools import base, combine, look, receive, serving
 from drd.clients.postgres_tools.programs import Programs
 from drd.ports.postgres_serving import Served, ServeRequest
 from drd.ports.postgres_tools import (
     Base,
     BaseRequest,
+    CombineRequest,
     ControlData,
     OnBaseProgress,
     OnWalNews,
@@ -43,6 +44,10 @@ class ProgramsOfPostgres:
     async def verify(self, folder: Path, wal: Path | None = None) -> Verification:
         """Compare a base backup with its manifest."""
         return await look.verify(folder, wal, self.programs, self._runner)
+
+    async def combine(self, request: CombineRequest) -> None:
+        """Make one base backup of several."""
+        await combine.combine(request, self.programs, self._runner)
 
     async def control_data(self, folder: Path) -> ControlData:
         """Read a control file."""

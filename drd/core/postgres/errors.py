@@ -29,5 +29,9 @@ class WalGone(PermanentError):
     """The server has removed WAL that was not received, or never had it: only a new base backup helps."""
 
 
+class NoIncrement(PermanentError):
+    """The server cannot say what changed since an earlier base backup: only a full one is possible."""
+
+
 class NotCovered(PermanentError):
     """What is kept does not lead to the moment that was asked for; the message says to which it does."""
