@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Set
-from typing import TypeAlias
 
 from drd.core.catalogue import Copy as CopyOfPart
 from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import NOT_NOW, DrdError, StoreAway, TransientError
 from drd.core.events import Body, CopyCreated, JobFailed, MirrorFinished
-from drd.core.postgres.groups import ShippedGroup
 from drd.core.tags import MINE
+from drd.engines.missing import Lacking, Missing
 from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores, origin_of
 from drd.engines.telling import ToldOnce
-from drd.engines.wal_points import WalPoint, lacking, superseded, unwanted
+from drd.engines.wal_points import WalPoint
 from drd.engines.work_queues import JobClass, WorkQueues
-from drd.ports.configuration import Configuration, Protected, is_wal_store
+from drd.ports.configuration import Configuration, is_wal_store
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import Progress
 from drd.ports.store import Carried, Carrier
@@ -31,9 +30,6 @@ RETRY_SECONDS = (15.0, 60.0, 300.0, 900.0)
 """Waits after a failed round; the last one repeats."""
 RETRY_WAL_SECONDS = 60.0
 """The longest wait where WAL is brought: what is newest in a store has to be no older than that."""
-
-Missing: TypeAlias = Mapping[str, tuple[RecoveryPoint, ...]]
-"""Policy → the recovery points that a store lacks."""
 
 
 class Copy:
@@ -55,7 +51,7 @@ class Copy:
         self._carrier = carrier
         self._queues = queues
         self._journal = journal
-        self._catalogue = catalogue
+        self._missing = Missing(configuration, catalogue, world.clock)
         self._world = world
         self._board = board
         self._wanted: dict[str, asyncio.Event] = {}
@@ -122,7 +118,7 @@ class Copy:
         configuration = self._configuration()
         if store not in configuration.stores:
             return True
-        before = await self._missing(configuration, store, asked)
+        before = await self._missing.lacking(configuration, store, asked)
         origin = origin_of(configuration, store)
         sources = tuple(
             dict.fromkeys(each for points in before.values() for each in _sources(points, origin, configuration.stores))
@@ -141,7 +137,7 @@ class Copy:
         self._why_late.pop(store, None)
         return True
 
-    async def _is_brought(self, store: str, source: str, missing: Missing, mirror: bool) -> bool:
+    async def _is_brought(self, store: str, source: str, missing: Lacking, mirror: bool) -> bool:
         """Bring what one store holds; False, and told, when that failed: what others hold comes all the same."""
         try:
             await self._bring(store, source, missing, mirror)
@@ -159,9 +155,9 @@ class Copy:
             return False
         return True
 
-    async def _look_again(self, store: str, before: Missing) -> None:
+    async def _look_again(self, store: str, before: Lacking) -> None:
         """Raises when a point that was to be brought is still not there; newer ones get the next round."""
-        after = await self._missing(self._configuration(), store, before.keys())
+        after = await self._missing.lacking(self._configuration(), store, before.keys())
         for policy in after:
             self.want(store, policy)
         left = _runs(before) & _runs(after)
@@ -175,40 +171,7 @@ class Copy:
         self._why_late[store] = error.message
         await self._told.tell(store, error.message, JobFailed(store, "copy", error.message, error.hint))
 
-    async def _missing(self, configuration: Configuration, store: str, asked: Set[str | None]) -> Missing:
-        """Policy → its points that stand whole in another store, but not in `store`, where the policy wants them."""
-        names = [name for name in configuration.policies if name in asked or None in asked]
-        missing: dict[str, tuple[RecoveryPoint, ...]] = {}
-        for name in names:
-            protected = configuration.policies[name]
-            if is_wal_store(store):
-                if store in protected.wal_stores and (wal := await self._lacking_wal(configuration, store, protected)):
-                    missing[name] = wal
-                continue
-            to = protected.policy.backup.to
-            if store in to and len(to) > 1:
-                uncopied = await self._catalogue.uncopied(name, store)
-                points = tuple(point for point in uncopied if set(point.stores) & set(configuration.stores))
-                if points:
-                    missing[name] = points
-        return missing
-
-    async def _lacking_wal(
-        self, configuration: Configuration, store: str, protected: Protected
-    ) -> tuple[RecoveryPoint, ...]:
-        groups = await self._catalogue.wal(protected.policy.name)
-        found = lacking(groups, store, configuration.stores.keys())
-        if not found:
-            return ()
-        not_wanted = await self._unwanted_wal(store, protected, groups)
-        return tuple(point for point in found if point.run not in not_wanted)
-
-    async def _unwanted_wal(self, store: str, protected: Protected, groups: tuple[ShippedGroup, ...]) -> frozenset[str]:
-        points = await self._catalogue.points(protected.policy.name)
-        any_moment = protected.policy.backup.keep.any_moment
-        return unwanted(groups, points, store, any_moment, self._world.clock.now())
-
-    async def _bring(self, store: str, source: str, missing: Missing, mirror: bool) -> None:
+    async def _bring(self, store: str, source: str, missing: Lacking, mirror: bool) -> None:
         target = self._stores.configured(store)
         origin = self._stores.configured(source)
         await self._stores.open(store, may_make=True)
@@ -226,14 +189,14 @@ class Copy:
                 else:
                     await self._copy(store, source, missing, lane)
 
-    async def _mirror(self, store: str, source: str, missing: Missing, lane: str) -> None:
+    async def _mirror(self, store: str, source: str, missing: Lacking, lane: str) -> None:
         target, origin = self._stores.configured(store), self._stores.configured(source)
         carried = await self._carrier.carry(
             await origin.place.backend(self._world),
             await target.place.backend(self._world),
             _slower(origin.limits.download, target.limits.upload),
             self._poster(lane),
-            await self._withheld(store),
+            await self._missing.withheld(store),
         )
         whole = frozenset(carried.snapshot_ids)
         await self._journal_copies(
@@ -245,18 +208,7 @@ class Copy:
                 f"type: drd check {source}",
             )
 
-    async def _withheld(self, store: str) -> frozenset[str]:
-        if not is_wal_store(store):
-            return await self._catalogue.withheld(store)
-        found: frozenset[str] = frozenset()
-        for name, protected in self._configuration().policies.items():
-            groups = await self._catalogue.wal(name)
-            found |= superseded(groups, store)
-            if store in protected.wal_stores:
-                found |= await self._unwanted_wal(store, protected, groups)
-        return found
-
-    async def _copy(self, store: str, source: str, missing: Missing, lane: str) -> None:
+    async def _copy(self, store: str, source: str, missing: Lacking, lane: str) -> None:
         wanted = tuple(
             copy.snapshot_id for points in missing.values() for point in points for copy in point.copies_in(source)
         )
@@ -273,7 +225,7 @@ class Copy:
 
     async def _journal_copies(
         self,
-        missing: Missing,
+        missing: Lacking,
         store: str,
         source: str,
         arrived_as: Callable[[str], str | None],
@@ -336,5 +288,5 @@ def _slower(*rates: int | None) -> int | None:
     return min((rate for rate in rates if rate is not None), default=None)
 
 
-def _runs(missing: Missing) -> frozenset[str]:
+def _runs(missing: Lacking) -> frozenset[str]:
     return frozenset(point.run for points in missing.values() for point in points)
