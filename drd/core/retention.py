@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from drd.core.catalogue import Anchored, RecoveryPoint, StoreRecord, counted, newest_good
+from drd.core.postgres.increments import needed_runs
 
 MOST_AT_ONCE = 0.5
 """Share of a policy's snapshots in a store that retention may remove in one go without a person."""
@@ -75,6 +76,7 @@ def decide(
     that are promised. `by_a_person` lifts the limit on how much goes at once, and nothing else.
     """
     kept_by_guard = _guards(candidates, points, store, required_copies, damaged, leading)
+    kept_by_guard = {**_followed(candidates, points, store, kept_by_guard), **kept_by_guard}
     verdicts = tuple(_verdict(candidate, kept_by_guard.get(candidate.snapshot_id)) for candidate in candidates)
     removed = sum(verdict.is_forgotten for verdict in verdicts)
     held = ""
@@ -146,6 +148,22 @@ def _guards(
         elif point.is_good and (enough is None or enough <= point.moment):
             guards[candidate.snapshot_id] = f"no newer recovery point has {required_copies} copies"
     return guards
+
+
+def _followed(
+    candidates: Sequence[Candidate], points: tuple[RecoveryPoint, ...], store: str, guarded: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Snapshot id → why it stays: an incremental that is kept here, or is still to come here, is nothing without it."""
+    by_snapshot = {copy.snapshot_id: point for point in points for copy in point.copies if copy.store == store}
+    kept = [each.snapshot_id for each in candidates if each.reasons or each.snapshot_id in guarded]
+    following = [by_snapshot[each] for each in kept if each in by_snapshot]
+    following += [point for point in points if point.is_lacking_in(store)]
+    needed = needed_runs(following, points)
+    return {
+        each.snapshot_id: "incrementals that are kept follow it"
+        for each in candidates
+        if each.snapshot_id in by_snapshot and by_snapshot[each.snapshot_id].run in needed
+    }
 
 
 def _stand_ins(candidates: Sequence[Candidate], by_snapshot: Mapping[str, RecoveryPoint]) -> frozenset[str]:

@@ -12,6 +12,7 @@ from drd.core.errors import UsageError
 from drd.core.postgres.base import BaseRecord
 from drd.core.postgres.recovery import RecoveryPlan
 from drd.core.tags import MINE
+from drd.engines.earlier import bytes_of, read
 from drd.engines.landing import Landing, demand_room
 from drd.engines.pieces import Piece, landings, pieces_of
 from drd.engines.progress import ProgressBoard
@@ -19,11 +20,13 @@ from drd.engines.restore_request import BESIDE, Landed, Plan
 from drd.ports.cancelling import to_the_end
 from drd.ports.host import Host
 from drd.ports.repository import Progress, Repository, Restored, Snapshot
-from drd.ports.source import KIND_FACT, Settled, Source, Wanted
+from drd.ports.source import KIND_FACT, Earlier, Settled, Source, Wanted
 from drd.ports.world import World
 
 IsOver = Callable[[str], bool]
 """Whether the mark in a work folder's name is that of a restore that the journal knows, and that is over."""
+
+EarlierByPart = Mapping[str, tuple[Earlier, ...]]
 
 Fetch = Callable[[RecoveryPlan, Path], Awaitable[None]]
 """Brings the write-ahead log that a recovery takes into a folder, which is made."""
@@ -57,6 +60,10 @@ class Bringing:
         target = Path(request.target)
         if not target.is_absolute():
             raise UsageError("the place to restore to is not an absolute path", f"write --to {Path('/') / target}")
+        if request.include and plan.chains:
+            raise UsageError(
+                "the point is an incremental base backup, whose files are nothing by themselves", "leave --path out"
+            )
         landing = Landing(self._host, target, plan.run)
         await landing.demand_empty(is_over)
         parts = {copy.part for copy in plan.point.copies}
@@ -64,7 +71,8 @@ class Bringing:
             wanted = _wanted(plan, landing, part, is_alone=len(parts) == 1)
             await kind.look_at_place(self._world, wanted)
         if not request.include:
-            await demand_room([landing], plan.point.total_bytes + _wal_bytes(plan.recovery))
+            needed = plan.point.total_bytes + _wal_bytes(plan.recovery) + bytes_of(plan.chains)
+            await demand_room([landing], needed)
 
     async def bring(
         self, plan: Plan, store: str, repository: Repository, is_over: IsOver, fetch: Fetch | None = None
@@ -80,7 +88,8 @@ class Bringing:
         names: list[str] = []
         try:
             restored = await self._read_all(plan, repository, pieces)
-            settled = await self._settle_all(plan, pieces, names, fetch)
+            earlier = await self._read_earlier(plan, store, repository, pieces)
+            settled = await self._settle_all(plan, pieces, names, fetch, earlier)
             # A name that is being given is given, and then taken away again: nobody cancels a thread.
             await to_the_end(self._appear(pieces, names))
         except BaseException:
@@ -152,8 +161,23 @@ class Bringing:
         wanted = _wanted(plan, piece.landing, piece.copy.part, is_alone=piece.part is None)
         return await kind.reads_back(self._world, wanted)
 
+    async def _read_earlier(
+        self, plan: Plan, store: str, repository: Repository, pieces: Sequence[Piece]
+    ) -> EarlierByPart:
+        """What incremental parts follow, each read into a folder of its own."""
+
+        def post(progress: Progress) -> None:
+            self._board.post(plan.run, progress)
+
+        found: dict[str, tuple[Earlier, ...]] = {}
+        for piece in pieces:
+            part = piece.copy.part
+            if part in plan.chains:
+                found[part] = await read(plan.chains[part], part, store, repository, piece.landing, post)
+        return found
+
     async def _settle_all(
-        self, plan: Plan, pieces: Sequence[Piece], names: list[str], fetch: Fetch | None
+        self, plan: Plan, pieces: Sequence[Piece], names: list[str], fetch: Fetch | None, earlier: EarlierByPart
     ) -> list[Settled]:
         """Let the kinds make their parts whole; `names` are told of what lies where it belongs already."""
         wal: Path | None = None
@@ -166,14 +190,17 @@ class Bringing:
         for piece in pieces:
             kind = self._settling(plan.point).get(piece.copy.part)
             if kind is not None:
-                settled.append(await self._settle(plan, piece, kind, wal))
+                settled.append(await self._settle(plan, piece, kind, wal, earlier))
                 names += map(str, settled[-1].placed)
         return settled
 
-    async def _settle(self, plan: Plan, piece: Piece, kind: type[Source], wal: Path | None) -> Settled:
+    async def _settle(
+        self, plan: Plan, piece: Piece, kind: type[Source], wal: Path | None, earlier: EarlierByPart
+    ) -> Settled:
         wanted = _wanted(plan, piece.landing, piece.copy.part, is_alone=piece.part is None)
         if wanted.recovery is not None:
             wanted = replace(wanted, wal=wal)
+        wanted = replace(wanted, earlier=earlier.get(piece.copy.part, ()))
 
         def post(progress: Progress) -> None:
             self._board.post(plan.run, progress)

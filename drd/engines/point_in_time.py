@@ -8,6 +8,7 @@ from pathlib import Path
 from drd.core.errors import UsageError
 from drd.core.postgres.errors import NotCovered
 from drd.core.postgres.groups import Group, ShippedGroup
+from drd.core.postgres.increments import with_whole_chains
 from drd.core.postgres.kept import needed_groups, plan_recovery
 from drd.core.postgres.recovery import RecoveryPlan
 from drd.core.postgres.target import HOW_TO_WRITE_A_TIME, AtLsn, AtName, AtTime, Latest, Target
@@ -50,7 +51,7 @@ class PointInTime:
         if isinstance(target, AtName):
             named = await self._naming.find(run, target, within)
             within = tuple(each for each in within if each.group.system_identifier == named.system_identifier)
-        points = await self._catalogue.points(request.policy)
+        points = with_whole_chains(await self._catalogue.points(request.policy))
         try:
             return plan_recovery(points, within, target, () if named is None else named.points)
         except NotCovered as error:

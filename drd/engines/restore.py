@@ -22,8 +22,10 @@ from drd.core.errors import (
 from drd.core.events import HoldPlaced, RestoreFinished, RestoreStarted, StoreChecked
 from drd.core.events.stores import BY_RESTORE
 from drd.core.policy import Outcome
+from drd.core.postgres.increments import with_whole_chains
 from drd.engines.bringing import Bringing, IsOver
 from drd.engines.doubting import unless_away
+from drd.engines.earlier import chains_of
 from drd.engines.landing import mark_of
 from drd.engines.naming import Naming
 from drd.engines.outbox import Outbox
@@ -97,7 +99,7 @@ class Restore:
         """The point that is meant: the newest good one not after the moment. Raises `UsageError` with the range."""
         if request.store is not None:
             self._stores.configured(request.store)
-        points = await self._catalogue.points(request.policy)
+        points = with_whole_chains(await self._catalogue.points(request.policy))
         point = newest_good(points, request.at, request.store)
         if point is not None:
             return point
@@ -119,10 +121,12 @@ class Restore:
         Raises `UsageError` and `NotCovered` with what there is.
         """
         recovery = await self._point_in_time.plan(run, request)
+        points = with_whole_chains(await self._catalogue.points(request.policy))
         if recovery is None:
-            return Plan(run, request, await self.choose(request))
-        points = await self._catalogue.points(request.policy)
-        return Plan(run, request, next(point for point in points if point.run == recovery.choice.base.run), recovery)
+            point = await self.choose(request)
+        else:
+            point = next(point for point in points if point.run == recovery.choice.base.run)
+        return Plan(run, request, point, recovery, chains_of(point, points))
 
     async def restore(self, run: str, request: RestoreRequest, plan: Plan | None = None) -> Landed:
         """Restore and verify; every end is journaled. Raises a `DrdError` when nothing was brought back.

@@ -9,6 +9,7 @@ from datetime import datetime
 from drd.core.catalogue import RecoveryPoint
 from drd.core.postgres.recovery import RecoveryPlan
 from drd.core.postgres.target import Target
+from drd.engines.earlier import Chains
 from drd.ports.repository import Restored
 from drd.ports.source import Check
 
@@ -44,6 +45,8 @@ class Plan:
     """What it begins from."""
     recovery: RecoveryPlan | None = None
     """How a moment behind the point is reached; None: the point is what is wanted."""
+    chains: Chains = field(default_factory=dict)
+    """What its parts follow, where they are incremental."""
 
 
 @dataclass(frozen=True, slots=True)

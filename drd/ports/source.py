@@ -133,7 +133,7 @@ class Source(Spec):
         """The same, with the nodes of its policy to find its server among."""
         return self
 
-    def following(self, earlier: tuple[tuple[str, ...], ...]) -> Source:  # noqa: ARG002 - for kinds that override it
+    def following(self, earlier: tuple[tuple[str, ...], ...]) -> Source:
         """The same, for an incremental run: it may save what changed since one of these points alone.
 
         `earlier` are the facts of its good points that are whole in the store that is written to, newest first.

@@ -13,6 +13,7 @@ from drd.core.postgres.base import BaseRecord
 from drd.core.postgres.increments import Member, earlier_points, needed_runs, why_full, with_whole_chains
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.server import ServerFacts
+from drd.core.retention import Candidate, decide
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SERVER = ServerFacts("7", 180006, 1, False, True, 2**24, "replica", "off", None, None)
@@ -103,3 +104,21 @@ def test_a_full_is_needed_when_nothing_can_be_followed(server: ServerFacts, tags
     said = why_full(tags, server)
     assert said.startswith(reason) or reason in said
     assert bool(said) is bool(reason)
+
+
+def test_what_a_kept_incremental_follows_is_not_forgotten() -> None:
+    points = tuple(point(number, number - 1 if number % 3 else None) for number in range(7))
+    candidates = [
+        Candidate(f"local{each.run[1:]}", each.moment, ("daily",) if each.run == "r5" else ()) for each in points
+    ]
+
+    gone = decide(candidates, points, "local", required_copies=1).forgotten
+
+    assert gone == ("local0", "local1", "local2")
+
+
+def test_what_an_incremental_follows_that_is_still_to_come_is_not_forgotten() -> None:
+    points = (point(0, None, "local", "offsite"), point(1, 0, "local"), point(2, None, "local", "offsite"))
+    candidates = [Candidate(f"offsite{number}", points[number].moment, ()) for number in (0, 2)]
+
+    assert decide(candidates, points, "offsite", required_copies=1).forgotten == ()
