@@ -61,11 +61,13 @@ async def consult(
     return await connect.consult(place, read, question, say)
 
 
-async def run(path: Path | None, environment: Mapping[str, str], say: Callable[[str], None]) -> int:
-    """The daemon's life, until SIGTERM or SIGINT; returns the exit code."""
+async def run(
+    path: Path | None, environment: Mapping[str, str], say: Callable[[str], None], *, is_watched: bool = False
+) -> int:
+    """The daemon's life, until SIGTERM or SIGINT; returns the exit code. `is_watched`: `say` fills a terminal."""
     from drd.app import process
 
-    return await process.run(path, environment, say)
+    return await process.run(path, environment, say, is_watched=is_watched)
 
 
 async def validate(path: Path | None, environment: Mapping[str, str]) -> tuple[Finding, ...]:

@@ -6,6 +6,7 @@ import asyncio
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from drd import __version__
 from drd.api import ApiServer
@@ -16,18 +17,24 @@ from drd.app.measure import Measure
 from drd.app.read import read_configuration
 from drd.clients.listeners import holder_of_port
 from drd.clients.systemd import SystemdSupervisor
-from drd.core.events import BugFound
+from drd.core.events import BugFound, Event
 from drd.daemon.control import HouseControl
 from drd.daemon.life import Daemon, Liveness
 from drd.ports.configuration import Configuration
+from drd.reports.foreground import Foreground
 from drd.reports.journal import event_line
 
 PULSE_SECONDS = 30.0
 """`/livez` says that the daemon is stuck when the scheduler's loop has not come round for so long."""
 
 
-async def run(path: Path | None, environment: Mapping[str, str], say: Callable[[str], None]) -> int:
-    """Live until SIGTERM or SIGINT. Raises `ConfigurationErrors`, `Busy` or another `DrdError` when it cannot start."""
+async def run(
+    path: Path | None, environment: Mapping[str, str], say: Callable[[str], None], *, is_watched: bool = False
+) -> int:
+    """Live until SIGTERM or SIGINT. Raises `ConfigurationErrors`, `Busy` or another `DrdError` when it cannot start.
+
+    `is_watched`: `say` fills a terminal, which gets fewer lines of what comes every few seconds.
+    """
 
     async def read() -> Configuration:
         return await asyncio.to_thread(read_configuration, path, environment)
@@ -52,9 +59,21 @@ async def run(path: Path | None, environment: Mapping[str, str], say: Callable[[
         say(f"drd {__version__} at {configuration.site}, restic {built.house.restic}, state {configuration.state}")
         for warning in configuration.warnings:
             say(f"warning: {warning}")
-        built.journal.observe(lambda event: say(event_line(event, built.house.in_force().zone).plain))
+        built.journal.observe(_teller(say, lambda: built.house.in_force().zone, is_watched=is_watched))
         await daemon.run(server, say)
     return 0
+
+
+def _teller(say: Callable[[str], None], zone: Callable[[], ZoneInfo], *, is_watched: bool) -> Callable[[Event], None]:
+    """Says each event; on a terminal, which somebody watches, not each batch of WAL."""
+    foreground = Foreground()
+
+    def tell(event: Event) -> None:
+        line = foreground.line(event, zone()) if is_watched else event_line(event, zone()).plain
+        if line is not None:
+            say(line)
+
+    return tell
 
 
 def _tokens(built: Built) -> Tokens:

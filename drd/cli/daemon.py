@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import click
 
 from drd.cli.command import Command, Group, pass_session
 from drd.cli.session import Session
+
+
+def _daemon(session: Session) -> Coroutine[Any, Any, int]:
+    return session.application().run(session.config, session.environment, session.say, is_watched=session.is_watched)
 
 
 @click.command(cls=Command)
@@ -19,7 +25,7 @@ def run(session: Session) -> int:
     """
     import asyncio
 
-    return asyncio.run(session.application().run(session.config, session.environment, session.say))
+    return asyncio.run(_daemon(session))
 
 
 @click.group(cls=Group)
@@ -52,7 +58,10 @@ def demo_run(session: Session, folder: Path, policies: Path, runbooks: Path) -> 
 
     from drd.demo import run_demo
 
-    return asyncio.run(run_demo(folder, policies, runbooks, session.environment, session.say))
+    demonstration = run_demo(
+        folder, policies, runbooks, session.environment, session.say, is_watched=session.is_watched
+    )
+    return asyncio.run(demonstration)
 
 
 @demo.command("orders", short_help="Show what its shop has sold.")

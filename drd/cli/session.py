@@ -58,8 +58,15 @@ class Application(Protocol):
         """The journal, read beside whoever writes it."""
         ...
 
-    async def run(self, path: Path | None, environment: Mapping[str, str], say: Callable[[str], None]) -> int:
-        """The daemon's life."""
+    async def run(
+        self,
+        path: Path | None,
+        environment: Mapping[str, str],
+        say: Callable[[str], None],
+        *,
+        is_watched: bool = False,
+    ) -> int:
+        """The daemon's life. `is_watched`: `say` fills a terminal."""
         ...
 
     def json_schema(self, what: str) -> dict[str, Any]:
@@ -119,6 +126,11 @@ class Session:
         import asyncio
 
         return asyncio.run(self.application().consult(self.place, self.configuration, question, self.say))
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether what is said fills a terminal."""
+        return sys.stderr.isatty()
 
     def say(self, words: str = "", style: str = "") -> None:
         """A line for people that is no result: to standard error."""

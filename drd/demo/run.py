@@ -64,9 +64,18 @@ http: {{listen: 127.0.0.1:{listen}}}
 
 
 async def run_demo(
-    folder: Path, policies: Path, runbooks: Path, environment: Mapping[str, str], say: Callable[[str], None]
+    folder: Path,
+    policies: Path,
+    runbooks: Path,
+    environment: Mapping[str, str],
+    say: Callable[[str], None],
+    *,
+    is_watched: bool = False,
 ) -> int:
-    """Start the platform, the off-site server and the daemon, until SIGTERM or SIGINT; keeps its data in `folder`."""
+    """Start the platform, the off-site server and the daemon, until SIGTERM or SIGINT; keeps its data in `folder`.
+
+    `is_watched`: `say` fills a terminal.
+    """
     for needed in (policies, runbooks):
         if not needed.is_dir():
             raise UsageError(
@@ -76,11 +85,16 @@ async def run_demo(
     folder, policies, runbooks = (path.resolve() for path in (folder, policies, runbooks))
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     with StateLock(folder, SystemClock()):
-        return await _live(folder, policies, runbooks, environment, say)
+        return await _live(folder, policies, runbooks, environment, say, is_watched)
 
 
 async def _live(
-    folder: Path, policies: Path, runbooks: Path, environment: Mapping[str, str], say: Callable[[str], None]
+    folder: Path,
+    policies: Path,
+    runbooks: Path,
+    environment: Mapping[str, str],
+    say: Callable[[str], None],
+    is_watched: bool,
 ) -> int:
     listen = environment.get("DRD_DEMO_PORT", str(PORT))
     if not listen.isdigit():
@@ -97,7 +111,7 @@ async def _live(
         say(f"its off-site S3 server, as if in another town, listens on 127.0.0.1:{port}")
         say(f"in another terminal: export DRD_CONFIG={settings}; .venv/bin/drd status")
         plain = {name: value for name, value in environment.items() if name != "DRD_DEMO_PORT"}
-        return await run_daemon(settings, plain, say)
+        return await run_daemon(settings, plain, say, is_watched=is_watched)
 
 
 @asynccontextmanager

@@ -153,7 +153,14 @@ class FakeApplication:
     def journal_reader(self, place: Whereabouts) -> Iterator[FakeReader]:
         yield self.reader
 
-    async def run(self, path: Path | None, environment: Mapping[str, str], say: Callable[[str], None]) -> int:
+    async def run(
+        self,
+        path: Path | None,
+        environment: Mapping[str, str],
+        say: Callable[[str], None],
+        *,
+        is_watched: bool = False,
+    ) -> int:
         say("ready")
         return 0
 
