@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from drd.clients.spool import CLUSTER, MARKS, FolderSpool, FolderSpools, read_marks
+from drd.clients.spool import FolderSpool, FolderSpools
+from drd.clients.spool.marks import CLUSTER, MARKS, read_marks
 from drd.core.errors import PermanentError, TransientError
 from drd.core.postgres.lineage import Mark
 from drd.core.postgres.lsn import Lsn
