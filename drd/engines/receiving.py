@@ -17,11 +17,11 @@ from drd.core.postgres.holding import WhenFull, when_full_by_itself
 from drd.core.postgres.lineage import Mark
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.names import slot_name
-from drd.core.postgres.server import ServerFacts, Slot, WalStatus
+from drd.core.postgres.server import ServerFacts
 from drd.core.postgres.spooling import moves
 from drd.core.units import format_size
 from drd.engines.receiver_state import ReceiverState
-from drd.engines.slot_watch import SlotWatch
+from drd.engines.slot_watch import SlotFound, SlotWatch, is_lost, ready_slot
 from drd.engines.spool_room import SpoolFull, demand_room
 from drd.engines.telling import ToldOnce
 from drd.engines.wal_marks import note_settled
@@ -41,6 +41,8 @@ STALLED_SECONDS = 20.0
 MOST_PENDING = 240
 """Marks that wait until their WAL is in the spool; older ones are given up first."""
 BY_ITSELF = "drd makes a new base backup by itself as soon as WAL is received again; to watch it: drd status"
+GOES_ON = "receiving goes on by a new one; if nobody knows why, look who drops slots there: without one, WAL goes"
+_MISSING = "is missing on the server"
 
 OnLook = Callable[[str, ReceiverState, ServerFacts, Spool], Awaitable[None]]
 """Called with the policy at each look at a server that WAL is received from."""
@@ -74,6 +76,8 @@ class Receiving:
         self._told = ToldOnce[str](journal)
         self._lines: dict[str, ReceiverState] = {}
         self._served: set[str] = set()
+        self._let_go: set[str] = set()
+        """The policies whose slot was dropped here, so that nobody else is looked for."""
         self._facts: dict[str, ServerFacts] = {}
 
     def line(self, policy: str) -> ReceiverState:
@@ -114,13 +118,13 @@ class Receiving:
 
     async def _tell(self, policy: str, error: DrdError) -> None:
         line = self.line(policy)
-        is_lost = isinstance(error, WalGone)
+        has_lost = isinstance(error, WalGone)
         line.why_not = error.message
-        line.why_hint = BY_ITSELF if is_lost else error.hint
+        line.why_hint = BY_ITSELF if has_lost else error.hint
         # How full it is changes all the time, and that it is full is told once.
         words = type(error).__name__ if isinstance(error, SpoolFull | Stalled) else error.message
         try:
-            await self._told.tell(policy, words, WalInterrupted(policy, error.message, line.why_hint, is_lost))
+            await self._told.tell(policy, words, WalInterrupted(policy, error.message, line.why_hint, has_lost))
         except NOT_NOW:
             return
 
@@ -134,10 +138,13 @@ class Receiving:
             line = self._begun(policy, reached)
             await self._slots.look(policy, line, reached.server, (await reached.server.positions()).newest)
             await self._demand_room(policy, origin.rules, reached, spool)
-            lost = await _ready_slot(reached, slot)
-            if lost:
+            before = await ready_slot(reached, slot)
+            if before is SlotFound.LOST:
                 await self._begin_anew(line, spool, reached)
-                raise WalGone(lost, BY_ITSELF)
+                raise WalGone(f"WAL that the replication slot {slot} was to hold back is gone", BY_ITSELF)
+            if before is SlotFound.NONE and policy not in self._let_go:
+                await self._tell_missing(policy, spool, reached.facts.segment_bytes)
+            self._let_go.discard(policy)
             try:
                 await _first_of(
                     reached.tools.receive_wal(ReceiveRequest(reached.dsn, spool.receiving, slot), _nobody),
@@ -145,7 +152,7 @@ class Receiving:
                 )
             except WalGone:
                 found = await reached.server.slot(slot)
-                if found is None or _is_lost(found):
+                if found is None or is_lost(found):
                     await reached.server.drop_slot(slot)
                 # Else the folder alone led astray, as by WAL that a failover has left behind; the slot leads on.
                 await self._begin_anew(line, spool, reached)
@@ -153,6 +160,12 @@ class Receiving:
             finally:
                 line.flushed = None
                 line.restarts += 1
+
+    async def _tell_missing(self, policy: str, spool: Spool, segment_bytes: int) -> None:
+        """There was no slot though WAL was received by one."""
+        if (await spool.look(segment_bytes)).received:
+            missing = f"the replication slot {slot_name(policy)} {_MISSING}"
+            await self._journal.append(WalInterrupted(policy, missing, GOES_ON))
 
     async def _begin_anew(self, line: ReceiverState, spool: Spool, reached: ReachedServer) -> None:
         """Let receiving begin where the slot does. What was received is whole and true, and goes into its groups.
@@ -174,6 +187,7 @@ class Receiving:
             rule = rules.when_full or when_full_by_itself(reached.facts.max_slot_wal_keep_bytes)
             if rule is WhenFull.LET_GO and line.held is not None and line.held.is_a_burden:
                 await reached.server.drop_slot(slot_name(policy))
+                self._let_go.add(policy)
                 line.held, line.burden = None, ""
                 raise SlotLetGo(
                     f"{full.message}; the slot {slot_name(policy)} was dropped before the server's disk is full",
@@ -200,8 +214,8 @@ class Receiving:
             self._facts[policy] = facts
             found = await self._slots.look(policy, line, server, positions.newest)
             if found is None:
-                raise SlotMissing(f"the replication slot {slot_name(policy)} was dropped on the server", BY_ITSELF)
-            if _is_lost(found):
+                raise SlotMissing(f"the replication slot {slot_name(policy)} {_MISSING}", GOES_ON)
+            if is_lost(found):
                 raise WalGone(f"the replication slot {slot_name(policy)} has lost its WAL", BY_ITSELF)
             if line.turned:
                 raise TransientError(line.turned, "drd receives from there by itself")
@@ -253,23 +267,6 @@ def _demand_primary(place: str, facts: ServerFacts) -> None:
             f"{place} is a standby, and WAL is received from the primary only",
             "name the servers of the cluster under nodes: instead of a dsn:, so that WAL comes from the primary",
         )
-
-
-async def _ready_slot(reached: ReachedServer, name: str) -> str:
-    """See that there is a slot that holds WAL back; what was lost is said when the one that there was did not."""
-    slot = await reached.server.slot(name)
-    if slot is not None and _is_lost(slot):
-        await reached.server.drop_slot(name)
-        await reached.server.create_slot(name)
-        return f"WAL that the replication slot {name} was to hold back is gone"
-    if slot is None:
-        # The program goes on behind the newest file. Where the server has that WAL no more, it says so.
-        await reached.server.create_slot(name)
-    return ""
-
-
-def _is_lost(slot: Slot) -> bool:
-    return slot.restart is None or slot.wal_status is WalStatus.LOST
 
 
 async def _first_of(*works: Coroutine[Any, Any, None]) -> None:

@@ -1,6 +1,8 @@
-"""What a policy's slot makes the server keep: told when it endangers the server's disk, and when that is over."""
+"""A policy's slot: that there is one, and what it makes the server keep, told when that endangers the server's disk."""
 
 from __future__ import annotations
+
+from enum import Enum, auto
 
 from drd.core.errors import NOT_NOW
 from drd.core.events import WalHeldBack
@@ -11,6 +13,7 @@ from drd.core.postgres.server import Slot, WalStatus
 from drd.engines.receiver_state import ReceiverState
 from drd.ports.journal import Journal
 from drd.ports.postgres import Postgres
+from drd.ports.wal import ReachedServer
 
 
 class SlotWatch:
@@ -42,3 +45,29 @@ class SlotWatch:
         except NOT_NOW:
             return
         self._told[policy] = held.status
+
+
+class SlotFound(Enum):
+    """What became of the slot that holds WAL back; in the end there is one."""
+
+    READY = auto()
+    NONE = auto()
+    LOST = auto()
+    """It had not held back what it was to."""
+
+
+async def ready_slot(reached: ReachedServer, name: str) -> SlotFound:
+    """See that there is a slot that holds WAL back; what there was before."""
+    slot = await reached.server.slot(name)
+    if slot is not None and not is_lost(slot):
+        return SlotFound.READY
+    if slot is not None:
+        await reached.server.drop_slot(name)
+    # The program goes on behind the newest file. Where the server has that WAL no more, it says so.
+    await reached.server.create_slot(name)
+    return SlotFound.NONE if slot is None else SlotFound.LOST
+
+
+def is_lost(slot: Slot) -> bool:
+    """Whether a slot has not held back what it was to."""
+    return slot.restart is None or slot.wal_status is WalStatus.LOST

@@ -71,6 +71,24 @@ class Shop:
                 self.orders,
             )
 
+    def keep_little_wal(self, **limits: str) -> None:
+        """Have the server remove WAL at each checkpoint, unless a slot keeps it, and within `limits`."""
+        self.cluster.configure({"wal_keep_size": 0, "min_wal_size": "2MB", "max_wal_size": "2MB", **limits})
+        self.cluster.reload()
+
+    def write_and_remove_wal(self) -> None:
+        """Sell for some 20 MB of WAL, and have the server remove what nothing keeps any more."""
+        for _ in range(4):
+            self.sell(2000)
+            self.cluster.execute("SELECT pg_switch_wal()")
+            self.cluster.execute("CHECKPOINT")
+
+    def moment(self) -> tuple[str, int]:
+        """A moment between two orders that is in every store, and how many orders there were."""
+        moment, count = self.cluster.value("SELECT clock_timestamp()"), self.orders
+        self.wait_shipped()
+        return moment.isoformat(), count
+
     def open(self) -> None:
         """Start drd and wait for the first base backup and the first WAL, in every store."""
         self.machine.start()
