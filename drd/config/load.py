@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
@@ -18,8 +18,8 @@ from drd.config.problems import ConfigurationErrors, Problem
 from drd.config.read import digest_of, read_entry, read_folder, read_settings, unread_in
 from drd.config.runbooks import runbook_model, runbook_of
 from drd.config.settings import settings_model
-from drd.config.yaml import forget_positions
-from drd.ports.configuration import Configuration
+from drd.config.yaml import Spot, forget_positions
+from drd.ports.configuration import Configuration, Protected
 
 
 def load(path: FilePath, environment: Mapping[str, str], kinds: Kinds) -> Configuration:
@@ -55,12 +55,8 @@ class _Loading:
         if self.problems or settings is None or entry is None:
             raise ConfigurationErrors(self.problems)
         made = [protected_of(read, _digest(source, entry), source.file, settings) for source, read in read_policies]
-        self.warnings += [
-            f"policy {each.policy.name}, source {name}: {sentence}"
-            for each in made
-            for name, source in each.sources.items()
-            for sentence in source.advice()
-        ]
+        for (file, _), protected in zip(read_policies, made, strict=True):
+            self.warnings += _advice(file, protected)
         drawn = [runbook_of(read, digest_of(source.value)) for source, read in read_runbooks]
         digest = digest_of(entry.value, [policy.digest for policy in made], [runbook.digest for runbook in drawn])
         return configuration_of(self.path, settings, made, drawn, digest, tuple(self.warnings))
@@ -87,6 +83,14 @@ class _Loading:
         else:
             self.warnings.append(sentence)
         return (), named is None
+
+
+def _advice(file: Entry, protected: Protected) -> Iterator[str]:
+    """What its sources advise, each sentence with its place."""
+    for index, (name, source) in enumerate(protected.sources.items()):
+        for sentence in source.advice():
+            told = f"policy {protected.policy.name}, source {name}: {sentence}"
+            yield str(file.problem(("backup", "source", index, source.kind), told, Spot.OWNER))
 
 
 def _digest(policy: Entry, settings: Entry) -> str:

@@ -131,7 +131,12 @@ def test_what_a_source_advises_is_a_warning_that_names_its_policy(drd_yaml: Path
     orders = (policies / "orders.yaml").read_text()
     write(policies / "orders.yaml", orders.replace("argv: [pg_dump, orders]", "argv: [gzip, orders]"))
 
-    assert loaded(drd_yaml).warnings == ("policy orders, source main: its output is compressed",)
+    [warning] = loaded(drd_yaml).warnings
+    place, sentence = warning.split(": ", 1)
+    assert sentence == "policy orders, source main: its output is compressed"
+    file, line, column = place.rsplit(":", 2)
+    assert file == f"{policies}/orders.yaml"
+    assert (policies / "orders.yaml").read_text().splitlines()[int(line) - 1][int(column) - 1 :].startswith("command:")
 
 
 def test_all_mistakes_of_all_files_are_told_at_once_and_in_order(drd_yaml: Path, policies: Path) -> None:
