@@ -213,6 +213,18 @@ class StoreRecord:
     """Whether the hold is there because the journal knows another repository in that place."""
     last_released: datetime | None = None
     """When a person ended a hold there last."""
+    known_since: datetime | None = None
+    """When the journal heard of its repository first."""
+    parts_read: tuple[datetime | None, ...] = ()
+    """When each part of its data was read last; there are as many parts as it was divided into last."""
+    part_seconds: float = 0.0
+    """How long reading the last part took."""
+
+    @property
+    def unread_since(self) -> datetime | None:
+        """All its data was read after this moment; where some never was, it is when drd heard of the repository."""
+        oldest = min((each for each in self.parts_read if each is not None), default=None)
+        return self.known_since if oldest is None or None in self.parts_read else oldest
 
     @property
     def is_damaged(self) -> bool:

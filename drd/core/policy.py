@@ -98,6 +98,8 @@ class Require(Model):
     """How far away an off-site copy must be at least, along the great circle."""
     immutable: Count = 0
     """How many of them in stores that nobody can delete from before their time."""
+    read_within: PositiveDuration | None = None
+    """All that each of its stores holds is read again within this time; stores at drd's own site within 30 days."""
 
 
 class Guard(Model):

@@ -99,7 +99,10 @@ class AnchorRow(TypedDict):
 
 
 class StoreRow(TypedDict):
-    """A store; `unsound` are the subsets whose last check found damage."""
+    """A store; `unsound` are the subsets whose last check found damage.
+
+    `parts_read` tells of each part of the data when it was read last, and `part_seconds` how long the last one took.
+    """
 
     repository_id: str | None
     away_since: str | None
@@ -114,6 +117,9 @@ class StoreRow(TypedDict):
     is_prune_owed: bool
     anchors: list[AnchorRow]
     forgotten_anchors: list[str]
+    known_since: str | None
+    parts_read: list[str | None]
+    part_seconds: float
 
 
 class RestoreRow(TypedDict):

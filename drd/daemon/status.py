@@ -11,6 +11,7 @@ from drd.daemon.house import House
 from drd.daemon.requirements import places
 from drd.daemon.wal import newest_points, wal_status
 from drd.engines.anchor import VERIFY_HINT
+from drd.engines.rotating_check import read_within
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.control import CopyStatus, PolicyStatus, Status, StoreStatus
 from drd.ports.store import ConfiguredStore
@@ -138,6 +139,8 @@ def _store(house: House, store: ConfiguredStore, record: StoreRecord | None) -> 
         state="ok",
         free_bytes=look.free_bytes if look else None,
         last_checked=record.last_checked if record else None,
+        unread_since=record.unread_since if record else None,
+        read_within=read_within(house.in_force(), store.name),
         mirror_of=None if store.independent else house.stores.origin_of(store.name),
     )
     if away is not None:

@@ -1,4 +1,4 @@
-"""Proving that stores hold what they claim. In this release: the structure, daily."""
+"""Proving that stores hold what they claim: the structure of each daily, and all of its data in rotation."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from drd.core.events import Body, HoldPlaced, StoreChecked
+from drd.core.rotation import Part
 from drd.engines.doubting import unless_away
 from drd.engines.stores import Stores
 from drd.engines.work_queues import JobClass, WorkQueues
@@ -28,17 +29,20 @@ class Proof:
         self._journal = journal
         self._log = log
 
-    async def check(self, store: str, on_wait: Callable[[str], None] | None = None) -> CheckReport:
+    async def check(
+        self, store: str, on_wait: Callable[[str], None] | None = None, part: Part | None = None
+    ) -> CheckReport:
         """Check the structure of a store's repository, journal what was found, and log it as restic worded it.
 
-        `on_wait` is told what its turn is waited for.
+        With `part` that part of its data is read as well. `on_wait` is told what its turn is waited for.
         """
+        subset = "" if part is None else str(part)
         repository = await self._stores.open(store)
         async with self._queues.take(store, JobClass.CHECK, self._stores.configured(store).limits.at_once, on_wait):
             await self._stores.confirm_identity(store, repository)
-            report = await unless_away(repository.check(), store, self._stores)
+            report = await unless_away(repository.check(subset or None), store, self._stores)
         first = _without_names(report.errors[0])[:300] if report.errors else ""
-        facts: list[Body] = [StoreChecked(store, "", report.sound, len(report.errors), first, report.seconds)]
+        facts: list[Body] = [StoreChecked(store, subset, report.sound, len(report.errors), first, report.seconds)]
         if not report.sound:
             facts.append(HoldPlaced(store, "its last check found damage"))
         await self._journal.append(*facts)

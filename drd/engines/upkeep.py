@@ -1,5 +1,6 @@
 """What a store needs besides backups: reconciling hourly, checking and forgetting daily, pruning weekly.
 
+A check reads a part of the data too when one is due, so that in time all of it is read.
 One loop a store, one job at a time. Each job waits for its turn in the repository behind the more urgent classes.
 """
 
@@ -9,15 +10,18 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from drd.core.catalogue import StoreRecord
 from drd.core.errors import NOT_NOW, DrdError, PermanentError, StoreAway
 from drd.core.events import Event, JobFailed, RetentionApplied, SnapshotCreated
 from drd.core.policy import Outcome
+from drd.core.rotation import Part
 from drd.engines.copy import Copy
 from drd.engines.proof import Proof
 from drd.engines.reconcile import Reconcile
 from drd.engines.retain import Retain
+from drd.engines.rotating_check import due_part
 from drd.engines.stores import Stores
 from drd.engines.telling import ToldOnce
 from drd.engines.wal_retention import WalRetention
@@ -108,7 +112,9 @@ class Upkeep:
             return
         if self._reconcile.has_unmarked(store):
             await self._try(store, "mark", self._reconcile.mark)
-        if _is_due(record.last_checked, CHECK_EVERY, now) and not await self._try(store, "check", self._do_check):
+        part = due_part(self._configuration(), record, now) if self._stores.is_configured(store) else None
+        is_check_due = part is not None or _is_due(record.last_checked, CHECK_EVERY, now)
+        if is_check_due and not await self._try(store, "check", partial(self._do_check, part=part)):
             return
         if _is_due(record.last_retained, FORGET_EVERY, now):
             await self._try(store, "forget", self._do_forget)
@@ -147,8 +153,8 @@ class Upkeep:
             for name in self._configuration().stores:
                 self._copy.want(name)
 
-    async def _do_check(self, store: str) -> None:
-        await self._proof.check(store)
+    async def _do_check(self, store: str, part: Part | None) -> None:
+        await self._proof.check(store, part=part)
 
     async def _do_forget(self, store: str) -> None:
         """Apply retention to each policy; one that cannot be served does not hold the others up."""

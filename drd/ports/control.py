@@ -30,6 +30,10 @@ class StoreStatus(Message):
     note: str = ""
     free_bytes: int | None = None
     last_checked: datetime | None = None
+    unread_since: datetime | None = None
+    """All that it holds was read after this moment, as far as is known."""
+    read_within: timedelta | None = None
+    """Within which time all of it is to be read; None where nobody asks for it."""
     mirror_of: str | None = None
 
 

@@ -255,6 +255,11 @@ def _of_stores(snapshot: MetricsInput) -> Iterator[Family]:
         [(labels, seconds(record.last_checked if record else None)) for labels, record in records],
     )
     yield _gauge(
+        "drd_store_unread_since_timestamp_seconds",
+        "All that the store holds was read after this moment; 0 while nothing is known of it.",
+        [(labels, seconds(record.unread_since if record else None)) for labels, record in records],
+    )
+    yield _gauge(
         "drd_store_damaged",
         "1 if the last check of the repository found damage.",
         [(labels, float(record is not None and record.is_damaged)) for labels, record in records],

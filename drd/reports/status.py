@@ -91,10 +91,12 @@ def _stores(status: Status, now: datetime) -> Table:
             format_distance(store.distance_km * 1000) if store.distance_km else "here",
             "-" if store.free_bytes is None else format_size(store.free_bytes),
             age(store.last_checked, now),
+            "-" if store.unread_since is None or store.read_within is None else span(now - store.unread_since),
         ]
         for store in status.stores
     ]
-    return table(["store", "state", "kind", "site", "distance", "free", "checked"], rows, right=("distance", "free"))
+    headings = ["store", "state", "kind", "site", "distance", "free", "checked", "unread"]
+    return table(headings, rows, right=("distance", "free", "unread"))
 
 
 def _wal(policies: tuple[WalStatus, ...], now: datetime) -> Table:

@@ -53,6 +53,36 @@ async def test_a_store_is_reconciled_hourly_and_checked_daily() -> None:
     assert len(house.journal.of(StoreChecked)) == 2
 
 
+async def test_all_data_is_read_in_rotation_and_a_restart_goes_on_where_it_was() -> None:
+    house = FakeHouse(protected(a_policy(to=("local",), require={"read_within": "10d"})))
+    await house.run()
+    for _ in range(5):
+        async with looked_after(house):
+            await asyncio.sleep(2 * DAY)
+        house = FakeHouse(after=house)
+    assert [fact.subset for fact in house.journal.of(StoreChecked)] == [f"{part % 8 + 1}/8" for part in range(10)]
+
+
+async def test_the_data_of_a_store_elsewhere_is_read_only_when_somebody_asks_for_it() -> None:
+    house = FakeHouse()
+    await house.run()
+    await house.copy.fill("offsite")
+    async with looked_after(house, "offsite"):
+        await asyncio.sleep(2 * DAY)
+    assert {fact.subset for fact in house.journal.of(StoreChecked)} == {""}
+
+
+async def test_data_is_not_read_in_hours_that_a_policy_keeps_free() -> None:
+    house = FakeHouse(protected(a_policy(to=("local",), window={"not": "00:00-20:00"})))
+    await house.run()
+    async with looked_after(house):
+        await asyncio.sleep(3 * DAY)
+    facts = [(event.at, event.body) for event in house.journal.events]
+    read = [at for at, body in facts if isinstance(body, StoreChecked) and body.subset]
+    assert len(read) >= 2
+    assert all(at.astimezone(house.in_force().zone).hour >= 20 for at in read)
+
+
 async def test_retention_runs_daily_and_prune_weekly_after_something_was_forgotten() -> None:
     house = FakeHouse(protected(a_policy(to=("local",))))
     for number in range(6):

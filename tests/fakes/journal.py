@@ -236,5 +236,8 @@ def _store(name: str, row: dict[str, Any]) -> StoreRecord:
         forgotten_anchors=tuple(row["forgotten_anchors"]),
         is_identity_held=row["is_identity_held"],
         last_released=moment(row["last_released"]) if row["last_released"] else None,
+        known_since=moment(row["known_since"]) if row["known_since"] else None,
+        parts_read=tuple(moment(each) if each else None for each in row["parts_read"]),
+        part_seconds=row["part_seconds"],
         **moments,
     )

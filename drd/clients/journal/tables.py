@@ -64,7 +64,9 @@ RUNS = TableSchema("runs", ("policy", "slot"), RunRow, sorted_by="sequence")
 OPEN_RUNS = TableSchema("open_runs", ("run",), RunRow, is_small=True)
 POINTS = TableSchema("points", ("policy", "run"), PointRow, json=("copies", "forgotten_in", "facts"))
 PLACES = TableSchema("places", ("store", "snapshot_id"), PlaceRow)
-STORES = TableSchema("stores", ("store",), StoreRow, json=("unsound", "anchors", "forgotten_anchors"), is_small=True)
+STORES = TableSchema(
+    "stores", ("store",), StoreRow, json=("unsound", "anchors", "forgotten_anchors", "parts_read"), is_small=True
+)
 RESTORES = TableSchema("restores", ("policy",), RestoresRow, json=("restores",), is_small=True)
 PAUSES = TableSchema("pauses", ("policy", "what"), PauseRow, is_small=True)
 WAL = TableSchema("wal", ("policy", "store", "group_name"), WalRow, json=("superseded", "switches", "marks"))

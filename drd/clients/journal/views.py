@@ -188,6 +188,9 @@ def _store(name: str, row: StoreRow) -> StoreRecord:
         forgotten_anchors=tuple(row["forgotten_anchors"]),
         is_identity_held=bool(row["is_identity_held"]),
         last_released=_moment(row["last_released"]),
+        known_since=_moment(row["known_since"]),
+        parts_read=tuple(_moment(each) for each in row["parts_read"]),
+        part_seconds=row["part_seconds"],
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from drd.core.encoding import Fact
 from drd.core.events.stores import BY_RESTORE
 from drd.core.projections.effect import Effect
+from drd.core.rotation import divided, holds, read_part
 from drd.core.rows import StoreRow, Tables
 
 FORGOTTEN_ANCHORS_KEPT = 100
@@ -33,10 +34,12 @@ def _anchors_forgotten(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
     tables.stores.put((body["store"],), store)
 
 
-def _store_created(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
+def _store_created(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     store = store_row(tables, body["store"])
     if store["repository_id"] != body["repository_id"]:
-        store["anchors"], store["unsound"] = [], []  # both were of the repository that was there before
+        # All of this was of the repository that was there before.
+        store["anchors"], store["unsound"], store["parts_read"], store["part_seconds"] = [], [], [], 0.0
+        store["known_since"] = fact.at
     store["repository_id"] = body["repository_id"]
     tables.stores.put((body["store"],), store)
 
@@ -60,12 +63,17 @@ def _store_reconciled(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
 
 
 def _store_checked(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
-    """Damage found in one subset is not healed by a sound look at another: only the same, or all of it, clears it."""
+    """Damage found in one subset is not healed by a sound look at another: only one that holds it clears it."""
     store = store_row(tables, body["store"])
     store["last_checked"] = fact.at
     subset = body["subset"]
-    others = [] if body["sound"] and subset == "100%" else [each for each in store["unsound"] if each != subset]
+    others = [each for each in store["unsound"] if each != subset and not (body["sound"] and holds(subset, each))]
     store["unsound"] = others if body["sound"] else sorted([*others, subset])
+    part = read_part(subset)
+    if part is not None:
+        store["parts_read"] = divided(store["parts_read"], part.of)
+        store["parts_read"][part.number - 1] = fact.at
+        store["part_seconds"] = body["seconds"]
     tables.stores.put((body["store"],), store)
 
 
@@ -106,6 +114,9 @@ def store_row(tables: Tables, name: str) -> StoreRow:
         "is_prune_owed": False,
         "anchors": [],
         "forgotten_anchors": [],
+        "known_since": None,
+        "parts_read": [],
+        "part_seconds": 0.0,
     }
 
 
