@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from drd.core.policy import Cause, Mode, Outcome
+from drd.core.tags import completed_by
 
 
 class Standing(StrEnum):
@@ -66,6 +67,15 @@ class RecoveryPoint:
             if copy.standing is not Standing.DAMAGED:
                 held.setdefault(copy.store, set()).add(copy.part)
         return tuple(store for store, there in held.items() if there == parts)
+
+    def part_with(self, part: str) -> str:
+        """The part that a part comes back with: itself, unless it is nothing by itself."""
+        return completed_by(self.facts.get(part, ())) or part
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """The parts that stand for themselves."""
+        return frozenset(self.part_with(copy.part) for copy in self.copies)
 
     @property
     def proven_in(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,6 +12,8 @@ MINE = "drd"
 """Every snapshot that drd makes carries this tag."""
 HOST = "drd"
 """The host that snapshots name: what they are of is in the tags, whichever machine made them."""
+PART_OF = "part-of="
+"""Begins the fact of a part that is nothing by itself: a restore puts it with the part that is named."""
 OWN = frozenset({"policy", "run", "part", "parts", "kind", "at", "daemon", "outcome"})
 """The names of tags that say the same of every kind of source; what else is there, a source's kind has said."""
 
@@ -50,6 +52,11 @@ class Origin:
             f"daemon={self.daemon}",
             *self.facts,
         )
+
+
+def completed_by(facts: Iterable[str]) -> str | None:
+    """The part that a part belongs to, or None when it stands for itself."""
+    return next((fact.removeprefix(PART_OF) for fact in facts if fact.startswith(PART_OF)), None)
 
 
 def outcome_tag(outcome: Outcome) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from drd.core.errors import DrdError, PermanentError, RepositoryMissing, StoreAway, TransientError
 from drd.core.events import RunFinished, RunStarted, SnapshotCreated
 from drd.core.policy import Cause, Mode, Outcome
-from drd.core.tags import HOST, Origin
+from drd.core.tags import HOST, PART_OF, Origin
 from drd.core.units import format_duration, format_size
 from drd.engines.doubting import unless_away
 from drd.engines.outbox import Outbox
@@ -25,7 +25,7 @@ from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.configuration import Protected, origin_of_wal
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import Progress, Repository, Saved, SaveOutcome, SaveRequest
-from drd.ports.source import Source
+from drd.ports.source import Prepared, Source, data_part
 from drd.ports.world import World
 
 
@@ -205,9 +205,9 @@ class Backup:
                     Outcome.SUCCEEDED,
                     moment,
                     self._daemon,
-                    len(sources),
+                    len(sources) + sum(1 for part in saved if part not in sources),
                 )
-                saved[name] = await self._save(job, source, origin, repository)
+                saved |= await self._save(job, source, origin, repository)
                 notes += [saved[name].note] if saved[name].note else []
             amounts = {name: each.saved for name, each in saved.items()}
             result = judge(amounts, baseline, job.protected.policy.backup.guard.shrink, _must_hold(sources))
@@ -220,32 +220,43 @@ class Backup:
             await self.outbox.record_together(created, job.run)
         return result
 
-    async def _save(self, job: _Job, source: Source, origin: Origin, repository: Repository) -> _Part:
+    async def _save(self, job: _Job, source: Source, origin: Origin, repository: Repository) -> dict[str, _Part]:
+        """Save a source as the part of its name, and before that its data, where what makes that whole comes last."""
+        async with source.opened(self._world) as prepared:
+            if prepared.completion is None:
+                return {origin.part: await self._save_part(job, prepared, origin, repository)}
+            origin = replace(origin, parts=origin.parts + 1)
+            data = replace(prepared, facts=(f"{PART_OF}{origin.part}",))
+            data_origin = replace(origin, part=data_part(origin.part))
+            saved = {data_origin.part: await self._save_part(job, data, data_origin, repository)}
+            completion = await prepared.completion()
+            return {**saved, origin.part: await self._save_part(job, completion, origin, repository)}
+
+    async def _save_part(self, job: _Job, prepared: Prepared, origin: Origin, repository: Repository) -> _Part:
         plan = job.protected.policy.backup
 
         def post(progress: Progress) -> None:
             self._board.post(job.run, progress)
 
-        async with source.opened(self._world) as prepared:
-            if prepared.moment is not None:
-                # Never before what it says: a point is restored for moments at which nothing of it was still to come.
-                whole = prepared.moment + timedelta(microseconds=-prepared.moment.microsecond % 1_000_000)
-                origin = replace(origin, moment=whole)
-            origin = replace(origin, facts=tuple(sorted(prepared.facts)))
-            saved = await repository.save(
-                SaveRequest(
-                    content=prepared.content,
-                    host=HOST,
-                    tags=origin.tags(),
-                    reread_everything=job.request.mode is Mode.FULL,
-                    deadline=plan.deadline,
-                    stall=plan.stall,
-                    io_idle=plan.window.io == "idle",
-                    processor_share=1.0 if plan.window.cpu is None else plan.window.cpu,
-                ),
-                post,
-            )
-            return _Part(origin, saved, prepared.note)
+        if prepared.moment is not None:
+            # Never before what it says: a point is restored for moments at which nothing of it was still to come.
+            whole = prepared.moment + timedelta(microseconds=-prepared.moment.microsecond % 1_000_000)
+            origin = replace(origin, moment=whole)
+        origin = replace(origin, facts=tuple(sorted(prepared.facts)))
+        saved = await repository.save(
+            SaveRequest(
+                content=prepared.content,
+                host=HOST,
+                tags=origin.tags(),
+                reread_everything=job.request.mode is Mode.FULL,
+                deadline=plan.deadline,
+                stall=plan.stall,
+                io_idle=plan.window.io == "idle",
+                processor_share=1.0 if plan.window.cpu is None else plan.window.cpu,
+            ),
+            post,
+        )
+        return _Part(origin, saved, prepared.note)
 
 
 def judge(

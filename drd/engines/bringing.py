@@ -20,7 +20,7 @@ from drd.engines.restore_request import BESIDE, Landed, Plan
 from drd.ports.cancelling import to_the_end
 from drd.ports.host import Host
 from drd.ports.repository import Progress, Repository, Restored, Snapshot
-from drd.ports.source import KIND_FACT, Earlier, Settled, Source, Wanted
+from drd.ports.source import DATA_FOLDER, KIND_FACT, Earlier, Settled, Source, Wanted
 from drd.ports.world import World
 
 IsOver = Callable[[str], bool]
@@ -66,9 +66,8 @@ class Bringing:
             )
         landing = Landing(self._host, target, plan.run)
         await landing.demand_empty(is_over)
-        parts = {copy.part for copy in plan.point.copies}
         for part, kind in settling.items():
-            wanted = _wanted(plan, landing, part, is_alone=len(parts) == 1)
+            wanted = _wanted(plan, landing, part, is_alone=len(plan.point.parts) == 1)
             await kind.look_at_place(self._world, wanted)
         if not request.include:
             needed = plan.point.total_bytes + _wal_bytes(plan.recovery) + bytes_of(plan.chains)
@@ -80,7 +79,7 @@ class Bringing:
         """Bring every part; none has its name before all were read back and compared."""
         started = self._clock.monotonic()
         listed = {each.id: each for each in await repository.snapshots((MINE, f"run={plan.point.run}"))}
-        pieces = pieces_of(self._host, plan.run, plan.request, plan.point.copies_in(store), listed)
+        pieces = pieces_of(self._host, plan.run, plan.request, plan.point, store, listed)
         if plan.request.target == BESIDE:
             for piece in pieces:
                 await piece.landing.demand_empty(is_over)
@@ -148,7 +147,9 @@ class Bringing:
         restored = await repository.restore(
             piece.snapshot.id, piece.landing.read, piece.include, post, is_read_back=is_read_back
         )
-        if restored.files or not piece.include:
+        if piece.is_data:
+            await to_the_end(piece.landing.keep_inside(piece.part, DATA_FOLDER))
+        elif restored.files or not piece.include:
             await to_the_end(piece.landing.keep(piece.snapshot, piece.part))
         return restored
 

@@ -81,6 +81,11 @@ class Landing:
             whole = self._begun / "whole"
             await self._touch(lambda: _keep(self.read, snapshot, whole, part), SWEEP_SECONDS)
 
+    async def keep_inside(self, part: str | None, folder: str) -> None:
+        """Put what was read into a folder of a part that was kept, with whole paths, and make room for the next."""
+        lies = self._begun / "whole" if part is None else self._begun / "whole" / part
+        await self._touch(lambda: _keep_inside(self.read, lies / folder), SWEEP_SECONDS)
+
     async def settle(self, part: str | None, settle: Callable[[Path], Awaitable[Settled]]) -> Settled:
         """Let a kind make a part whole that was kept, and what it made take the part's place."""
         lies = self._begun / "whole" if part is None else self._begun / "whole" / part
@@ -247,6 +252,11 @@ def _keep(read: Path, snapshot: Snapshot, whole: Path, part: str | None) -> None
     source.rename(whole if part is None else whole / part)
     if read.exists():
         _remove(read)
+    read.mkdir(mode=0o700)
+
+
+def _keep_inside(read: Path, place: Path) -> None:
+    read.rename(place)
     read.mkdir(mode=0o700)
 
 

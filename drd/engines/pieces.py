@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from drd.core.catalogue import Copy
+from drd.core.catalogue import Copy, RecoveryPoint
 from drd.core.errors import PermanentError, UsageError
 from drd.engines.landing import Landing
 from drd.engines.restore_request import BESIDE, RestoreRequest
@@ -27,23 +27,29 @@ class Piece:
     """The paths that are wanted, as the snapshot names them; empty for all of it."""
     part: str | None
     """Below what name at the place, where there are several."""
+    is_data: bool = False
+    """Whether it is laid into `DATA_FOLDER` of the part, which was read before it."""
 
 
 def pieces_of(
-    host: Host, run: str, request: RestoreRequest, copies: Sequence[Copy], listed: Mapping[str, Snapshot]
+    host: Host, run: str, request: RestoreRequest, point: RecoveryPoint, store: str, listed: Mapping[str, Snapshot]
 ) -> list[Piece]:
     """What is read, and where it lands: all at the one target, or each path beside itself, on its file system.
 
+    What belongs to a part comes after it.
     Raises `PermanentError` for a copy that the store does not list, and `UsageError` for paths that fit nothing.
     """
     at_target = Landing(host, Path(request.target), run)
     pieces: list[Piece] = []
+    copies = sorted(point.copies_in(store), key=lambda copy: point.part_with(copy.part) != copy.part)
+    is_alone = len(point.parts) == 1
     for copy in copies:
         snapshot = _of(copy, listed)
         include = tuple(_inside(snapshot, path) for path in request.include)
         if request.target != BESIDE:
-            part = copy.part if len(copies) > 1 else None
-            pieces.append(Piece(copy, snapshot, at_target, include, part))
+            whole = copy.part if request.include else point.part_with(copy.part)
+            part = None if is_alone and (len(copies) == 1 or not request.include) else whole
+            pieces.append(Piece(copy, snapshot, at_target, include, part, is_data=whole != copy.part))
             continue
         for root in snapshot.paths:
             wanted = _below(root, include) if include or len(snapshot.paths) > 1 else ()

@@ -96,6 +96,12 @@ class FilesToSave:
     one_file_system: bool = True
     ignores_ctime: bool = False
     """Whether a file is not read again of which only names, modes or owners changed."""
+    is_live: bool = False
+    """Whether files come, change and go while they are read, as a running database's do.
+
+    One below a path that is gone by the end was not missed. Every file is read, whatever its metadata says: what is
+    written in the same moment as it is read may leave none.
+    """
 
 
 @dataclass(frozen=True, slots=True)

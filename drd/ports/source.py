@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -40,6 +40,21 @@ class Prepared:
     """
     is_incremental: bool = False
     """Whether it is whole only with what was saved before, so that its size tells nothing of the source's."""
+    completion: Callable[[], Awaitable[Prepared]] | None = None
+    """Asked once `content` was saved, for what makes it whole and could not be known before.
+
+    Then `content` is saved as a part of its own (`data_part`), and moment, facts and note are those of the completion.
+    A restore lays it into the folder `DATA_FOLDER` of what the completion held, each file below its whole path. Raises
+    a `DrdError` when what was read is worth nothing.
+    """
+
+
+DATA_FOLDER = "data"
+
+
+def data_part(part: str) -> str:
+    """What the data of a part is called that is saved before what makes it whole; no source can have this name."""
+    return f"{part}.{DATA_FOLDER}"
 
 
 KIND_FACT = "source="

@@ -6,19 +6,25 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
+from enum import StrEnum
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from drd.clients.host import MachineHost
-from drd.clients.postgres import ClusterServers, Dsn, Member, grants_of, inspect
+from drd.clients.postgres import ClusterServers, Dsn, Member, PostgresServer, grants_of, inspect
+from drd.clients.postgres.backup_session import BackupSession, backup_session, demand_rights
 from drd.clients.postgres.configuration import keep_configuration
+from drd.clients.postgres.data_directory import DataDirectory, data_directory_here
 from drd.clients.postgres_tools import ProgramsOfPostgres, find_programs, restoring
+from drd.clients.postgres_tools.live_base import LiveBase, complete
 from drd.clients.postgres_tools.restored import CONFIGURATION, DATA, FACTS
 from drd.clients.staging import staged
-from drd.core.errors import PermanentError, SourceRefused, StateFull, TransientError
-from drd.core.postgres.base import BaseFacts
+from drd.core.errors import DrdError, PermanentError, SourceRefused, StateFull, TransientError
+from drd.core.findings import Severity
+from drd.core.postgres.base import READ_IN_PLACE, BaseFacts
 from drd.core.postgres.grants import Grants
 from drd.core.postgres.holding import WhenFull
 from drd.core.postgres.names import sql_name
@@ -42,6 +48,20 @@ SPARE = 0.05
 SPARE_SEGMENTS = 4
 NODE_FACT = "pg-node="
 NO_CHECKSUMS = "the cluster has no page checksums, so damage of its disk is saved unnoticed"
+
+
+class ReadFrom(StrEnum):
+    """How the files of a cluster are read."""
+
+    SERVER = "server"
+    DATA_DIRECTORY = "data_directory"
+    AUTO = "auto"
+
+
+_READING = {
+    ReadFrom.DATA_DIRECTORY: "read from its data directory",
+    ReadFrom.AUTO: "read from its data directory where that is on this host, else sent by the server",
+}
 
 
 class PostgresSource(Source):
@@ -82,8 +102,16 @@ class PostgresSource(Source):
     """A folder with room for the whole cluster; left out, `staging` in the state folder."""
     programs: Path | None = None
     """The folder with pg_basebackup of the server's major version; left out, where packages put it."""
+    read: ReadFrom = ReadFrom.SERVER
+    """How the files of the cluster are read.
+
+    `server`: pg_basebackup has the server send them, with a manifest, and the server looks at the checksum of each
+    page. `data_directory`: restic reads them where they lie, on the server's own host, which is quicker and needs no
+    room; drd's user has to be able to read them, and its role to call `pg_backup_start` and `pg_backup_stop`. `auto`:
+    that where it is possible, else `server`; each run tells which, and why.
+    """
     rate: Annotated[Rate, Field(ge=32 * 1024, le=1024**3)] | None = None
-    """The most that is read from the server in a second; left out, as fast as it goes."""
+    """The most that pg_basebackup reads from the server in a second; left out, as fast as it goes."""
     deadline: PositiveDuration = Field(default="24h", validate_default=True)
     """The base backup is stopped when it has taken this long."""
 
@@ -114,9 +142,10 @@ class PostgresSource(Source):
 
     def summary(self) -> str:
         """Where its connection string is read, or who may be it."""
+        how = "" if self.read is ReadFrom.SERVER else f", {_READING[self.read]}"
         if self.dsn is not None:
-            return f"PostgreSQL at {self.dsn.summary()}"
-        return f"PostgreSQL on {', '.join(node.name for node in self._nodes) or 'no node'}"
+            return f"PostgreSQL at {self.dsn.summary()}{how}"
+        return f"PostgreSQL on {', '.join(node.name for node in self._nodes) or 'no node'}{how}"
 
     def among(self, nodes: tuple[Node, ...]) -> PostgresSource:
         """The same, with the nodes of its policy; a `dsn` of its own counts more."""
@@ -143,7 +172,21 @@ class PostgresSource(Source):
 
     async def verdicts(self, world: World, policy: str) -> tuple[Verdict, ...]:
         """What is risky about its servers, and which rights lack or are too many."""
-        return await inspect(self.servers, world, policy, receives_wal=self.wal == "continuous")
+        found = await inspect(self.servers, world, policy, receives_wal=self.wal == "continuous")
+        return (*found, *await self._reading(world))
+
+    async def _reading(self, world: World) -> tuple[Verdict, ...]:
+        """Which way a run would go now; what keeps it from going at all is told elsewhere."""
+        if self.read is not ReadFrom.AUTO:
+            return ()
+        try:
+            async with self.reached(world) as reached:
+                directory, why_not = await self._directory(reached)
+        except DrdError:
+            return ()
+        if directory is not None:
+            return (Verdict("read", Severity.NOTE, f"base backups are read from {directory.path}", ""),)
+        return (Verdict("read", Severity.NOTE, f"the server sends base backups: {why_not}", ""),)
 
     async def grants(self, world: World, address: str | None) -> tuple[Grants, ...]:
         """The rights that it needs on its servers."""
@@ -155,7 +198,8 @@ class PostgresSource(Source):
         with _refusing():
             parent = self._staging(world)
             async with self.reached(world) as reached:
-                await _demand_room(parent, reached)
+                directory, _ = await self._directory(reached)
+                await _demand_room(parent, reached, is_for_all=directory is None)
 
     @asynccontextmanager
     async def opened(self, world: World) -> AsyncIterator[Prepared]:
@@ -170,12 +214,75 @@ class PostgresSource(Source):
                 async with self.reached(world) as reached:
                     name = reached.facts.system_identifier
                     folder = await stack.enter_async_context(staged(parent, PREFIX, name))
-                    await _demand_room(folder, reached)
-                    base = await self._fill(folder, reached)
-            content = FilesToSave((folder,), exclude_caches=False)
-            of_node = (f"{NODE_FACT}{reached.node}",) if reached.node else ()
-            facts = (f"source={self.kind}", *base.record.tags(), *of_node)
-            yield Prepared(content, _note(reached), base.ended_at, facts)
+                    live, why_not = await self._begun(stack, reached)
+                    await _demand_room(folder, reached, is_for_all=live is None)
+                    base = None if live is not None else await self._fill(folder, reached)
+            if base is not None:
+                yield self._prepared(folder, reached, base, f"the server sent it: {why_not}" if why_not else "")
+            elif live is not None:
+                yield Prepared(live.directory.content, completion=partial(self._complete, folder, reached, live))
+
+    def _prepared(self, folder: Path, reached: ReachedServer, base: BaseFacts, how: str) -> Prepared:
+        content = FilesToSave((folder,), exclude_caches=False)
+        of_node = (f"{NODE_FACT}{reached.node}",) if reached.node else ()
+        in_place = (READ_IN_PLACE,) if base.read_from is not None else ()
+        facts = (f"source={self.kind}", *base.record.tags(), *in_place, *of_node)
+        return Prepared(content, "; ".join(filter(None, (_note(reached), how))), base.ended_at, facts)
+
+    async def _directory(self, reached: ReachedServer) -> tuple[DataDirectory | None, str]:
+        """The data directory to read from, or None and why the server is to send its files instead.
+
+        Raises `PermanentError` where a person wants it to be read and it cannot be.
+        """
+        if self.read is ReadFrom.SERVER:
+            return None, ""
+        try:
+            started = await demand_rights(Dsn.parse(reached.dsn), reached.facts.major)
+            return await asyncio.to_thread(data_directory_here, reached.facts, started), ""
+        except PermanentError as error:
+            if self.read is ReadFrom.DATA_DIRECTORY:
+                raise
+            return None, error.message
+
+    async def _begun(self, stack: AsyncExitStack, reached: ReachedServer) -> tuple[_Live | None, str]:
+        """A base backup that has begun, in a session that lasts as long as the stack, or why the server is to send."""
+        directory, why_not = await self._directory(reached)
+        if directory is None:
+            return None, why_not
+        session = await stack.enter_async_context(backup_session(Dsn.parse(reached.dsn), reached.facts.major))
+        try:
+            await session.reserve()
+            await asyncio.to_thread(directory.demand_slot, session.slot)
+        except PermanentError as error:
+            if self.read is ReadFrom.DATA_DIRECTORY:
+                raise
+            await session.close()
+            return None, error.message
+        await session.begin("drd")
+        return _Live(directory, session), ""
+
+    async def _complete(self, folder: Path, reached: ReachedServer, live: _Live) -> Prepared:
+        """What makes it whole that restic has read."""
+        with _refusing():
+            base = await complete(folder, reached, live.directory, live.session)
+            _demand_same_server(reached, base)
+            await live.session.close()
+            places = live.directory.spaces
+            spaces = tuple(
+                replace(space, location=PurePosixPath(places[space.oid])) for space in reached.facts.tablespaces
+            )
+            facts = replace(reached.facts, tablespaces=spaces)
+            server = PostgresServer(Dsn.parse(reached.dsn))
+            try:
+                described = replace(
+                    _described(facts, base, await server.positions()),
+                    role=(await server.role()).name,
+                    read_from=PurePosixPath(live.directory.path),
+                )
+            finally:
+                await server.close()
+            await _describe(folder, described, reached)
+        return self._prepared(folder, reached, described, "read from its data directory")
 
     @classmethod
     async def look_at_place(cls, world: World, wanted: Wanted) -> None:
@@ -233,8 +340,7 @@ class PostgresSource(Source):
         _demand_same_server(reached, base)
         role = (await reached.server.role()).name
         described = replace(_described(facts, base, await reached.server.positions()), role=role)
-        await asyncio.to_thread((folder / FACTS).write_text, described.written(), "utf-8")
-        await keep_configuration(Dsn.parse(reached.dsn), folder / CONFIGURATION)
+        await _describe(folder, described, reached)
         return described
 
 
@@ -254,6 +360,14 @@ class _WalOfCluster:
         return self.source.reached(world, receives_wal=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """A base backup whose files are read where they lie."""
+
+    directory: DataDirectory
+    session: BackupSession
+
+
 @contextmanager
 def _refusing() -> Iterator[None]:
     """What only a person can change is a refusal of the source, whichever part of PostgreSQL says it."""
@@ -263,6 +377,12 @@ def _refusing() -> Iterator[None]:
         raise
     except PermanentError as error:
         raise SourceRefused(error.message, error.hint, error.detail) from error
+
+
+async def _describe(folder: Path, described: BaseFacts, reached: ReachedServer) -> None:
+    """Lay down what a restore has to know, and the configuration that lies outside."""
+    await asyncio.to_thread((folder / FACTS).write_text, described.written(), "utf-8")
+    await keep_configuration(Dsn.parse(reached.dsn), folder / CONFIGURATION)
 
 
 def _demand_version(node: ReachedNode) -> None:
@@ -281,9 +401,10 @@ async def _demand_replication(node: ReachedNode) -> None:
         )
 
 
-async def _demand_room(folder: Path, reached: ReachedServer) -> None:
+async def _demand_room(folder: Path, reached: ReachedServer, *, is_for_all: bool) -> None:
+    """See that the folder takes the cluster, or at least the WAL of a backup."""
     size = await reached.server.data_bytes()
-    needed = round(size * (1 + SPARE)) + SPARE_SEGMENTS * reached.facts.segment_bytes
+    needed = round(size * (SPARE + is_for_all)) + SPARE_SEGMENTS * reached.facts.segment_bytes
     free = await MachineHost().free_bytes(folder)
     if free < needed:
         raise SourceRefused(
@@ -292,7 +413,7 @@ async def _demand_room(folder: Path, reached: ReachedServer) -> None:
         )
 
 
-def _demand_same_server(reached: ReachedServer, base: Base) -> None:
+def _demand_same_server(reached: ReachedServer, base: Base | LiveBase) -> None:
     place, facts = reached.server.place, reached.facts
     if base.system_identifier != facts.system_identifier:
         raise SourceRefused(
@@ -305,7 +426,7 @@ def _demand_same_server(reached: ReachedServer, base: Base) -> None:
         )
 
 
-def _described(facts: ServerFacts, base: Base, after: Positions) -> BaseFacts:
+def _described(facts: ServerFacts, base: Base | LiveBase, after: Positions) -> BaseFacts:
     # Commits carry the primary's clock, which a standby knows only by what it has replayed.
     ended_at = max(each for each in (after.taken, after.replayed_until) if each is not None)
     return BaseFacts(

@@ -26,6 +26,7 @@ CONFIGURATION: Final = "base.configuration"
 FACTS: Final = "base.json"
 """Beside both, what a restore has to know."""
 LABEL: Final = "backup_label"
+SPACES_MAP: Final = "tablespace_map"
 MANIFEST: Final = "backup_manifest"
 AUTO: Final = "postgresql.auto.conf"
 SIGNALS: Final = ("standby.signal", "recovery.signal")
@@ -71,6 +72,35 @@ def demand_startable(data: Path, major: int) -> None:
         raise PermanentError(f"the base backup is of PostgreSQL {found}, and not of {major}", "restore another point")
     if lacking := [name for name in (LABEL, "global/pg_control") if not (data / name).is_file()]:
         raise PermanentError(f"the base backup lacks {', '.join(lacking)}", "restore another point")
+
+
+def assemble(folder: Path, facts: BaseFacts, read: Path) -> None:
+    """Put files that restic had read where they lay together with what the server gave at the end.
+
+    `read` holds them below their whole paths. What came at the end counts more: a server starts from nothing else.
+    Raises `PermanentError` when something lacks.
+    """
+    data, rest = folder / DATA, folder / f"{DATA}.end"
+    if facts.read_from is None:
+        raise PermanentError("the base backup does not say where its files lay", "restore another point")
+    moves = {data: facts.read_from}
+    moves |= {folder / SPACES / str(space.oid): space.location for space in facts.tablespaces}
+    data.rename(rest)
+    for place, location in moves.items():
+        lies = read / location.relative_to("/")
+        if not lies.is_dir() or lies.is_symlink():
+            raise PermanentError(f"the base backup lacks {location}", "restore another point")
+        place.parent.mkdir(mode=0o700, exist_ok=True)
+        lies.rename(place)
+    (rest / SPACES_MAP).unlink(missing_ok=True)  # its links lead to where the server's own tablespaces lie
+    for name in ("global", "pg_wal"):
+        if (data / name).is_symlink():
+            (data / name).unlink()
+        (data / name).mkdir(mode=0o700, exist_ok=True)
+    for path in [each for each in rest.rglob("*") if not each.is_dir()]:
+        path.replace(data / path.relative_to(rest))
+    shutil.rmtree(rest)
+    shutil.rmtree(read)
 
 
 def complete(data: Path, spaces: Iterable[Path] = ()) -> None:

@@ -20,12 +20,12 @@ from drd.clients.postgres_tools.restore_options import Options, beside, configur
 from drd.clients.postgres_tools.tools import ProgramsOfPostgres
 from drd.clients.postgres_tools.touching import within
 from drd.core.errors import PermanentError, ProgramMissing, UsageError
-from drd.core.postgres.base import BaseFacts, BaseRecord
+from drd.core.postgres.base import READ_IN_PLACE, BaseFacts, BaseRecord
 from drd.core.postgres.increments import Member
 from drd.ports.cancelling import to_the_end
 from drd.ports.postgres_serving import Served, ServeRequest
 from drd.ports.repository import OnProgress, Progress
-from drd.ports.source import Settled, Wanted
+from drd.ports.source import DATA_FOLDER, Settled, Wanted
 from drd.ports.world import World
 
 MOST_SHOWN = 3
@@ -55,7 +55,7 @@ async def look(world: World, wanted: Wanted) -> None:
 async def reads_back(world: World, wanted: Wanted) -> bool:
     """Whether `settle` will compare every file with the manifest. See `drd.ports.source.Source.reads_back`."""
     record = BaseRecord.of_tags(wanted.facts)
-    if record is None:
+    if record is None or READ_IN_PLACE in wanted.facts:
         return False
     try:
         await _programs(record.major, world, await within(lambda: Options.read(wanted)))
@@ -68,6 +68,8 @@ async def settle(world: World, wanted: Wanted, folder: Path, on_progress: OnProg
     """Put everything right below `folder`, verify it, and say what to type. See `drd.ports.source.Source.settled`."""
     options = await within(lambda: Options.read(wanted))
     facts = await within(lambda: restored.facts_beside(folder / restored.FACTS))
+    if facts.read_from is not None:
+        await within(lambda: restored.assemble(folder, facts, folder / DATA_FOLDER))
     await within(lambda: restored.demand_startable(folder / restored.DATA, facts.record.major))
     notes: list[str] = []
     member = Member.of_tags(wanted.facts)
@@ -281,6 +283,8 @@ def _link(data: Path, spaces: Mapping[int, Path]) -> None:
 
 async def _verified(tools: ProgramsOfPostgres | None, data: Path, facts: BaseFacts) -> str:
     """The verdict in words. Raises `PermanentError` when anything is not as the server had sent it."""
+    if facts.read_from is not None:
+        return "read from the data directory, so there is no manifest to verify it by: restic compared each file"
     if tools is None:
         major = facts.record.major
         return f"not verified by pg_verifybackup: the programs of PostgreSQL {major} are not on this machine"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
-from drd.clients.restic.calls import LONG, Answer, Call, Lock, Output
+from drd.clients.restic.calls import LONG, MOST_LINES, Answer, Call, Lock, Output
 from drd.clients.restic.listing import Listing
 from drd.clients.restic.messages import BackupStatus, BackupSummary, ItemFailed, TagChanged, parse
 from drd.clients.restic.outcomes import INCOMPLETE
@@ -45,7 +48,8 @@ class Writing(Listing):
         _raise_for_producer(request, answer)
         if watch.summary is None or not watch.summary.snapshot_id:
             raise PermanentError("restic made no snapshot and gave no reason", "drd status")
-        return await self._saved(watch.summary, answer, started)
+        gone = await asyncio.to_thread(_gone, request.content, answer)
+        return await self._saved(watch.summary, answer, started, gone)
 
     async def save_bytes(self, content: bytes, filename: str, host: str, tags: tuple[str, ...]) -> str:
         """Store a small document as a snapshot of its own and return the snapshot's id."""
@@ -99,10 +103,10 @@ class Writing(Listing):
             raise PermanentError(f"there is no snapshot {snapshot_id[:8]} at {self._calls.access.place}", "drd status")
         return made[-1]
 
-    async def _saved(self, summary: BackupSummary, answer: Answer, started: datetime) -> Saved:
-        failed = sum(1 for line in answer.output.stderr if parse(line, ItemFailed))
+    async def _saved(self, summary: BackupSummary, answer: Answer, started: datetime, gone: int) -> Saved:
+        failed = sum(1 for line in answer.output.stderr if parse(line, ItemFailed)) - gone
         skipped = sum(1 for line in answer.output.stderr if _SKIPPED.search(line))
-        is_whole = answer.ended.code == 0 and not skipped
+        is_whole = not skipped and (answer.ended.code == 0 or (gone > 0 and not failed))
         return Saved(
             snapshot_id=await self._whole_id(summary.snapshot_id),
             outcome=SaveOutcome.COMPLETE if is_whole else SaveOutcome.INCOMPLETE,
@@ -163,7 +167,7 @@ class _BackupWatch:
 def _save_call(request: SaveRequest) -> Call:
     content = request.content
     arguments = ["backup", *_named(request.host, request.tags)]
-    if request.reread_everything:
+    if request.reread_everything or (isinstance(content, FilesToSave) and content.is_live):
         arguments.append("--force")
     call = Call(
         (),
@@ -185,6 +189,25 @@ def _save_call(request: SaveRequest) -> Call:
         io_idle=request.io_idle,
     )
     return replace(call, arguments=(*arguments, "--stdin", "--stdin-filename", content.filename), producer=producer)
+
+
+def _gone(content: FilesToSave | StreamToSave, answer: Answer) -> int:
+    """How many of the items that could not be read are not there any more, where that is as it should be.
+
+    None where there were more failures than are kept: then nobody can tell of all.
+    """
+    if not isinstance(content, FilesToSave) or not content.is_live or len(answer.output.stderr) >= MOST_LINES:
+        return 0
+    failures = [failure for line in answer.output.stderr if (failure := parse(line, ItemFailed))]
+    return sum(1 for failure in failures if _is_gone(Path(failure.item), content.paths))
+
+
+def _is_gone(item: Path, paths: tuple[Path, ...]) -> bool:
+    is_below = any(item != path and item.is_relative_to(path) for path in paths)
+    try:
+        return is_below and not os.path.lexists(item)
+    except OSError:
+        return False
 
 
 def _named(host: str, tags: tuple[str, ...]) -> list[str]:

@@ -13,6 +13,8 @@ from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.server import Tablespace
 
 FORMAT: Final = 1
+READ_IN_PLACE: Final = "pg-read=data_directory"
+"""A fact, and a tag, of a base backup that has no manifest, since restic read its files where they lay."""
 _WITH_WAL: Final = {"stream": True, "none": False}
 _CHECKSUMS: Final = {"on": True, "off": False}
 
@@ -36,6 +38,8 @@ class BaseFacts:
     """Whether the WAL from `start` to `end` is in it, so that it can be restored by itself."""
     tablespaces: tuple[Tablespace, ...] = ()
     """Where they lay on the server; in the backup each is in a folder named by its OID."""
+    read_from: PurePosixPath | None = None
+    """The data directory that restic read while the server ran; None: the server sent its files."""
     role: str = ""
     """Who made it: a role of the cluster that may log in; empty in a description that does not tell."""
 
@@ -54,6 +58,7 @@ class BaseFacts:
             "is_of_standby": self.is_of_standby,
             "holds_wal": self.holds_wal,
             "role": self.role,
+            "read_from": None if self.read_from is None else str(self.read_from),
             "tablespaces": [
                 {"name": space.name, "oid": space.oid, "location": str(space.location)} for space in self.tablespaces
             ],
@@ -173,6 +178,7 @@ def _facts(value: Mapping[str, Any]) -> BaseFacts:
         is_of_standby=bool(value["is_of_standby"]),
         holds_wal=bool(value["holds_wal"]),
         role=str(value.get("role", "")),
+        read_from=PurePosixPath(value["read_from"]) if value.get("read_from") else None,
         tablespaces=tuple(
             Tablespace(space["name"], int(space["oid"]), PurePosixPath(space["location"]))
             for space in value["tablespaces"]

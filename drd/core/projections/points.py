@@ -12,6 +12,7 @@ from drd.core.projections.stores import owe_prune, store_row
 from drd.core.projections.wal import lose_wal
 from drd.core.rows import CopyRow, PointRow, Tables
 from drd.core.run import Outcome, worse
+from drd.core.tags import completed_by
 
 
 def _snapshot_created(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
@@ -22,7 +23,7 @@ def _snapshot_created(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     if all(copy["part"] != body["part"] for copy in point["copies"]):
         point["total_bytes"] += body["total_bytes"]
         point["total_files"] += body["total_files"]
-        point["moment"] = min(point["moment"], body["moment"])
+        point["moment"] = _moment(point, body)
         point["outcome"] = worse(Outcome(point["outcome"]), Outcome(body["outcome"])).value
     _place(tables, key, point, body)
 
@@ -48,7 +49,7 @@ def _snapshot_found(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
     if all(copy["part"] != body["part"] for copy in point["copies"]):
         point["total_bytes"] += body.get("total_bytes", 0)
         point["total_files"] += body.get("total_files", 0)
-        point["moment"] = min(point["moment"], body["moment"])
+        point["moment"] = _moment(point, body)
         point["outcome"] = worse(Outcome(point["outcome"]), Outcome(body["outcome"])).value
     _place(tables, key, point, body)
 
@@ -95,6 +96,13 @@ def _new_point(mode: str, moment: str, outcome: str) -> PointRow:
         "forgotten_in": [],
         "facts": {},
     }
+
+
+def _moment(point: PointRow, body: dict[str, Any]) -> str:
+    """When a point with one more part is of: the oldest moment of its parts, of those that stand for themselves."""
+    if not any(completed_by(point["facts"].get(copy["part"], ())) is None for copy in point["copies"]):
+        return str(body["moment"])
+    return point["moment"] if completed_by(body.get("facts", ())) else min(point["moment"], body["moment"])
 
 
 def _place(tables: Tables, key: tuple[str, str], point: PointRow, body: dict[str, Any]) -> None:
