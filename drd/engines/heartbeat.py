@@ -14,7 +14,7 @@ from enum import StrEnum
 from drd.core.errors import NOT_NOW, DrdError
 from drd.core.events import HeartbeatInterrupted, HeartbeatKept
 from drd.core.postgres.errors import RightMissing, ServerReadOnly
-from drd.core.postgres.heartbeat import TABLE, Beat, interval
+from drd.core.postgres.heartbeat import GONE, TABLE, Beat, interval
 from drd.core.units import format_duration
 from drd.engines.telling import ToldOnce
 from drd.ports.configuration import Configuration, Protected
@@ -26,6 +26,9 @@ RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 """Waits after a failure; the last one repeats. Short ones: what is lost after a failover is to be known as well."""
 LOOK_SECONDS = 60.0
 """How often it is looked whether the row may be written by now."""
+
+SWEEP_SECONDS = 86400.0
+"""How often it is looked for rows of daemons that are gone."""
 
 
 class Means(StrEnum):
@@ -107,12 +110,16 @@ class Heartbeats:
         every = interval(protected.policy.objectives.rpo)
         async with servers.reached(self._world) as node:
             await self._wait_until_it_may(protected, node)
+            sweep = 0.0
             while True:
                 due = clock.monotonic() + every.total_seconds()
                 sequence = self._sequences.get(policy, 0) + 1
                 written = await node.server.beat(Beat(policy, self._daemon, sequence=sequence))
                 self._sequences[policy] = sequence
                 await self._is_kept(protected, every, written.written)
+                if clock.monotonic() >= sweep:
+                    sweep = clock.monotonic() + SWEEP_SECONDS
+                    await node.server.forget_beats(policy, self._daemon, GONE)
                 await clock.sleep(max(0.0, due - clock.monotonic()))
 
     async def _wait_until_it_may(self, protected: Protected, node: ReachedNode) -> None:

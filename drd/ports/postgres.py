@@ -6,6 +6,7 @@ Every call has a deadline of the implementation's own. All raise `ServerAway` wh
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Protocol
 
 from drd.core.postgres.heartbeat import Beat, Heartbeat
@@ -111,6 +112,13 @@ class Heartbeats(Protocol):
         """Write the daemon's row anew; it waits for no standby. Raises `PermanentError` when there is no such table.
 
         Raises `ServerReadOnly` on a standby.
+        """
+        ...
+
+    async def forget_beats(self, policy: str, daemon: str, older: timedelta) -> tuple[str, ...]:
+        """Remove other daemons' rows of a policy that are older than this daemon's by more than `older`.
+
+        Whose they were; none where the role may remove none. Raises `ServerReadOnly` on a standby.
         """
         ...
 

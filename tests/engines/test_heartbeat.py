@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 
 from drd.core.events import HeartbeatInterrupted, HeartbeatKept
-from drd.core.postgres.heartbeat import newest
+from drd.core.postgres.heartbeat import Beat, Heartbeat, newest
 from drd.engines.heartbeat import LOOK_SECONDS, Means
 from tests.fakes.house import DAEMON, FakeHouse, a_policy, protected
 from tests.fakes.postgres import FakeCluster, FakePostgres
@@ -125,3 +126,16 @@ async def test_after_a_failover_it_is_written_on_the_new_primary() -> None:
         assert survived is not None
         assert found is not None
         assert found.beat.sequence > survived.beat.sequence
+
+
+async def test_rows_of_daemons_that_are_gone_go_and_those_of_others_stay() -> None:
+    it = furnished()
+    now = it.house.clock.now()
+    for policy, daemon, days in (("orders", "gone", 40), ("orders", "stopped", 29.9), ("payments", "gone", 40)):
+        beat = Heartbeat(Beat(policy, daemon), now - timedelta(days=days), it.cluster.written)
+        it.cluster.heartbeats[policy, daemon] = beat
+    async with serving(it):
+        await asyncio.sleep(10)
+        assert it.cluster.heartbeats.keys() == {("orders", "stopped"), ("payments", "gone"), ("orders", DAEMON)}
+        await asyncio.sleep(86400)
+        assert it.cluster.heartbeats.keys() == {("payments", "gone"), ("orders", DAEMON)}

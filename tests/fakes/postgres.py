@@ -1,7 +1,7 @@
 """A PostgreSQL server in memory: its WAL is a number, and a standby follows when it is told to."""
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from drd.core.errors import PermanentError, TransientError
 from drd.core.postgres.errors import ServerAway, ServerReadOnly
@@ -155,6 +155,20 @@ class FakePostgres:
         self.cluster.write(200)
         self.cluster.heartbeats[beat.policy, beat.daemon] = written
         return written
+
+    async def forget_beats(self, policy: str, daemon: str, older: timedelta) -> tuple[str, ...]:
+        self._reach(writes=True)
+        mine = self.cluster.heartbeats.get((policy, daemon))
+        if mine is None:
+            return ()
+        gone = [
+            key
+            for key, each in self.cluster.heartbeats.items()
+            if key[0] == policy and key[1] != daemon and each.written < mine.written - older
+        ]
+        for key in gone:
+            del self.cluster.heartbeats[key]
+        return tuple(key[1] for key in gone)
 
     async def heartbeats(self) -> tuple[Heartbeat, ...]:
         self._reach()

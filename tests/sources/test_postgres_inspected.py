@@ -64,7 +64,7 @@ async def test_each_right_that_lacks_is_one_finding_with_its_statement(
     assert found["role"].hint == "ALTER ROLE clerk REPLICATION;"
     assert found["role"].severity is Severity.BROKEN
     assert re.search(r"replication clerk", found["replication"].hint)
-    assert "GRANT SELECT, INSERT, UPDATE ON drd.heartbeat TO clerk;" in found["heartbeat"].hint
+    assert "GRANT SELECT, INSERT, UPDATE, DELETE ON drd.heartbeat TO clerk;" in found["heartbeat"].hint
     for statement in found["heartbeat"].hint.split(";\n"):
         shop.execute(statement)
     again = about(await source(tmp_path, shop.dsn("clerk", "secret")).verdicts(world, "orders"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
 from drd.clients.postgres.connection import USUAL, Connection, Patience, Row
 from drd.clients.postgres.dsn import Dsn
 from drd.core.postgres.errors import LoginRefused
-from drd.core.postgres.heartbeat import MAY_READ, MAY_WRITE, READ, WRITE, Beat, Heartbeat
+from drd.core.postgres.heartbeat import DELETE, MAY_DELETE, MAY_READ, MAY_WRITE, READ, WRITE, Beat, Heartbeat
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.server import Positions, Role, ServerFacts, ServerSettings, Slot, Tablespace, WalStatus, last_end
 
@@ -204,6 +205,13 @@ class PostgresServer:
         """Write the row."""
         row = await self._connection.row(WRITE, (beat.policy, beat.daemon, beat.term, beat.sequence))
         return _heartbeat(row)
+
+    async def forget_beats(self, policy: str, daemon: str, older: timedelta) -> tuple[str, ...]:
+        """Remove rows of daemons that are gone."""
+        if not any(row["may_delete"] for row in await self._connection.rows(MAY_DELETE)):
+            return ()
+        gone = await self._connection.rows(DELETE, (policy, daemon, older.total_seconds()))
+        return tuple(row["daemon"] for row in gone)
 
     async def heartbeats(self) -> tuple[Heartbeat, ...]:
         """Read all rows of all databases."""

@@ -19,6 +19,8 @@ SCHEMA: Final = "drd"
 TABLE: Final = "drd.heartbeat"
 PART: Final = 5
 """The interval is at most this part of what may be lost, because it is the error bar of what was lost."""
+GONE: Final = timedelta(days=30)
+"""A daemon that has not written for so long is gone, and its row with it."""
 LEAST: Final = timedelta(seconds=1)
 MOST: Final = timedelta(seconds=60)
 
@@ -38,6 +40,11 @@ SELECT has_schema_privilege(space.oid, 'USAGE') AND has_table_privilege(found.oi
 FROM pg_class AS found JOIN pg_namespace AS space ON space.oid = found.relnamespace
 WHERE space.nspname = 'drd' AND found.relname = 'heartbeat'
 """
+MAY_DELETE: Final = """
+SELECT has_table_privilege(found.oid, 'DELETE') AS may_delete
+FROM pg_class AS found JOIN pg_namespace AS space ON space.oid = found.relnamespace
+WHERE space.nspname = 'drd' AND found.relname = 'heartbeat'
+"""
 MAY_READ: Final = """
 SELECT has_schema_privilege(space.oid, 'USAGE') AND has_table_privilege(found.oid, 'SELECT') AS may_read
 FROM pg_class AS found JOIN pg_namespace AS space ON space.oid = found.relnamespace
@@ -53,6 +60,13 @@ ON CONFLICT (policy, daemon) DO UPDATE
 SET term = excluded.term, sequence = excluded.sequence, written = excluded.written, lsn = excluded.lsn
 RETURNING policy, daemon, term, sequence, written, lsn::text AS lsn
 """
+DELETE: Final = """
+DELETE FROM drd.heartbeat AS other USING drd.heartbeat AS mine
+WHERE mine.policy = %s AND mine.daemon = %s AND other.policy = mine.policy AND other.daemon <> mine.daemon
+      AND other.written < mine.written - make_interval(secs => %s)
+RETURNING other.daemon
+"""
+"""Rows of daemons that are gone, once a newer one tells the moment of every copy that could hold them."""
 READ: Final = """
 SELECT policy, daemon, term, sequence, written, lsn::text AS lsn FROM drd.heartbeat ORDER BY written DESC
 """
@@ -99,4 +113,4 @@ def lost(until: datetime, found: Heartbeat) -> timedelta:
 def rights(role: str) -> tuple[str, ...]:
     """What lets a role write it, after `CREATE`."""
     name = sql_name(role)
-    return (f"GRANT USAGE ON SCHEMA {SCHEMA} TO {name};", f"GRANT SELECT, INSERT, UPDATE ON {TABLE} TO {name};")
+    return (f"GRANT USAGE ON SCHEMA {SCHEMA} TO {name};", f"GRANT SELECT, INSERT, UPDATE, DELETE ON {TABLE} TO {name};")

@@ -13,7 +13,7 @@ import pytest
 from drd.clients.postgres import Dsn, Patience, PostgresServer
 from drd.core.errors import TransientError
 from drd.core.postgres.errors import LoginRefused, RightMissing, ServerAway
-from drd.core.postgres.heartbeat import CREATE, Beat, rights
+from drd.core.postgres.heartbeat import CREATE, GONE, Beat, rights
 from drd.ports.postgres import WalStatus
 from tests.clients.postgres.conftest import AWKWARD
 from tests.postgres_lab import Cluster, Lab, children
@@ -119,6 +119,24 @@ async def test_a_heartbeat_needs_the_rights_that_drd_grants_prints_and_no_more(
     beat = await as_clerk.beat(Beat("orders", "01DAEMON"))
     assert await as_clerk.heartbeats() == (beat,)
     assert not shop.value("SELECT has_schema_privilege('clerk', 'drd', 'CREATE')")
+
+
+async def test_rows_of_daemons_that_are_gone_are_removed_where_that_is_granted(
+    shop: Cluster, as_clerk: PostgresServer
+) -> None:
+    for statement in (*CREATE, *rights("clerk"), "REVOKE DELETE ON drd.heartbeat FROM clerk"):
+        shop.execute(statement)
+    old = "INSERT INTO drd.heartbeat VALUES (%s, %s, 0, 1, now() - interval '40 days', '0/1')"
+    for policy, daemon in (("orders", "GONE"), ("payments", "GONE")):
+        shop.execute(old, policy, daemon)
+    shop.execute("INSERT INTO drd.heartbeat VALUES ('orders', 'LIVING', 0, 1, now() - interval '1 day', '0/1')")
+    assert await as_clerk.forget_beats("orders", "01DAEMON", GONE) == ()
+    await as_clerk.beat(Beat("orders", "01DAEMON"))
+    assert await as_clerk.forget_beats("orders", "01DAEMON", GONE) == ()
+    shop.execute("GRANT DELETE ON drd.heartbeat TO clerk")
+    assert await as_clerk.forget_beats("orders", "01DAEMON", GONE) == ("GONE",)
+    left = {(each.beat.policy, each.beat.daemon) for each in await as_clerk.heartbeats()}
+    assert left == {("orders", "01DAEMON"), ("orders", "LIVING"), ("payments", "GONE")}
 
 
 async def test_a_heartbeat_stays_in_its_page(shop: Cluster, as_owner: PostgresServer) -> None:

@@ -22,7 +22,7 @@ def test_a_heartbeat_and_standbys_need_more() -> None:
         "GRANT pg_read_all_stats TO drd;",
         *CREATE,
         "GRANT USAGE ON SCHEMA drd TO drd;",
-        "GRANT SELECT, INSERT, UPDATE ON drd.heartbeat TO drd;",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON drd.heartbeat TO drd;",
     )
     assert more.archiving == ()
 
@@ -37,7 +37,7 @@ def test_a_second_path_for_wal_needs_archiving() -> None:
 def test_names_are_quoted_where_they_have_to_be() -> None:
     odd = grants(Use('My "role"', "replication", "local", beats=True))
     assert odd.sql[0].startswith('CREATE ROLE "My ""role""" LOGIN')
-    assert odd.sql[-1] == 'GRANT SELECT, INSERT, UPDATE ON drd.heartbeat TO "My ""role""";'
+    assert odd.sql[-1] == 'GRANT SELECT, INSERT, UPDATE, DELETE ON drd.heartbeat TO "My ""role""";'
     assert odd.hba == (
         'local replication "My ""role""" scram-sha-256',
         'local "replication" "My ""role""" scram-sha-256',

@@ -43,5 +43,5 @@ def test_what_was_lost_is_what_lies_behind_the_newest_row() -> None:
 def test_its_rights_are_to_read_and_write_that_table_alone() -> None:
     assert rights("Drd") == (
         'GRANT USAGE ON SCHEMA drd TO "Drd";',
-        'GRANT SELECT, INSERT, UPDATE ON drd.heartbeat TO "Drd";',
+        'GRANT SELECT, INSERT, UPDATE, DELETE ON drd.heartbeat TO "Drd";',
     )
