@@ -1,9 +1,13 @@
-"""Replication slots that nobody looks after any more after a reload: a server keeps its WAL for them without end."""
+"""Replication slots that nobody looks after any more: a server keeps its WAL for them without end.
+
+A reload knows both configurations; a start knows from the journal which policies it had and whose WAL was received.
+"""
 
 from __future__ import annotations
 
 from drd.core.events import WalInterrupted
 from drd.core.postgres.names import slot_name
+from drd.daemon.house import House
 from drd.ports.configuration import Configuration, Protected
 
 
@@ -14,6 +18,15 @@ def left_slots(before: Configuration, after: Configuration) -> tuple[WalInterrup
         if protected.wal_origin is not None:
             found += [_told(name, where) for where in _left_on(protected, after.policies.get(name))]
     return tuple(found)
+
+
+async def slots_of_removed(house: House) -> tuple[WalInterrupted, ...]:
+    """What to tell of the slots of policies that were taken from the files while drd was down.
+
+    Called before the start journals that they are gone. On which nodes they were, only the files said.
+    """
+    gone = set(await house.catalogue.policies()) - set(house.in_force().policies)
+    return tuple([_told(name, "") for name in sorted(gone) if await house.catalogue.wal(name)])
 
 
 def _left_on(before: Protected, after: Protected | None) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from drd.core.errors import NOT_NOW, Busy, DrdError, JournalUnusable, StateFull,
 from drd.core.events import BugFound, ConfigurationRefused, DaemonStarted, DaemonStopped, WalInterrupted
 from drd.daemon.changes import changes, in_force_after
 from drd.daemon.house import House
-from drd.daemon.left_slots import left_slots
+from drd.daemon.left_slots import left_slots, slots_of_removed
 from drd.daemon.startup import resume_work, start_up
 from drd.ports.configuration import Configuration
 from drd.ports.supervisor import Supervisor
@@ -218,10 +218,12 @@ class Daemon:
     async def _start(self) -> None:
         house = self._house
         await house.journal.append(DaemonStarted(__version__, house.restic))
+        left = await slots_of_removed(house)
         for record in await start_up(house):
             what = "restore" if isinstance(record, RestoreRecord) else "run"
             began = local_with_offset(record.started, house.in_force().zone)
             self._say(f"the {what} of {record.policy} that began at {began} was interrupted")
+        await self._tell_slots(left)
         for store in house.in_force().stores:
             house.copy.want(store)
 

@@ -23,6 +23,7 @@ from drd.core.events import (
     RunFinished,
     RunStarted,
     WalInterrupted,
+    WalShipped,
 )
 from drd.core.policy import Cause, Mode, Outcome
 from drd.daemon.life import Daemon, Liveness
@@ -442,3 +443,15 @@ async def test_a_slot_that_a_reload_leaves_on_the_server_is_told(tmp_path: Path)
         assert told.message == "slot drd_orders is left on the server of orders, which keeps all WAL for it"
         assert told.hint.endswith("SELECT pg_drop_replication_slot('drd_orders');")
         assert f"{told.message}: {told.hint}" in life.said
+
+
+@pytest.mark.looptime
+async def test_a_slot_that_was_left_while_drd_was_down_is_told_once(tmp_path: Path) -> None:
+    house, _ = a_database(tmp_path)
+    shipped = WalShipped("payments", "local.wal", "1f", "73", "0" * 24, 2**20, "0/100000", None, ())
+    await house.journal.append(PolicyAdded("payments"), PolicyAdded("uploads"), shipped)
+    for _ in range(2):
+        async with living(house, 30):
+            pass
+        [told] = house.journal.of(WalInterrupted)
+        assert told.message == "slot drd_payments is left on the server of payments, which keeps all WAL for it"
