@@ -1,5 +1,7 @@
 """drd beside pgBackRest on one server: full, 1 % changed, back to a moment until the first query, what the store holds.
 
+drd comes twice: by pg_basebackup, and with restic reading the data directory in place.
+
 Both compress with zstd at its usual level (restic's `auto` is zstd 3; pgBackRest is told `zst` and 3, its default being
 gzip 6), both encrypt, both may use two processors, both begin a base backup with a checkpoint at once. pgBackRest gets
 its WAL by `archive_command`, drd by its slot; only one of them is at work at a time, and they take turns.
@@ -20,6 +22,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,6 +42,7 @@ from bench.postgres import (
     settle,
     work_folder,
 )
+from drd.clients.postgres.backup_session import functions
 from drd.core.postgres.lsn import Lsn
 from tests.postgres_lab import OWNER, Cluster, Lab
 from tests.system.machine import Machine
@@ -198,15 +202,17 @@ def main() -> None:
         cluster = filled(made, options.scale, {"archive_mode": "on", "archive_command": "/bin/true"})
         print(f"scale {options.scale}, {bytes_in(cluster.data / 'base') / 1e9:.2f} GB, {options.rounds} rounds")
         for number in range(options.rounds):
-            tools = {"drd": _drd, "pgBackRest": _its_peer}
+            tools = {"drd": _drd, "drd in place": partial(_drd, read="data_directory"), "pgBackRest": _its_peer}
             for name in tools if number % 2 == 0 else reversed(tools):
                 with tools[name](work, made, cluster) as tool:
                     found[name].append(_measured(tool, work, made, cluster, options))
                 print(f"round {number + 1}, {name}: {found[name][-1]}", file=sys.stderr)
-    ours, theirs = found["drd"], found["pgBackRest"]
-    for what in ours[0]:
-        mine, other = ([figures[what] for figures in each] for each in (ours, theirs))
-        print(f"{what:<46} drd {spread(mine)}   pgBackRest {spread(other)}   ratio {paired_ratio(mine, other)}")
+    for what in found["pgBackRest"][0]:
+        other = [figures[what] for figures in found["pgBackRest"]]
+        print(f"{what:<46} pgBackRest {spread(other)}")
+        for name in ("drd", "drd in place"):
+            mine = [figures[what] for figures in found[name]]
+            print(f"{'':<32} {name:<13} {spread(mine)}   ratio {paired_ratio(mine, other)}")
 
 
 def _measured(tool: Tool, work: Path, lab: Lab, cluster: Cluster, options: argparse.Namespace) -> Figures:
@@ -242,7 +248,7 @@ def _measured(tool: Tool, work: Path, lab: Lab, cluster: Cluster, options: argpa
 
 
 @contextmanager
-def _drd(work: Path, lab: Lab, cluster: Cluster) -> Iterator[Tool]:
+def _drd(work: Path, lab: Lab, cluster: Cluster, read: str = "server") -> Iterator[Tool]:
     folder = work / "drd"
     folder.mkdir()
     machine = Machine(folder, restic())
@@ -255,7 +261,10 @@ def _drd(work: Path, lab: Lab, cluster: Cluster) -> Iterator[Tool]:
         wait_for(lambda: machine.points("little"), "the store is made", 120)
         machine.set_secret("dsn", cluster.dsn(ROLE, PASSWORD).decode())
         source = {"dsn": {"file": str(folder / "secrets/dsn")}, "wal": "continuous", "programs": str(lab.programs)}
-        machine.protect(POLICY, {"postgres": source})
+        if read != "server":
+            cluster.execute(f"GRANT EXECUTE ON FUNCTION {', '.join(functions(lab.major))} TO {ROLE}")
+            cluster.execute(f"GRANT pg_read_all_settings TO {ROLE}")
+        machine.protect(POLICY, {"postgres": {**source, "read": read}})
         machine.drd("reload").done()
         yield Drd(machine, cluster)
     finally:

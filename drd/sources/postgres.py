@@ -191,7 +191,8 @@ class PostgresSource(Source):
     async def grants(self, world: World, address: str | None) -> tuple[Grants, ...]:
         """The rights that it needs on its servers."""
         incoming = None if self.incoming is None else str(self.incoming)
-        return await grants_of(self.servers, world.secrets, address, incoming)
+        reads_files = self.read is not ReadFrom.SERVER
+        return await grants_of(self.servers, world.secrets, address, incoming, reads_files=reads_files)
 
     async def look(self, world: World) -> None:
         """Raise what keeps a base backup from being made, as far as it can be told without making one."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from drd.core.errors import SourceRefused
+from drd.core.errors import SourceRefused, TransientError
 from drd.core.events import PolicyAdded, RunFinished, RunStarted, SnapshotCreated, StoreCreated, StoreWentAway
 from drd.core.policy import Mode, Outcome
 from drd.engines.backup import judge
@@ -56,6 +56,36 @@ async def test_what_a_source_says_of_its_part_is_in_the_tags_and_on_record() -> 
     assert f"at={START:%Y-%m-%dT%H:%M:%SZ}" in files.tags
     [point] = await house.journal.points("orders")
     assert (point.moment, point.facts) == (ended_at, {"base": ("of=it", "source=fake")})
+
+
+def in_two_steps(**more: Any) -> FakeSource:
+    ended = START + timedelta(minutes=5)
+    return FakeSource(rest="/rest", note="read in place", moment=ended, facts=("of=it",), **more)
+
+
+async def test_what_makes_data_whole_is_saved_after_it_and_says_of_which_moment_both_are() -> None:
+    house = FakeHouse(protected(a_policy(), base=in_two_steps(), files=FakeSource(moment=START + timedelta(hours=1))))
+    house.disk.folders["/rest"] = {"label": b"here"}
+    result = await house.run(run="01RUN")
+    assert (result.outcome, result.message) == (Outcome.SUCCEEDED, "read in place")
+    data, rest, files = house.local.snapshots.values()
+    assert {"part=base.data", "part-of=base", "parts=3"} <= set(data.tags)
+    assert {"part=base", "of=it", "parts=3"} <= set(rest.tags)
+    assert {"part=files", "parts=3"} <= set(files.tags)
+    [point] = await house.journal.points("orders")
+    assert point.moment == START + timedelta(minutes=5)
+    assert point.parts == {"base", "files"}
+    assert {copy.part for copy in point.copies} == {"base.data", "base", "files"}
+
+
+async def test_data_that_nothing_makes_whole_is_no_recovery_point() -> None:
+    house = FakeHouse(protected(a_policy(), base=in_two_steps(spoilt=TransientError("the server ended it", "again"))))
+    result = await house.run(run="01RUN")
+    assert (result.outcome, result.message) == (Outcome.FAILED, "the server ended it")
+    assert not any(point.is_good for point in await house.journal.points("orders"))
+    assert [set(each.tags) & {"part=base.data", "parts=2"} for each in house.local.snapshots.values()] == [
+        {"part=base.data", "parts=2"}
+    ]
 
 
 async def test_a_store_that_is_away_gives_way_to_the_next() -> None:

@@ -489,6 +489,24 @@ async def test_several_parts_come_back_side_by_side_and_each_is_proven(source: P
     assert {end.snapshot_id for end in ends} == {copy.snapshot_id for copy in point.copies}
 
 
+@pytest.mark.parametrize("beside", [{}, {"files": FakeSource(program="pg_dump")}])
+async def test_data_comes_back_inside_of_what_makes_it_whole(
+    beside: dict[str, FakeSource], source: Path, tmp_path: Path
+) -> None:
+    house = FakeHouse(protected(a_policy(), base=FakeSource(path=str(source), rest="/rest"), **beside))
+    house.disk.folders["/rest"] = {"label": b"here"}
+    house.disk.programs["pg_dump"] = b"CREATE TABLE"
+    await house.run()
+    await house.restore.restore("09R", request(tmp_path / "target"))
+    place = tmp_path / "target" / ("base" if beside else "")
+    assert contents(place / "data" / source.relative_to("/")) == contents(source)
+    assert (place / "label").read_bytes() == b"here"
+    [point] = await house.journal.points("orders")
+    assert {copy.standing for copy in point.copies} == {Standing.PROVEN}
+    await house.restore.restore("10R", request(tmp_path / "one", include=(str(source),)))
+    assert contents(tmp_path / "one" / "base.data") == contents(source)
+
+
 async def test_no_part_has_its_name_before_all_were_read(source: Path, tmp_path: Path) -> None:
     policy = protected(a_policy(), files=FakeSource(path=str(source)), database=FakeSource(program="pg_dump"))
     house = FakeHouse(policy)

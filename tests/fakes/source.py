@@ -12,7 +12,10 @@ from drd.ports.world import World
 
 
 class FakeSource(Source):
-    """Files below `path`, or what `program` prints; `refusal` is raised when somebody opens it."""
+    """Files below `path`, or what `program` prints; `refusal` is raised when somebody opens it.
+
+    With `rest`, files below that are what makes it whole; `spoilt` is raised when they are asked for.
+    """
 
     kind: ClassVar[str] = "fake"
     path: str = "/srv"
@@ -21,6 +24,8 @@ class FakeSource(Source):
     note: str = ""
     moment: datetime | None = None
     facts: tuple[str, ...] = ()
+    rest: str = ""
+    spoilt: Any = None
 
     def summary(self) -> str:
         return f"the made-up folder {self.path}"
@@ -31,5 +36,12 @@ class FakeSource(Source):
             raise self.refusal
         if self.program:
             yield Prepared(StreamToSave((self.program,), "dump", {}))
+        elif self.rest:
+            yield Prepared(FilesToSave((Path(self.path),)), completion=self._complete)
         else:
             yield Prepared(FilesToSave((Path(self.path),)), self.note, self.moment, self.facts)
+
+    async def _complete(self) -> Prepared:
+        if self.spoilt is not None:
+            raise self.spoilt
+        return Prepared(FilesToSave((Path(self.rest),)), self.note, self.moment, self.facts)

@@ -12,6 +12,8 @@ LOCAL: Final = "local"
 SOMEWHERE: Final = "ADDRESS"
 STATISTICS: Final = "pg_read_all_stats"
 """Without it a standby does not tell which timeline it follows until its next restart point."""
+READING: Final = "pg_backup_start(text, boolean), pg_backup_stop(boolean)"
+"""What begins and ends a base backup since 15; a server before that names its own when drd asks for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Use:
     """Whether it writes the heartbeat."""
     has_standbys: bool = False
     """Whether it chooses among several servers."""
+    reads_files: bool = False
+    """Whether the files of the data directory are read where they lie."""
     incoming: str | None = None
     """The folder that the server's `archive_command` brings WAL into; None: it comes by a slot alone."""
 
@@ -60,6 +64,9 @@ def grants(use: Use) -> Grants:
     sql = [f"CREATE ROLE {role} LOGIN REPLICATION PASSWORD '…';"]
     if use.has_standbys:
         sql.append(f"GRANT {STATISTICS} TO {role};")
+    if use.reads_files:
+        sql.append(f"GRANT pg_read_all_settings TO {role};")
+        sql.append(f"GRANT EXECUTE ON FUNCTION {READING} TO {role};")
     if use.beats:
         sql += [*heartbeat.CREATE, *heartbeat.rights(use.role)]
     return Grants(use.database, tuple(sql), tuple(_hba_lines(use)), tuple(_archiving(use)))

@@ -62,3 +62,9 @@ def test_an_address_gets_its_mask(address: str, written: str) -> None:
 def test_everything_is_shown_as_statements_with_comments() -> None:
     shown = str(grants(Use("drd", "shop"))).splitlines()
     assert all(line.startswith("--") or line.endswith(";") for line in shown)
+
+
+def test_reading_the_files_takes_the_functions_that_begin_and_end_a_base_backup() -> None:
+    sql = grants(Use("drd", "shop", reads_files=True)).sql
+    assert "GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean), pg_backup_stop(boolean) TO drd;" in sql
+    assert "GRANT pg_read_all_settings TO drd;" in sql
