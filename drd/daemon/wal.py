@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import Final
 
 from drd.core.catalogue import PolicyRecord, RecoveryPoint
 from drd.core.postgres.gaps import WalState
 from drd.core.postgres.groups import ShippedGroup
 from drd.core.postgres.reached import rolled_forward
+from drd.core.units import format_duration
 from drd.daemon.house import House
 from drd.engines.receiver_state import ReceiverState
 from drd.ports.configuration import origin_of_wal, wal_store
 from drd.ports.control import StoredWal, WalStatus
+
+LATE: Final = timedelta(hours=1)
+"""WAL in a store that is older needs a person, unless the policy may lose more."""
 
 
 async def newest_points(house: House) -> dict[tuple[str, str], RecoveryPoint]:
@@ -36,6 +42,7 @@ async def wal_status(house: House) -> tuple[WalStatus, ...]:
 async def _status(house: House, name: str, record: PolicyRecord | None) -> WalStatus:
     protected, line = house.in_force().policies[name], house.archive.line(name)
     shipped = await house.catalogue.wal(name)
+    stores = tuple(_stored(store, shipped, line) for store in protected.wal_stores)
     return WalStatus(
         policy=name,
         node=line.node,
@@ -43,13 +50,14 @@ async def _status(house: House, name: str, record: PolicyRecord | None) -> WalSt
         received=None if line.safe is None else line.safe.moment,
         received_lsn=None if line.flushed is None else line.flushed.value,
         behind_bytes=line.behind_bytes,
-        stores=tuple(_stored(store, shipped, line) for store in protected.wal_stores),
+        stores=stores,
         spool_bytes=line.spool_bytes,
+        is_full=line.is_full,
         retained_bytes=None if line.held is None else line.held.retained_bytes,
         safe_bytes=None if line.held is None else line.held.safe_bytes,
         restarts=line.restarts,
         lost=_lost(line, record),
-        needs=_needs(house, name, line, record),
+        needs={**_needs(house, name, line, record), **dict(_late(house, name, stores, record))},
     )
 
 
@@ -87,6 +95,21 @@ def _needs(house: House, name: str, line: ReceiverState, record: PolicyRecord | 
             f"drd makes it by itself; to see what it waits for: drd explain {name}"
         )
     return found
+
+
+def _late(
+    house: House, name: str, stores: Iterable[StoredWal], record: PolicyRecord | None
+) -> Iterator[tuple[str, str]]:
+    """The stores whose WAL is older than it may be; what was never there is as old as the policy."""
+    now, rpo = house.clock.now(), house.in_force().policies[name].policy.objectives.rpo
+    for stored in stores:
+        since = stored.moment or (record.created if record is not None else now)
+        late = now - since
+        if late > max(LATE, rpo or LATE):
+            age = format_duration(timedelta(minutes=late // timedelta(minutes=1)))
+            is_old = f"WAL of {name} in {stored.store} is {age} old"
+            none = f"no WAL of {name} has come to {stored.store} in {age}"
+            yield is_old if stored.moment else none, f"to see what it waits for: drd explain {name}"
 
 
 def _names(house: House) -> list[str]:

@@ -90,6 +90,8 @@ class WalStatus(Message):
     """What the server has and drd has not."""
     stores: tuple[StoredWal, ...] = ()
     spool_bytes: int = 0
+    is_full: bool = False
+    """Whether nothing is received for lack of room on drd's disk."""
     retained_bytes: int | None = None
     """What the server keeps for the slot."""
     safe_bytes: int | None = None

@@ -35,6 +35,11 @@ def families_of_wal(policies: Iterable[WalStatus]) -> Iterator[Family]:
     )
     yield gauge("drd_wal_spool_bytes", "WAL on drd's disk, until every store has it.", lambda each: each.spool_bytes)
     yield gauge(
+        "drd_wal_spool_full",
+        "1 if no WAL is received for lack of room in the spool.",
+        lambda each: float(each.is_full),
+    )
+    yield gauge(
         "drd_wal_slot_retained_bytes", "WAL that the server keeps for drd's slot.", lambda each: each.retained_bytes
     )
     yield gauge(

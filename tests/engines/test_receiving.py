@@ -444,6 +444,26 @@ async def test_a_spool_that_holds_all_it_may_takes_no_more_until_stores_have_it(
     assert len([each for each in shop.told(WalInterrupted) if "wait in the spool" in each.message]) == 1
 
 
+async def test_wal_that_is_older_than_an_hour_in_a_store_needs_a_person(tmp_path: Path) -> None:
+    shop = furnished(tmp_path)
+
+    async def late() -> list[str]:
+        return [need for need in (await shop.status()).wal[0].needs if need.startswith("WAL of orders in")]
+
+    async with serving(shop):
+        await asyncio.sleep(60)
+        shop.places["offsite.wal"].away = "unplugged"
+        shop.cluster.write(MEBIBYTE)
+        await asyncio.sleep(3000)
+        assert not await late()
+        await asyncio.sleep(900)
+        [told] = await late()
+        assert told.startswith("WAL of orders in offsite is 1h ")
+        shop.places["offsite.wal"].away = ""
+        await asyncio.sleep(1200)
+        assert not await late()
+
+
 async def test_metrics_tell_how_old_wal_is_where(tmp_path: Path) -> None:
     shop = furnished(tmp_path)
     async with serving(shop):

@@ -2,13 +2,14 @@
 
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from drd.reports.metrics import render
-from tests.reports.test_metrics import a_snapshot
+from tests.reports.test_metrics import a_snapshot, a_wal_status
 
 MONITORING = Path(__file__).parents[2] / "monitoring"
 RULES = MONITORING / "drd.rules.yaml"
@@ -44,7 +45,8 @@ def test_every_alert_has_a_test() -> None:
 
 
 def test_the_rules_are_about_metrics_that_drd_exports() -> None:
-    exported = set(re.findall(r"^(drd_\w+)", render(a_snapshot()).decode(), re.MULTILINE))
+    scrape = render(replace(a_snapshot(), wal=(a_wal_status("policy-0000"),)))
+    exported = set(re.findall(r"^(drd_\w+)", scrape.decode(), re.MULTILINE))
     used = set(re.findall(r"\bdrd_\w+", " ".join(re.findall(r"expr:(?:.|\n)*?(?=\n\s*\w+:)", RULES.read_text()))))
     assert len(used) > 10
     assert used <= exported

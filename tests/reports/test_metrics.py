@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from drd.core.catalogue import Copy, Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, Standing, StoreRecord
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.requirements import Clause
+from drd.ports.control import StoredWal, WalStatus
 from drd.reports.exposition import Family, expose
 from drd.reports.metrics import MetricsInput, render
 from tests.fakes.application import a_configuration, a_policy
@@ -60,6 +61,21 @@ def a_snapshot(policies: int = 1) -> MetricsInput:
     )
 
 
+def a_wal_status(policy: str) -> WalStatus:
+    stored = tuple(
+        StoredWal(store=store, moment=NOW - minutes(1), segments={"lost": 2}) for store in ("local", "offsite")
+    )
+    return WalStatus(
+        policy=policy,
+        is_received=True,
+        received=NOW,
+        stores=stored,
+        is_full=True,
+        retained_bytes=2**24,
+        safe_bytes=2**30,
+    )
+
+
 def series_of(scrape: bytes) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     families = text_string_to_metric_families(scrape.decode())
     return {
@@ -82,6 +98,17 @@ def test_a_copy_in_a_damaged_store_is_none() -> None:
     assert value(scrape, "drd_recovery_point_timestamp_seconds", policy="policy-0000", store="offsite") == 0
     assert value(scrape, "drd_recovery_point_proven_timestamp_seconds", policy="policy-0000", store="offsite") == 0
     assert value(scrape, "drd_recovery_point_timestamp_seconds", policy="policy-0000", store="local") > 0
+
+
+def test_the_wal_of_a_policy_is_told_by_store() -> None:
+    scrape = render(replace(a_snapshot(), wal=(a_wal_status("policy-0000"),)))
+    policy = {"policy": "policy-0000"}
+    assert value(scrape, "drd_wal_receiving", **policy) == 1
+    assert value(scrape, "drd_wal_spool_full", **policy) == 1
+    assert value(scrape, "drd_wal_slot_safe_bytes", **policy) == 2**30
+    shipped = value(scrape, "drd_wal_shipped_timestamp_seconds", store="offsite", **policy)
+    assert shipped == (NOW - minutes(1)).timestamp()
+    assert value(scrape, "drd_wal_gaps", store="local", state="lost", **policy) == 2
 
 
 def test_a_policy_that_is_not_started_by_itself_any_more_is_told() -> None:
