@@ -158,6 +158,29 @@ def test_received_wal_leads_on_from_it_to_a_moment(two_stores: Machine, shop: Cl
     assert numbers_of(copy, postgres_lab) == set(range(1, count + 1))
 
 
+def test_a_standby_is_read_while_it_follows(machine: Machine, shop: Cluster, postgres_lab: Lab) -> None:
+    writer = Writer(shop)
+    writer.write(20)
+    space = shop.make_folder("standby-fast")
+    standby = postgres_lab._place(f"{shop.name}-sb", has_port=False)
+    mapping = f"--tablespace-mapping={shop.folder / 'fast'}={space}"
+    postgres_lab.run(
+        "pg_basebackup", "-D", str(standby.data), "-c", "fast", "-R", "-N", mapping, "-d", shop.dsn().decode()
+    )
+    standby.start()
+    protected(machine, standby, **{"from": "standby"})
+    with writer.at_work():
+        machine.start()
+        [run] = wait_for(lambda: runs(machine), "the first run ends")
+    assert (run["outcome"], "read from its data directory" in run["message"]) == ("succeeded", True), run
+    standby.kill()
+    copy = postgres_lab._place(f"{shop.name}-sbc", False)
+    machine.drd("restore", "orders", "--to", str(copy.data)).done()
+    (copy.data / "standby.signal").unlink(missing_ok=True)
+    assert set(range(1, 21)) <= numbers_of(copy, postgres_lab) <= set(range(1, writer.begun + 1))
+
+
+@pytest.mark.faults
 def test_a_server_that_is_killed_meanwhile_leaves_no_point(machine: Machine, shop: Cluster) -> None:
     protected(machine, shop)
     machine.settings["stores"]["local"]["limits"] = {"upload": "2 MiB/s"}
@@ -178,6 +201,7 @@ def test_a_server_that_is_killed_meanwhile_leaves_no_point(machine: Machine, sho
     assert [point["outcome"] for point in machine.points("orders")] == ["succeeded"]
 
 
+@pytest.mark.faults
 def test_a_killed_daemon_leaves_nothing_on_the_server_and_no_point(machine: Machine, shop: Cluster) -> None:
     protected(machine, shop)
     machine.settings["stores"]["local"]["limits"] = {"upload": "2 MiB/s"}
