@@ -50,6 +50,8 @@ SPOOL = "spool"
 """In the state folder: where received WAL lies until every store has it."""
 STAGING = "staging"
 """In the state folder: where base backups lie until they are saved."""
+KEPT = "kept"
+"""In the state folder: where sources keep what makes their next run easier."""
 SCRATCH = "scratch"
 """In the state folder: where keys lie for a moment, on their way to a mirror."""
 
@@ -93,7 +95,8 @@ def make_world(configuration: Configuration) -> World:
     """The outside, for kinds that are used without a house, as `validate` does."""
     runner = ChildRunner()
     secrets = SystemSecrets(runner, dict(os.environ))
-    return World(SystemClock(), runner, secrets, configuration.data, configuration.state / STAGING)
+    state = configuration.state
+    return World(SystemClock(), runner, secrets, configuration.data, state / STAGING, state / KEPT)
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from drd.core.policy import Cause, Mode, Outcome
 from drd.core.tags import HOST, PART_OF, Origin
 from drd.core.units import format_duration, format_size
 from drd.engines.doubting import unless_away
+from drd.engines.earlier import to_follow
 from drd.engines.outbox import Outbox
 from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores
@@ -77,6 +78,8 @@ class _Part:
     saved: Saved
     note: str
     """What a person should know of it."""
+    is_incremental: bool = False
+    """Whether its size tells nothing of the source's."""
 
 
 class Backup:
@@ -207,10 +210,14 @@ class Backup:
                     self._daemon,
                     len(sources) + sum(1 for part in saved if part not in sources),
                 )
-                saved |= await self._save(job, source, origin, repository)
+                saved |= await self._save(job, await self._following(job, name, source, store), origin, repository)
                 notes += [saved[name].note] if saved[name].note else []
             amounts = {name: each.saved for name, each in saved.items()}
-            result = judge(amounts, baseline, job.protected.policy.backup.guard.shrink, _must_hold(sources))
+            is_comparable = not any(each.is_incremental for each in saved.values())
+            compared_with = baseline if is_comparable else None
+            result = judge(amounts, compared_with, job.protected.policy.backup.guard.shrink, _must_hold(sources))
+            if not is_comparable:
+                result = replace(result, total_bytes=baseline or result.total_bytes)
             if result.outcome is Outcome.SUCCEEDED and notes:
                 result = replace(result, message="; ".join(notes))
             # In one transaction: no crash leaves half a recovery point on record. A bad outcome is marked in the store
@@ -219,6 +226,12 @@ class Backup:
             created = [_created(each, store, result.outcome) for each in saved.values()]
             await self.outbox.record_together(created, job.run)
         return result
+
+    async def _following(self, job: _Job, part: str, source: Source, store: str) -> Source:
+        """The source as this run reads it: of an incremental it knows what is there already to be followed."""
+        if job.request.mode is Mode.FULL:
+            return source
+        return source.following(await to_follow(self._catalogue, job.request.policy, part, store))
 
     async def _save(self, job: _Job, source: Source, origin: Origin, repository: Repository) -> dict[str, _Part]:
         """Save a source as the part of its name, and before that its data, where what makes that whole comes last."""
@@ -256,7 +269,7 @@ class Backup:
             ),
             post,
         )
-        return _Part(origin, saved, prepared.note)
+        return _Part(origin, saved, prepared.note, prepared.is_incremental)
 
 
 def judge(

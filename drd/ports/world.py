@@ -21,3 +21,5 @@ class World:
     """What relative paths of sources start from: `data:` in drd.yaml."""
     staging: Path | None = None
     """Where sources make what has to lie on the disk before it is read, each in a folder of its own."""
+    kept: Path | None = None
+    """Where sources keep what makes their next run easier; what lacks there costs time and nothing else."""

@@ -19,6 +19,7 @@ from drd.clients.postgres.backup_session import BackupSession, backup_session, d
 from drd.clients.postgres.configuration import keep_configuration
 from drd.clients.postgres.data_directory import DataDirectory, data_directory_here
 from drd.clients.postgres_tools import ProgramsOfPostgres, find_programs, restoring
+from drd.clients.postgres_tools.following import Following, Taken
 from drd.clients.postgres_tools.live_base import LiveBase, complete
 from drd.clients.postgres_tools.restored import CONFIGURATION, DATA, FACTS
 from drd.clients.staging import staged
@@ -116,6 +117,7 @@ class PostgresSource(Source):
     """The base backup is stopped when it has taken this long."""
 
     _nodes: tuple[Node, ...] = PrivateAttr(default=())
+    _earlier: tuple[tuple[str, ...], ...] | None = PrivateAttr(default=None)
 
     @field_validator("fallback")
     @classmethod
@@ -151,6 +153,12 @@ class PostgresSource(Source):
         """The same, with the nodes of its policy; a `dsn` of its own counts more."""
         found = self.model_copy()
         found._nodes = nodes  # noqa: SLF001 - a copy of its own
+        return found
+
+    def following(self, earlier: tuple[tuple[str, ...], ...]) -> PostgresSource:
+        """The same, for an incremental: from server 17 on it takes what changed since the newest of these alone."""
+        found = self.model_copy()
+        found._earlier = earlier  # noqa: SLF001 - a copy of its own
         return found
 
     @property
@@ -217,9 +225,13 @@ class PostgresSource(Source):
                     folder = await stack.enter_async_context(staged(parent, PREFIX, name))
                     live, why_not = await self._begun(stack, reached)
                     await _demand_room(folder, reached, is_for_all=live is None)
-                    base = None if live is not None else await self._fill(folder, reached)
-            if base is not None:
-                yield self._prepared(folder, reached, base, f"the server sent it: {why_not}" if why_not else "")
+                    following = Following(reached.facts, world.kept, self._earlier)
+                    filled = None if live is not None else await self._fill(folder, reached, following)
+            if filled is not None:
+                base, taken = filled
+                how = f"the server sent it: {why_not}" if why_not else ""
+                yield _of_member(self._prepared(folder, reached, base, how), taken)
+                await following.keep(taken)
             elif live is not None:
                 yield Prepared(live.directory.content, completion=partial(self._complete, folder, reached, live))
 
@@ -320,7 +332,7 @@ class PostgresSource(Source):
             tools = ProgramsOfPostgres(programs, world.runner)
             yield ReachedServer(node.dsn, node.server, tools, node.facts, node.name, node.note)
 
-    async def _fill(self, folder: Path, reached: ReachedServer) -> BaseFacts:
+    async def _fill(self, folder: Path, reached: ReachedServer, following: Following) -> tuple[BaseFacts, Taken]:
         """Lay the base backup and its description into the folder."""
         facts = reached.facts
         request = BaseRequest(
@@ -334,15 +346,15 @@ class PostgresSource(Source):
             deadline=self.deadline,
         )
         try:
-            base = await reached.tools.base_backup(request, lambda _: None)
+            taken = await following.take(reached.tools, request)
         except StateFull as error:
             # As itself it would mean that the journal has no room.
             raise TransientError(error.message, f"df -h {folder.parent}, or add staging: to the source") from error
-        _demand_same_server(reached, base)
+        _demand_same_server(reached, taken.base)
         role = (await reached.server.role()).name
-        described = replace(_described(facts, base, await reached.server.positions()), role=role)
+        described = replace(_described(facts, taken.base, await reached.server.positions()), role=role)
         await _describe(folder, described, reached)
-        return described
+        return described, taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +390,18 @@ def _refusing() -> Iterator[None]:
         raise
     except PermanentError as error:
         raise SourceRefused(error.message, error.hint, error.detail) from error
+
+
+def _of_member(prepared: Prepared, taken: Taken) -> Prepared:
+    """What is saved, with what tells whether it follows another and may be followed."""
+    notes = (prepared.note, f"a full base backup: {taken.why_full}" if taken.why_full else "")
+    member = taken.member
+    return replace(
+        prepared,
+        note="; ".join(filter(None, notes)),
+        facts=(*prepared.facts, *(() if member is None else member.tags())),
+        is_incremental=member is not None and member.is_incremental,
+    )
 
 
 async def _describe(folder: Path, described: BaseFacts, reached: ReachedServer) -> None:

@@ -16,4 +16,5 @@ def world(tmp_path: Path) -> World:
     (tmp_path / "data").mkdir()
     runner = ChildRunner()
     secrets = SystemSecrets(runner, {})
-    return World(SystemClock(), runner, secrets, base=tmp_path / "data", staging=tmp_path / "staging")
+    folders = {"base": tmp_path / "data", "staging": tmp_path / "staging", "kept": tmp_path / "kept"}
+    return World(SystemClock(), runner, secrets, **folders)
