@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -21,26 +22,40 @@ SHOWN_OF_AN_ID = 8
 """Characters of a snapshot's id, as restic itself shows it."""
 
 
-def points_table(points: Sequence[PointStatus], now: datetime, zone: ZoneInfo, why: bool) -> Table:
-    """One line a point, newest first: its moment as `--at` takes it, how well it is known, and where it lies."""
-    rows: list[Row] = []
-    for point in points:
-        rows.append(
-            [
-                local(point.moment, zone),
-                age(point.moment, now),
-                point.mode.value,
-                state(point.outcome.value),
-                format_size(point.total_bytes),
-                number(point.total_files),
-                ", ".join(_place(point, store) for store in (*point.stores, *point.damaged_in)) or "nowhere",
-            ]
-        )
-        rows += [["", "", "", "", "", "", note] for note in point.notes]
-        if why:
-            rows += [["", "", "", "", "", "", f"{places}: {kept}"] for kept, places in _kept(point).items()]
-    where = "where, and why it is kept" if why else "where"
-    return table(["moment", "age", "mode", "outcome", "size", "files", where], rows, ("size", "files"))
+def points_table(points: Sequence[PointStatus], now: datetime, zone: ZoneInfo, why: bool) -> RenderableType:
+    """One line a point, newest first: its moment as `--at` takes it, how well it is known, and where it lies.
+
+    Below it stands what more there is to say of it, over the whole width: a terminal may have no more than 80 columns.
+    """
+    headings = ("moment", "age", "mode", "outcome", "size", "files", "where")
+    rows: list[Row] = [_point_row(point, now, zone) for point in points]
+    widths = [max(cell_len(str(cell)) for cell in column) for column in zip(headings, *rows, strict=True)]
+
+    def part(rows: Sequence[Row], *, has_headings: bool) -> Table:
+        made = table(headings, rows, ("size", "files"))
+        made.show_header = has_headings
+        for column, width in zip(made.columns[:-1], widths, strict=False):
+            column.min_width = width
+        return made
+
+    parts: list[RenderableType] = [] if rows else [part((), has_headings=True)]
+    for place, (point, row) in enumerate(zip(points, rows, strict=True)):
+        parts.append(part((row,), has_headings=place == 0))
+        said = [*point.notes, *(f"{places}: {kept}" for kept, places in _kept(point).items() if why)]
+        parts += [Padding(Text(words, style="dim"), (0, 0, 0, 4)) for words in said]
+    return Group(*parts)
+
+
+def _point_row(point: PointStatus, now: datetime, zone: ZoneInfo) -> Row:
+    return (
+        local(point.moment, zone),
+        age(point.moment, now),
+        point.mode.value,
+        state(point.outcome.value),
+        format_size(point.total_bytes),
+        number(point.total_files),
+        ", ".join(_place(point, store) for store in (*point.stores, *point.damaged_in)) or "nowhere",
+    )
 
 
 def covered_table(ranges: Sequence[CoveredRange], zone: ZoneInfo) -> Table:
