@@ -13,7 +13,10 @@ from drd.ports.wal import SpoolRules
 LEAST_FREE_BYTES: Final = 256 * 2**20
 """With less room for the spool nothing is received: the journal needs some too."""
 AGAIN: Final = 1.25
-"""How much more than the least has to be free until receiving goes on, so that it does not stop again at once."""
+"""How much more than the least has to be free until receiving goes on, so that it does not stop again at once.
+
+On a disk that has hardly more than that in all, half of what is not the least.
+"""
 GROUPS_AT_LEAST: Final = 4
 """So many groups have room in the spool: the newest one never leaves it, the others do when stores have them."""
 
@@ -28,7 +31,8 @@ async def demand_room(spools: Spools, spool: Spool, rules: SpoolRules, line: Rec
     free = await spools.free_bytes()
     share = AGAIN if line.is_full else 1.0
     line.is_full = True
-    if free < LEAST_FREE_BYTES * share:
+    least = min(int(LEAST_FREE_BYTES * share), LEAST_FREE_BYTES + (await spools.total_bytes() - LEAST_FREE_BYTES) // 2)
+    if free < max(least, LEAST_FREE_BYTES):
         raise SpoolFull(
             f"the disk of the spool has {format_size(free)} free, so no WAL is received",
             f"df -h {spool.receiving.parent}",
