@@ -9,7 +9,7 @@ import pytest
 from tests.postgres_lab import Cluster, Lab
 from tests.system.machine import Machine
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
 
 @pytest.fixture
