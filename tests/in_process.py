@@ -6,6 +6,7 @@ Nothing works by itself in here: each piece of work is asked for, so that a test
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -166,7 +167,7 @@ class InProcess:
         await self.house.restore.restore(
             self.house.dispatch.new_id(), RestoreRequest(policy, at, str(target), store=store)
         )
-        return taken(target)
+        return _taken_away(target, target)
 
     @property
     def control(self) -> HouseControl:
@@ -210,9 +211,10 @@ class InProcess:
         target = self.folder / f"plainly-{self._restored}"
         done = await asyncio.to_thread(self.plainly, store, "restore", found[-1]["id"], "--target", str(target))
         if done.returncode != 0:
+            shutil.rmtree(target, ignore_errors=True)
             return None
-        top = target / self.data.relative_to("/") / policy
-        return taken(top) if top.exists() else {}
+        top = next((each for each in sorted(target.rglob(policy)) if each.is_dir()), None)
+        return _taken_away(target, top) if top is not None else {}
 
 
 def taken(folder: Path) -> dict[str, bytes]:
@@ -222,6 +224,13 @@ def taken(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not path.is_symlink()
     }
+
+
+def _taken_away(target: Path, top: Path) -> dict[str, bytes]:
+    """What is in `top`; nothing of `target` stays on the disk."""
+    content = taken(top)
+    shutil.rmtree(target)
+    return content
 
 
 async def _nothing_to_reload() -> tuple[str, ...]:
