@@ -82,6 +82,7 @@ class ControlRoutes:
             Route("/policies/{policy:path}/forget", self._forget, methods=["POST"]),
             Route("/policies/{policy:path}/pause", self._pause, methods=["POST"]),
             Route("/policies/{policy:path}/resume", self._resume, methods=["POST"]),
+            Route("/policies/{policy:path}/release", self._release_policy, methods=["POST"]),
             Route("/stores/{store:path}/check", self._check, methods=["POST"]),
             Route("/stores/{store:path}/release", self._release, methods=["POST"]),
             Route("/stores/{store:path}/accept", self._accept, methods=["POST"]),
@@ -148,6 +149,11 @@ class ControlRoutes:
         order = await body_of(request, Order)
         store = store_of(request)
         return await self._answers.single(f"release of {store}", self._control.release(store, order.by))
+
+    async def _release_policy(self, request: Request) -> Response:
+        order = await body_of(request, Order)
+        policy = policy_of(request)
+        return await self._answers.single(f"release of {policy}", self._control.release_policy(policy, order.by))
 
     async def _accept(self, request: Request) -> Response:
         order = await body_of(request, Order)

@@ -21,11 +21,29 @@ def check(session: Session, store: str) -> int:
 
 
 @click.command(cls=Command)
-@click.argument("store")
-@click.option("--confirm", metavar="STORE", help="The store's name again, instead of typing it when asked.")
+@click.argument("name")
+@click.option("--policy", "is_policy", is_flag=True, help="NAME is a policy whose runs are suspected, and no store.")
+@click.option("--confirm", metavar="NAME", help="The name again, instead of typing it when asked.")
 @pass_session
-def release(session: Session, store: str, confirm: str | None) -> None:
-    """End the hold on STORE: retention removes from it again."""
+def release(session: Session, name: str, is_policy: bool, confirm: str | None) -> None:
+    """End the hold on store NAME, or a suspicion of policy NAME."""
+    if is_policy:
+        _release_policy(session, name, confirm)
+    else:
+        _release_store(session, name, confirm)
+
+
+def _release_policy(session: Session, policy: str, confirm: str | None) -> None:
+    confirm_by_name(policy, confirm, f"retention will remove points of {policy} again, also those from before")
+    reason = session.ask(lambda control: control.release_policy(policy, session.user))
+    if session.as_json:
+        session.emit({"policy": policy, "suspected": False, "reason": reason})
+        return
+    session.show(f"policy {policy} is not suspected any more; it was, because {reason}")
+    session.next("drd status")
+
+
+def _release_store(session: Session, store: str, confirm: str | None) -> None:
     confirm_by_name(store, confirm, f"retention will remove from store {store} again")
     reason = session.ask(lambda control: control.release(store, session.user))
     if session.as_json:

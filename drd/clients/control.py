@@ -113,6 +113,10 @@ class RemoteControl:
         """End the hold on a store's retention; returns the reason that it had."""
         return await self._single(str, "POST", f"{_store(store)}/release", {"by": by})
 
+    async def release_policy(self, policy: str, by: str) -> str:
+        """End the suspicion of a policy's runs; returns its reasons."""
+        return await self._single(str, "POST", f"{_path(policy)}/release", {"by": by})
+
     async def accept(self, store: str, by: str) -> str:
         """Take what a store holds now for what it shall hold; returns the repository's id."""
         return await self._single(str, "POST", f"{_store(store)}/accept", {"by": by})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from drd.core.figures import RunFigures
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.tags import completed_by
 
@@ -121,6 +122,8 @@ class RunRecord:
     hint: str = ""
     added_bytes: int = 0
     total_bytes: int = 0
+    figures: RunFigures | None = None
+    """What it saw of its sources."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,16 @@ class LostWal:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspicion:
+    """A run looked as if what it read had been destroyed, and nobody has said yet that it was not."""
+
+    message: str
+    since: datetime
+    run: str
+    """The run that raised it."""
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyRecord:
     """What the journal knows of a policy, which is all that the scheduler decides by."""
 
@@ -188,6 +201,8 @@ class PolicyRecord:
     """The key of the reason for which a full was wanted last, whatever came of it."""
     lost_wal: tuple[LostWal, ...] = ()
     """The stretches that were found lost, and have neither arrived since nor become superfluous."""
+    suspicion: Suspicion | None = None
+    """Set until a person releases it; nothing of the policy is forgotten meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,12 @@ class Guard(Model):
 
     shrink: Share = Field(default="50 %", validate_default=True)
     """A run that saves this much less than the last good one fails loudly."""
+    gone: Share = Field(default="30 %", validate_default=True)
+    """A run is suspected when this much of the files is gone since the last one, which is unusual for the policy."""
+    changed: Share = Field(default="50 %", validate_default=True)
+    """The same, when this much of the files changed at once."""
+    new: Share = Field(default="50 %", validate_default=True)
+    """The same, when this much of the data is new to the store."""
 
 
 class Window(Model):
@@ -138,7 +144,7 @@ class BackupPlan(Model):
     require: Require = Require()
     """What the copies must amount to."""
     guard: Guard = Guard()
-    """When a run fails although restic did not."""
+    """When a run fails although restic did not, and when nothing is forgotten because a run looks wrong."""
     window: Window = Window()
     """When and how gently it may run."""
     deadline: PositiveDuration = Field(default="24h", validate_default=True)

@@ -52,6 +52,8 @@ class Retention:
 
     verdicts: tuple[Verdict, ...]
     held: str = ""
+    release: str = ""
+    """What a person types when they know why it is held."""
 
     @property
     def forgotten(self) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ class RunRow(TypedDict):
     hint: str
     added_bytes: int
     total_bytes: int
+    figures: dict[str, int | None] | None
     sequence: int
     slot: int
 
@@ -43,6 +44,14 @@ class LostWalRow(TypedDict):
     last: str
 
 
+class SuspicionRow(TypedDict):
+    """A suspicion that nobody has released."""
+
+    message: str
+    since: str
+    run: str
+
+
 class PolicyRow(TypedDict):
     """A policy; `protected` is false before it was added and after it was removed. `failures` are by store and mode."""
 
@@ -59,6 +68,7 @@ class PolicyRow(TypedDict):
     new_base: NewBaseRow | None
     last_new_base: str
     lost_wal: list[LostWalRow]
+    suspicion: SuspicionRow | None
 
 
 class CopyRow(TypedDict):

@@ -10,12 +10,15 @@ from typing import Literal
 from drd.core.catalogue import PolicyRecord
 from drd.core.policy import Outcome, Policy
 from drd.core.requirements import Place, hold_against
+from drd.core.suspicion import to_release
 from drd.core.units import format_duration
 
 FIRST_COPIES = timedelta(minutes=15)
 """How long the first copies of a new policy without an RPO may take before they are missed."""
 
-PolicyState = Literal["ok", "running", "late", "lacking", "failed", "incomplete", "never run", "paused"]
+UNSAVED = (Outcome.FAILED, Outcome.INCOMPLETE)
+
+PolicyState = Literal["ok", "running", "late", "lacking", "failed", "incomplete", "never run", "paused", "suspect"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,11 @@ def assess(
     """
     name = policy.name
     last = record.last_run if record else None
-    if last is not None and last.outcome in (Outcome.FAILED, Outcome.INCOMPLETE) and not is_running:
+    if record is not None and record.suspicion is not None:
+        failed = f"; its last run {last.outcome}" if last is not None and last.outcome in UNSAVED else ""
+        note = f"{record.suspicion.message}; until somebody has looked nothing of it is forgotten{failed}"
+        return Assessment("suspect", note, f"look at the source and at drd points {name}; {to_release(name)}")
+    if last is not None and last.outcome in UNSAVED and not is_running:
         state: PolicyState = "failed" if last.outcome is Outcome.FAILED else "incomplete"
         return Assessment(state, last.message, last.hint)
     if paused_until is not None and paused_until > now:

@@ -94,6 +94,12 @@ def format_duration(value: timedelta) -> str:
     return " ".join(words)
 
 
+def format_share(value: float) -> str:
+    """A share for people, as `30 %`; a small one with a figure more, as `0.4 %`."""
+    percent = value * 100
+    return f"{percent:.0f} %" if percent >= 9.5 or percent == 0 else f"{percent:.2g} %"
+
+
 def format_size(value: float) -> str:
     """A size for people, in binary units with at most three figures, as `1.25 GiB` or `0.98 KiB`."""
     amount, unit = float(value), "B"

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from drd import __version__
 from drd.core.errors import DrdError, UsageError
-from drd.core.events import HoldReleased, Paused, Resumed
+from drd.core.events import HoldReleased, Paused, Resumed, SuspicionReleased
 from drd.core.policy import Outcome
 from drd.core.postgres.target import parse_target
 from drd.daemon.coverage import covered_ranges
@@ -187,6 +187,15 @@ class HouseControl:
             raise UsageError(f"nothing holds retention in store {store}", "type: drd status")
         await self._house.journal.append(HoldReleased(store, by))
         return record.hold
+
+    async def release_policy(self, policy: str, by: str) -> str:
+        """End the suspicion of a policy's runs."""
+        demand_policy(self._house, policy)
+        record = await self._house.catalogue.policy(policy)
+        if record is None or record.suspicion is None:
+            raise UsageError(f"no run of {policy} is suspected", "type: drd status")
+        await self._house.journal.append(SuspicionReleased(policy, by))
+        return record.suspicion.message
 
     async def accept(self, store: str, by: str) -> str:
         """Take what a store holds now for what it shall hold."""

@@ -6,10 +6,12 @@ from datetime import datetime
 
 from drd.core.geography import format_away
 from drd.core.schedule import Reason
+from drd.core.suspicion import to_release
 from drd.core.units import format_duration
 from drd.daemon.house import House
 from drd.daemon.names import demand_policy
 from drd.daemon.requirements import clauses
+from drd.engines.suspecting import why_suspect
 from drd.reports.moments import local_with_offset
 
 
@@ -45,6 +47,8 @@ async def explained(house: House, policy: str) -> tuple[str, ...]:
         if missing and len(plan.to) > 1:
             oldest = _local(house, missing[0].moment)
             lines.append(f"store {store_name} lacks {len(missing)} recovery points, the oldest of {oldest}")
+    if suspected := why_suspect(record):
+        lines.append(f"nothing of it is forgotten in any store: {suspected}; {to_release(policy)}")
     records = await house.catalogue.stores()
     lines += [
         f"nothing is forgotten in {name}: {records[name].hold}"

@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from drd.core.errors import DrdError, PermanentError, RepositoryMissing, StoreAway, TransientError
-from drd.core.events import RunFinished, RunStarted, SnapshotCreated
+from drd.core.events import Body, RunFinished, RunStarted, SnapshotCreated
+from drd.core.figures import RunFigures
 from drd.core.policy import Cause, Mode, Outcome
+from drd.core.suspicion import to_release
 from drd.core.tags import HOST, PART_OF, Origin
 from drd.core.units import format_duration, format_size
 from drd.engines.doubting import unless_away
@@ -21,6 +23,7 @@ from drd.engines.earlier import to_follow
 from drd.engines.outbox import Outbox
 from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores
+from drd.engines.suspecting import known_of, look_at
 from drd.engines.wal_standing import Stood, WalStanding
 from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.configuration import Protected, origin_of_wal
@@ -53,6 +56,8 @@ class RunResult:
     """What the program that failed said itself: to be shown now, and never journaled."""
     stood: Stood | None = None
     """Of a run that made no snapshot, because WAL leads on from the last base backup: what of it stands where."""
+    figures: RunFigures | None = None
+    """What it saw of its sources, where it came so far."""
 
     @property
     def whole_message(self) -> str:
@@ -194,6 +199,7 @@ class Backup:
         sources = job.protected.sources
         saved: dict[str, _Part] = {}
         notes: list[str] = []
+        known = await known_of(self._catalogue, job.request.policy, job.request.mode)
         at_once = self._stores.configured(store).limits.at_once
         async with self._queues.take(store, JobClass.BACKUP, at_once, self._board.waiter(job.run)):
             await self._stores.confirm_identity(store, repository)
@@ -223,7 +229,14 @@ class Backup:
             # In one transaction: no crash leaves half a recovery point on record. A bad outcome is marked in the store
             # itself by `reconcile`, because that needs the repository alone and the run must not wait for it.
             # The snapshots stand whatever the journal can take now, so their record is owed like the run's end.
-            created = [_created(each, store, result.outcome) for each in saved.values()]
+            created: list[Body] = [_created(each, store, result.outcome) for each in saved.values()]
+            if is_comparable:
+                figures, suspected = look_at(job.protected.policy, job.request.mode, amounts.values(), known)
+                result = replace(result, figures=figures)
+                if suspected is not None:
+                    created.append(suspected)
+                    words = "; ".join(filter(None, (result.message, f"this run is suspected: {suspected.message}")))
+                    result = replace(result, message=words, hint=result.hint or to_release(suspected.policy))
             await self.outbox.record_together(created, job.run)
         return result
 
@@ -347,4 +360,5 @@ def _finished(job: _Job, result: RunResult, seconds: float) -> RunFinished:
         total_bytes=result.total_bytes,
         added_bytes=result.added_bytes,
         store=job.store,
+        figures=result.figures,
     )

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 from drd.core.catalogue import RecoveryPoint, damaged_stores
 from drd.core.errors import Busy, PermanentError, RefusedByGuard
 from drd.core.events import AnchorsForgotten, RetentionHeld, SnapshotsForgotten, StorePruned
 from drd.core.postgres.letting_go import leading_runs
 from drd.core.retention import Candidate, Retention, decide, superfluous_anchors
+from drd.core.suspicion import to_release
 from drd.core.tags import policy_tags
 from drd.engines.doubting import unless_away
 from drd.engines.stores import Stores
+from drd.engines.suspecting import why_suspect
 from drd.engines.telling import ToldOnce
 from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.clock import Clock
@@ -78,9 +81,7 @@ class Retain:
                 told = RetentionHeld(policy, store, retention.held)
                 await self._told.tell((policy, store), retention.held, told)
                 if by_a_person:
-                    raise RefusedByGuard(
-                        f"nothing is forgotten in store {store}: {retention.held}", f"type: drd release {store}"
-                    )
+                    raise RefusedByGuard(f"nothing is forgotten in store {store}: {retention.held}", retention.release)
                 return ()
             self._told.over((policy, store))
             if not retention.forgotten:
@@ -163,16 +164,18 @@ class Retain:
         ]
         records = await self._catalogue.stores()
         hold = records[store].hold if store in records else None
-        return decide(
+        suspected = why_suspect(await self._catalogue.policy(policy))
+        decided = decide(
             candidates,
             points,
             store,
             plan.require.copies,
-            hold,
+            hold or suspected,
             by_a_person,
             damaged=damaged_stores(records),
             leading=await self._leading(protected, store, points),
         )
+        return replace(decided, release=to_release(policy) if suspected and not hold else f"type: drd release {store}")
 
     async def _leading(self, protected: Protected, store: str, points: tuple[RecoveryPoint, ...]) -> frozenset[str]:
         """The runs without which a moment that is promised could not be restored from a store."""

@@ -15,7 +15,9 @@ from drd.core.events import RetentionHeld, WalForgotten
 from drd.core.postgres.groups import ShippedGroup
 from drd.core.postgres.letting_go import superfluous_groups
 from drd.core.retention import FEW, MOST_AT_ONCE
+from drd.core.suspicion import to_release
 from drd.engines.stores import Stores
+from drd.engines.suspecting import why_suspect
 from drd.engines.telling import ToldOnce
 from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.clock import Clock
@@ -33,6 +35,8 @@ class SuperfluousWal:
 
     groups: tuple[ShippedGroup, ...] = ()
     held: str = ""
+    release: str = ""
+    """What a person types when they know why they are held."""
 
 
 class WalRetention:
@@ -66,7 +70,11 @@ class WalRetention:
         here = [each for each in await self._catalogue.wal(policy) if each.store == store]
         superfluous = await self._superfluous(protected, store)
         hold = records[store].hold if store in records else None
-        return SuperfluousWal(superfluous, _why_held(here, superfluous, hold, by_a_person))
+        suspected = why_suspect(await self._catalogue.policy(policy))
+        held = _why_held(here, superfluous, hold or suspected or None, by_a_person)
+        return SuperfluousWal(
+            superfluous, held, to_release(policy) if suspected and not hold else f"type: drd release {store}"
+        )
 
     async def forget(
         self,
@@ -91,7 +99,7 @@ class WalRetention:
             return plan.groups
         await self._told.tell((policy, store), plan.held, RetentionHeld(policy, store, plan.held))
         if by_a_person:
-            raise RefusedByGuard(f"nothing is forgotten in store {store}: {plan.held}", f"type: drd release {store}")
+            raise RefusedByGuard(f"nothing is forgotten in store {store}: {plan.held}", plan.release)
         return ()
 
     async def _superfluous(self, protected: Protected, store: str) -> tuple[ShippedGroup, ...]:

@@ -53,7 +53,7 @@ class PolicyStatus(Message):
 
     name: str
     description: str = ""
-    state: Literal["ok", "running", "late", "lacking", "failed", "incomplete", "never run", "paused"]
+    state: Literal["ok", "running", "late", "lacking", "failed", "incomplete", "never run", "paused", "suspect"]
     note: str = ""
     hint: str = ""
     rpo: timedelta | None = None
@@ -231,6 +231,10 @@ class Control(Questions, Protocol):
 
     async def release(self, store: str, by: str) -> str:
         """End the hold on a store's retention and return its reason. Raises `UsageError` when there is none."""
+        ...
+
+    async def release_policy(self, policy: str, by: str) -> str:
+        """End the suspicion of a policy's runs and return its reasons. Raises `UsageError` when there is none."""
         ...
 
     async def accept(self, store: str, by: str) -> str:

@@ -75,6 +75,10 @@ class Saved:
     total_files: int
     added_bytes: int
     """Bytes that the repository grew by, as stored where the version tells, else before compression."""
+    new_bytes: int = 0
+    """Bytes that the repository did not hold, before compression."""
+    stored_bytes: int | None = None
+    """What those came to when they were stored; None where restic does not tell (before 0.17)."""
     files_new: int = 0
     files_changed: int = 0
     files_unmodified: int = 0

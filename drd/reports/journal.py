@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields, is_dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -19,8 +19,16 @@ from drd.reports.moments import local, number
 
 SHOWN_OF_A_RUN = 8
 """The last characters of a run's id: they differ where the first, which are the time, do not."""
-LOUD = {"bug-found", "hold-placed", "snapshot-missing", "configuration-refused", "job-failed", "store-went-away"}
-SAID_ALREADY = ("policy", "store", "message", "hint", "traceback")
+LOUD = {
+    "bug-found",
+    "hold-placed",
+    "suspicion-raised",
+    "snapshot-missing",
+    "configuration-refused",
+    "job-failed",
+    "store-went-away",
+}
+SAID_ALREADY = ("policy", "store", "message", "hint", "traceback", "figures")
 SHOWN_OF_AN_ID = 8
 IDS = ("snapshot_id", "repository_id", "anchored_head", "previous_head", "digest")
 
@@ -118,4 +126,6 @@ def _plain(value: Any) -> Any:
         return value.value
     if isinstance(value, datetime):
         return value.isoformat()
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
     return list(value) if isinstance(value, tuple) else value

@@ -113,6 +113,11 @@ def _of_policies(snapshot: MetricsInput) -> Iterator[Family]:
         [((("policy", name),), float(name in snapshot.quarantined)) for name in snapshot.configuration.policies],
     )
     records = [(name, snapshot.policies.get(name)) for name in snapshot.configuration.policies]
+    yield _gauge(
+        "drd_policy_suspect",
+        "1 if a run looks as if what it read had been destroyed: nothing is forgotten until a person has looked.",
+        [((("policy", name),), float(record is not None and record.suspicion is not None)) for name, record in records],
+    )
     last_runs = [(name, record.last_run if record else None) for name, record in records]
     yield Family(
         "drd_backup_runs_total",

@@ -19,7 +19,7 @@ from drd.reports.tables import Row, heading, state, table
 
 COLUMNS_FOR_STORES = 3
 """With more stores than this, the copies share one column."""
-NEEDS_A_PERSON = ("failed", "late", "lacking", "incomplete")
+NEEDS_A_PERSON = ("suspect", "failed", "late", "lacking", "incomplete")
 
 
 def status_page(status: Status, host: str, now: datetime, zone: ZoneInfo) -> RenderableType:

@@ -14,7 +14,8 @@ STYLES = {
     "ok": "green", "succeeded": "green", "proven": "green", "keep": "green",
     "running": "cyan", "paused": "cyan",
     "late": "yellow", "incomplete": "yellow", "away": "yellow", "held": "yellow", "guarded": "yellow",
-    "failed": "bold red", "lacking": "bold red", "damaged": "bold red", "never run": "yellow", "forget": "red",
+    "suspect": "bold red", "failed": "bold red", "lacking": "bold red",
+    "damaged": "bold red", "never run": "yellow", "forget": "red",
 }  # fmt: skip
 """Colours of states. The words say all that the colours say."""
 

@@ -90,6 +90,7 @@ async def test_orders_arrive_as_they_were_given(control_of) -> None:
         await steps_of(control.forget("uploads", "eva"))
         await steps_of(control.check("offsite", "eva"))
         assert await control.release("offsite", "eva") == "another daemon writes there"
+        assert await control.release_policy("uploads", "eva") == "98 % of the files changed, usual is 1 %"
         assert await control.accept("offsite", "eva") == "5e" * 32
     assert fake.asked == [
         ("pause", "uploads", "backup", at, "kernel – 内核", "eva"),
@@ -99,6 +100,7 @@ async def test_orders_arrive_as_they_were_given(control_of) -> None:
         ("forget", "uploads", "eva"),
         ("check", "offsite", "eva"),
         ("release", "offsite", "eva"),
+        ("release_policy", "uploads", "eva"),
         ("accept", "offsite", "eva"),
     ]
 

@@ -329,6 +329,15 @@ def test_forgetting_shows_the_plan_and_asks_for_the_policys_name() -> None:
     assert application.fake_control.asked[-1] == ("forget", "uploads", "eva")
 
 
+def test_releasing_a_policy_asks_for_its_name_and_tells_what_was_suspected() -> None:
+    application = FakeApplication()
+    assert drd(application, "release", "--policy", "uploads", "--confirm", "offsite").exit_code == 2
+    assert application.fake_control.asked == []
+    released = drd(application, "release", "--policy", "uploads", "--confirm", "uploads")
+    assert "it was, because 98 % of the files changed" in " ".join(released.out.split())
+    assert application.fake_control.asked == [("release_policy", "uploads", "eva")]
+
+
 def test_accepting_a_store_asks_for_its_name() -> None:
     application = FakeApplication()
     assert drd(application, "accept", "offsite").exit_code == 2

@@ -51,6 +51,8 @@ def values_for(hint: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from(hint)
     if hint is float:
         return st.floats(allow_nan=False, allow_infinity=False)
+    if dataclasses.is_dataclass(hint):
+        return st.builds(hint, **{name: values_for(each) for name, each in get_type_hints(hint).items()})
     if hint is int:
         return st.integers(-(2**63), 2**63 - 1)
     return {str: st.text(), bool: st.booleans()}[hint]

@@ -1,11 +1,12 @@
 """Whether a service is protected as its policy promises, in one word."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from drd.core.catalogue import PolicyRecord, RunRecord
+from drd.core.catalogue import PolicyRecord, RunRecord, Suspicion
 from drd.core.policy import Cause, Mode, Outcome, Policy
 from drd.core.requirements import Place
 from drd.core.standing import Assessment, assess
@@ -120,6 +121,16 @@ def test_what_waiting_does_not_heal_is_lacking_and_told_first() -> None:
         "lacking",
         "immutable: 0 of 1: store offsite has no object lock by default (and 1 more)",
         "type: drd explain orders",
+    )
+
+
+def test_a_suspicion_is_told_before_all_else_with_what_to_type() -> None:
+    suspicion = Suspicion("99 % of the files changed, usual is 1 %", NOW, "01RUN")
+    suspect = assessed(policy=a_policy(copies=2), record=replace(a_record(), suspicion=suspicion))
+    assert suspect == Assessment(
+        "suspect",
+        "99 % of the files changed, usual is 1 %; until somebody has looked nothing of it is forgotten",
+        "look at the source and at drd points orders; when you know why, type: drd release --policy orders",
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from zlib import compress
 
 from drd.core.errors import (
     PermanentError,
@@ -132,6 +133,8 @@ class FakeRepository:
             total = sum(len(data) for data in tree.values())
             on_progress(Progress(total, total, len(tree), len(tree), unreadable, "saving"))
             known = {data for each in self.place.trees.values() for data in each.values()}
+            before = {} if request.reread_everything else self._tree_before(paths)
+            new = set(tree.values()) - known
             snapshot_id = self._add(started, paths, request.host, request.tags, tree)
         return Saved(
             snapshot_id=snapshot_id,
@@ -140,9 +143,18 @@ class FakeRepository:
             seconds=self._clock.monotonic() - begun,
             total_bytes=total,
             total_files=len(tree),
-            added_bytes=sum(len(data) for data in set(tree.values()) - known),
+            added_bytes=sum(len(data) for data in new),
+            new_bytes=sum(len(data) for data in new),
+            stored_bytes=sum(len(compress(data)) for data in new),
+            files_new=len(tree.keys() - before.keys()),
+            files_changed=sum(before.get(name, data) != data for name, data in tree.items()),
+            files_unmodified=sum(before.get(name) == data for name, data in tree.items()),
             unreadable=unreadable,
         )
+
+    def _tree_before(self, paths: tuple[str, ...]) -> dict[str, bytes]:
+        listed = [each for each in self.place.snapshots.values() if each.paths == paths]
+        return self.place.trees[listed[-1].id] if listed else {}
 
     async def save_bytes(self, content: bytes, filename: str, host: str, tags: tuple[str, ...]) -> str:
         async with self._working("save_bytes"):

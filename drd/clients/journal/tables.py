@@ -57,11 +57,11 @@ POLICIES = TableSchema(
     "policies",
     ("policy",),
     PolicyRow,
-    json=("last_start", "last_success_start", "last_run", "failures", "new_base", "lost_wal"),
+    json=("last_start", "last_success_start", "last_run", "failures", "new_base", "lost_wal", "suspicion"),
     is_small=True,
 )
-RUNS = TableSchema("runs", ("policy", "slot"), RunRow, sorted_by="sequence")
-OPEN_RUNS = TableSchema("open_runs", ("run",), RunRow, is_small=True)
+RUNS = TableSchema("runs", ("policy", "slot"), RunRow, json=("figures",), sorted_by="sequence")
+OPEN_RUNS = TableSchema("open_runs", ("run",), RunRow, json=("figures",), is_small=True)
 POINTS = TableSchema("points", ("policy", "run"), PointRow, json=("copies", "forgotten_in", "facts"))
 PLACES = TableSchema("places", ("store", "snapshot_id"), PlaceRow)
 STORES = TableSchema(

@@ -115,6 +115,8 @@ class Writing(Listing):
             total_bytes=summary.total_bytes_processed,
             total_files=summary.total_files_processed,
             added_bytes=summary.data_added_packed or summary.data_added,
+            new_bytes=summary.data_added,
+            stored_bytes=summary.data_added_packed or (None if summary.data_added else 0),
             files_new=summary.files_new,
             files_changed=summary.files_changed,
             files_unmodified=summary.files_unmodified,

@@ -20,7 +20,14 @@ from drd.core.events.daemon import (
     DaemonStopped,
     JobFailed,
 )
-from drd.core.events.policies import Paused, PolicyAdded, PolicyRemoved, Resumed
+from drd.core.events.policies import (
+    Paused,
+    PolicyAdded,
+    PolicyRemoved,
+    Resumed,
+    SuspicionRaised,
+    SuspicionReleased,
+)
 from drd.core.events.restores import RestoreFinished, RestoreStarted
 from drd.core.events.runs import RunFinished, RunStarted
 from drd.core.events.servers import HeartbeatInterrupted, HeartbeatKept, StandbySlotFailed
@@ -99,6 +106,8 @@ __all__ = [
     "StorePruned",
     "StoreReconciled",
     "StoreWentAway",
+    "SuspicionRaised",
+    "SuspicionReleased",
     "WalForgotten",
     "WalGapClosed",
     "WalGapFound",

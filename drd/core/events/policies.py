@@ -25,6 +25,24 @@ class PolicyRemoved(Body):
 
 
 @dataclass(frozen=True)
+class SuspicionRaised(Body):
+    """A run looks as if what it read had been destroyed: nothing of the policy is forgotten from here on."""
+
+    KIND = "suspicion-raised"
+    policy: str
+    message: str
+
+
+@dataclass(frozen=True)
+class SuspicionReleased(Body):
+    """A person has looked: what was suspected is as it should be, or over."""
+
+    KIND = "suspicion-released"
+    policy: str
+    by: str
+
+
+@dataclass(frozen=True)
 class Paused(Body):
     """A person stopped work for a time."""
 

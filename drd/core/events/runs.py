@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from drd.core.events.body import Body
+from drd.core.figures import RunFigures
 from drd.core.run import Cause, Mode, Outcome
 
 
@@ -35,3 +36,5 @@ class RunFinished(Body):
     added_bytes: int
     store: str = ""
     """Where it wrote or was to write: the first store of the policy when none of them answered."""
+    figures: RunFigures | None = None
+    """What it saw of its sources; None where it did not come so far."""

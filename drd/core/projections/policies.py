@@ -24,6 +24,20 @@ def _policy_removed(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
         tables.policies.put((body["policy"],), row)
 
 
+def _suspicion_raised(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
+    """The first suspicion is what is told until a person has looked: what follows from it is no news."""
+    row = policy_row(tables, body["policy"], fact.at)
+    if row["suspicion"] is None:
+        row["suspicion"] = {"message": body["message"], "since": fact.at, "run": fact.run or ""}
+        tables.policies.put((body["policy"],), row)
+
+
+def _suspicion_released(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
+    row = policy_row(tables, body["policy"], fact.at)
+    row["suspicion"] = None
+    tables.policies.put((body["policy"],), row)
+
+
 def _paused(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
     pause: PauseRow = {"until": body["until"], "reason": body["reason"], "by": body["by"]}
     tables.pauses.put((body["policy"], body["what"]), pause)
@@ -49,12 +63,15 @@ def policy_row(tables: Tables, name: str, at: str) -> PolicyRow:
         "new_base": None,
         "last_new_base": "",
         "lost_wal": [],
+        "suspicion": None,
     }
 
 
 EFFECTS: Final[Mapping[str, Effect]] = {
     "policy-added": _policy_added,
     "policy-removed": _policy_removed,
+    "suspicion-raised": _suspicion_raised,
+    "suspicion-released": _suspicion_released,
     "paused": _paused,
     "resumed": _resumed,
 }

@@ -44,6 +44,7 @@ def _run_finished(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
         "hint": body["hint"],
         "added_bytes": body["added_bytes"],
         "total_bytes": body["total_bytes"],
+        "figures": body.get("figures"),
     }
     in_ring = tables.runs.get((name, run["slot"]))
     if in_ring is None or in_ring["sequence"] <= run["sequence"]:
@@ -86,6 +87,7 @@ def _new_run(fact: Fact, policy: str, mode: str, cause: str, slot: int) -> RunRo
         "hint": "",
         "added_bytes": 0,
         "total_bytes": 0,
+        "figures": None,
         "sequence": fact.sequence,
         "slot": slot,
     }
