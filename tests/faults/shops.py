@@ -1,6 +1,7 @@
 """A shop with a PostgreSQL cluster whose WAL drd receives, and a client that remembers what it was told is written."""
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from drd.core.postgres.names import slot_name
 from tests.postgres_lab import Cluster, Lab
 from tests.system.machine import Machine
-from tests.system.programs import wait_for
+from tests.system.programs import Running, wait_for
 
 POLICY = "orders"
 SLOT = slot_name(POLICY)
@@ -32,6 +33,7 @@ class Shop:
         self._copies = 0
         self._nodes: list[str] = []
         self._where = self._dsn("dsn", self.cluster)
+        self.keep: dict[str, Any] = {"last": 20}
         self.protect()
 
     def serve_by(self, nodes: dict[str, Cluster]) -> None:
@@ -45,7 +47,7 @@ class Shop:
 
     def protect(self, **source: Any) -> None:
         """Write the policy, with more about its source."""
-        self.machine.protect(POLICY, {"postgres": {**self._where, "wal": "continuous", **source}})
+        self.machine.protect(POLICY, {"postgres": {**self._where, "wal": "continuous", **source}}, keep=self.keep)
         if self._nodes:
             self.machine.policies[POLICY]["nodes"] = self._nodes
             self.machine.write()
@@ -171,3 +173,18 @@ class Shop:
 def left_in(folder: Path) -> list[str]:
     """What is left of restores in a folder."""
     return sorted(path.name for path in folder.iterdir() if "drd-restoring" in path.name)
+
+
+def works_on(daemon: Running, place: str, verb: str) -> int | None:
+    """The pid of a restic that does this with this place, which stands in its arguments or environment."""
+    for pid, line in daemon.children().items():
+        if line[0].endswith("restic") and verb in line and any(word.startswith(place) for word in _words(pid, line)):
+            return pid
+    return None
+
+
+def _words(pid: int, line: list[str]) -> list[str]:
+    with suppress(OSError):
+        variables = Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
+        return [*line, *(variable.partition("=")[2] for variable in variables)]
+    return line

@@ -1,13 +1,11 @@
 """drd and what works for it are killed in the middle of all that they do for a PostgreSQL cluster; nothing is lost."""
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from tests.faults.shops import POLICY, Shop, left_in
+from tests.faults.shops import POLICY, Shop, left_in, works_on
 from tests.postgres_lab import Cluster, Lab
 from tests.system.machine import Machine
 from tests.system.programs import Running, is_gone, kill_hard, wait_for
@@ -55,7 +53,7 @@ def amid_a_batch(shop: Shop) -> Middle:
     assert daemon is not None
     shop.sell(2000)
     group = str(shop.machine.state / "spool")
-    return Middle(wait_for(lambda: _works_on(daemon, group, "backup"), "a batch is saved"))
+    return Middle(wait_for(lambda: works_on(daemon, group, "backup"), "a batch is saved"))
 
 
 def amid_a_copy_of_a_batch(shop: Shop) -> Middle:
@@ -78,7 +76,7 @@ def amid_a_fetch_of_wal(shop: Shop) -> Middle:
     place = shop.place()
     command = shop.machine.command("restore", POLICY, "--to", str(place.data), "--from", "local")
     wal = f"{shop.machine.repository}-wal"
-    return Middle(wait_for(lambda: _works_on(daemon, wal, "restore"), "WAL is fetched"), command, place)
+    return Middle(wait_for(lambda: works_on(daemon, wal, "restore"), "WAL is fetched"), command, place)
 
 
 def amid_a_replay(shop: Shop) -> Middle:
@@ -139,18 +137,3 @@ def test_kill_9_of_who_does_the_work_is_told_and_made_up_for(shop: Shop, work: s
         assert not left_in(middle.place.folder)
     assert daemon.is_alive, daemon.said()
     shop.assert_all_is_sound()
-
-
-def _works_on(daemon: Running, place: str, verb: str) -> int | None:
-    """The pid of a restic that does this with this place, which stands in its arguments or environment."""
-    for pid, line in daemon.children().items():
-        if line[0].endswith("restic") and verb in line and any(word.startswith(place) for word in _words(pid, line)):
-            return pid
-    return None
-
-
-def _words(pid: int, line: list[str]) -> list[str]:
-    with suppress(OSError):
-        variables = Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
-        return [*line, *(variable.partition("=")[2] for variable in variables)]
-    return line

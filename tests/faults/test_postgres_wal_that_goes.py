@@ -1,0 +1,84 @@
+"""WAL that nothing needs any more goes from the stores of a real server's policy, and what is promised stays."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.shops import POLICY, Shop
+from tests.postgres_lab import Lab
+from tests.system.disks import small_disk
+from tests.system.machine import Machine
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+
+DISK_MIB = 276
+"""Of which drd leaves 256 free, so that a group of the spool holds 5 MiB."""
+BASES = 2
+
+
+@pytest.fixture
+def shop(two_stores: Machine, postgres_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Shop]:
+    made = Shop(two_stores, postgres_lab, f"goes{abs(hash(request.node.name)) % 10000}")
+    with small_disk(two_stores.state / "spool", DISK_MIB):
+        yield made
+        two_stores.shut_down()
+    made.cluster.kill()
+
+
+def test_any_moment_keeps_what_it_promises_and_lets_the_rest_go(shop: Shop) -> None:
+    early, count = with_old_wal(shop)
+    old = groups_in(shop)
+    forget(shop)
+    assert groups_in(shop) == old, "an hour is promised"
+    assert shop.restored("--from", "offsite", "--at", early) == count
+    promise(shop, "1s")
+    forget(shop)
+    left = groups_in(shop)
+    for store in shop.machine.settings["stores"]:
+        assert len(left[store]) < len(old[store]), store
+        assert max(left[store]) == max(old[store]), store
+    recent, count = shop.moment()
+    for store in shop.machine.settings["stores"]:
+        assert shop.restored("--from", store, "--at", recent) == count
+        assert shop.restored("--from", store) == shop.orders
+    refused = shop.machine.drd("restore", POLICY, "--at", early, "--to", str(shop.place().data))
+    assert refused.code
+    assert "covered: " in refused.stderr
+
+
+def with_old_wal(shop: Shop) -> tuple[str, int]:
+    """Several groups of WAL that lie before the newest base backup; an early moment, and the orders then."""
+    shop.keep_little_wal()
+    promise(shop, "1h")
+    shop.open()
+    early = shop.moment()
+    for _ in range(BASES):
+        shop.write_and_remove_wal()
+        shop.machine.drd("backup", POLICY, "--full").done()
+    shop.write_and_remove_wal()
+    shop.wait_shipped()
+    return early
+
+
+def promise(shop: Shop, any_moment: str) -> None:
+    """Have one base backup kept, and every moment of so long."""
+    shop.keep = {"last": 1, "any_moment": any_moment}
+    shop.protect()
+    if shop.machine.daemon is not None:
+        shop.machine.drd("reload").done()
+
+
+def forget(shop: Shop) -> None:
+    """Apply retention, as a person does."""
+    shop.machine.drd("forget", POLICY, "--confirm", POLICY).done()
+
+
+def groups_in(shop: Shop) -> dict[str, set[str]]:
+    """Store → the groups of WAL that it has."""
+    found: dict[str, set[str]] = {}
+    for store in shop.machine.settings["stores"]:
+        events = [each for each in shop.machine.events(policy=POLICY) if each.get("store") == f"{store}.wal"]
+        shipped = {each["group"] for each in events if each["kind"] == "wal-shipped"}
+        gone = {group for each in events if each["kind"] == "wal-forgotten" for group in each["groups"]}
+        found[store] = shipped - gone
+    return found
