@@ -38,7 +38,7 @@ class NamedContent:
 
     def read(self, _size: int = -1, /) -> bytes:
         """The next block, whatever size is asked for; empty at the end. Raises `Refused` and what the source raises."""
-        if self._seen == self.size:
+        if self._seen == self.size > 0:
             return b""
         try:
             block = self._source.read(min(BLOCK_BYTES, self.size - self._seen))
@@ -51,6 +51,8 @@ class NamedContent:
         return block
 
     def _examine(self, block: bytes) -> None:
+        if not block and self.size == 0 and self.name is None:
+            return
         if not block:
             raise Refused(f"it ends after {self._seen} of {self.size} bytes")
         self._seen += len(block)

@@ -11,7 +11,7 @@ from drd.clients.restic.calls import LONG, Answer, Call, Lock
 from drd.clients.restic.listing import Listing, read_snapshot
 from drd.clients.restic.messages import CheckSummary, ItemFailed, parse
 from drd.clients.restic.outcomes import tells_of_a_store_that_is_away
-from drd.core.errors import PermanentError, StoreAway
+from drd.core.errors import PermanentError, RepositoryDamaged, StoreAway
 from drd.core.policy import Keep
 from drd.ports.repository import CheckReport, ForgetPlan, Snapshot, Upkeep
 
@@ -85,7 +85,9 @@ class Keeping(Listing):
         answer = await self._calls.ask(Call(("check", *subset), Lock.EXCLUSIVE, LONG, accepted=frozenset({0, 1})))
         said = answer.output.text
         if answer.ended.code != 0 and not _DAMAGED.search(said):
-            raise self._calls.failure(answer)
+            failure = self._calls.failure(answer)
+            if not isinstance(failure, RepositoryDamaged):  # 0.14 gives up at the first index that it cannot read
+                raise failure
         if answer.ended.code != 0 and tells_of_a_store_that_is_away(said):
             raise StoreAway(
                 f"the store {self._calls.access.place} went away during the check", "drd checks again by itself"
@@ -97,7 +99,7 @@ class Keeping(Listing):
         return CheckReport(
             sound=answer.ended.code == 0,
             errors=tuple(map(self._calls.shown, findings)),
-            broken_packs=tuple(dict.fromkeys(named or found)),
+            broken_packs=tuple(dict.fromkeys([*named, *found])),
             seconds=answer.ended.seconds,
         )
 

@@ -56,6 +56,12 @@ def test_a_file_that_is_shorter_than_listed_is_refused() -> None:
         drained(named(b"abc", hashlib.sha256(b"abc").hexdigest(), 5))
 
 
+def test_a_file_that_is_empty_is_refused_unless_it_has_no_name() -> None:
+    with pytest.raises(Refused, match="ends after 0 of 0 bytes"):
+        drained(named(b"", hashlib.sha256(b"abc").hexdigest(), 0))
+    assert drained(named(b"", None, 0)) == b""
+
+
 def test_what_lies_beyond_the_listed_size_is_not_sent() -> None:
     with pytest.raises(Refused):
         drained(named(b"abcdef", hashlib.sha256(b"abcdef").hexdigest(), 3))
