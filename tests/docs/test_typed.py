@@ -24,6 +24,7 @@ FOLDERS = (
 
 CODES = {
     "drd release local --confirm local": (2, "nothing is held in a demonstration that is well"),
+    "drd release --policy recordings --confirm recordings": (2, "nothing is suspected there"),
     "drd restore orders --to /srv/drd/orders --tablespace 16390=/fast/orders --port 5440": (2, "it has no tablespace"),
     "drd restore orders --to /srv/drd/orders --at 2026-11-22 10:15:00+08:00": (
         1,

@@ -74,7 +74,7 @@ def amid_a_prune(machine: Machine) -> Middle:
     machine.stop()
     _limit(machine, local={"upload": "128 KiB/s"})
     daemon = machine.start()
-    return Middle(wait_for(lambda: _at_work(machine, daemon.child("restic", "prune")), "restic prunes"))
+    return Middle(wait_for(lambda: _at_work(machine, daemon.child("restic", "prune")), "restic prunes", 120))
 
 
 def amid_a_restore(machine: Machine) -> Middle:
