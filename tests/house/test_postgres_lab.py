@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.postgres_lab import Cluster, Lab, children
+from tests.system.programs import wait_for
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -40,7 +41,7 @@ def test_a_killed_cluster_leaves_nothing_and_starts_again_with_what_was_committe
     family = [cluster.pid, *children(cluster.pid)]
     held = cluster.shared_memory
     cluster.kill()
-    assert held not in segments_in_memory()
+    wait_for(lambda: held not in segments_in_memory(), "the memory is given back")
     assert not any(Path(f"/proc/{pid}/exe").exists() for pid in family)
     cluster.start()
 
