@@ -38,6 +38,12 @@ async def explained(house: House, policy: str) -> tuple[str, ...]:
     if record is not None and record.new_base is not None:
         since = _local(house, record.new_base.since)
         lines.append(f"a new base backup is wanted since {since}: {record.new_base.message}")
+    lines += [
+        f"{pause.what} is paused until {_local(house, pause.until)} by {pause.by}: {pause.reason};"
+        f" to end that, type: drd resume {policy}"
+        for pause in await house.catalogue.pauses()
+        if pause.policy == policy and pause.until > house.clock.now()
+    ]
     lines.append(_next(house, policy))
     for store_name in plan.to:
         why = house.stores.why_away(store_name)

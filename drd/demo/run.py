@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
+import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -85,7 +86,29 @@ async def run_demo(
     folder, policies, runbooks = (path.resolve() for path in (folder, policies, runbooks))
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     with StateLock(folder, SystemClock()):
-        return await _live(folder, policies, runbooks, environment, say, is_watched)
+        return await _until_told(_live(folder, policies, runbooks, environment, say, is_watched))
+
+
+async def _until_told(living: Coroutine[object, object, int]) -> int:
+    """Live. A signal to stop that comes before the daemon listens to it stops what was started so far: 0."""
+    loop, is_told = asyncio.get_running_loop(), asyncio.Event()
+    life = asyncio.create_task(living)
+
+    def stop() -> None:
+        is_told.set()
+        life.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    try:
+        return await life
+    except asyncio.CancelledError:
+        if is_told.is_set():
+            return 0
+        raise
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
 
 
 async def _live(

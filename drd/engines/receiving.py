@@ -32,8 +32,10 @@ from drd.ports.spool import Spool, Spools
 from drd.ports.wal import ReachedServer, SpoolRules, WalOrigin
 from drd.ports.world import World
 
-RETRY_SECONDS = (1.0, 5.0, 15.0, 60.0)
-"""Waits after a failure; the last one repeats."""
+RETRY_SECONDS = (1.0, 2.0, 5.0)
+"""Waits after a failure; the last one repeats. An attempt costs a connection, and what is not received is at risk."""
+LASTING_SECONDS = 60.0
+"""What was received for so long fails for a new reason, so that the waits begin again."""
 WATCH_SECONDS = 5.0
 """How often the server is asked how far it is."""
 STALLED_SECONDS = 20.0
@@ -112,7 +114,7 @@ class Receiving:
                 await self._receive(policy, origin)
             except DrdError as error:
                 await self._tell(policy, error)
-            has_lasted = self._world.clock.monotonic() - began > RETRY_SECONDS[-1]
+            has_lasted = self._world.clock.monotonic() - began > LASTING_SECONDS
             failures = 1 if has_lasted else failures + 1
             await self._world.clock.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1])
 

@@ -366,6 +366,15 @@ async def test_explain_says_what_of_a_busy_machine_holds_a_run_back() -> None:
     )
 
 
+async def test_explain_says_what_a_person_has_paused_and_why_while_a_run_is_under_way_too() -> None:
+    house = FakeHouse(protected(a_policy(full={"every": "1h"})))
+    async with controlled(house) as control:
+        await control.pause("orders", "backup", house.clock.now() + timedelta(hours=2), "the disk is moved", "anna")
+        [line] = [line for line in await control.explain("orders") if "paused" in line]
+    assert line.startswith("backup is paused until ")
+    assert line.endswith("by anna: the disk is moved; to end that, type: drd resume orders")
+
+
 async def test_explain_says_what_happens_next_and_what_is_missing() -> None:
     house = FakeHouse(protected(a_policy(full={"every": "1h"})))
     async with controlled(house) as control:

@@ -63,8 +63,10 @@ def test_a_paused_policy_starts_nothing_until_it_is_resumed(machine: Machine) ->
     machine.start()
     wait_for(lambda: len(machine.points("shop")) >= 2, "two runs by themselves")
     machine.drd("pause", "shop", "--for", "2h", "--reason", "the disk is moved").done()
-    wait_for(lambda: machine.status_of("shop")["state"] == "paused", "the run under way ends, and it is paused")
+    wait_for(lambda: machine.status_of("shop")["state"] == "paused", "it is paused")
     runs = len(machine.events("run-started"))
+    assert "the disk is moved" in machine.drd("explain", "shop").done().stdout
+    wait_for(lambda: not machine.status_of("shop")["running"], "the run under way ends")
     assert "the end of the pause" in machine.drd("explain", "shop").done().stdout
     machine.drd("backup", "shop").done()
     wait_for(lambda: not machine.status_of("shop")["running"], "the run that a person asked for ends")
