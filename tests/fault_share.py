@@ -1,7 +1,7 @@
-"""A seeded share of the fault tests: every run draws some of each test's cases, and a run can be repeated exactly.
+"""A seeded share of the fault tests: every run draws some of each suite's cases, and a run can be repeated exactly.
 
-`--fault-share 0.2 --fault-seed abc` keeps a fifth of the cases of each test marked `faults`, and at least one of each,
-so that no fault test is ever left out altogether.
+`--fault-share 0.2 --fault-seed abc` keeps a fifth of the cases marked `faults` of each file, and at least one of each,
+so that no suite is ever left out altogether.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("fault tests")
     group.addoption(
-        "--fault-share", type=float, default=1.0, help="the share of each fault test's cases to run, 0 to 1"
+        "--fault-share", type=float, default=1.0, help="the share of each fault suite's cases to run, 0 to 1"
     )
     group.addoption("--fault-seed", default="1", help="the word from which that share is drawn")
 
@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     cases_of: dict[str, list[str]] = defaultdict(list)
     for item in items:
         if item.get_closest_marker("faults"):
-            cases_of[item.nodeid.partition("[")[0]].append(item.nodeid)
+            cases_of[item.nodeid.partition("::")[0]].append(item.nodeid)
     kept = {case for cases in cases_of.values() for case in drawn(cases, share, seed)}
     left_out = [item for item in items if item.get_closest_marker("faults") and item.nodeid not in kept]
     if left_out:

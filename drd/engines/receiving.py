@@ -147,6 +147,7 @@ class Receiving:
             if before is SlotFound.NONE and policy not in self._let_go:
                 await self._tell_missing(policy, spool, reached.facts.segment_bytes)
             self._let_go.discard(policy)
+            begins_at_slot = not (await spool.look(reached.facts.segment_bytes)).received
             try:
                 await _first_of(
                     reached.tools.receive_wal(ReceiveRequest(reached.dsn, spool.receiving, slot), _nobody),
@@ -154,7 +155,8 @@ class Receiving:
                 )
             except WalGone:
                 found = await reached.server.slot(slot)
-                if found is None or is_lost(found):
+                # A slot follows what a receiver tells, also back to WAL that is gone, and the server calls that sound.
+                if begins_at_slot or found is None or is_lost(found):
                     await reached.server.drop_slot(slot)
                 # Else the folder alone led astray, as by WAL that a failover has left behind; the slot leads on.
                 await self._begin_anew(line, spool, reached)

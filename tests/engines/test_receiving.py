@@ -192,6 +192,22 @@ async def test_wal_that_is_lost_is_named_once_and_stepped_over_by_a_full(tmp_pat
     assert len(shop.told(WalGapFound)) == len(shop.told(NewBaseWanted)) == 1
 
 
+async def test_a_slot_that_went_back_to_wal_that_is_gone_is_made_anew_and_a_full_leads_on(tmp_path: Path) -> None:
+    shop = furnished(tmp_path)
+    async with serving(shop):
+        shop.cluster.write(MEBIBYTE)
+        await asyncio.sleep(90)
+    shop.cluster.write(5 * MEBIBYTE)
+    del shop.cluster.slots[SLOT]
+    shop.cluster.removed = shop.cluster.written
+    shop.cluster.write(MEBIBYTE)
+    async with serving(shop):
+        await asyncio.sleep(150)
+        assert shop.cluster.slots[SLOT].is_active
+        assert shop.runs == [(Mode.FULL, Cause.SCHEDULE), (Mode.FULL, Cause.NEW_BASE)]
+    assert len(shop.told(WalGapFound)) == 1
+
+
 async def test_as_long_as_the_full_fails_status_says_why_it_is_needed_and_it_is_tried_again(tmp_path: Path) -> None:
     shop = furnished(tmp_path)
     await lose_wal(shop)

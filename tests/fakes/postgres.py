@@ -24,6 +24,7 @@ FACTS = ServerFacts(
 )
 ROLE = Role("drd", False, True, False, False, False)
 BEGINNING = Lsn(3 * 2**20)
+NOTHING_YET = Lsn(0)
 
 
 @dataclass
@@ -43,6 +44,8 @@ class FakeCluster:
     seen: dict[tuple[str, str], Heartbeat] = field(default_factory=dict)
     """The same as the standbys have it."""
     points: dict[str, Lsn] = field(default_factory=dict)
+    removed: Lsn = NOTHING_YET
+    """WAL before it is there no more."""
     away: str = ""
     replayed_until: datetime | None = None
 

@@ -78,7 +78,12 @@ class FakeTools:
         slot = self._slot(request.slot)
         self.cluster.slots[slot.name] = replace(slot, is_active=True)
         try:
-            await self._stream(request, self._beginning(request.folder, slot), on_news)
+            first = self._beginning(request.folder, slot)
+            if first.start < self.cluster.removed:
+                # The server believes what it hears before it looks for the WAL.
+                self.cluster.slots[slot.name] = replace(self.cluster.slots[slot.name], restart=first.start)
+                raise WalGone(f"primary: requested WAL segment {first.name} has already been removed", "")
+            await self._stream(request, first, on_news)
         finally:
             if (left := self.cluster.slots.get(slot.name)) is not None:
                 self.cluster.slots[slot.name] = replace(left, is_active=False)

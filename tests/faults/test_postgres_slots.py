@@ -38,6 +38,19 @@ def test_a_slot_that_is_dropped_is_made_again_and_nothing_is_lost_while_the_serv
         assert shop.restored("--from", store) == shop.orders, store
 
 
+def test_a_slot_that_is_dropped_with_its_wal_is_told_and_a_new_base_backup_leads_on(shop: Shop) -> None:
+    shop.keep_little_wal()
+    shop.open()
+    before, count = shop.moment()
+    daemon = shop.machine.daemon
+    assert daemon is not None
+    daemon.signal(signal.SIGSTOP)  # or it would have a new slot before the server had removed anything
+    drop_slot(shop)
+    shop.write_and_remove_wal()
+    daemon.signal(signal.SIGCONT)
+    assert_a_new_base_leads_on(shop, before, count)
+
+
 def test_a_slot_that_is_lost_by_the_servers_limit_is_told_and_a_new_base_backup_leads_on(shop: Shop) -> None:
     shop.keep_little_wal(max_slot_wal_keep_size="4MB")
     shop.open()
