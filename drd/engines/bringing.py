@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import UsageError
@@ -19,7 +22,7 @@ from drd.engines.progress import ProgressBoard
 from drd.engines.restore_request import BESIDE, Landed, Plan
 from drd.ports.cancelling import to_the_end
 from drd.ports.host import Host
-from drd.ports.repository import Progress, Repository, Restored, Snapshot
+from drd.ports.repository import OnProgress, Progress, Repository, Restored, Snapshot
 from drd.ports.source import DATA_FOLDER, KIND_FACT, Earlier, Settled, Source, Wanted
 from drd.ports.world import World
 
@@ -28,7 +31,7 @@ IsOver = Callable[[str], bool]
 
 EarlierByPart = Mapping[str, tuple[Earlier, ...]]
 
-Fetch = Callable[[RecoveryPlan, Path], Awaitable[None]]
+Fetch = Callable[[RecoveryPlan, Path, OnProgress], Coroutine[Any, Any, None]]
 """Brings the write-ahead log that a recovery takes into a folder, which is made."""
 
 
@@ -86,9 +89,11 @@ class Bringing:
         await self._demand_room(plan, repository, pieces)
         names: list[str] = []
         try:
-            restored = await self._read_all(plan, repository, pieces)
-            earlier = await self._read_earlier(plan, store, repository, pieces)
-            settled = await self._settle_all(plan, pieces, names, fetch, earlier)
+            async with self._fetching(plan, pieces[0], fetch) as fetched:
+                restored = await self._read_all(plan, repository, pieces)
+                earlier = await self._read_earlier(plan, store, repository, pieces)
+                wal = await fetched()
+            settled = await self._settle_all(plan, pieces, names, wal, earlier)
             # A name that is being given is given, and then taken away again: nobody cancels a thread.
             await to_the_end(self._appear(pieces, names))
         except BaseException:
@@ -177,14 +182,41 @@ class Bringing:
                 found[part] = await read(plan.chains[part], part, store, repository, piece.landing, post)
         return found
 
+    @asynccontextmanager
+    async def _fetching(
+        self, plan: Plan, first: Piece, fetch: Fetch | None
+    ) -> AsyncIterator[Callable[[], Coroutine[Any, Any, Path | None]]]:
+        """Have WAL fetched beside what else is read, since it lies in a repository of its own.
+
+        Yields what waits for it, and from then on shows how far it is.
+        """
+        if plan.recovery is None or fetch is None:
+            yield _nothing
+            return
+        await to_the_end(first.landing.begin())
+        folder, is_waited_for = first.landing.scratch("wal"), asyncio.Event()
+
+        def post(progress: Progress) -> None:
+            if is_waited_for.is_set():
+                self._board.post(plan.run, progress)
+
+        fetching = asyncio.create_task(fetch(plan.recovery, folder, post), name=f"WAL of {plan.request.policy}")
+
+        async def fetched() -> Path:
+            is_waited_for.set()
+            await fetching
+            return folder
+
+        try:
+            yield fetched
+        finally:
+            fetching.cancel()
+            await asyncio.gather(fetching, return_exceptions=True)
+
     async def _settle_all(
-        self, plan: Plan, pieces: Sequence[Piece], names: list[str], fetch: Fetch | None, earlier: EarlierByPart
+        self, plan: Plan, pieces: Sequence[Piece], names: list[str], wal: Path | None, earlier: EarlierByPart
     ) -> list[Settled]:
         """Let the kinds make their parts whole; `names` are told of what lies where it belongs already."""
-        wal: Path | None = None
-        if plan.recovery is not None and fetch is not None:
-            wal = pieces[0].landing.scratch("wal")
-            await fetch(plan.recovery, wal)
         if plan.request.include or plan.request.target == BESIDE:
             return []
         settled: list[Settled] = []
@@ -218,6 +250,10 @@ def is_of(facts: Sequence[str], recovery: RecoveryPlan) -> bool:
     """Whether a part is of the cluster that is aimed at."""
     base = BaseRecord.of_tags(facts)
     return base is not None and base.system_identifier == recovery.system_identifier
+
+
+async def _nothing() -> None:
+    """No WAL is fetched."""
 
 
 def _wal_bytes(recovery: RecoveryPlan | None) -> int:

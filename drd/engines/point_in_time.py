@@ -19,6 +19,7 @@ from drd.engines.stores import Stores
 from drd.engines.wal_fetching import WalFetching
 from drd.ports.configuration import wal_store
 from drd.ports.journal import Catalogue
+from drd.ports.repository import OnProgress
 
 
 class PointInTime:
@@ -58,12 +59,15 @@ class PointInTime:
             hint = f"{error.hint}, or write --without-wal for a base backup alone"
             raise NotCovered(error.message, hint) from error
 
-    async def fetch(self, run: str, request: RestoreRequest, recovery: RecoveryPlan, folder: Path) -> None:
+    async def fetch(
+        self, run: str, request: RestoreRequest, recovery: RecoveryPlan, folder: Path, on_progress: OnProgress
+    ) -> None:
         """Bring the WAL that it takes into a folder, which is made. Raises why the last store did not give it."""
         shipped = self._within(await self._catalogue.wal(request.policy), request.store)
         total = len(recovery.choice.segments) * recovery.choice.segment_bytes
         wanted = partial(_wanted, recovery=recovery)
-        await self._fetching.fetch(run, shipped, partial(needed_groups, recovery), wanted, folder, total)
+        needed = partial(needed_groups, recovery)
+        await self._fetching.fetch(run, shipped, needed, wanted, folder, total, on_progress)
 
     def _within(self, shipped: tuple[ShippedGroup, ...], store: str | None) -> tuple[ShippedGroup, ...]:
         """The groups in stores that are configured, and in the one that a person names."""

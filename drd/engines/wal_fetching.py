@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from drd.core.errors import DrdError, PermanentError, RepositoryDamaged, RepositoryMissing, StoreAway
@@ -12,7 +13,7 @@ from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores
 from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.host import Host
-from drd.ports.repository import OnProgress, Progress, Snapshot
+from drd.ports.repository import OnProgress, Progress, Repository, Snapshot
 
 MOVE_SECONDS = 900.0
 NAMED_AT_MOST = 200
@@ -48,9 +49,18 @@ class WalFetching:
         return sorted(stores, key=lambda store: self._stores.configured(store).distance_metres)
 
     async def fetch(
-        self, run: str, shipped: tuple[ShippedGroup, ...], needed: Needed, files: Files, folder: Path, total: int = 0
+        self,
+        run: str,
+        shipped: tuple[ShippedGroup, ...],
+        needed: Needed,
+        files: Files,
+        folder: Path,
+        total: int = 0,
+        on_progress: OnProgress | None = None,
     ) -> None:
         """Bring the groups that are needed into a folder, which is made; `total` is how many bytes that will be.
+
+        Progress is told to `on_progress`, or shown as the run's.
 
         A store that is away, and a group that is damaged in one or gone from it, give way to what the others have.
         Raises why the last one did not give it.
@@ -60,11 +70,16 @@ class WalFetching:
         names = {each.group.name for each in needed(shipped, stores)}
         refused: DrdError | None = None
         fetched: set[str] = set()
+        lists: dict[str, Sequence[Snapshot]] = {}
         done = 0
 
         def post(progress: Progress) -> None:
             of = max(total, done + progress.total_bytes)
-            self._board.post(run, Progress(done + progress.done_bytes, of, phase="fetching WAL"))
+            told = Progress(done + progress.done_bytes, of, phase="fetching WAL")
+            if on_progress is None:
+                self._board.post(run, told)
+            else:
+                on_progress(told)
 
         while stores:
             group = next((each for each in needed(shipped, stores) if each.group.name not in fetched), None)
@@ -73,7 +88,7 @@ class WalFetching:
                     raise refused
                 return
             try:
-                done += await self._fetch_group(run, group, files, folder, post)
+                done += await self._fetch_group(run, group, files, folder, lists, post)
                 fetched.add(group.group.name)
             except RepositoryDamaged as error:
                 refused = error
@@ -89,19 +104,43 @@ class WalFetching:
         reason = "" if refused is None else refused.message
         raise StoreAway(f"no store that holds the WAL answers: {reason}", "type: drd status")
 
-    async def _fetch_group(self, run: str, shipped: ShippedGroup, files: Files, folder: Path, post: OnProgress) -> int:
-        """Bring one group; how many bytes it was."""
+    async def _fetch_group(
+        self,
+        run: str,
+        shipped: ShippedGroup,
+        files: Files,
+        folder: Path,
+        lists: dict[str, Sequence[Snapshot]],
+        post: OnProgress,
+    ) -> int:
+        """Bring one group; how many bytes it was. `lists`: what stores have listed since the fetch began."""
         repository = await self._stores.open(shipped.store)
         at_once = self._stores.configured(shipped.store).limits.at_once
         async with self._queues.take(shipped.store, JobClass.RESTORE, at_once, self._board.waiter(run)):
-            snapshot, group = _batch(shipped, await repository.snapshots(wal_tags(shipped.policy)))
-            names = files(group)
-            root = snapshot.paths[0]
-            include = tuple(f"{root}/{name}" for name in names) if len(names) <= NAMED_AT_MOST else ()
-            read = folder.with_name(f"{folder.name}-{shipped.group.name}")
-            restored = await repository.restore(snapshot.id, read, include, post)
-            await self._host.within(MOVE_SECONDS, lambda: _gather(read / root.lstrip("/"), folder))
-            return restored.bytes
+            if listed := lists.get(shipped.store):
+                with suppress(_GroupGone, PermanentError):
+                    return await self._read(repository, shipped, listed, files, folder, post)
+                # A newer batch may have taken the place of the one that was listed.
+            lists[shipped.store] = await repository.snapshots(wal_tags(shipped.policy))
+            return await self._read(repository, shipped, lists[shipped.store], files, folder, post)
+
+    async def _read(
+        self,
+        repository: Repository,
+        shipped: ShippedGroup,
+        listed: Sequence[Snapshot],
+        files: Files,
+        folder: Path,
+        post: OnProgress,
+    ) -> int:
+        snapshot, group = _batch(shipped, listed)
+        names = files(group)
+        root = snapshot.paths[0]
+        include = tuple(f"{root}/{name}" for name in names) if len(names) <= NAMED_AT_MOST else ()
+        read = folder.with_name(f"{folder.name}-{snapshot.id[:8]}")
+        restored = await repository.restore(snapshot.id, read, include, post)
+        await self._host.within(MOVE_SECONDS, lambda: _gather(read / root.lstrip("/"), folder))
+        return restored.bytes
 
 
 def _batch(shipped: ShippedGroup, listed: Sequence[Snapshot]) -> tuple[Snapshot, Group]:

@@ -2,67 +2,43 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
-from drd.clients.host import MachineHost
-from drd.clients.postgres import ClusterServers, Dsn, Member, PostgresServer, grants_of, inspect
-from drd.clients.postgres.backup_session import BackupSession, backup_session, demand_rights
-from drd.clients.postgres.configuration import keep_configuration
-from drd.clients.postgres.data_directory import DataDirectory, data_directory_here
+from drd.clients.postgres import ClusterServers, Member, grants_of, inspect
+from drd.clients.postgres_base.demands import demand_replication, demand_room, demand_version
+from drd.clients.postgres_base.description import note_of
+from drd.clients.postgres_base.following import Following, Taken
+from drd.clients.postgres_base.in_place import Live, begun, completed, directory_of
+from drd.clients.postgres_base.sent import sent
 from drd.clients.postgres_tools import ProgramsOfPostgres, find_programs, restoring
-from drd.clients.postgres_tools.following import Following, Taken
-from drd.clients.postgres_tools.live_base import LiveBase, complete
-from drd.clients.postgres_tools.restored import CONFIGURATION, DATA, FACTS
 from drd.clients.staging import staged
-from drd.core.errors import DrdError, PermanentError, SourceRefused, StateFull, TransientError
+from drd.core.errors import DrdError, PermanentError, SourceRefused
 from drd.core.findings import Severity
 from drd.core.postgres.base import READ_IN_PLACE, BaseFacts
 from drd.core.postgres.grants import Grants
 from drd.core.postgres.holding import WhenFull
-from drd.core.postgres.names import sql_name
 from drd.core.postgres.nodes import NodeRole
+from drd.core.postgres.reading import ReadFrom
 from drd.core.postgres.verdicts import Verdict
 from drd.core.secrets import SecretReference
-from drd.core.units import Flag, PositiveDuration, Rate, Size, format_size
-from drd.ports.postgres import Positions, ServerFacts
-from drd.ports.postgres_tools import Base, BaseRequest, WalWith
+from drd.core.units import Flag, PositiveDuration, Rate, Size
 from drd.ports.repository import FilesToSave, OnProgress
-from drd.ports.servers import Node, ReachedNode
+from drd.ports.servers import Node
 from drd.ports.source import Prepared, Settled, Source, Wanted
 from drd.ports.wal import ReachedServer, SpoolRules, WalOrigin
 from drd.ports.world import World
 
 PREFIX = "drd-postgres"
-OLDEST = 13
-"""Before, there is no manifest to verify a base backup by."""
-SPARE = 0.05
-"""The share of its size that a cluster may grow by, and that WAL may take, while the backup is made."""
-SPARE_SEGMENTS = 4
 NODE_FACT = "pg-node="
-NO_CHECKSUMS = "the cluster has no page checksums, so damage of its disk is saved unnoticed"
-
-
-class ReadFrom(StrEnum):
-    """How the files of a cluster are read."""
-
-    SERVER = "server"
-    DATA_DIRECTORY = "data_directory"
-    AUTO = "auto"
-
-
-_READING = {
-    ReadFrom.DATA_DIRECTORY: "read from its data directory",
-    ReadFrom.AUTO: "read from its data directory where that is on this host, else sent by the server",
-}
+IN_PLACE = "read from its data directory"
+NOT_IN_PLACE = "a full base backup: only what the server sends can be an increment"
 
 
 class PostgresSource(Source):
@@ -135,6 +111,13 @@ class PostgresSource(Source):
             raise ValueError("only a primary tells what it has committed: name both servers as `nodes:` of the policy")
         return value
 
+    @field_validator("rate")
+    @classmethod
+    def _is_of_what_the_server_sends(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("read") is ReadFrom.DATA_DIRECTORY:
+            raise ValueError("it slows down only what the server sends: write `limits:` at the stores instead")
+        return value
+
     @field_validator("incoming", "staging", "programs")
     @classmethod
     def _is_whole(cls, value: Path | None) -> Path | None:
@@ -144,7 +127,7 @@ class PostgresSource(Source):
 
     def summary(self) -> str:
         """Where its connection string is read, or who may be it."""
-        how = "" if self.read is ReadFrom.SERVER else f", {_READING[self.read]}"
+        how = f", {self.read.sentence}" if self.read.sentence else ""
         if self.dsn is not None:
             return f"PostgreSQL at {self.dsn.summary()}{how}"
         return f"PostgreSQL on {', '.join(node.name for node in self._nodes) or 'no node'}{how}"
@@ -189,9 +172,13 @@ class PostgresSource(Source):
             return ()
         try:
             async with self.reached(world) as reached:
-                directory, why_not = await self._directory(reached)
+                directory, why_not = await directory_of(reached, self.read)
         except DrdError:
             return ()
+        if directory is not None and self.rate is not None:
+            slower = "write `read: server`, or limits: at the store instead of rate:"
+            told = f"base backups are read from {directory.path}, and rate: slows down only what the server sends"
+            return (Verdict("read", Severity.WARNING, told, slower),)
         if directory is not None:
             return (Verdict("read", Severity.NOTE, f"base backups are read from {directory.path}", ""),)
         return (Verdict("read", Severity.NOTE, f"the server sends base backups: {why_not}", ""),)
@@ -207,8 +194,8 @@ class PostgresSource(Source):
         with _refusing():
             parent = self._staging(world)
             async with self.reached(world) as reached:
-                directory, _ = await self._directory(reached)
-                await _demand_room(parent, reached, is_for_all=directory is None)
+                directory, _ = await directory_of(reached, self.read)
+                await demand_room(parent, reached, is_for_all=directory is None)
 
     @asynccontextmanager
     async def opened(self, world: World) -> AsyncIterator[Prepared]:
@@ -223,10 +210,10 @@ class PostgresSource(Source):
                 async with self.reached(world) as reached:
                     name = reached.facts.system_identifier
                     folder = await stack.enter_async_context(staged(parent, PREFIX, name))
-                    live, why_not = await self._begun(stack, reached)
-                    await _demand_room(folder, reached, is_for_all=live is None)
+                    live, why_not = await begun(stack, reached, self.read)
+                    await demand_room(folder, reached, is_for_all=live is None)
                     following = Following(reached.facts, world.kept, self._earlier)
-                    filled = None if live is not None else await self._fill(folder, reached, following)
+                    filled = None if live else await sent(folder, reached, following, self.rate, self.deadline)
             if filled is not None:
                 base, taken = filled
                 how = f"the server sent it: {why_not}" if why_not else ""
@@ -240,62 +227,14 @@ class PostgresSource(Source):
         of_node = (f"{NODE_FACT}{reached.node}",) if reached.node else ()
         in_place = (READ_IN_PLACE,) if base.read_from is not None else ()
         facts = (f"source={self.kind}", *base.record.tags(), *in_place, *of_node)
-        return Prepared(content, "; ".join(filter(None, (_note(reached), how))), base.ended_at, facts)
+        return Prepared(content, "; ".join(filter(None, (note_of(reached), how))), base.ended_at, facts)
 
-    async def _directory(self, reached: ReachedServer) -> tuple[DataDirectory | None, str]:
-        """The data directory to read from, or None and why the server is to send its files instead.
-
-        Raises `PermanentError` where a person wants it to be read and it cannot be.
-        """
-        if self.read is ReadFrom.SERVER:
-            return None, ""
-        try:
-            started = await demand_rights(Dsn.parse(reached.dsn), reached.facts.major)
-            return await asyncio.to_thread(data_directory_here, reached.facts, started), ""
-        except PermanentError as error:
-            if self.read is ReadFrom.DATA_DIRECTORY:
-                raise
-            return None, error.message
-
-    async def _begun(self, stack: AsyncExitStack, reached: ReachedServer) -> tuple[_Live | None, str]:
-        """A base backup that has begun, in a session that lasts as long as the stack, or why the server is to send."""
-        directory, why_not = await self._directory(reached)
-        if directory is None:
-            return None, why_not
-        session = await stack.enter_async_context(backup_session(Dsn.parse(reached.dsn), reached.facts.major))
-        try:
-            await session.reserve()
-            await asyncio.to_thread(directory.demand_slot, session.slot)
-        except PermanentError as error:
-            if self.read is ReadFrom.DATA_DIRECTORY:
-                raise
-            await session.close()
-            return None, error.message
-        await session.begin("drd")
-        return _Live(directory, session), ""
-
-    async def _complete(self, folder: Path, reached: ReachedServer, live: _Live) -> Prepared:
+    async def _complete(self, folder: Path, reached: ReachedServer, live: Live) -> Prepared:
         """What makes it whole that restic has read."""
         with _refusing():
-            base = await complete(folder, reached, live.directory, live.session)
-            _demand_same_server(reached, base)
-            await live.session.close()
-            places = live.directory.spaces
-            spaces = tuple(
-                replace(space, location=PurePosixPath(places[space.oid])) for space in reached.facts.tablespaces
-            )
-            facts = replace(reached.facts, tablespaces=spaces)
-            server = PostgresServer(Dsn.parse(reached.dsn))
-            try:
-                described = replace(
-                    _described(facts, base, await server.positions()),
-                    role=(await server.role()).name,
-                    read_from=PurePosixPath(live.directory.path),
-                )
-            finally:
-                await server.close()
-            await _describe(folder, described, reached)
-        return self._prepared(folder, reached, described, "read from its data directory")
+            facts = await completed(folder, reached, live)
+        why_full = NOT_IN_PLACE if self._earlier else ""
+        return self._prepared(folder, reached, facts, "; ".join(filter(None, (IN_PLACE, why_full))))
 
     @classmethod
     async def look_at_place(cls, world: World, wanted: Wanted) -> None:
@@ -325,36 +264,12 @@ class PostgresSource(Source):
     async def reached(self, world: World, *, receives_wal: bool = False) -> AsyncIterator[ReachedServer]:
         """The server for a base backup, or the one that WAL is received from, after it was found to be usable."""
         async with self.servers.reached(world, () if receives_wal else self._roles) as node:
-            _demand_version(node)
-            await _demand_replication(node)
+            demand_version(node)
+            await demand_replication(node)
             folders = None if self.programs is None else [self.programs]
             programs = await find_programs(node.facts.major, world.runner, folders)
             tools = ProgramsOfPostgres(programs, world.runner)
             yield ReachedServer(node.dsn, node.server, tools, node.facts, node.name, node.note)
-
-    async def _fill(self, folder: Path, reached: ReachedServer, following: Following) -> tuple[BaseFacts, Taken]:
-        """Lay the base backup and its description into the folder."""
-        facts = reached.facts
-        request = BaseRequest(
-            dsn=reached.dsn,
-            folder=folder / DATA,
-            wal=WalWith.STREAM,
-            label="drd",
-            tablespaces=facts.tablespaces,
-            bytes_a_second=self.rate,
-            is_synced=False,
-            deadline=self.deadline,
-        )
-        try:
-            taken = await following.take(reached.tools, request)
-        except StateFull as error:
-            # As itself it would mean that the journal has no room.
-            raise TransientError(error.message, f"df -h {folder.parent}, or add staging: to the source") from error
-        _demand_same_server(reached, taken.base)
-        role = (await reached.server.role()).name
-        described = replace(_described(facts, taken.base, await reached.server.positions()), role=role)
-        await _describe(folder, described, reached)
-        return described, taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,14 +286,6 @@ class _WalOfCluster:
     def reached(self, world: World) -> AbstractAsyncContextManager[ReachedServer]:
         """The server that WAL is received from."""
         return self.source.reached(world, receives_wal=True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Live:
-    """A base backup whose files are read where they lie."""
-
-    directory: DataDirectory
-    session: BackupSession
 
 
 @contextmanager
@@ -402,78 +309,3 @@ def _of_member(prepared: Prepared, taken: Taken) -> Prepared:
         facts=(*prepared.facts, *(() if member is None else member.tags())),
         is_incremental=member is not None and member.is_incremental,
     )
-
-
-async def _describe(folder: Path, described: BaseFacts, reached: ReachedServer) -> None:
-    """Lay down what a restore has to know, and the configuration that lies outside."""
-    await asyncio.to_thread((folder / FACTS).write_text, described.written(), "utf-8")
-    await keep_configuration(Dsn.parse(reached.dsn), folder / CONFIGURATION)
-
-
-def _demand_version(node: ReachedNode) -> None:
-    if node.facts.major < OLDEST:
-        raise SourceRefused(
-            f"{node.server.place} is PostgreSQL {node.facts.version_text}, and drd needs {OLDEST} or later",
-            "upgrade the server",
-        )
-
-
-async def _demand_replication(node: ReachedNode) -> None:
-    role = await node.server.role()
-    if not (role.may_replicate or role.is_superuser):
-        raise SourceRefused(
-            f"{node.server.place} does not let {role.name} replicate", f"ALTER ROLE {sql_name(role.name)} REPLICATION;"
-        )
-
-
-async def _demand_room(folder: Path, reached: ReachedServer, *, is_for_all: bool) -> None:
-    """See that the folder takes the cluster, or at least the WAL of a backup."""
-    size = await reached.server.data_bytes()
-    needed = round(size * (SPARE + is_for_all)) + SPARE_SEGMENTS * reached.facts.segment_bytes
-    free = await MachineHost().free_bytes(folder)
-    if free < needed:
-        raise SourceRefused(
-            f"a base backup needs about {format_size(needed)}, and {folder} has {format_size(free)} free",
-            f"df -h {folder}, or add staging: with another folder to the source",
-        )
-
-
-def _demand_same_server(reached: ReachedServer, base: Base | LiveBase) -> None:
-    place, facts = reached.server.place, reached.facts
-    if base.system_identifier != facts.system_identifier:
-        raise SourceRefused(
-            f"{place} leads to two clusters: {facts.system_identifier} and {base.system_identifier}", "correct the dsn"
-        )
-    if base.timeline != facts.timeline:
-        raise TransientError(
-            f"{place} went over from timeline {facts.timeline} to {base.timeline} during the base backup",
-            "the next run makes another one",
-        )
-
-
-def _described(facts: ServerFacts, base: Base | LiveBase, after: Positions) -> BaseFacts:
-    # Commits carry the primary's clock, which a standby knows only by what it has replayed.
-    ended_at = max(each for each in (after.taken, after.replayed_until) if each is not None)
-    return BaseFacts(
-        system_identifier=base.system_identifier,
-        version=facts.version,
-        timeline=base.timeline,
-        start=base.start,
-        end=base.end,
-        ended_at=ended_at,
-        segment_bytes=facts.segment_bytes,
-        has_checksums=facts.has_checksums,
-        is_of_standby=facts.is_in_recovery,
-        holds_wal=True,
-        tablespaces=facts.tablespaces,
-    )
-
-
-def _note(reached: ReachedServer) -> str:
-    which = "a standby" if reached.facts.is_in_recovery else "the primary"
-    notes = (
-        f"taken from {reached.node}, {which}" if reached.node else "",
-        reached.note,
-        "" if reached.facts.has_checksums else NO_CHECKSUMS,
-    )
-    return "; ".join(each for each in notes if each)

@@ -79,6 +79,12 @@ def test_wal_of_a_lone_standby_is_a_mistake(tmp_path: Path) -> None:
     ]
 
 
+def test_a_rate_slows_down_only_what_the_server_sends(tmp_path: Path) -> None:
+    assert told(tmp_path, "", "{dsn: {file: /etc/drd/orders}, read: data_directory, rate: 5 MiB/s}") == [
+        "4:81: `rate`: it slows down only what the server sends: write `limits:` at the stores instead"
+    ]
+
+
 def test_a_node_without_a_server_is_a_mistake(tmp_path: Path) -> None:
     assert told(tmp_path, "nodes: [orders-1, web-1]", "{}") == [
         "2:19: node `web-1` has no `postgres:` in drd.yaml: add it there, or take the node out of `nodes`"

@@ -47,6 +47,8 @@ class Demonstration:
 
     def status(self) -> dict[str, Any] | None:
         """What the daemon says, once it answers."""
+        if not (self.folder / "state" / "control.sock").exists():
+            return None
         said = self.drd("status", "--json")
         document: dict[str, Any] = json.loads(said.stdout) if said.code == 0 else {}
         return document if document.get("running") else None

@@ -13,6 +13,7 @@ from tests.system.programs import wait_for
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
+MEBIBYTE = 2**20
 DISK_MIB = 288
 """Of which drd leaves 256 free, so that there is room for 32 MiB of WAL."""
 
@@ -33,6 +34,24 @@ def test_where_receiving_stops_the_server_keeps_the_wal_and_nothing_is_lost(shop
     make_room(shop)
     shop.wait_shipped(seconds=150)
     assert not shop.machine.events("wal-gap-found", POLICY)
+    assert shop.restored("--from", "offsite") == shop.orders
+
+
+def test_where_the_slot_is_let_go_the_servers_disk_is_spared_and_a_new_base_backup_leads_on(shop: Shop) -> None:
+    fill(shop, "let_go")
+    told = wait_for(lambda: told_of(shop, "was dropped before the server's disk is full"), "the slot is let go", 180)
+    assert told["is_lost"]
+    wait_for(
+        lambda: not shop.cluster.rows("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s", SLOT), "it is gone"
+    )
+    shop.write_and_remove_wal()
+    shop.cluster.execute("CHECKPOINT")
+    assert shop.cluster.value("SELECT sum(size) FROM pg_ls_waldir()") < DISK_MIB * MEBIBYTE / 10
+    before = len(shop.machine.points(POLICY))
+    make_room(shop)
+    wait_for(lambda: shop.machine.events("wal-gap-found", POLICY), "the gap is named", 180)
+    wait_for(lambda: len(shop.machine.points(POLICY)) > before, "a new base backup is made by itself", 180)
+    shop.wait_shipped(seconds=150)
     assert shop.restored("--from", "offsite") == shop.orders
 
 

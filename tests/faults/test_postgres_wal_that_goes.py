@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.shops import POLICY, Shop
+from tests.faults.shops import POLICY, Shop, works_on
 from tests.postgres_lab import Lab
 from tests.system.disks import small_disk
 from tests.system.machine import Machine
+from tests.system.programs import Running, wait_for
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -44,6 +45,31 @@ def test_any_moment_keeps_what_it_promises_and_lets_the_rest_go(shop: Shop) -> N
     refused = shop.machine.drd("restore", POLICY, "--at", early, "--to", str(shop.place().data))
     assert refused.code
     assert "covered: " in refused.stderr
+
+
+@pytest.mark.parametrize("store", ["local", "offsite"])
+def test_kill_9_of_drd_while_wal_is_forgotten_takes_nothing_that_is_promised(shop: Shop, store: str) -> None:
+    with_old_wal(shop)
+    promise(shop, "1s")
+    daemon = shop.machine.daemon
+    assert daemon is not None
+    place = f"{shop.machine.repository}-wal" if store == "local" else "s3:"
+    command = shop.machine.command("forget", POLICY, "--confirm", POLICY)
+    wait_for(lambda: forgets_wal(daemon, place), f"WAL of {store} is forgotten")
+    daemon.kill()
+    assert command.ended(30) != 0, "the command must not take this for success"
+    shop.sell(50)
+    shop.assert_all_is_sound()
+    shop.machine.start()
+    forget(shop)
+    left = groups_in(shop)
+    assert left["local"] == left["offsite"], "what was begun is ended"
+
+
+def forgets_wal(daemon: Running, place: str) -> int | None:
+    """The pid of a restic that removes WAL from a store; it only lists with --dry-run."""
+    pid = works_on(daemon, place, "forget")
+    return pid if pid is not None and "--dry-run" not in daemon.children().get(pid, []) else None
 
 
 def with_old_wal(shop: Shop) -> tuple[str, int]:

@@ -24,7 +24,7 @@ def wait_for(look: Callable[[], Found | None], what: str, seconds: float = SECON
     deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.02)
+        time.sleep(0.05)
     return found
 
 

@@ -1,5 +1,6 @@
 """Base backups whose files restic reads where they lie, while the server writes them, and what comes back of them."""
 
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +20,13 @@ WRITE = "INSERT INTO orders SELECT %s, string_agg(md5(random()::text), '') FROM 
 
 @pytest.fixture
 def shop(postgres_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    cluster = postgres_lab.new(f"live{abs(hash(request.node.name)) % 10000}", is_durable=True, segment_mib=1)
+    with shop_in(postgres_lab, f"live{abs(hash(request.node.name)) % 10000}") as cluster:
+        yield cluster
+
+
+@contextmanager
+def shop_in(lab: Lab, name: str) -> Iterator[Cluster]:
+    cluster = lab.new(name, is_durable=True, segment_mib=1)
     cluster.make_role("drd", "secret", "REPLICATION")
     cluster.execute("GRANT pg_read_all_settings TO drd")
     cluster.execute(f"GRANT EXECUTE ON FUNCTION {FUNCTIONS} TO drd")
@@ -137,8 +144,16 @@ def test_what_is_read_while_everything_changes_comes_back_whole_and_sound(
     assert "secret" not in machine.daemon_log()
 
 
-def test_received_wal_leads_on_from_it_to_a_moment(two_stores: Machine, shop: Cluster, postgres_lab: Lab) -> None:
-    machine, writer = protected(two_stores, shop, wal="continuous"), Writer(shop)
+def test_received_wal_leads_on_from_it_to_a_moment_on_a_newer_server(
+    two_stores: Machine, newer_postgres_lab: Lab
+) -> None:
+    with shop_in(newer_postgres_lab, "newer") as shop:
+        wal_leads_on(two_stores, shop, newer_postgres_lab)
+
+
+def wal_leads_on(two_stores: Machine, shop: Cluster, lab: Lab) -> None:
+    writer = Writer(shop)
+    machine = protected(two_stores, shop, wal="continuous", programs=str(lab.programs))
     writer.write(20)
     with writer.at_work():
         machine.start()
@@ -153,9 +168,13 @@ def test_received_wal_leads_on_from_it_to_a_moment(two_stores: Machine, shop: Cl
         return any(shop.value("SELECT %s::pg_lsn >= %s::pg_lsn", each, target) for each in reached)
 
     wait_for(has_come, "WAL is in a store", 90)
-    copy = postgres_lab._place(f"{shop.name}-then", False)
+    copy = lab._place(f"{shop.name}-then", False)
     machine.drd("restore", "orders", "--to", str(copy.data), "--at", position, "--from", "local").done()
-    assert numbers_of(copy, postgres_lab) == set(range(1, count + 1))
+    assert numbers_of(copy, lab) == set(range(1, count + 1))
+    dump = machine.folder / "one"
+    machine.drd("restore", "orders", "--to", str(dump), "--database", "postgres", "--at", position).done()
+    listed = subprocess.check_output([lab.programs / "pg_restore", "--list", dump], text=True)
+    assert {"orders", "ballast"} <= {line.split()[-2] for line in listed.splitlines() if " TABLE DATA " in line}
 
 
 def test_a_standby_is_read_while_it_follows(machine: Machine, shop: Cluster, postgres_lab: Lab) -> None:
