@@ -39,6 +39,7 @@ def test_where_receiving_stops_the_server_keeps_the_wal_and_nothing_is_lost(shop
 
 def test_where_the_slot_is_let_go_the_servers_disk_is_spared_and_a_new_base_backup_leads_on(shop: Shop) -> None:
     fill(shop, "let_go")
+    shop.write_and_remove_wal()
     told = wait_for(lambda: told_of(shop, "was dropped before the server's disk is full"), "the slot is let go", 180)
     assert told["is_lost"]
     wait_for(

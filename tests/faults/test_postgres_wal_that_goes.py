@@ -87,9 +87,9 @@ def with_old_wal(shop: Shop) -> tuple[str, int]:
 
 
 def promise(shop: Shop, any_moment: str) -> None:
-    """Have one base backup kept, and every moment of so long."""
+    """Have one base backup kept, and every moment of so long; a spool that is full for a while costs no WAL."""
     shop.keep = {"last": 1, "any_moment": any_moment}
-    shop.protect()
+    shop.protect(when_full="stop")
     if shop.machine.daemon is not None:
         shop.machine.drd("reload").done()
 

@@ -169,10 +169,11 @@ def wal_leads_on(two_stores: Machine, shop: Cluster, lab: Lab) -> None:
 
     wait_for(has_come, "WAL is in a store", 90)
     copy = lab._place(f"{shop.name}-then", False)
-    machine.drd("restore", "orders", "--to", str(copy.data), "--at", position, "--from", "local").done()
+    restore = ("restore", "orders", "--at", position, "--programs", str(lab.programs))
+    machine.drd(*restore, "--to", str(copy.data), "--from", "local").done()
     assert numbers_of(copy, lab) == set(range(1, count + 1))
     dump = machine.folder / "one"
-    machine.drd("restore", "orders", "--to", str(dump), "--database", "postgres", "--at", position).done()
+    machine.drd(*restore, "--to", str(dump), "--database", "postgres").done()
     listed = subprocess.check_output([lab.programs / "pg_restore", "--list", dump], text=True)
     assert {"orders", "ballast"} <= {line.split()[-2] for line in listed.splitlines() if " TABLE DATA " in line}
 
