@@ -262,8 +262,10 @@ def _of_the_view(view: View) -> Iterator[Blocker]:
         and node.database is not None
         and node.database.failing_since is None
     ]
-    if primary is not None and primary.is_lost and writers:
-        yield Blocker(Guard.TWO_PRIMARIES, f"{' and '.join(writers)} takes writes")
+    if primary is not None and primary.is_lost and primary.node in writers:
+        yield Blocker(Guard.PRIMARY_ANSWERS, f"{primary.node} answers at this moment")
+    if primary is not None and primary.is_lost and (others := [name for name in writers if name != primary.node]):
+        yield Blocker(Guard.TWO_PRIMARIES, f"{' and '.join(others)} takes writes")
     for rival in view.rivals:
         term = f" (term {rival.term})" if rival.term else ""
         yield Blocker(Guard.RIVAL, f"daemon {rival.daemon}{term} keeps the heartbeat of {view.policy} too")

@@ -7,6 +7,7 @@ or its session is closed, all others of the policy look at once: what the standb
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +17,7 @@ from typing import Final
 
 from drd.core.decision import Decision, View, decide
 from drd.core.errors import NOT_NOW
-from drd.core.events import NodeJudged
+from drd.core.events import BugFound, NodeJudged
 from drd.core.health import ClusterView, NodeView, Observer, known_primary
 from drd.core.node_verdicts import Cause, NodeVerdict, judge
 from drd.core.probing import Failure, ProbeResult
@@ -31,6 +32,8 @@ from drd.ports.world import World
 
 LEAST_PAUSE_SECONDS: Final = 0.02
 """Between two looks by one probe, however often somebody asks for one."""
+BUGS_UNTIL_QUARANTINE: Final = 3
+"""So many mistakes in drd end a probe of a node."""
 GRACE_SECONDS: Final = 1.0
 """A look that takes so much longer than its timeout is given up."""
 
@@ -49,8 +52,8 @@ class Watched:
     """(node, probe) → failed looks since the daemon's start."""
     notes: tuple[str, ...] = ()
     """Probes that do not fit a node."""
-    look_now: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when everybody shall look at once; replaced then."""
+    sleepers: set[asyncio.Event] = field(default_factory=set)
+    """Of the probes that wait until their next look is due: set when they shall look at once."""
 
 
 class Watching:
@@ -62,7 +65,7 @@ class Watching:
         self._daemon = daemon
         self._observing = Observing(world.clock)
         self._watched: dict[str, Watched] = {}
-        self._told: asyncio.Queue[NodeJudged] = asyncio.Queue()
+        self._told: asyncio.Queue[NodeJudged | BugFound] = asyncio.Queue()
         self._seen: Counter[str] = Counter()
         """Node → how many policies watch it."""
         self._silent: set[str] = set()
@@ -106,7 +109,7 @@ class Watching:
             async with asyncio.TaskGroup() as group:
                 for target, probe in fitting:
                     named = replace(target, writes_as=self._daemon + WRITE_CHECK)
-                    group.create_task(self._look_at(watched, named, probe), name=f"{probe.kind} of {target.node}")
+                    group.create_task(self._keep_looking(watched, named, probe), name=f"{probe.kind} of {target.node}")
         finally:
             self._seen.subtract(watched.nodes.keys())
             self._seen = +self._seen
@@ -143,6 +146,24 @@ class Watching:
             now,
         )
 
+    async def _keep_looking(self, watched: Watched, target: Target, probe: Probe) -> None:
+        """Look until cancelled. A mistake in drd costs this probe of this node alone, and is tried again twice."""
+        for count in range(1, BUGS_UNTIL_QUARANTINE + 1):
+            try:
+                await self._look_at(watched, target, probe)
+            except Exception as bug:  # noqa: BLE001 - a bug in one probe fails that probe, not the daemon
+                text = "".join(traceback.format_exception(bug, limit=-12))
+                is_last = count == BUGS_UNTIL_QUARANTINE
+                subject = f"probe {probe.kind} of {target.node}"
+                self._told.put_nowait(BugFound(subject, type(bug).__name__, text, quarantined=is_last))
+                await self._world.clock.sleep(watched.watch.rules.every_seconds)
+        watched.notes += (f"{target.node} is not asked by {probe.kind} any more: mistakes in drd ended that",)
+        node = watched.nodes[target.node]
+        others = {name: streak for name, streak in node.streaks.items() if name != probe.kind}
+        watched.nodes[target.node] = replace(node, streaks=others, seen=None)
+        watched.verdicts = {name: verdict for name, verdict in watched.verdicts.items() if name != target.node}
+        self._judge(watched)
+
     async def _look_at(self, watched: Watched, target: Target, probe: Probe) -> None:
         clock, every = self._world.clock, watched.watch.rules.every_seconds
         async with probe.opened(self._world, target) as prober:
@@ -151,10 +172,9 @@ class Watching:
                 began = clock.monotonic()
                 result = await self._look(prober, probe)
                 self._take(watched, target, result)
-                due = max(due + every, began + LEAST_PAUSE_SECONDS)
-                if due < clock.monotonic():
-                    due = clock.monotonic() + LEAST_PAUSE_SECONDS
+                due = max(due + every, clock.monotonic() + LEAST_PAUSE_SECONDS)
                 if not await self._pause(watched, prober, due):
+                    await clock.sleep(max(0.0, began + LEAST_PAUSE_SECONDS - clock.monotonic()))
                     due = clock.monotonic()
 
     async def _look(self, prober: Prober, probe: Probe) -> ProbeResult:
@@ -169,20 +189,18 @@ class Watching:
 
     async def _pause(self, watched: Watched, prober: Prober, due: float) -> bool:
         """Wait until the next look is due (True), or until something says that it is wanted now (False)."""
-        clock = self._world.clock
-        await clock.sleep(LEAST_PAUSE_SECONDS)
-        waits = [
-            asyncio.ensure_future(clock.sleep(max(0.0, due - clock.monotonic()))),
-            asyncio.ensure_future(prober.closed()),
-            asyncio.ensure_future(watched.look_now.wait()),
-        ]
+        wanted = asyncio.Event()
+        forget = prober.on_closed(wanted.set)
+        watched.sleepers.add(wanted)
         try:
-            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            async with asyncio.timeout(max(0.0, due - self._world.clock.monotonic())):
+                await wanted.wait()
+        except TimeoutError:
+            return True
         finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
-        return waits[0] in done
+            watched.sleepers.discard(wanted)
+            forget()
+        return False
 
     def _take(self, watched: Watched, target: Target, result: ProbeResult) -> None:
         """Add a result to what is known, judge anew, and wake the others when it is the first failure."""
@@ -199,8 +217,8 @@ class Watching:
         after = node.streaks[result.probe]
         is_new = after.bad == 1 or (after.is_good is False and before is not None and before.is_good is not False)
         if is_new and len(watched.nodes) > 1:
-            watched.look_now.set()
-            watched.look_now = asyncio.Event()
+            for sleeper in watched.sleepers:
+                sleeper.set()
         self._judge(watched)
 
     def _judge(self, watched: Watched) -> None:
@@ -229,8 +247,8 @@ class Watching:
         return Observer(
             self._observing.late_seconds(),
             self._observing.stepped_seconds,
-            len(self._seen.keys() - watched.nodes.keys()),
-            len(self._silent - watched.nodes.keys()),
+            len(self._seen) - sum(name in self._seen for name in watched.nodes),
+            len(self._silent) - sum(name in self._silent for name in watched.nodes),
         )
 
     def _note_silence(self, target: Target, node: NodeView) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -41,12 +42,16 @@ class Prober(Protocol):
         """Look once, for about the probe's timeout at most. Never raises for what the node does."""
         ...
 
-    async def closed(self) -> None:
-        """Return when the other end has closed what is held open; never, where nothing is held open.
+    def on_closed(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Have `call` called when the other end closes what is held open; what is returned ends that.
 
-        Never at the same time as `look`.
+        Never at the same time as `look`. Does nothing where nothing is held open.
         """
         ...
+
+
+def nothing() -> None:
+    """What a prober that holds nothing open returns from `on_closed`."""
 
 
 class Probe(Spec):

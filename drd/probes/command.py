@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar
@@ -13,9 +13,8 @@ from pydantic import Field, model_validator
 from drd.core.errors import DrdError
 from drd.core.probing import Failure, ProbeResult
 from drd.core.units import PositiveDuration
-from drd.ports.probe import Probe, Prober, Target
+from drd.ports.probe import Probe, Prober, Target, nothing
 from drd.ports.runner import Command, Ending
-from drd.ports.waiting import never
 from drd.ports.world import World
 
 _AT_ONCE: tuple[tuple[int, timedelta], ...] = ((15, timedelta(milliseconds=500)),)
@@ -74,5 +73,5 @@ class _Prober:
             return ProbeResult(CommandProbe.kind, began, took, Failure.WRONG_ANSWER, f"{program}: {said[0][:200]}")
         return ProbeResult(CommandProbe.kind, began, took)
 
-    async def closed(self) -> None:
-        await never()
+    def on_closed(self, call: Callable[[], None]) -> Callable[[], None]:
+        return nothing

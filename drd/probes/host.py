@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -14,9 +14,8 @@ from drd.clients.this_machine import Room, has_process, is_this_machine, room
 from drd.core.errors import DrdError
 from drd.core.probing import Failure, ProbeResult
 from drd.core.units import PositiveDuration, Share, format_share
-from drd.ports.probe import Probe, Prober, Target
+from drd.ports.probe import Probe, Prober, Target, nothing
 from drd.ports.runner import Command
-from drd.ports.waiting import never
 from drd.ports.world import World
 
 
@@ -75,8 +74,8 @@ class _Prober:
         took = clock.monotonic() - began
         return ProbeResult(HostProbe.kind, began, took, *(failed or (None, "")))
 
-    async def closed(self) -> None:
-        await never()
+    def on_closed(self, call: Callable[[], None]) -> Callable[[], None]:
+        return nothing
 
     async def _failed(self) -> tuple[Failure, str] | None:
         probe, seconds = self._probe, self._probe.timeout.total_seconds()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Annotated, ClassVar
@@ -19,8 +19,7 @@ from drd.core.lists import OneOrMany
 from drd.core.probing import Failure, ProbeResult
 from drd.core.units import Days, PositiveDuration, format_duration
 from drd.ports.clock import Clock
-from drd.ports.probe import Probe, Prober, Target
-from drd.ports.waiting import never
+from drd.ports.probe import Probe, Prober, Target, nothing
 from drd.ports.world import World
 
 
@@ -72,8 +71,8 @@ class _Prober:
             return ProbeResult(HttpProbe.kind, began, took)
         return ProbeResult(HttpProbe.kind, began, took, *failed)
 
-    async def closed(self) -> None:
-        await never()
+    def on_closed(self, call: Callable[[], None]) -> Callable[[], None]:
+        return nothing
 
     async def _failed(self) -> tuple[Failure, str] | None:
         seconds = self._probe.timeout.total_seconds()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import ClassVar
 
@@ -14,8 +14,7 @@ from drd.core.errors import DrdError
 from drd.core.probing import Failure, ProbeResult, Sign
 from drd.core.secrets import SecretReference
 from drd.core.units import Flag, PositiveDuration
-from drd.ports.probe import Probe, Prober, Target
-from drd.ports.waiting import never
+from drd.ports.probe import Probe, Prober, Target, nothing
 from drd.ports.world import World
 
 
@@ -75,11 +74,8 @@ class _Prober:
             await self.close()
         return result
 
-    async def closed(self) -> None:
-        if self._server is None:
-            await never()
-        else:
-            await self._server.closed()
+    def on_closed(self, call: Callable[[], None]) -> Callable[[], None]:
+        return nothing if self._server is None else self._server.on_closed(call)
 
     async def close(self) -> None:
         server, self._server = self._server, None

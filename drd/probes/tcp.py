@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, ClassVar
 
@@ -12,8 +12,7 @@ from drd.clients.lines import connect
 from drd.core.probing import ProbeResult
 from drd.core.units import PositiveDuration
 from drd.ports.clock import Clock
-from drd.ports.probe import Probe, Prober, Target
-from drd.ports.waiting import never
+from drd.ports.probe import Probe, Prober, Target, nothing
 from drd.ports.world import World
 
 
@@ -50,5 +49,5 @@ class _Prober:
         failure, why = failed
         return ProbeResult(TcpProbe.kind, began, took, failure, f"port {self._port}: {why}")
 
-    async def closed(self) -> None:
-        await never()
+    def on_closed(self, call: Callable[[], None]) -> Callable[[], None]:
+        return nothing

@@ -184,6 +184,15 @@ def test_another_node_that_takes_writes_holds_even_with_an_approval() -> None:
     assert Guard.TWO_PRIMARIES in guards(decide(view, NOW))
 
 
+def test_a_primary_in_a_crash_loop_is_left_alone_while_it_answers() -> None:
+    starts = tuple(good(5 + at, replace(primary(), started=f"{at}")) for at in range(4))
+    answering = decide(a_situation(of_three(starts)), NOW)
+    gone = decide(a_situation(of_three((*starts, refused(9.5)))), NOW)
+
+    assert (answering.cause, answering.act, guards(answering)) == (Cause.CRASH_LOOP, Act.HOLD, {Guard.PRIMARY_ANSWERS})
+    assert (gone.cause, gone.act, gone.disaster) == (Cause.CRASH_LOOP, Act.FENCE, DisasterClass.PROCESS)
+
+
 def test_a_suspect_observer_holds() -> None:
     late = replace(of_three(SILENT), observer=Observer(late_seconds=1.0))
     found = decide(replace(a_situation(of_three(SILENT)), cluster=late), NOW)

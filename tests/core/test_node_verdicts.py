@@ -18,6 +18,7 @@ CRASHED = (*WELL, refused(9, Sign.SESSION_CLOSED))
 
 def test_a_node_that_answers_is_well_and_one_that_was_not_looked_at_is_not_known() -> None:
     assert verdict(a_view(a_node("one", *WELL))).cause is Cause.WELL
+    assert verdict(a_view(a_node("one", good(0)))).cause is Cause.WELL
     assert verdict(a_view(a_node("one"))).cause is Cause.UNKNOWN
     assert verdict(a_view(a_node("one", bad(1)))).cause is Cause.UNKNOWN
 

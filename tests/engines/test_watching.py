@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from drd.core.decision import Act, Guard
-from drd.core.events import NodeJudged
+from drd.core.events import BugFound, NodeJudged
 from drd.core.health import Hysteresis
 from drd.core.node_verdicts import Cause
 from drd.core.probing import Beat, Failure, Sign
@@ -85,7 +85,7 @@ async def test_a_closed_session_is_looked_at_at_once_and_the_standby_is_asked_at
         one, two = it.answers["one"], it.answers["two"]
         one.failure, one.signs = Failure.REFUSED, (Sign.SESSION_CLOSED,)
         two.seen = standby(heard_seconds_ago=None, is_receiving=False)
-        one.closed.set()
+        one.on_closed()
         await asyncio.sleep(0.2)
 
         assert it.cause("one") is Cause.PROCESS_DEAD
@@ -128,6 +128,33 @@ async def test_a_probe_that_hangs_costs_only_itself() -> None:
         assert len(it.answers["one"].looks) >= before + 10
         assert it.cause("one") is Cause.WELL
         assert it.cause("two") is Cause.HOST_SILENT
+
+
+async def test_a_mistake_in_a_probe_costs_that_probe_alone_and_is_on_record() -> None:
+    async with watched() as it:
+        await asyncio.sleep(2.3)
+        it.answers["two"].bug = ZeroDivisionError("a mistake")
+        await asyncio.sleep(10)
+
+        assert it.cause("one") is Cause.WELL
+        assert it.cause("two") is Cause.UNKNOWN
+        assert [bug.quarantined for bug in it.house.journal.of(BugFound)] == [False, False, True]
+        found = it.house.watching.of("orders")
+        assert found is not None
+        assert "two is not asked by postgres any more: mistakes in drd ended that" in found.notes
+
+
+async def test_what_the_journal_has_no_room_for_is_owed() -> None:
+    async with watched() as it:
+        await asyncio.sleep(2.3)
+        it.house.journal.is_full = True
+        it.answers["two"].failure = Failure.TIMEOUT
+        await asyncio.sleep(10)
+        assert it.house.watching.outbox.owed == 1
+        it.house.journal.is_full = False
+        await it.house.watching.outbox.pay()
+
+        assert it.told() == [("two", "host silent")]
 
 
 async def test_unrelated_nodes_that_are_silent_too_make_drd_doubt_itself() -> None:

@@ -1,7 +1,7 @@
 """A probe whose answers a test gives."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -9,7 +9,7 @@ from typing import ClassVar
 from drd.core.probing import DatabaseSeen, Failure, ProbeResult, Sign
 from drd.core.units import PositiveDuration
 from drd.ports.clock import Clock
-from drd.ports.probe import Probe, Prober, Target
+from drd.ports.probe import Probe, Prober, Target, nothing
 from drd.ports.world import World
 
 
@@ -22,8 +22,9 @@ class Answers:
     signs: tuple[Sign, ...] = ()
     latency: float = 0.001
     hangs: bool = False
+    bug: Exception | None = None
     looks: list[float] = field(default_factory=list)
-    closed: asyncio.Event = field(default_factory=asyncio.Event)
+    on_closed: Callable[[], None] = nothing
 
 
 class FakeProbe(Probe):
@@ -51,7 +52,8 @@ class FakeProber:
         given = self._answers
         began = self._clock.monotonic()
         given.looks.append(began)
-        given.closed.clear()
+        if given.bug is not None:
+            raise given.bug
         if given.hangs:
             await asyncio.get_running_loop().create_future()
         failure, signs, seen = given.failure, frozenset(given.signs), given.seen
@@ -61,5 +63,6 @@ class FakeProber:
             "postgres", began, took, failure, str(failure or ""), signs, None if failure is not None else seen
         )
 
-    async def closed(self) -> None:
-        await self._answers.closed.wait()
+    def on_closed(self, call: Callable[[], None]) -> Callable[[], None]:
+        self._answers.on_closed = call
+        return nothing

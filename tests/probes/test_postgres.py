@@ -102,11 +102,13 @@ async def test_a_killed_postmaster_closes_the_session_and_is_refused_at_the_next
     one = postgres_lab.new("killed", segment_mib=1)
     async with probing(PATIENT, None, of(one)) as prober:
         await seen_by(prober)
-        noticing = asyncio.ensure_future(prober.closed())
+        noticed = asyncio.Event()
+        end = prober.on_closed(noticed.set)
         await asyncio.sleep(0.2)
-        assert not noticing.done()
+        assert not noticed.is_set()
         one.kill()
-        await asyncio.wait_for(noticing, 30)
+        await asyncio.wait_for(noticed.wait(), 30)
+        end()
         result = await prober.look()
 
         assert result.failure is Failure.REFUSED
@@ -121,10 +123,11 @@ async def test_a_killed_postmaster_closes_the_session_and_is_refused_at_the_next
 async def test_a_session_that_was_ended_alone_is_no_failure(postgres: Cluster) -> None:
     async with probing(PATIENT, None, of(postgres)) as prober:
         await seen_by(prober)
-        noticing = asyncio.ensure_future(prober.closed())
-        await asyncio.sleep(0)
+        noticed = asyncio.Event()
+        end = prober.on_closed(noticed.set)
         postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'drd'")
-        await asyncio.wait_for(noticing, 30)
+        await asyncio.wait_for(noticed.wait(), 30)
+        end()
 
         assert (await prober.look()).is_good
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,7 @@ from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.synchronous import quorum_of
 from drd.core.postgres.timeline import History
 from drd.core.probing import Beat, DatabaseSeen, Failure, NodeRole, Peer, ProbeResult, Quorum, Sign
+from drd.ports.probe import nothing
 
 if TYPE_CHECKING:
     import psycopg
@@ -106,18 +108,17 @@ class WatchedConnection(Connection):
         """Whether a session is open, as far as is known."""
         return self._open is not None and not self._open.closed
 
-    async def closed(self) -> None:
-        """Return when something comes from the other end unasked, as the end of the session; never without one."""
-        loop = asyncio.get_running_loop()
-        came = asyncio.Event()
-        number = self._open.fileno() if self._open is not None and not self._open.closed else None
-        if number is not None:
-            loop.add_reader(number, came.set)
-        try:
-            await came.wait()
-        finally:
-            if number is not None:
-                loop.remove_reader(number)
+    def on_closed(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Call when something comes from the other end unasked, as the end of the session; what is returned ends it."""
+        if self._open is None or self._open.closed:
+            return nothing
+        loop, number = asyncio.get_running_loop(), self._open.fileno()
+        loop.add_reader(number, call)
+
+        def end() -> None:
+            loop.remove_reader(number)
+
+        return end
 
     def _late(self, limit: timedelta) -> ServerAway:
         raise NoAnswer(Failure.TIMEOUT, f"no answer within {limit.total_seconds():g} s")
@@ -173,9 +174,9 @@ class WatchedServer:
         self._before, self._before_at = seen, began
         return ProbeResult(KIND, began, self._clock.monotonic() - began, database=seen)
 
-    async def closed(self) -> None:
-        """Return when the session is closed by the other end."""
-        await self._connection.closed()
+    def on_closed(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Call when the session is closed by the other end; what is returned ends that."""
+        return self._connection.on_closed(call)
 
     async def close(self) -> None:
         """Give the session back."""
