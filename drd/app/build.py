@@ -42,6 +42,7 @@ from drd.engines.stores import Stores
 from drd.engines.upkeep import Upkeep
 from drd.engines.wal_retention import WalRetention
 from drd.engines.wal_standing import WalStanding
+from drd.engines.watching import Watching
 from drd.engines.work_queues import WorkQueues
 from drd.ports.configuration import Configuration
 from drd.ports.world import World
@@ -157,6 +158,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         archive=Archive(in_force, receiving, spools, stores, queues, copy, journal, journal, world),
         heartbeats=Heartbeats(in_force, journal, world, journal.daemon),
         standby_slots=StandbySlots(in_force, receiving, journal, world),
+        watching=Watching(in_force, journal, world, journal.daemon),
     )
     return Built(house, journal, world, tick, log)
 

@@ -9,11 +9,13 @@ from types import ModuleType
 from typing import TypeVar
 
 import drd.actions
+import drd.probes
 import drd.sources
 import drd.stores
 from drd.config.kinds import Kinds
 from drd.core.kinds import Spec
 from drd.ports.action import Action
+from drd.ports.probe import Probe
 from drd.ports.source import Source
 from drd.ports.store import Store
 
@@ -26,6 +28,7 @@ def find_kinds() -> Kinds:
         sources=kinds_in(drd.sources, Source),  # type: ignore[type-abstract]
         stores=kinds_in(drd.stores, Store),  # type: ignore[type-abstract]
         actions=kinds_in(drd.actions, Action),  # type: ignore[type-abstract]
+        probes=kinds_in(drd.probes, Probe),  # type: ignore[type-abstract]
     )
 
 

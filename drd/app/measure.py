@@ -9,6 +9,7 @@ from drd.app.build import Built
 from drd.core.cadence import longest_gap
 from drd.core.plan import Plan
 from drd.daemon.life import Liveness
+from drd.daemon.nodes import node_status
 from drd.daemon.requirements import clauses
 from drd.daemon.wal import newest_points, wal_status
 from drd.ports.configuration import Configuration
@@ -49,6 +50,7 @@ class Measure:
             away=frozenset(name for name in configuration.stores if house.stores.why_away(name) is not None),
             free_bytes={name: look.free_bytes for name, look in looks.items() if look and look.free_bytes is not None},
             wal=await wal_status(house),
+            nodes=node_status(house),
             is_chain_valid=not house.anchor.problem,
             last_tick=self._liveness.last_tick,
         )

@@ -13,9 +13,11 @@ from drd.config.policies import part_names
 from drd.config.settings import Node as SettingsNode
 from drd.config.settings import Settings
 from drd.core.geography import great_circle_metres
-from drd.core.policy import BackupPlan, Policy
+from drd.core.health import Hysteresis
+from drd.core.policy import BackupPlan, Health, Policy
 from drd.core.runbook import Runbook
 from drd.ports.configuration import Configuration, Protected, wal_store
+from drd.ports.probe import Target, Watch
 from drd.ports.servers import Node
 from drd.ports.store import ConfiguredStore, Limits
 
@@ -55,12 +57,41 @@ def protected_of(read: Any, digest: str, file: FilePath, settings: Settings) -> 
     nodes = tuple(_node(name, settings.nodes[name]) for name in read.nodes)
     parts = read.backup.source
     plan = BackupPlan.model_construct(**{name: getattr(read.backup, name) for name in BackupPlan.model_fields})
+    health = Health.model_construct(**{name: getattr(read.health, name) for name in Health.model_fields})
     own: dict[str, Any] = {name: getattr(read, name) for name in Policy.model_fields}
     return Protected(
-        policy=Policy.model_construct(**(own | {"backup": plan})),
+        policy=Policy.model_construct(**(own | {"backup": plan, "health": health})),
         sources={name: part.kind.among(nodes) for name, part in zip(part_names(parts), parts, strict=True)},
         digest=digest,
         file=file,
+        watch=_watch(read, settings),
+    )
+
+
+def _watch(read: Any, settings: Settings) -> Watch | None:
+    """How the policy's nodes are watched; None for a policy that names none."""
+    if not read.nodes:
+        return None
+    probes = tuple(each.kind for each in read.health.probes)
+    rules = Hysteresis(
+        every_seconds=read.health.every.total_seconds(),
+        timeout_seconds=max((probe.timeout.total_seconds() for probe in probes), default=1.0),
+        fall=read.health.fall,
+        rise=read.health.rise,
+    )
+    return Watch(tuple(_target(read.policy, name, settings.nodes[name]) for name in read.nodes), probes, rules)
+
+
+def _target(policy: str, name: str, declared: SettingsNode) -> Target:
+    return Target(
+        policy=policy,
+        node=name,
+        host=declared.host,
+        site=declared.site,
+        priority=declared.priority,
+        dsn=None if declared.postgres is None else declared.postgres.dsn,
+        has_shell=declared.ssh is not None,
+        has_power=declared.power is not None,
     )
 
 

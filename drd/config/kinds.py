@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from drd.ports.action import Action
+from drd.ports.probe import Probe
 from drd.ports.source import Source
 from drd.ports.store import Store
 
@@ -20,3 +21,4 @@ class Kinds:
     sources: Mapping[str, type[Source]] = field(default_factory=dict)
     stores: Mapping[str, type[Store]] = field(default_factory=dict)
     actions: Mapping[str, type[Action]] = field(default_factory=dict)
+    probes: Mapping[str, type[Probe]] = field(default_factory=dict)

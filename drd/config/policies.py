@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field, create_model
 
 from drd.config.kinds import Kinds
 from drd.config.verbs import OneVerb, with_verbs
 from drd.core.lists import OneOrMany
-from drd.core.policy import BackupPlan, Name, Policy
+from drd.core.policy import BackupPlan, Health, Name, Policy
 
 ONLY_PART = "main"
 """What the part of a single source is called."""
+
+
+DEFAULT_PROBES = ("postgres",)
+"""What nodes are asked unless it is written."""
 
 
 class PartRules(OneVerb):
@@ -23,10 +27,14 @@ class PartRules(OneVerb):
     """What it is called among several; the kind's name unless written."""
 
 
+class ProbeRules(OneVerb):
+    """One question that is put to each node."""
+
+
 class PolicyRules(Policy):
     """A policy file."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"service", "clients", "health", "prove", "drills", "maintenance"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"service", "clients", "prove", "drills", "maintenance"})
 
 
 @lru_cache(maxsize=2)
@@ -38,7 +46,17 @@ def policy_model(kinds: Kinds) -> type[Policy]:
         Field(min_length=1, description="What is protected: one source, or a list of them."),
     )
     plan = create_model("BackupPlan", __base__=BackupPlan, __doc__=BackupPlan.__doc__, source=source)
-    return create_model("Policy", __base__=PolicyRules, __doc__=Policy.__doc__, backup=(plan, Field()))
+    probe = with_verbs(ProbeRules, "kind of probe", kinds.probes, "Probe")
+    probes: Any = (
+        OneOrMany[probe],  # type: ignore[valid-type]
+        Field(
+            default=tuple({kind: {}} for kind in DEFAULT_PROBES if kind in kinds.probes),
+            description="What each node is asked; a probe that does not fit a node passes it over.",
+        ),
+    )
+    health = create_model("Health", __base__=Health, __doc__=Health.__doc__, probes=probes)
+    how = (health, Field(default={}, validate_default=True, description=Policy.model_fields["health"].description))
+    return create_model("Policy", __base__=PolicyRules, __doc__=Policy.__doc__, health=how, backup=(plan, Field()))
 
 
 def part_names(parts: tuple[PartRules, ...]) -> tuple[str, ...]:

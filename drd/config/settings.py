@@ -142,7 +142,7 @@ class NodePower(Model):
 
 
 class Node(Model):
-    """A machine that serves. In this version sources find their servers on them; runbooks refer to them."""
+    """A machine that serves: sources find their servers on them, probes watch them, runbooks refer to them."""
 
     host: Annotated[str, Field(min_length=1)]
     """Its address."""

@@ -153,6 +153,17 @@ class BackupPlan(Model):
     """A run is stopped when nothing has moved for this long."""
 
 
+class Health(Model):
+    """How the nodes that serve it are watched."""
+
+    every: PositiveDuration = Field(default="1s", validate_default=True)
+    """How often each node is looked at; the end of a session is noticed at once all the same."""
+    fall: Annotated[Count, Field(ge=1)] = 3
+    """So many failures in a row count (a refusal after a session was closed needs one)."""
+    rise: Annotated[Count, Field(ge=1)] = 3
+    """So many successes in a row count as well again."""
+
+
 class Disaster(Model):
     """What is done about one class of disaster, and its own objectives."""
 
@@ -177,6 +188,8 @@ class Policy(Model):
     """What was promised to the users of the service."""
     nodes: tuple[Name, ...] = ()
     """Names under `nodes:` of drd.yaml: the machines that serve it."""
+    health: Health = Health()
+    """How those nodes are watched."""
     backup: BackupPlan
     """How it is backed up."""
     disasters: dict[DisasterClass, Disaster] = {}

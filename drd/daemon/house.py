@@ -20,6 +20,7 @@ from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
 from drd.engines.upkeep import Upkeep
 from drd.engines.wal_retention import WalRetention
+from drd.engines.watching import Watching
 from drd.engines.work_queues import WorkQueues
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration
@@ -69,8 +70,9 @@ class House:
     archive: Archive
     heartbeats: Heartbeats
     standby_slots: StandbySlots
+    watching: Watching
 
     async def pay(self) -> None:
         """Journal what the engines owe. Raises `StateFull` while there is no room, and `Busy` while it is locked."""
-        for engine in (self.stores, self.backup, self.restore, self.anchor, self.archive):
+        for engine in (self.stores, self.backup, self.restore, self.anchor, self.archive, self.watching):
             await engine.outbox.pay()

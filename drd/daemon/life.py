@@ -19,6 +19,7 @@ from drd.daemon.changes import changes, in_force_after
 from drd.daemon.house import House
 from drd.daemon.left_slots import left_slots, slots_of_removed
 from drd.daemon.startup import resume_work, start_up
+from drd.daemon.watchers import Watchers
 from drd.ports.configuration import Configuration
 from drd.ports.supervisor import Supervisor
 from drd.reports.moments import counted, local_with_offset
@@ -105,6 +106,7 @@ class Daemon:
         """Policy → its digest when the work on its database was begun, and who does that."""
         self._ending: dict[str, set[asyncio.Task[None]]] = {}
         """Policy → who did that before a reload, and was told to end."""
+        self._watchers = Watchers(house.watching)
         self._group: asyncio.TaskGroup | None = None
         self._reloading = asyncio.Lock()
         self._cannot: DrdError | None = None
@@ -139,6 +141,7 @@ class Daemon:
                     group.create_task(self._house.scheduler.serve(), name="scheduler"),
                     group.create_task(self._serve_reloads(), name="reload"),
                     group.create_task(self._house.anchor.serve(), name="anchor"),
+                    group.create_task(self._house.watching.serve_record(), name="watching"),
                 ]
                 self._staff()
                 self._supervisor.ready(self._line())
@@ -236,6 +239,8 @@ class Daemon:
         for store in set(self._workers) - wanted:
             self._workers.pop(store).cancel()
         self._staff_databases()
+        if self._group is not None:
+            self._watchers.staff(self._house.in_force().policies, self._group)
 
     def _staff_databases(self) -> None:
         """One worker for each policy that protects a database; a policy that has changed gets another one."""
@@ -290,6 +295,7 @@ class Daemon:
             await self._drain()
             for worker in (*self._workers.values(), *(each for _, each in self._databases.values())):
                 worker.cancel()
+            self._watchers.stop()
             await served.stop()
             await api
         finally:

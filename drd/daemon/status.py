@@ -8,6 +8,7 @@ from drd.core.catalogue import PolicyRecord, RecoveryPoint, StoreRecord
 from drd.core.requirements import Place
 from drd.core.standing import assess
 from drd.daemon.house import House
+from drd.daemon.nodes import node_status
 from drd.daemon.requirements import places
 from drd.daemon.wal import newest_points, wal_status
 from drd.engines.anchor import VERIFY_HINT
@@ -47,6 +48,7 @@ async def status(house: House, version: str, since: datetime | None) -> Status:
         ),
         stores=tuple(_store(house, store, stores.get(name)) for name, store in configuration.stores.items()),
         wal=await wal_status(house),
+        nodes=node_status(house),
         warnings=(
             *configuration.warnings,
             *_of_the_journal(house),

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from drd.core.policy import Policy
 from drd.core.runbook import Runbook
 from drd.core.secrets import SecretReference
+from drd.ports.probe import Watch
 from drd.ports.servers import DatabaseServers
 from drd.ports.source import Source
 from drd.ports.store import ConfiguredStore
@@ -45,6 +46,8 @@ class Protected:
     digest: str
     """SHA-256 of the policy as it was read, its bases merged in."""
     file: Path
+    watch: Watch | None = None
+    """How its nodes are watched; None where it names none."""
 
     @property
     def wal_origin(self) -> WalOrigin | None:

@@ -103,6 +103,25 @@ class WalStatus(Message):
     """What a person should know, one sentence each → what to type."""
 
 
+class NodeStatus(Message):
+    """One node of one policy, as `drd status` shows it."""
+
+    policy: str
+    node: str
+    role: str = ""
+    """`primary` or `standby`; empty where it is not known or there is none."""
+    state: Literal["up", "down", "unknown"]
+    verdict: str
+    """What is the matter, as `process dead`; `well` where nothing is."""
+    why: str = ""
+    since: datetime | None = None
+    """Since when that is the verdict."""
+    seconds: float | None = None
+    """How long its newest good answer took."""
+    failures: dict[str, int] = {}
+    """Probe → failed looks since the daemon's start."""
+
+
 class Status(Message):
     """Everything at a glance."""
 
@@ -117,6 +136,8 @@ class Status(Message):
     policies: tuple[PolicyStatus, ...]
     stores: tuple[StoreStatus, ...]
     wal: tuple[WalStatus, ...] = ()
+    nodes: tuple[NodeStatus, ...] = ()
+    """What is watched, by the daemon that told this."""
     warnings: tuple[str, ...] = ()
 
 

@@ -22,8 +22,9 @@ from drd.core.catalogue import (
 from drd.core.policy import Mode, Outcome, Policy
 from drd.core.requirements import Clause, rpo_in
 from drd.ports.configuration import Configuration
-from drd.ports.control import WalStatus
+from drd.ports.control import NodeStatus, WalStatus
 from drd.reports.exposition import Family, Sample, expose, seconds
+from drd.reports.metrics_of_nodes import families_of_nodes
 from drd.reports.metrics_of_wal import families_of_wal
 
 
@@ -57,6 +58,8 @@ class MetricsInput:
     """Room in the stores where it can be known."""
     wal: tuple[WalStatus, ...] = ()
     """Of the policies whose WAL is received."""
+    nodes: tuple[NodeStatus, ...] = ()
+    """Those that are watched."""
     is_chain_valid: bool = True
     """What the last verification of the journal found; true until one has been."""
     last_tick: datetime | None = None
@@ -73,7 +76,7 @@ def render(snapshot: MetricsInput) -> bytes:
     )
     families = (_of_the_daemon, _of_policies, _of_copies, _of_restores, _of_stores)
     found = chain.from_iterable(each(snapshot) for each in families)
-    return expose(chain(found, families_of_wal(snapshot.wal)))
+    return expose(chain(found, families_of_wal(snapshot.wal), families_of_nodes(snapshot.nodes)))
 
 
 def _of_the_daemon(snapshot: MetricsInput) -> Iterator[Family]:

@@ -11,14 +11,17 @@ from rich.table import Table
 from rich.text import Text
 
 from drd.core.geography import format_distance
+from drd.core.node_verdicts import Cause
 from drd.core.units import format_size
 from drd.ports.configuration import is_wal_store
-from drd.ports.control import CopyStatus, PolicyStatus, Status, StoreStatus, WalStatus
+from drd.ports.control import CopyStatus, NodeStatus, PolicyStatus, Status, StoreStatus, WalStatus
 from drd.reports.moments import age, local_short, span
 from drd.reports.tables import Row, heading, state, table
 
 COLUMNS_FOR_STORES = 3
 """With more stores than this, the copies share one column."""
+CALM = (Cause.WELL, Cause.UNKNOWN)
+"""Verdicts that need nobody: nothing is the matter, or nothing is known yet."""
 NEEDS_A_PERSON = ("suspect", "failed", "late", "lacking", "incomplete")
 
 
@@ -35,6 +38,8 @@ def status_page(status: Status, host: str, now: datetime, zone: ZoneInfo) -> Ren
         parts += [Text(""), _stores(status, now)]
     if status.wal:
         parts += [Text(""), _wal(status.wal, now)]
+    if status.nodes:
+        parts += [Text(""), _nodes(status.nodes, now)]
     return Group(*parts, Text(""), _needs(status))
 
 
@@ -116,6 +121,21 @@ def _wal(policies: tuple[WalStatus, ...], now: datetime) -> Table:
     return table(columns, rows, right=("in spool", "kept there"))
 
 
+def _nodes(nodes: tuple[NodeStatus, ...], now: datetime) -> Table:
+    rows: list[Row] = [
+        [
+            node.node,
+            state(node.verdict),
+            node.role or "-",
+            node.policy,
+            "-" if node.since is None else span(now - node.since),
+            "-" if node.seconds is None else f"{node.seconds * 1000:.0f} ms",
+        ]
+        for node in nodes
+    ]
+    return table(["node", "verdict", "role", "of", "for", "answers in"], rows, right=("answers in",))
+
+
 def _waiting(policy: WalStatus) -> tuple[int | None, int | None]:
     return policy.spool_bytes, policy.retained_bytes
 
@@ -133,6 +153,11 @@ def _needs(status: Status) -> RenderableType:
     lines: list[tuple[str, str]] = [(f"warning: {warning}", "") for warning in status.warnings]
     lines += [need for policy in status.wal for need in policy.needs.items()]
     lines += [_need_of_policy(policy) for policy in status.policies if _is_for_a_person(policy)]
+    lines += [
+        (f"node {node.node} of {node.policy}: {node.verdict}{f': {node.why}' if node.why else ''}", _explain(node))
+        for node in status.nodes
+        if node.verdict not in CALM
+    ]
     lines += [_need_of_store(store) for store in status.stores if store.state in ("away", "damaged", "held")]
     if status.silent:
         hint = "type: systemctl status drd; if it stays so: systemctl restart drd"
@@ -148,6 +173,10 @@ def _needs(status: Status) -> RenderableType:
         if hint:
             parts.append(Padding(Text(hint, style="cyan"), (0, 0, 0, 4)))
     return Group(*parts)
+
+
+def _explain(node: NodeStatus) -> str:
+    return f"type: drd explain {node.policy}"
 
 
 def _is_for_a_person(policy: PolicyStatus) -> bool:

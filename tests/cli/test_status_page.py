@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from drd.ports.control import CopyStatus, PolicyStatus, Status
+from drd.ports.control import CopyStatus, NodeStatus, PolicyStatus, Status
 from tests.cli.typing_commands import drd
 from tests.fakes.application import FakeApplication, a_configuration
 from tests.fakes.control import NOW, FakeControl, a_status, minutes
@@ -37,7 +37,17 @@ def with_many_stores() -> Status:
     return a_status().model_copy(update={"policies": (policy,), "warnings": ()})
 
 
-PAGES = [a_status, calm, without_a_daemon, with_a_daemon_that_hangs, empty, with_many_stores]
+def with_nodes() -> Status:
+    nodes = (
+        NodeStatus(policy="orders", node="orders-1", state="down", verdict="process dead", why="it refuses"),
+        NodeStatus(
+            policy="orders", node="orders-2", role="standby", state="up", verdict="well", since=NOW, seconds=0.0042
+        ),
+    )
+    return calm().model_copy(update={"nodes": nodes})
+
+
+PAGES = [a_status, calm, without_a_daemon, with_a_daemon_that_hangs, empty, with_many_stores, with_nodes]
 
 
 @pytest.mark.parametrize("status", PAGES)

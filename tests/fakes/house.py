@@ -30,6 +30,7 @@ from drd.engines.stores import Stores
 from drd.engines.upkeep import Upkeep
 from drd.engines.wal_retention import WalRetention
 from drd.engines.wal_standing import WalStanding
+from drd.engines.watching import Watching
 from drd.engines.work_queues import WorkQueues
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.repository import Snapshot
@@ -200,6 +201,7 @@ class FakeHouse:
         self.anchor = Anchor(force, self.stores, queues, journal, journal, journal, self.clock, DAEMON, journal)
         self.heartbeats = Heartbeats(force, journal, world, DAEMON)
         self.standby_slots = StandbySlots(force, self.receiving, journal, world)
+        self.watching = Watching(force, journal, world, DAEMON)
         self.archive = Archive(
             force,
             self.receiving,
@@ -245,6 +247,7 @@ class FakeHouse:
             archive=self.archive,
             heartbeats=self.heartbeats,
             standby_slots=self.standby_slots,
+            watching=self.watching,
         )
 
     def repository(self, store: str) -> FakeRepository:

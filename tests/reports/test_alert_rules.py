@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from drd.ports.control import NodeStatus
 from drd.reports.metrics import render
 from tests.reports.test_metrics import a_snapshot, a_wal_status
 
@@ -44,8 +45,11 @@ def test_every_alert_has_a_test() -> None:
     assert fired == alerts
 
 
+A_NODE = NodeStatus(policy="policy-0000", node="one", state="up", verdict="well")
+
+
 def test_the_rules_are_about_metrics_that_drd_exports() -> None:
-    scrape = render(replace(a_snapshot(), wal=(a_wal_status("policy-0000"),)))
+    scrape = render(replace(a_snapshot(), wal=(a_wal_status("policy-0000"),), nodes=(A_NODE,)))
     exported = set(re.findall(r"^(drd_\w+)", scrape.decode(), re.MULTILINE))
     used = set(re.findall(r"\bdrd_\w+", " ".join(re.findall(r"expr:(?:.|\n)*?(?=\n\s*\w+:)", RULES.read_text()))))
     assert len(used) > 10

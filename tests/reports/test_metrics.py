@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from drd.core.catalogue import Copy, Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, Standing, StoreRecord
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.requirements import Clause
-from drd.ports.control import StoredWal, WalStatus
+from drd.ports.control import NodeStatus, StoredWal, WalStatus
 from drd.reports.exposition import Family, expose
 from drd.reports.metrics import MetricsInput, render
 from tests.fakes.application import a_configuration, a_policy
@@ -195,6 +195,23 @@ def test_damage_and_holds_of_a_store_are_told() -> None:
     assert value(scrape, "drd_store_held", store="local") == 1
     assert value(render(a_snapshot()), "drd_store_damaged", store="local") == 0
     assert b"two daemons" not in scrape
+
+
+def test_nodes_that_are_watched_are_told_with_what_is_the_matter() -> None:
+    nodes = (
+        NodeStatus(
+            policy="orders", node="one", role="primary", state="up", verdict="well", failures={"postgres": 2, "tcp": 0}
+        ),
+        NodeStatus(policy="orders", node="two", state="unknown", verdict="unreachable only from here"),
+    )
+    scrape = render(replace(a_snapshot(), nodes=nodes))
+
+    assert value(scrape, "drd_node_up", policy="orders", node="one") == 1
+    assert value(scrape, "drd_node_up", policy="orders", node="two") == 0
+    assert value(scrape, "drd_node_well", policy="orders", node="two") == 0
+    assert value(scrape, "drd_node_primary", policy="orders", node="one") == 1
+    assert value(scrape, "drd_probe_failures_total", policy="orders", node="one", probe="postgres") == 2
+    assert b"drd_node" not in render(a_snapshot())
 
 
 def test_no_run_snapshot_or_created_series_is_exported() -> None:

@@ -20,6 +20,7 @@ from drd.core.events.daemon import (
     DaemonStopped,
     JobFailed,
 )
+from drd.core.events.nodes import NodeJudged
 from drd.core.events.policies import (
     Paused,
     PolicyAdded,
@@ -84,6 +85,7 @@ __all__ = [
     "JobFailed",
     "MirrorFinished",
     "NewBaseWanted",
+    "NodeJudged",
     "Paused",
     "PolicyAdded",
     "PolicyRemoved",

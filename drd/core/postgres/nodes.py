@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from drd.core.errors import SourceRefused
 from drd.core.postgres.errors import ServerAway
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.server import ServerFacts
-
-
-class NodeRole(StrEnum):
-    """What a server is to its cluster."""
-
-    PRIMARY = "primary"
-    STANDBY = "standby"
+from drd.core.probing import NodeRole as NodeRole
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,24 @@
+"""The nodes that serve: what is the matter with them, told when that changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from drd.core.events.body import Body
+
+
+@dataclass(frozen=True)
+class NodeJudged(Body):
+    """The verdict on a node is another one than before. The first one after a start is told too, unless all is well."""
+
+    KIND = "node-judged"
+    policy: str
+    node: str
+    role: str
+    """`primary`, `standby`, or empty where it is not known or there is none."""
+    verdict: str
+    """The cause in words, as `process dead`; `well` where nothing is the matter."""
+    state: str
+    """`up`, `down` or `unknown`."""
+    message: str = ""
+    """What the verdict is built from."""

@@ -1,0 +1,125 @@
+"""Whether it is certain that an old primary acknowledges no write any more, and by which rung that was confirmed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from drd.core.health import ClusterView, NodeView
+from drd.core.probing import Quorum
+
+
+class Rung(StrEnum):
+    """A way to fence."""
+
+    SSH = "ssh"
+    POWER = "power"
+    REVOKE = "revoke"
+    PROXY = "proxy"
+    PERSON = "person"
+    """Somebody has seen to it by hand, and says so. Never a ground for an automatic promotion."""
+
+
+class FenceState(StrEnum):
+    """How far a rung got."""
+
+    AVAILABLE = "available"
+    """It can be tried."""
+    CONFIRMED = "confirmed"
+    """It was seen to hold."""
+    FAILED = "failed"
+    """It was tried, and nothing was seen to hold."""
+    IMPOSSIBLE = "impossible"
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """One rung for the node that is to be fenced."""
+
+    rung: Rung
+    state: FenceState
+    why: str = ""
+
+
+class Clients(StrEnum):
+    """How clients reach the database."""
+
+    LIBPQ = "libpq"
+    """They know all its nodes themselves."""
+    PROXY = "proxy"
+    """Through a proxy alone, so that cutting it off there cuts off all of them."""
+
+
+AUTOMATIC: Final = frozenset({Rung.SSH, Rung.POWER, Rung.REVOKE, Rung.PROXY})
+"""The rungs that, confirmed, allow drd to promote by itself."""
+
+
+def revocation(view: ClusterView, cut: Iterable[str] = ()) -> Fence:
+    """Whether cutting standbys off keeps the primary from acknowledging a commit.
+
+    A commit waits for W of N named standbys. With N − W + 1 of them cut off fewer than W are left, so that none is
+    acknowledged. `cut` are nodes whose receivers were seen to be gone after they were told to stop. Counts only where
+    the last look at the primary is young, showed that rule in force, and that nobody is let off it.
+    """
+    primary = next((node for node in view.nodes if node.name == view.primary), None)
+    if primary is None or primary.seen is None:
+        return _impossible("the primary has never been seen")
+    quorum = primary.seen.quorum
+    why_not = _why_not_by_quorum(quorum) or _why_too_old(primary, view)
+    if quorum is None or why_not:
+        return _impossible(why_not)
+    if primary.seen.peers is None or sum(peer.is_synchronous for peer in primary.seen.peers) < quorum.needed:
+        return _impossible("the last look at the primary did not show synchronous replication in force")
+    needed = len(quorum.named) - quorum.needed + 1
+    reachable = {
+        node.seen.replicates_as
+        for node in view.others(primary.name)
+        if node.seen is not None and not node.seen.is_primary and node.is_fresh(view.at, view.fresh_seconds)
+    } & set(quorum.named)
+    gone = {
+        node.seen.replicates_as
+        for node in view.others(primary.name)
+        if node.name in set(cut) and node.seen is not None and node.seen.is_receiving is False
+    } & reachable
+    if len(gone) >= needed:
+        return Fence(Rung.REVOKE, FenceState.CONFIRMED, f"{len(gone)} of {len(quorum.named)} standbys are cut off")
+    if len(reachable) >= needed:
+        return Fence(Rung.REVOKE, FenceState.AVAILABLE, f"{needed} of {len(quorum.named)} standbys have to be cut off")
+    return _impossible(f"{needed} standbys have to be cut off, and drd reaches {len(reachable)} of those that count")
+
+
+def _why_not_by_quorum(quorum: Quorum | None) -> str:
+    if quorum is None or quorum.needed < 1:
+        return "commits wait for no standby"
+    if quorum.is_any:
+        return "any standby of whatever name may confirm commits (`*`), so nobody can say who else does"
+    if quorum.lowered_by:
+        return f"commits of {', '.join(quorum.lowered_by)} wait for no standby"
+    return ""
+
+
+def _why_too_old(primary: NodeView, view: ClusterView) -> str:
+    """What was seen long ago may have been changed since, by somebody who reaches the primary."""
+    age = view.at - primary.seen_at
+    return "" if age <= 2 * view.fresh_seconds else f"the last look at the primary is {age:.0f} s old"
+
+
+def proxy(view: ClusterView, clients: Clients, proxies: frozenset[str]) -> Fence:
+    """Whether cutting the proxy cuts off every client: only where all came through it when last seen."""
+    if clients is not Clients.PROXY:
+        return Fence(Rung.PROXY, FenceState.IMPOSSIBLE, "clients reach the nodes without a proxy (clients: libpq)")
+    primary = next((node for node in view.nodes if node.name == view.primary), None)
+    found = None if primary is None or primary.seen is None else primary.seen.clients
+    if found is None:
+        return Fence(Rung.PROXY, FenceState.IMPOSSIBLE, "where the primary's clients come from is not known")
+    if not proxies:
+        return Fence(Rung.PROXY, FenceState.IMPOSSIBLE, "the proxy's own address is not known")
+    if others := sorted(found - proxies):
+        return Fence(Rung.PROXY, FenceState.IMPOSSIBLE, f"clients came from elsewhere too: {', '.join(others)}")
+    return Fence(Rung.PROXY, FenceState.AVAILABLE, "all clients came through the proxy")
+
+
+def _impossible(why: str) -> Fence:
+    return Fence(Rung.REVOKE, FenceState.IMPOSSIBLE, why)

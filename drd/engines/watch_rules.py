@@ -1,0 +1,77 @@
+"""What the files say about replacing a primary: the guards of its runbooks, and the rungs by which it can be fenced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from drd.core.decision import Rules
+from drd.core.fencing import Clients, Fence, FenceState, Rung, proxy, revocation
+from drd.core.health import ClusterView
+from drd.core.policy import DisasterClass, Policy
+from drd.core.runbook import Runbook
+from drd.ports.probe import Target, Watch
+
+_FENCE: Final = "fence"
+_PROMOTE: Final = "postgres_promote"
+
+
+def rules_of(policy: Policy, runbooks: Mapping[str, Runbook]) -> Rules:
+    """The mode and guards of the runbook for lost hardware; its loss in time is what the policy promises."""
+    failover = _failover(policy, runbooks)
+    process = _runbook(policy, runbooks, DisasterClass.PROCESS)
+    restart = process if process is not None and not _promotes(process) else None
+    hardware = policy.disasters.get(DisasterClass.HARDWARE)
+    promised = hardware.rpo if hardware is not None and hardware.rpo is not None else policy.objectives.rpo
+    return Rules(
+        mode=None if failover is None else failover.mode,
+        hold_down=None if failover is None else failover.guards.hold_down,
+        per_day=None if failover is None else failover.guards.per_day,
+        max_lag_bytes=None if failover is None else failover.guards.max_lag,
+        max_lag=promised,
+        restart=None if restart is None else restart.mode,
+    )
+
+
+def fences_of(policy: Policy, runbooks: Mapping[str, Runbook], watch: Watch, view: ClusterView) -> tuple[Fence, ...]:
+    """How each rung that the runbook names stands for the primary, in its order."""
+    failover = _failover(policy, runbooks)
+    target = next((each for each in watch.targets if each.node == view.primary), None)
+    if failover is None or target is None:
+        return ()
+    return tuple(_fence(rung, target, view) for rung in _rungs(failover))
+
+
+def _fence(rung: Rung, target: Target, view: ClusterView) -> Fence:
+    if rung is Rung.REVOKE:
+        return revocation(view)
+    if rung is Rung.PROXY:
+        return proxy(view, Clients.LIBPQ, frozenset())
+    is_set_up, key = (target.has_shell, "ssh:") if rung is Rung.SSH else (target.has_power, "power:")
+    if not is_set_up:
+        return Fence(rung, FenceState.IMPOSSIBLE, f"{target.node} has no {key} in drd.yaml")
+    return Fence(rung, FenceState.AVAILABLE)
+
+
+def _rungs(runbook: Runbook) -> tuple[Rung, ...]:
+    named: list[Iterable[str]] = [
+        getattr(step.action, "by", ()) for stage in runbook.stages for step in stage.steps if step.action.kind == _FENCE
+    ]
+    return tuple(dict.fromkeys(Rung(rung) for rungs in named for rung in rungs))
+
+
+def _failover(policy: Policy, runbooks: Mapping[str, Runbook]) -> Runbook | None:
+    for disaster in (DisasterClass.HARDWARE, DisasterClass.PROCESS):
+        found = _runbook(policy, runbooks, disaster)
+        if found is not None and _promotes(found):
+            return found
+    return None
+
+
+def _runbook(policy: Policy, runbooks: Mapping[str, Runbook], disaster: DisasterClass) -> Runbook | None:
+    named = policy.disasters.get(disaster)
+    return None if named is None else runbooks.get(named.runbook)
+
+
+def _promotes(runbook: Runbook) -> bool:
+    return any(step.action.kind == _PROMOTE for stage in runbook.stages for step in stage.steps)

@@ -1,0 +1,274 @@
+"""Looking at the nodes of every policy, again and again, and saying what is the matter with them.
+
+Each probe of each node is a task of its own on monotonic time, so that one that hangs costs only itself. When one fails
+or its session is closed, all others of the policy look at once: what the standbys see decides what it means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from drd.core.decision import Decision, View, decide
+from drd.core.errors import NOT_NOW
+from drd.core.events import BugFound, NodeJudged
+from drd.core.health import ClusterView, NodeView, Observer, known_primary
+from drd.core.node_verdicts import Cause, NodeVerdict, judge
+from drd.core.probing import Failure, ProbeResult
+from drd.core.rivals import WRITE_CHECK, rivals
+from drd.engines.observing import Observing
+from drd.engines.outbox import Outbox
+from drd.engines.watch_rules import fences_of, rules_of
+from drd.ports.configuration import Configuration, Protected
+from drd.ports.journal import Journal
+from drd.ports.probe import Probe, Prober, Target, Watch
+from drd.ports.world import World
+
+LEAST_PAUSE_SECONDS: Final = 0.02
+"""Between two looks by one probe, however often somebody asks for one."""
+BUGS_UNTIL_QUARANTINE: Final = 3
+"""So many mistakes in drd end a probe of a node."""
+GRACE_SECONDS: Final = 1.0
+"""A look that takes so much longer than its timeout is given up."""
+
+
+@dataclass(slots=True)
+class Watched:
+    """How the nodes of one policy stand."""
+
+    watch: Watch
+    nodes: dict[str, NodeView]
+    verdicts: dict[str, NodeVerdict] = field(default_factory=dict)
+    changed: dict[str, datetime] = field(default_factory=dict)
+    """Node → when its verdict became what it is, by the wall clock."""
+    primary: str | None = None
+    failures: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(node, probe) → failed looks since the daemon's start."""
+    notes: tuple[str, ...] = ()
+    """Probes that do not fit a node."""
+    sleepers: set[asyncio.Event] = field(default_factory=set)
+    """Of the probes that wait until their next look is due: set when they shall look at once."""
+
+
+class Watching:
+    """Watches the nodes of the policies in force."""
+
+    def __init__(self, configuration: Callable[[], Configuration], journal: Journal, world: World, daemon: str) -> None:
+        self._configuration = configuration
+        self._world = world
+        self._daemon = daemon
+        self._observing = Observing(world.clock)
+        self._watched: dict[str, Watched] = {}
+        self._told: asyncio.Queue[NodeJudged | BugFound] = asyncio.Queue()
+        self._seen: Counter[str] = Counter()
+        """Node → how many policies watch it."""
+        self._silent: set[str] = set()
+        """Those of them that do not answer in time now, or far slower than usual."""
+        self.outbox = Outbox(journal)
+
+    def of(self, policy: str) -> Watched | None:
+        """How a policy's nodes stand; None while they are not watched."""
+        return self._watched.get(policy)
+
+    async def serve_record(self) -> None:
+        """Watch drd itself, and journal what was judged, until cancelled: no probe waits for a disk."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._observing.serve(), name="observing")
+            group.create_task(self._record(), name="verdicts")
+
+    async def serve(self, policy: str) -> None:
+        """Watch a policy's nodes until cancelled."""
+        protected = self._configuration().policies.get(policy)
+        if protected is None or protected.watch is None:
+            return
+        watch = protected.watch
+        before = self._watched.get(policy)
+        fitting = [(target, probe) for target in watch.targets for probe in watch.probes if not probe.why_not(target)]
+        watched = Watched(
+            watch,
+            {target.node: NodeView(target.node, target.priority) for target in watch.targets},
+            notes=tuple(
+                f"{target.node} is not asked by {probe.kind}: {why}"
+                for target in watch.targets
+                for probe in watch.probes
+                if (why := probe.why_not(target))
+            ),
+            failures={(target.node, probe.kind): 0 for target, probe in fitting},
+        )
+        if before is not None:
+            watched.primary = before.primary
+        self._watched[policy] = watched
+        self._seen.update(watched.nodes.keys())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for target, probe in fitting:
+                    named = replace(target, writes_as=self._daemon + WRITE_CHECK)
+                    group.create_task(self._keep_looking(watched, named, probe), name=f"{probe.kind} of {target.node}")
+        finally:
+            self._seen.subtract(watched.nodes.keys())
+            self._seen = +self._seen
+            self._silent &= self._seen.keys()
+            if self._watched.get(policy) is watched:
+                del self._watched[policy]
+
+    def view(self, policy: str) -> ClusterView | None:
+        """All that is known of a policy's nodes now; None while they are not watched."""
+        watched = self._watched.get(policy)
+        return None if watched is None else self._view(watched)
+
+    def decision(self, protected: Protected, paused: str, now: datetime) -> Decision | None:
+        """What would be done about the policy's primary now, and why; None while its nodes are not watched."""
+        policy = protected.policy.name
+        watched = self._watched.get(policy)
+        if watched is None:
+            return None
+        view = self._view(watched)
+        runbooks = self._configuration().runbooks
+        found = {
+            rival for node in view.nodes if node.seen is not None for rival in rivals(node.seen.beats, self._daemon)
+        }
+        return decide(
+            View(
+                policy=policy,
+                cluster=view,
+                verdicts=watched.verdicts,
+                rules=rules_of(protected.policy, runbooks),
+                fences=fences_of(protected.policy, runbooks, watched.watch, view),
+                paused=paused,
+                rivals=tuple(sorted(found, key=lambda rival: rival.daemon)),
+            ),
+            now,
+        )
+
+    async def _keep_looking(self, watched: Watched, target: Target, probe: Probe) -> None:
+        """Look until cancelled. A mistake in drd costs this probe of this node alone, and is tried again twice."""
+        for count in range(1, BUGS_UNTIL_QUARANTINE + 1):
+            try:
+                await self._look_at(watched, target, probe)
+            except Exception as bug:  # noqa: BLE001 - a bug in one probe fails that probe, not the daemon
+                text = "".join(traceback.format_exception(bug, limit=-12))
+                is_last = count == BUGS_UNTIL_QUARANTINE
+                subject = f"probe {probe.kind} of {target.node}"
+                self._told.put_nowait(BugFound(subject, type(bug).__name__, text, quarantined=is_last))
+                await self._world.clock.sleep(watched.watch.rules.every_seconds)
+        watched.notes += (f"{target.node} is not asked by {probe.kind} any more: mistakes in drd ended that",)
+        node = watched.nodes[target.node]
+        others = {name: streak for name, streak in node.streaks.items() if name != probe.kind}
+        watched.nodes[target.node] = replace(node, streaks=others, seen=None)
+        watched.verdicts = {name: verdict for name, verdict in watched.verdicts.items() if name != target.node}
+        self._judge(watched)
+
+    async def _look_at(self, watched: Watched, target: Target, probe: Probe) -> None:
+        clock, every = self._world.clock, watched.watch.rules.every_seconds
+        async with probe.opened(self._world, target) as prober:
+            due = clock.monotonic()
+            while True:
+                began = clock.monotonic()
+                result = await self._look(prober, probe)
+                self._take(watched, target, result)
+                due = max(due + every, clock.monotonic() + LEAST_PAUSE_SECONDS)
+                if not await self._pause(watched, prober, due):
+                    await clock.sleep(max(0.0, began + LEAST_PAUSE_SECONDS - clock.monotonic()))
+                    due = clock.monotonic()
+
+    async def _look(self, prober: Prober, probe: Probe) -> ProbeResult:
+        """One look. A probe that does not keep its own deadline is cut off, and that is a time-out as well."""
+        began, limit = self._world.clock.monotonic(), probe.timeout.total_seconds() + GRACE_SECONDS
+        try:
+            async with asyncio.timeout(limit):
+                return await prober.look()
+        except TimeoutError:
+            took = self._world.clock.monotonic() - began
+            return ProbeResult(probe.kind, began, took, Failure.TIMEOUT, f"the probe itself did not end in {limit:g} s")
+
+    async def _pause(self, watched: Watched, prober: Prober, due: float) -> bool:
+        """Wait until the next look is due (True), or until something says that it is wanted now (False)."""
+        wanted = asyncio.Event()
+        forget = prober.on_closed(wanted.set)
+        watched.sleepers.add(wanted)
+        try:
+            async with asyncio.timeout(max(0.0, due - self._world.clock.monotonic())):
+                await wanted.wait()
+        except TimeoutError:
+            return True
+        finally:
+            watched.sleepers.discard(wanted)
+            forget()
+        return False
+
+    def _take(self, watched: Watched, target: Target, result: ProbeResult) -> None:
+        """Add a result to what is known, judge anew, and wake the others when it is the first failure."""
+        if result.failure is Failure.TIMEOUT and self._observing.late_seconds(result.began) > _too_late(result):
+            return  # that drd was late says nothing about the node
+        key = (target.node, result.probe)
+        if result.failure is not None:
+            watched.failures[key] = watched.failures.get(key, 0) + 1
+        before = watched.nodes[target.node].streaks.get(result.probe)
+        node = watched.nodes[target.node].after(result, watched.watch.rules)
+        watched.nodes[target.node] = node
+        self._note_silence(target, node)
+        watched.primary = known_primary(tuple(watched.nodes.values()), watched.primary)
+        after = node.streaks[result.probe]
+        is_new = after.bad == 1 or (after.is_good is False and before is not None and before.is_good is not False)
+        if is_new and len(watched.nodes) > 1:
+            for sleeper in watched.sleepers:
+                sleeper.set()
+        self._judge(watched)
+
+    def _judge(self, watched: Watched) -> None:
+        before = watched.verdicts
+        watched.verdicts = judge(self._view(watched), before)
+        for name, verdict in watched.verdicts.items():
+            was = before.get(name)
+            if was is not None and was.cause is verdict.cause:
+                continue
+            watched.changed[name] = self._world.clock.now()
+            was_unknown = was is None or was.cause is Cause.UNKNOWN
+            if verdict.cause is Cause.UNKNOWN or (was_unknown and verdict.cause is Cause.WELL):
+                continue
+            self._told.put_nowait(_judged(watched, name, verdict))
+
+    def _view(self, watched: Watched) -> ClusterView:
+        return ClusterView(
+            at=self._world.clock.monotonic(),
+            nodes=tuple(watched.nodes.values()),
+            rules=watched.watch.rules,
+            observer=self._observer(watched),
+            primary=watched.primary,
+        )
+
+    def _observer(self, watched: Watched) -> Observer:
+        return Observer(
+            self._observing.late_seconds(),
+            self._observing.stepped_seconds,
+            len(self._seen) - sum(name in self._seen for name in watched.nodes),
+            len(self._silent) - sum(name in self._silent for name in watched.nodes),
+        )
+
+    def _note_silence(self, target: Target, node: NodeView) -> None:
+        """Whether a node is slow or silent, for what that says about drd to the other policies."""
+        is_silent = any(Failure.TIMEOUT in streak.kinds or streak.slow for streak in node.streaks.values())
+        (self._silent.add if is_silent else self._silent.discard)(target.node)
+
+    async def _record(self) -> None:
+        while True:
+            fact = await self._told.get()
+            with suppress(*NOT_NOW):
+                await self.outbox.record(fact)
+
+
+def _too_late(result: ProbeResult) -> float:
+    """From which lateness of drd's own loop on a time-out proves nothing."""
+    return max(0.1, result.latency / 4)
+
+
+def _judged(watched: Watched, name: str, verdict: NodeVerdict) -> NodeJudged:
+    seen = watched.nodes[name].seen
+    role = "" if seen is None else seen.role.value
+    return NodeJudged(watched.watch.targets[0].policy, name, role, verdict.cause, verdict.state, verdict.why[:300])

@@ -1,0 +1,106 @@
+"""Which standby is promoted, and why others are not."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from drd.core.candidates import Candidate, candidates, words_of_loss
+from drd.core.health import ClusterView
+from drd.core.probing import Beat, DatabaseSeen
+from tests.core.watched import a_node, a_view, good, primary, refused, standby
+
+
+def view_of(*seen: DatabaseSeen, was: DatabaseSeen | None = None, priorities: tuple[int, ...] = (0, 0)) -> ClusterView:
+    one = a_node("one", good(9, was or primary(1000)), refused(9.5))
+    names = ("two", "three")
+    others = [
+        a_node(name, good(9.8, each), priority=priority)
+        for name, each, priority in zip(names, seen, priorities, strict=False)
+    ]
+    return a_view(one, *others)
+
+
+def order(view: ClusterView) -> list[str]:
+    return [each.node for each in candidates(view) if not each.why_not]
+
+
+def test_the_one_that_received_most_is_promoted_whatever_it_has_replayed() -> None:
+    assert order(view_of(standby(900, replayed=900), standby(950, replayed=100))) == ["three", "two"]
+
+
+def test_among_equals_priority_decides() -> None:
+    assert order(view_of(standby(900), standby(900), priorities=(2, 1))) == ["two", "three"]
+    assert order(view_of(standby(900), standby(950), priorities=(2, 1))) == ["three", "two"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"is_paused": True}, "paused"),
+        ({"delay_seconds": 3600.0}, "late on purpose"),
+        ({"cluster": "c2"}, "another database cluster"),
+        ({"role": primary().role}, "no standby"),
+    ],
+)
+def test_what_makes_a_standby_unfit_is_said(changed: dict[str, Any], why: str) -> None:
+    [found] = candidates(view_of(replace(standby(), **changed)))
+
+    assert why in found.why_not
+
+
+def test_a_standby_on_an_older_timeline_than_the_primary_or_another_node_is_left_out() -> None:
+    was = primary(1000, timeline=2, forks=((1, 500),))
+    ahead = standby(900, timeline=2, forks=((1, 500),))
+
+    found = {each.node: each.why_not for each in candidates(view_of(standby(900), ahead, was=was))}
+    assert "the primary was on 2" in found["two"]
+    assert not found["three"]
+    found = {each.node: each.why_not for each in candidates(view_of(standby(900), ahead))}
+    assert "another node is on timeline 2" in found["two"]
+
+
+def test_a_standby_whose_timeline_left_the_primarys_before_its_end_is_left_out() -> None:
+    forked = standby(1200, timeline=2, forks=((1, 500),))
+    follows = standby(1200, timeline=2, forks=((1, 1000),))
+
+    assert "left the primary's" in candidates(view_of(forked))[0].why_not
+    assert not candidates(view_of(follows))[0].why_not
+
+
+def test_what_does_not_answer_is_left_out() -> None:
+    late = replace(view_of(standby()), at=100.0)
+
+    assert "has not answered" in candidates(late)[0].why_not
+    assert "never answered" in candidates(a_view(a_node("one"), a_node("two")))[0].why_not
+    assert "never been seen" in candidates(a_view(a_node("one"), a_node("two", good(9, standby()))))[0].why_not
+    assert "never been seen" in candidates(a_view(a_node("two", good(9, standby())), primary=None))[0].why_not
+
+
+def test_what_would_be_lost_is_told_in_bytes_and_by_the_heartbeat() -> None:
+    beats = (Beat("me", 0, 3.0), Beat("me", 0, 30.0))
+    [found] = candidates(view_of(standby(900, beats=beats)))
+
+    assert found.lag_bytes == 100
+    assert found.lag == timedelta(seconds=9 - (9.8 - 3.0))
+    assert words_of_loss(found) == "it lacks 100 B, at most 2.2 s of what the primary was last seen to have"
+    assert "100 B of" in words_of_loss(candidates(view_of(standby(900)))[0])
+    assert words_of_loss(Candidate("two")) == "how much would be lost is not known"
+    demoted = candidates(view_of(standby(900), was=standby(1000)))[0]
+    assert demoted.lag_bytes is None
+
+
+def test_the_forecast_counts_what_is_not_replayed_and_how_long_a_standby_may_sleep() -> None:
+    quick, slow, sleepy = (
+        candidates(view_of(each))[0].forecast.total_seconds()
+        for each in (
+            standby(2**30),
+            standby(2**30, replayed=0),
+            standby(2**30, replayed=None, retry_seconds=5.0),
+        )
+    )
+
+    assert quick < 1
+    assert 10 < slow < 12
+    assert 5 < sleepy < 6

@@ -1,0 +1,328 @@
+"""What is done about a primary, why, and what never is."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drd.core.decision import (
+    BEYOND_OVERRIDING,
+    Act,
+    Approval,
+    Decision,
+    Guard,
+    Rival,
+    Rules,
+    View,
+    decide,
+)
+from drd.core.fencing import AUTOMATIC, Fence, FenceState, Rung
+from drd.core.health import ClusterView, Observer
+from drd.core.node_verdicts import LOST, Cause, judge
+from drd.core.policy import DisasterClass
+from drd.core.probing import Beat, Failure, ProbeResult, Sign
+from drd.core.runbook import RunbookMode
+from tests.core.watched import a_node, a_view, bad, good, of_three, primary, refused, standby
+
+NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
+WELL = (good(0, primary()),)
+SILENT = (*WELL, bad(6), bad(7), bad(8))
+CRASHED = (good(8.5, primary()), refused(9, Sign.SESSION_CLOSED))
+SSH = Fence(Rung.SSH, FenceState.AVAILABLE)
+AUTOMATICALLY = Rules(RunbookMode.AUTOMATIC)
+
+
+def hours(count: float) -> timedelta:
+    return timedelta(hours=count)
+
+
+def a_situation(cluster: ClusterView, **more: Any) -> View:
+    verdicts = judge(cluster, {})
+    return View("orders", cluster, verdicts, **{"rules": AUTOMATICALLY, "fences": (SSH,), **more})
+
+
+def guards(decision: Decision) -> set[Guard]:
+    return {blocker.guard for blocker in decision.blockers}
+
+
+def silent(**more: Any) -> View:
+    return a_situation(of_three(SILENT), **more)
+
+
+def test_while_the_primary_is_well_nothing_is_done_and_it_is_said_what_a_failover_would_cost() -> None:
+    found = decide(a_situation(of_three(WELL)), NOW)
+
+    assert found.act is Act.HOLD
+    assert found.summary == "one is the primary, and well"
+    assert found.candidate is not None
+    assert found.candidate.lag_bytes == 0
+    assert found.disaster is None
+    assert guards(found) == {Guard.PRIMARY_ANSWERS}
+    assert found.fence == SSH
+
+
+def test_a_lost_primary_is_fenced_first_and_only_then_is_a_standby_promoted() -> None:
+    first = decide(silent(), NOW)
+    then = decide(silent(fences=(replace(SSH, state=FenceState.CONFIRMED),)), NOW)
+
+    assert (first.act, then.act) == (Act.FENCE, Act.PROMOTE)
+    assert first.disaster is DisasterClass.HARDWARE
+    assert then.candidate is not None
+    assert then.summary.endswith(f"{then.candidate.node} is promoted, since one was fenced by ssh")
+    assert not first.blockers
+
+
+def test_with_no_rung_a_person_has_to_approve_and_to_say_that_it_is_stopped() -> None:
+    failed = (replace(SSH, state=FenceState.FAILED, why="no answer"),)
+    alone = decide(silent(fences=()), NOW)
+    asked = decide(silent(fences=failed), NOW)
+    approved = decide(silent(fences=failed, approval=Approval("ann")), NOW)
+    stopped = decide(silent(fences=failed, approval=Approval("ann", is_stopped=True)), NOW)
+
+    assert (alone.act, asked.act, approved.act, stopped.act) == (Act.ASK, Act.ASK, Act.ASK, Act.PROMOTE)
+    assert "no rung is set up" in alone.summary
+    assert "ssh: no answer" in asked.summary
+    assert stopped.fence is not None
+    assert stopped.fence.rung is Rung.PERSON
+
+
+def test_a_persons_word_among_the_fences_is_none_without_an_approval() -> None:
+    said = Fence(Rung.PERSON, FenceState.CONFIRMED)
+
+    assert decide(silent(fences=(said,)), NOW).act is Act.ASK
+    assert decide(silent(fences=(said, SSH)), NOW).act is Act.FENCE
+
+
+@pytest.mark.parametrize("mode", [RunbookMode.APPROVE, RunbookMode.MANUAL])
+def test_a_runbook_that_does_not_start_by_itself_asks_and_goes_on_with_an_approval(mode: RunbookMode) -> None:
+    asked = decide(silent(rules=Rules(mode)), NOW)
+
+    assert asked.act is Act.ASK
+    assert guards(asked) == {Guard.MODE}
+    assert decide(silent(rules=Rules(mode), approval=Approval("ann")), NOW).act is Act.FENCE
+
+
+def test_without_a_runbook_nothing_is_done() -> None:
+    assert guards(decide(silent(rules=Rules()), NOW)) == {Guard.NO_RUNBOOK}
+    assert decide(silent(rules=Rules()), NOW).act is Act.HOLD
+
+
+@pytest.mark.parametrize(
+    ("more", "guard"),
+    [
+        ({"paused": "kernel updates"}, Guard.PAUSED),
+        ({"rivals": (Rival("01OTHER", 3),)}, Guard.RIVAL),
+        ({"rivals": (Rival("01OTHER", 0),)}, Guard.RIVAL),
+        ({"rules": replace(AUTOMATICALLY, hold_down=hours(1)), "failovers": (NOW - hours(0.5),)}, Guard.HOLD_DOWN),
+        ({"rules": replace(AUTOMATICALLY, per_day=1), "failovers": (NOW - hours(20),)}, Guard.PER_DAY),
+    ],
+)
+def test_a_guard_holds_and_a_person_overrides_it(more: dict[str, Any], guard: Guard) -> None:
+    found = decide(silent(**more), NOW)
+
+    assert found.act is Act.HOLD
+    assert guards(found) == {guard}
+    assert str(found.blockers[0]) in found.summary
+    assert decide(silent(**more, approval=Approval("ann")), NOW).act is Act.FENCE
+
+
+def test_guards_of_repetition_let_go_after_their_time() -> None:
+    rules = replace(AUTOMATICALLY, hold_down=hours(1), per_day=2)
+
+    assert decide(silent(rules=rules, failovers=(NOW - hours(25), NOW - hours(2))), NOW).act is Act.FENCE
+    assert decide(silent(rules=rules), NOW).act is Act.FENCE
+
+
+def test_what_may_be_lost_at_most_holds_and_names_what_would_be() -> None:
+    beats = (Beat("me", 0, 60.0),)
+    behind = of_three((good(0, primary(10_000)), bad(6), bad(7), bad(8)), beats=beats)
+    rules = Rules(RunbookMode.AUTOMATIC, max_lag_bytes=1000, max_lag=timedelta(seconds=5))
+
+    found = decide(a_situation(behind, rules=rules), NOW)
+    assert [each.guard for each in found.blockers] == [Guard.LAG, Guard.LAG]
+    assert "lacks 8.79 KiB" in found.summary
+    assert (
+        decide(a_situation(behind, rules=replace(rules, max_lag_bytes=10_000, max_lag=hours(1))), NOW).act is Act.FENCE
+    )
+
+
+def test_an_unknown_loss_is_more_than_is_allowed() -> None:
+    once = good(0, standby(2000))
+    lost = a_situation(of_three((once, bad(6), bad(7), bad(8))), rules=Rules(RunbookMode.AUTOMATIC, max_lag_bytes=1))
+
+    assert "an unknown amount" in decide(lost, NOW).summary
+
+
+def test_a_standby_that_cannot_be_promoted_holds_even_with_an_approval() -> None:
+    paused = a_situation(of_three(SILENT, is_paused=True), approval=Approval("ann", is_stopped=True))
+
+    assert decide(paused, NOW).act is Act.HOLD
+    assert "its replay is paused" in decide(paused, NOW).summary
+    alone = a_situation(a_view(a_node("one", *SILENT)))
+    assert "names no other node" in decide(alone, NOW).summary
+
+
+def test_a_primary_that_is_not_lost_is_never_replaced() -> None:
+    unreachable = decide(a_situation(of_three(SILENT, heard_seconds_ago=0.1)), NOW)
+
+    assert unreachable.act is Act.HOLD
+    assert unreachable.cause is Cause.UNREACHABLE_FROM_HERE
+    assert guards(unreachable) == {Guard.VIEW}
+
+
+def test_another_node_that_takes_writes_holds_even_with_an_approval() -> None:
+    # It says that it is a primary on an old timeline, so the lost one stays the one of the newest.
+    old = a_node("two", good(9.8, primary(900, timeline=1)))
+    lost = (good(0, primary(timeline=2)), bad(6), bad(7), bad(8))
+    cluster = a_view(a_node("one", *lost), old, a_node("three", good(9.8, standby(timeline=2, heard_seconds_ago=9.0))))
+    view = a_situation(cluster, approval=Approval("ann", is_stopped=True))
+
+    assert decide(view, NOW).act is Act.HOLD
+    assert Guard.TWO_PRIMARIES in guards(decide(view, NOW))
+
+
+def test_a_primary_in_a_crash_loop_is_left_alone_while_it_answers() -> None:
+    starts = tuple(good(5 + at, replace(primary(), started=f"{at}")) for at in range(4))
+    answering = decide(a_situation(of_three(starts)), NOW)
+    gone = decide(a_situation(of_three((*starts, refused(9.5)))), NOW)
+
+    assert (answering.cause, answering.act, guards(answering)) == (Cause.CRASH_LOOP, Act.HOLD, {Guard.PRIMARY_ANSWERS})
+    assert (gone.cause, gone.act, gone.disaster) == (Cause.CRASH_LOOP, Act.FENCE, DisasterClass.PROCESS)
+
+
+def test_a_suspect_observer_holds() -> None:
+    late = replace(of_three(SILENT), observer=Observer(late_seconds=1.0))
+    found = decide(replace(a_situation(of_three(SILENT)), cluster=late), NOW)
+
+    assert found.act is Act.HOLD
+    assert Guard.OBSERVER in guards(found)
+
+
+def test_without_a_primary_ever_seen_nothing_is_done() -> None:
+    found = decide(a_situation(a_view(a_node("two", good(9, standby())), primary=None)), NOW)
+
+    assert (found.act, found.summary) == (Act.HOLD, "no primary is known")
+    assert Guard.VIEW in guards(found)
+
+
+def test_a_dead_process_is_started_again_first_where_there_is_a_runbook_for_that() -> None:
+    rules = Rules(RunbookMode.APPROVE, restart=RunbookMode.AUTOMATIC)
+    found = decide(a_situation(of_three(CRASHED), rules=rules, fences=()), NOW)
+
+    assert found.act is Act.RESTART
+    assert found.disaster is DisasterClass.PROCESS
+    assert decide(a_situation(of_three(CRASHED), rules=rules, restart_is_over=True), NOW).act is Act.ASK
+    assert decide(silent(rules=rules), NOW).act is Act.ASK
+
+
+def test_a_restart_is_held_back_by_a_pause_and_asks_where_its_runbook_does() -> None:
+    rules = Rules(RunbookMode.AUTOMATIC, restart=RunbookMode.MANUAL)
+
+    assert decide(a_situation(of_three(CRASHED), rules=rules), NOW).act is Act.ASK
+    assert decide(a_situation(of_three(CRASHED), rules=rules, paused="moving house"), NOW).act is Act.HOLD
+
+
+# --- whatever happens -------------------------------------------------------------------------------------------------
+
+servers = st.builds(
+    lambda role, offset, timeline, heard, receiving, paused: replace(
+        primary(offset, timeline) if role else standby(offset, timeline),
+        heard_seconds_ago=heard,
+        is_receiving=receiving,
+        is_paused=paused,
+    ),
+    st.booleans(),
+    st.integers(0, 2000),
+    st.integers(1, 2),
+    st.none() | st.floats(0, 10),
+    st.sampled_from([True, False, None]),
+    st.booleans(),
+)
+looks = st.lists(
+    st.one_of(
+        st.builds(good, st.floats(0, 9.9), servers, st.sampled_from([0.001, 0.01, 3.0])),
+        st.builds(
+            bad, st.floats(0, 9.9), st.sampled_from(list(Failure)), st.sampled_from(list(Sign)), latency=st.just(0.05)
+        ),
+    ),
+    max_size=8,
+)
+fences = st.lists(st.builds(Fence, st.sampled_from(list(Rung)), st.sampled_from(list(FenceState))), max_size=4)
+rules = st.builds(
+    Rules,
+    st.none() | st.sampled_from(list(RunbookMode)),
+    st.none() | st.just(hours(1)),
+    st.none() | st.just(1),
+    st.none() | st.just(100),
+    st.none() | st.just(timedelta(seconds=5)),
+    st.none() | st.sampled_from(list(RunbookMode)),
+)
+observers = st.sampled_from(
+    [Observer(), Observer(), Observer(late_seconds=1.0), Observer(unrelated=2, unrelated_failing=2)]
+)
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> View:
+    nodes = tuple(
+        a_node(name, *sorted(draw(looks), key=lambda result: result.began)) for name in ("one", "two", "three")
+    )
+    cluster = a_view(*nodes, observer=draw(observers), primary=draw(st.sampled_from(["one", "one", "one", None])))
+    return View(
+        "orders",
+        cluster,
+        judge(cluster, {}),
+        draw(rules),
+        tuple(draw(fences)),
+        draw(st.sampled_from([(), (NOW - hours(0.5),), (NOW - hours(20),)])),
+        draw(st.sampled_from(["", "", "kernel updates"])),
+        draw(st.sampled_from([(), (), (Rival("01OTHER", 1),)])),
+        draw(st.booleans()),
+        draw(st.none() | st.builds(Approval, st.just("ann"), st.booleans())),
+    )
+
+
+@given(situations())
+def test_nothing_is_promoted_without_a_confirmed_fence_and_nothing_else_that_must_never_be(view: View) -> None:
+    found = decide(view, NOW)
+    confirmed = [fence for fence in view.fences if fence.state is FenceState.CONFIRMED and fence.rung in AUTOMATIC]
+    blocked = guards(found)
+
+    if found.act is Act.PROMOTE:
+        assert confirmed or (view.approval is not None and view.approval.is_stopped)
+        assert found.candidate is not None
+        assert not found.candidate.why_not
+        if view.approval is None:
+            assert confirmed
+            assert view.rules.mode is RunbookMode.AUTOMATIC
+    if found.act is Act.FENCE:
+        assert found.fence is not None
+        assert found.fence.state is not FenceState.IMPOSSIBLE
+    if found.act in (Act.PROMOTE, Act.FENCE, Act.RESTART):
+        assert found.cause in LOST
+        assert not blocked & {Guard.PRIMARY_ANSWERS, Guard.TWO_PRIMARIES}
+        if view.approval is None:
+            assert not view.cluster.observer.suspicion
+            assert not view.paused
+            assert not view.rivals
+    if found.act in (Act.PROMOTE, Act.FENCE):
+        assert not blocked & BEYOND_OVERRIDING
+        if view.approval is None:
+            assert not found.blockers
+    if found.act is Act.HOLD and found.primary is not None and found.cause in LOST:
+        assert found.blockers, "who holds says why"
+
+
+@given(looks, st.floats(0.001, 60))
+def test_slow_is_never_dead(before: list[ProbeResult], latency: float) -> None:
+    """Whatever came before: when the newest answers came, however late, the primary is not lost."""
+    answers = [good(10 + at, primary(), latency) for at in range(3 * 8)]
+    node = a_node("one", *sorted(before, key=lambda result: result.began), *answers)
+    cluster = a_view(node, a_node("two", good(9, standby())), at=100.0)
+    found = judge(cluster, {})["one"]
+
+    assert found.cause in (Cause.WELL, Cause.OVERLOADED, Cause.CRASH_LOOP)
+    assert decide(a_situation(cluster), NOW).act in (Act.HOLD, Act.RESTART) or found.cause is Cause.CRASH_LOOP
