@@ -28,6 +28,7 @@ from drd.core.events.policies import (
     SuspicionRaised,
     SuspicionReleased,
 )
+from drd.core.events.protection import KeysListed, ProtectionProbed
 from drd.core.events.restores import RestoreFinished, RestoreStarted
 from drd.core.events.runs import RunFinished, RunStarted
 from drd.core.events.servers import HeartbeatInterrupted, HeartbeatKept, StandbySlotFailed
@@ -82,11 +83,13 @@ __all__ = [
     "HoldPlaced",
     "HoldReleased",
     "JobFailed",
+    "KeysListed",
     "MirrorFinished",
     "NewBaseWanted",
     "Paused",
     "PolicyAdded",
     "PolicyRemoved",
+    "ProtectionProbed",
     "RestoreFinished",
     "RestoreStarted",
     "Resumed",
