@@ -31,6 +31,7 @@ from drd.engines.dispatch import Dispatch
 from drd.engines.heartbeat import Heartbeats
 from drd.engines.progress import ProgressBoard
 from drd.engines.proof import Proof
+from drd.engines.protecting import Protecting
 from drd.engines.receiving import Receiving
 from drd.engines.reconcile import Reconcile
 from drd.engines.renewing import Renewing
@@ -134,6 +135,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     proof = Proof(stores, queues, journal, log)
     reconcile = Reconcile(in_force, stores, queues, journal, journal, clock, journal.daemon)
     wal_retention = WalRetention(in_force, spools, stores, queues, journal, journal, clock)
+    protecting = Protecting(stores, carrier, journal, journal, world)
     house = House(
         daemon=journal.daemon,
         restic=restic.version_text,
@@ -153,7 +155,9 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         dispatch=Dispatch(in_force, backup, journal, journal, clock, RunListener(scheduler, copy, log)),
         scheduler=scheduler,
         wal_retention=wal_retention,
-        upkeep=Upkeep(in_force, stores, copy, reconcile, proof, retain, wal_retention, journal, journal, clock),
+        upkeep=Upkeep(
+            in_force, stores, copy, reconcile, proof, retain, wal_retention, protecting, journal, journal, clock
+        ),
         anchor=Anchor(in_force, stores, queues, journal, journal, journal, clock, journal.daemon, journal),
         archive=Archive(in_force, receiving, spools, stores, queues, copy, journal, journal, world),
         heartbeats=Heartbeats(in_force, journal, world, journal.daemon),

@@ -37,6 +37,8 @@ class Declared:
     store_sites: Mapping[str, str]
     immutable: Collection[str]
     """The stores that nobody can delete from."""
+    media: Mapping[str, str]
+    """Store → its kind, where one stands there."""
     served_by: Mapping[str, Collection[str]]
     """Node → the kinds of server that run there, as `postgres`."""
 

@@ -18,7 +18,7 @@ from drd.config.lint_policies import lint_disasters, lint_policy
 from drd.config.lint_runbooks import lint_runbook
 from drd.config.lint_servers import lint_servers
 from drd.config.lint_settings import is_zone, lint_settings
-from drd.config.settings import Site
+from drd.config.settings import Site, StoreRules
 from drd.core.geography import great_circle_metres
 
 _UTC: Final = "UTC"
@@ -77,6 +77,7 @@ def _declared(files: Files) -> Declared:
         distances=distances,
         store_sites=store_sites,
         immutable=immutable,
+        media=_media(entry),
         served_by={} if entry is None else {name: keys(entry, ("nodes", name)) for name in keys(entry, ("nodes",))},
     )
 
@@ -95,6 +96,16 @@ def _stores(entry: Entry | None) -> tuple[dict[str, str], dict[str, float], Coll
         if here is not None and (there := places[site]) is not None
     }
     return sites, distances, frozenset(name for name in names if entry.at(("stores", name, "immutable")) is not None)
+
+
+def _media(entry: Entry | None) -> dict[str, str]:
+    """Each store's kind: the one of its keys that is not said of every store."""
+    if entry is None:
+        return {}
+    kinds = {
+        name: set(keys(entry, ("stores", name))) - StoreRules.model_fields.keys() for name in keys(entry, ("stores",))
+    }
+    return {name: found.pop() for name, found in kinds.items() if len(found) == 1}
 
 
 def _by_name(entries: tuple[Entry, ...], key: str) -> dict[str, Entry]:

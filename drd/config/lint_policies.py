@@ -194,6 +194,14 @@ def _lint_require(entry: Entry, declared: Declared, report: Report) -> None:
         _lint_offsite(entry, (*path, "offsite"), require, named, declared, report)
     if require.distance is not None and all(name in declared.distances for name in named):
         _lint_distance(entry, (*path, "distance"), require, named, declared, report)
+    media = {declared.media[name] for name in named if name in declared.media}
+    if len(media) < require.media and all(name in declared.media for name in named):
+        sentence = (
+            f"`media`: the stores in `to` are all of {len(media)} kinds: add one of another kind, or ask for fewer"
+        )
+        if len(media) == 1:
+            sentence = f"`media`: the stores in `to` are all {media.pop()}: add one of another kind, or ask for fewer"
+        report(entry.problem((*path, "media"), sentence))
     immutable = [name for name in named if name in declared.immutable]
     if require.immutable > len(immutable):
         sentence = (

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from drd.core.figures import RunFigures
 from drd.core.policy import Cause, Mode, Outcome
-from drd.core.tags import completed_by
+from drd.core.tags import completed_by, reached_by_wal
 
 
 class Standing(StrEnum):
@@ -29,6 +29,8 @@ class Copy:
     snapshot_id: str
     standing: Standing = Standing.CLAIMED
     proven_at: datetime | None = None
+    arrived: datetime | None = None
+    """When the journal heard of it: by then all its data was there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,12 @@ class RecoveryPoint:
     """The stores from which retention has removed it: it is not brought back there."""
     facts: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     """Part → what its source's kind says of it, `name=value` each, sorted; parts of which nothing is said lack."""
+    moments: dict[str, datetime] = field(default_factory=dict, hash=False)
+    """Part → when it was read, or what it says of itself; empty of a point of one part, whose moment it is."""
+
+    def moment_of(self, part: str) -> datetime:
+        """When one of its parts was read."""
+        return self.moments.get(part, self.moment)
 
     @property
     def is_good(self) -> bool:
@@ -79,10 +87,24 @@ class RecoveryPoint:
         return frozenset(self.part_with(copy.part) for copy in self.copies)
 
     @property
+    def reached_by_wal(self) -> tuple[str, ...]:
+        """The parts of its service that are not in it: write-ahead log leads there from an earlier point."""
+        return tuple(sorted({part for facts in self.facts.values() for part in reached_by_wal(facts)}))
+
+    @property
     def proven_in(self) -> tuple[str, ...]:
         """The stores from which a restore has read every part of it."""
         return tuple(
             store for store in self.stores if all(copy.standing is Standing.PROVEN for copy in self.copies_in(store))
+        )
+
+    def is_read_back_in(self, store: str, read_through: datetime | None) -> bool:
+        """Whether all of it in a store was read since it came: `read_through` is that of the store's record."""
+        copies = self.copies_in(store)
+        return (
+            read_through is not None
+            and bool(copies)
+            and all(copy.arrived is not None and copy.arrived <= read_through for copy in copies)
         )
 
     def is_lacking_in(self, store: str) -> bool:
@@ -244,12 +266,29 @@ class StoreRecord:
     """When each part of its data was read last; there are as many parts as it was divided into last."""
     part_seconds: float = 0.0
     """How long reading the last part took."""
+    probed: datetime | None = None
+    """When drd tried last whether it keeps what it holds; None where that was never declared."""
+    is_protected: bool | None = None
+    """What came of that."""
+    protection: str = ""
+    """What it refused then, or what it let pass."""
+    risks: tuple[str, ...] = ()
+    """Who could still delete there."""
+    keys: tuple[str, ...] = ()
+    """The keys that were there when drd took it over; empty until they were listed."""
+    foreign_keys: tuple[str, ...] = ()
+    """Those that somebody else has added since."""
 
     @property
     def unread_since(self) -> datetime | None:
         """All its data was read after this moment; where some never was, it is when drd heard of the repository."""
         oldest = min((each for each in self.parts_read if each is not None), default=None)
         return self.known_since if oldest is None or None in self.parts_read else oldest
+
+    @property
+    def read_through(self) -> datetime | None:
+        """All data that was there at this moment was read since; None where some never was."""
+        return None if not self.parts_read or None in self.parts_read else self.unread_since
 
     @property
     def is_damaged(self) -> bool:

@@ -31,6 +31,8 @@ class RunFigures:
     """What the store did not hold, before compression."""
     stored_bytes: int | None
     """What that came to when it was compressed; None where restic does not tell (before 0.17)."""
+    is_first_there: bool = False
+    """Whether the store held nothing of the policy: that all is new to it says nothing of the source."""
 
     @property
     def gone(self) -> float | None:
@@ -49,6 +51,8 @@ class RunFigures:
     @property
     def new(self) -> float | None:
         """Share of the bytes that the store did not hold."""
+        if self.is_first_there:
+            return None
         if self.new_bytes < FEWEST_BYTES:
             return 0.0
         return min(1.0, self.new_bytes / self.bytes) if self.bytes else None
@@ -82,7 +86,12 @@ class Sighting:
 
 
 def figures(
-    seen: Sequence[Sighting], mode: Mode, before: RunFigures | None, *, is_same_mode: bool = True
+    seen: Sequence[Sighting],
+    mode: Mode,
+    before: RunFigures | None,
+    *,
+    is_same_mode: bool = True,
+    is_first_there: bool = False,
 ) -> RunFigures:
     """A run's figures. `before` are those of the run before it, and whether that was of the same mode.
 
@@ -104,4 +113,5 @@ def figures(
         else None,
         new_bytes=sum(each.new_bytes for each in seen),
         stored_bytes=sum(each.stored_bytes or 0 for each in seen) if is_packing_told else None,
+        is_first_there=is_first_there,
     )

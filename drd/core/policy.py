@@ -98,6 +98,10 @@ class Require(Model):
     """How far away an off-site copy must be at least, along the great circle."""
     immutable: Count = 0
     """How many of them in stores that nobody can delete from before their time."""
+    media: Count = 0
+    """On how many kinds of store they have to be, as `local` and `s3`."""
+    verified_within: PositiveDuration | None = None
+    """How long ago a restore may have read a whole recovery point, from any of its stores."""
     read_within: PositiveDuration | None = None
     """All that each of its stores holds is read again within this time; stores at drd's own site within 30 days."""
 

@@ -37,6 +37,14 @@ class Place:
     """What the last look found of the store's immutability, if it is not as declared."""
     doubt: str = ""
     """Why no copy there is counted, however new it is."""
+    medium: str = ""
+    """The kind of the store, as `local` or `s3`."""
+    known_since: datetime | None = None
+    """When the journal heard of its repository first; None: nothing was ever done there."""
+    verified: datetime | None = None
+    """When a restore read a whole recovery point of the policy from it last."""
+    unread_since: datetime | None = None
+    """Since when some of its data was not read."""
 
     def fault(self, now: datetime) -> str:
         """Why the copy in this store does not count; empty when it does."""
@@ -115,11 +123,67 @@ def _immutable(require: Require, places: Sequence[Place], now: datetime) -> Clau
     return _counted("immutable", require.immutable, declared, now)
 
 
+def _media(require: Require, places: Sequence[Place], now: datetime) -> Clause | None:
+    """Two copies on disks of one kind share what can go wrong with that kind."""
+    if not require.media:
+        return None
+    current = [place for place in places if not place.fault(now)]
+    media = list(dict.fromkeys(place.medium for place in current))
+    if len(media) >= require.media:
+        return Clause("media", True, f"{len(media)}, {require.media} required: {', '.join(media)}")
+    others = [place for place in places if place.medium not in media]
+    missing = "; ".join(f"store {place.store} ({place.medium}) {place.fault(now)}" for place in others)
+    is_late = len({place.medium for place in places if not place.doubt}) >= require.media
+    there = f"{len(media)} of {require.media}"
+    return Clause("media", False, f"{there}: {missing or 'the policy has no store of another kind'}", is_late)
+
+
+def _verified(require: Require, places: Sequence[Place], now: datetime) -> Clause | None:
+    """A new policy has the same time for its first restore."""
+    if require.verified_within is None:
+        return None
+    within = f"{format_duration(require.verified_within)} allowed"
+    tried = [(place.verified, place.store) for place in places if place.verified is not None]
+    known = [place.known_since for place in places if place.known_since is not None]
+    if tried:
+        last, store = max(tried)
+        words = f"a restore read all of a point from {store} {_ago(last, now)} ago, {within}"
+        return Clause("verified_within", now - last <= require.verified_within, words)
+    since = min(known, default=now)
+    return Clause(
+        "verified_within",
+        now - since <= require.verified_within,
+        f"no restore has read a whole point yet, in the {_ago(since, now)} since its stores are used, {within}",
+    )
+
+
+def _read(require: Require, places: Sequence[Place], now: datetime) -> Clause | None:
+    """Whatever its copies are worth: of data that nobody reads nobody knows that it is still there."""
+    if require.read_within is None:
+        return None
+    within = f"{format_duration(require.read_within)} allowed"
+    unread = [(place.unread_since, place.store) for place in places if place.unread_since is not None]
+    if not unread:
+        return Clause("read_within", True, f"nothing was stored yet, {within}")
+    oldest, store = min(unread)
+    words = f"some data of {store} was not read for {_ago(oldest, now)}, {within}"
+    return Clause("read_within", now - oldest <= require.read_within, words)
+
+
+def _ago(moment: datetime, now: datetime) -> str:
+    """How long ago, in its two greatest units."""
+    age = timedelta(seconds=max(0, int((now - moment).total_seconds())))
+    return " ".join(format_duration(age).split(" ")[:2])
+
+
 _RULES: tuple[Callable[[Require, Sequence[Place], datetime], Clause | None], ...] = (
     _copies,
     _offsite,
     _distance,
     _immutable,
+    _media,
+    _verified,
+    _read,
 )
 
 

@@ -70,14 +70,16 @@ def decide(
     by_a_person: bool = False,
     damaged: frozenset[str] = frozenset(),
     leading: frozenset[str] = frozenset(),
+    read_through: datetime | None = None,
 ) -> Retention:
     """Judge restic's plan for one policy in one store.
 
     `points` are all recovery points of the policy, with their copies in every store; those in `damaged` stores are
     none of the copies that are required. `leading` are the runs of points that lead to moments between recovery points
-    that are promised. `by_a_person` lifts the limit on how much goes at once, and nothing else.
+    that are promised. `read_through`: all data that was in the store by then was read since. `by_a_person` lifts the
+    limit on how much goes at once, and nothing else.
     """
-    kept_by_guard = _guards(candidates, points, store, required_copies, damaged, leading)
+    kept_by_guard = _guards(candidates, points, store, required_copies, damaged, leading, read_through)
     kept_by_guard = {**_followed(candidates, points, store, kept_by_guard), **kept_by_guard}
     verdicts = tuple(_verdict(candidate, kept_by_guard.get(candidate.snapshot_id)) for candidate in candidates)
     removed = sum(verdict.is_forgotten for verdict in verdicts)
@@ -120,34 +122,32 @@ def _guards(
     required_copies: int,
     damaged: frozenset[str],
     leading: frozenset[str],
+    read_through: datetime | None,
 ) -> Mapping[str, str]:
     """Snapshot id → the guard that keeps it, for those restic would remove."""
     by_snapshot = {copy.snapshot_id: point for point in points for copy in point.copies if copy.store == store}
     guards: dict[str, str] = {}
-    newest = newest_good(points, store=store)
-    proven = newest_good(tuple(p for p in points if store in p.proven_in), store=store)
+    newest = _newest_of_each_trust(points, store, read_through)
     stand_ins = _stand_ins(candidates, by_snapshot)
     kept = {
         by_snapshot[each.snapshot_id].run for each in candidates if each.reasons and each.snapshot_id in by_snapshot
     }
-    enough = _newest_with_copies(counted(points, damaged), required_copies)
+    enough = _Enough(counted(points, damaged), required_copies)
     for candidate in candidates:
         point = by_snapshot.get(candidate.snapshot_id)
         if candidate.reasons:
             continue
         if point is None:
             guards[candidate.snapshot_id] = "the journal does not know it yet"
-        elif point is newest:
-            guards[candidate.snapshot_id] = "newest good recovery point"
-        elif point is proven:
-            guards[candidate.snapshot_id] = "newest proven recovery point"
+        elif point.run in newest:
+            guards[candidate.snapshot_id] = newest[point.run]
         elif point.run in leading:
             guards[candidate.snapshot_id] = "leads to moments that any_moment promises"
         elif point.run in kept:
             guards[candidate.snapshot_id] = "another part of the same recovery point is kept"
         elif point.run in stand_ins:
             guards[candidate.snapshot_id] = "stands in for a newer one that is not good"
-        elif point.is_good and (enough is None or enough <= point.moment):
+        elif point.is_good and not enough.is_there_after(point):
             guards[candidate.snapshot_id] = f"no newer recovery point has {required_copies} copies"
     return guards
 
@@ -168,18 +168,58 @@ def _followed(
     }
 
 
+def _newest_of_each_trust(
+    points: tuple[RecoveryPoint, ...], store: str, read_through: datetime | None
+) -> Mapping[str, str]:
+    """Run → the guard that keeps its point: of each part the newest good one, and the newest that are known better.
+
+    Not every run saves every part: where write-ahead log leads a database on, only some do.
+    """
+    words: dict[str, str] = {}
+    for part in sorted({part for point in points for part in point.parts}):
+        having = tuple(point for point in points if part in point.parts)
+        read_back = newest_good(tuple(p for p in having if p.is_read_back_in(store, read_through)), store=store)
+        proven = newest_good(tuple(p for p in having if store in p.proven_in), store=store)
+        found = (
+            (newest_good(having, store=store), "newest good recovery point"),
+            (proven, "newest proven recovery point"),
+            (read_back, "newest recovery point of which all data was read again"),
+        )
+        for point, why in found:
+            if point is not None:
+                words.setdefault(point.run, why)
+    return words
+
+
 def _stand_ins(candidates: Sequence[Candidate], by_snapshot: Mapping[str, RecoveryPoint]) -> frozenset[str]:
-    """Runs of the newest good point before each kept snapshot that is not good: restic kept the wrong of its bucket."""
+    """Runs of the newest good point before each kept snapshot that is not good: restic kept the wrong of its bucket.
+
+    The newest of each of its parts, since not every run saves every part.
+    """
     found: set[str] = set()
-    last_good: str | None = None
+    last_good: dict[str, str] = {}
     for candidate in sorted(candidates, key=lambda each: each.moment):
         point = by_snapshot.get(candidate.snapshot_id)
         if point is not None and point.is_good:
-            last_good = point.run
-        elif candidate.reasons and last_good is not None:
-            found.add(last_good)
+            last_good |= dict.fromkeys(point.parts, point.run)
+        elif candidate.reasons:
+            parts = last_good if point is None else point.parts & last_good.keys()
+            found |= {last_good[part] for part in parts}
     return frozenset(found)
 
 
-def _newest_with_copies(points: tuple[RecoveryPoint, ...], required_copies: int) -> datetime | None:
-    return max((p.moment for p in points if p.is_good and len(p.stores) >= required_copies), default=None)
+class _Enough:
+    """Which points are followed by one that holds the same, in as many stores as are required."""
+
+    def __init__(self, points: tuple[RecoveryPoint, ...], required_copies: int) -> None:
+        self._points = [point for point in points if point.is_good and len(point.stores) >= required_copies]
+        self._newest: dict[frozenset[str], datetime | None] = {}
+
+    def is_there_after(self, point: RecoveryPoint) -> bool:
+        """Whether there is one that is newer than this point."""
+        parts = point.parts
+        if parts not in self._newest:
+            moments = (each.moment for each in self._points if each.parts >= parts)
+            self._newest[parts] = max(moments, default=None)
+        newest = self._newest[parts]
+        return newest is not None and newest > point.moment

@@ -79,10 +79,11 @@ class CopyRow(TypedDict):
     snapshot_id: str
     standing: str
     proven_at: str | None
+    arrived: str
 
 
 class PointRow(TypedDict):
-    """A recovery point; it exists as long as it has a copy."""
+    """A recovery point; it exists as long as it has a copy. `moments` are those of its parts, where it has several."""
 
     mode: str
     moment: str
@@ -92,6 +93,7 @@ class PointRow(TypedDict):
     copies: list[CopyRow]
     forgotten_in: list[str]
     facts: dict[str, list[str]]
+    moments: dict[str, str]
 
 
 class PlaceRow(TypedDict):
@@ -130,6 +132,12 @@ class StoreRow(TypedDict):
     known_since: str | None
     parts_read: list[str | None]
     part_seconds: float
+    probed: str | None
+    is_protected: bool | None
+    protection: str
+    risks: list[str]
+    keys: list[str]
+    foreign_keys: list[str]
 
 
 class RestoreRow(TypedDict):

@@ -14,6 +14,8 @@ HOST = "drd"
 """The host that snapshots name: what they are of is in the tags, whichever machine made them."""
 PART_OF = "part-of="
 """Begins the fact of a part that is nothing by itself: a restore puts it with the part that is named."""
+BESIDE_WAL = "beside-wal="
+"""Begins the fact of a part of a run beside which the part that is named is not: its write-ahead log leads there."""
 OWN = frozenset({"policy", "run", "part", "parts", "kind", "at", "daemon", "outcome"})
 """The names of tags that say the same of every kind of source; what else is there, a source's kind has said."""
 
@@ -57,6 +59,11 @@ class Origin:
 def completed_by(facts: Iterable[str]) -> str | None:
     """The part that a part belongs to, or None when it stands for itself."""
     return next((fact.removeprefix(PART_OF) for fact in facts if fact.startswith(PART_OF)), None)
+
+
+def reached_by_wal(facts: Iterable[str]) -> tuple[str, ...]:
+    """The parts that a part's run did not save, because their write-ahead log leads there."""
+    return tuple(fact.removeprefix(BESIDE_WAL) for fact in facts if fact.startswith(BESIDE_WAL))
 
 
 def outcome_tag(outcome: Outcome) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from drd.core.catalogue import StoreRecord
 from drd.core.geography import format_away
 from drd.core.schedule import Reason
 from drd.core.suspicion import to_release
@@ -58,12 +59,22 @@ async def explained(house: House, policy: str) -> tuple[str, ...]:
     if suspected := why_suspect(record):
         lines.append(f"nothing of it is forgotten in any store: {suspected}; {to_release(policy)}")
     records = await house.catalogue.stores()
+    lines += [line for name in plan.to if name in records for line in _protection(house, records[name])]
     lines += [
         f"nothing is forgotten in {name}: {records[name].hold}"
         for name in plan.to
         if name in records and records[name].hold
     ]
     return tuple(lines)
+
+
+def _protection(house: House, record: StoreRecord) -> list[str]:
+    """What the last try to delete from a store found, and who could."""
+    if record.probed is None or record.is_protected is None:
+        return []
+    how = "keeps what it holds" if record.is_protected else "does NOT keep what it holds"
+    lines = [f"store {record.store} {how}: {record.protection} on {_local(house, record.probed)}"]
+    return lines + [f"store {record.store}: {risk}" for risk in record.risks]
 
 
 def _next(house: House, policy: str) -> str:

@@ -21,7 +21,7 @@ from drd.core.postgres.recovery import RecoveryPlan
 from drd.core.units import format_duration, format_size
 from drd.daemon.following_wal import follow_wal
 from drd.daemon.house import House
-from drd.daemon.restore_texts import as_of, damage_met, landed_text
+from drd.daemon.restore_texts import as_of, damage_met, landed_text, parts_of
 from drd.engines.backup import Request, RunResult
 from drd.engines.restore_request import BESIDE, Landed, Plan, RestoreRequest
 from drd.ports.configuration import Protected
@@ -224,7 +224,7 @@ class Following:
 
     def _landed(self, run: str, request: RestoreRequest, plan: Plan, landed: Landed) -> Step:
         """The end of a restore that brought everything back, which may be late or not what a person expected."""
-        messages, code = [], 0
+        messages, code, zone = [], 0, self._house.in_force().zone
         promised = self._full_restore(request)
         if promised is not None and landed.seconds > promised.total_seconds():
             messages.append(f"it took longer than objectives: full_restore: {format_duration(promised)}")
@@ -238,7 +238,7 @@ class Following:
             run=run,
             outcome=Outcome.FAILED if landed.failed else Outcome.SUCCEEDED,
             text=landed_text(
-                landed, request.target == BESIDE, self._lacks_wal(request, plan.recovery), self._house.in_force().zone
+                landed, request.target == BESIDE, self._lacks_wal(request, plan.recovery), zone, parts_of(plan, zone)
             ),
             hint="\n".join(landed.following),
             exit_code=code,
@@ -247,6 +247,7 @@ class Following:
                 "places": list(landed.places),
                 "store": landed.store,
                 "moment": landed.point.moment.isoformat(),
+                "parts": {part: landed.point.moment_of(part).isoformat() for part in sorted(landed.point.parts)},
                 "heartbeat": None if landed.heartbeat is None else landed.heartbeat.isoformat(),
                 "files": landed.files,
                 "bytes": landed.bytes,

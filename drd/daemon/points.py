@@ -63,7 +63,10 @@ def _point(point: RecoveryPoint, reasons: Reasons, damaged: frozenset[str]) -> P
         stores=tuple(store for store in point.stores if store not in damaged),
         damaged_in=tuple(store for store in point.stores if store in damaged),
         proven_in=tuple(store for store in point.proven_in if store not in damaged),
-        notes=tuple(str(base) for facts in point.facts.values() if (base := BaseRecord.of_tags(facts)) is not None),
+        notes=(
+            *(str(base) for facts in point.facts.values() if (base := BaseRecord.of_tags(facts)) is not None),
+            *(f"part {part}: WAL leads here from the base backup before" for part in point.reached_by_wal),
+        ),
         why_kept={
             copy.store: reasons[copy.store, copy.snapshot_id]
             for copy in point.copies

@@ -8,8 +8,9 @@ from drd.core.catalogue import RecoveryPoint
 from drd.core.events import Event, StoreChecked
 from drd.core.postgres.recovery import RecoveryPlan
 from drd.core.postgres.target import AtTime
+from drd.core.recovery_sets import is_of
 from drd.core.units import format_size
-from drd.engines.restore_request import Landed
+from drd.engines.restore_request import Landed, Plan
 from drd.reports.moments import local_with_offset
 
 
@@ -24,6 +25,19 @@ def as_of(point: RecoveryPoint, recovery: RecoveryPlan | None, zone: ZoneInfo) -
     return f"{target}, from the base backup of {begins}"
 
 
+def parts_of(plan: Plan, zone: ZoneInfo) -> tuple[str, ...]:
+    """What a point of several parts is put together from where WAL brings one of them on; a line each."""
+    recovery = plan.recovery
+    if recovery is None or len(plan.point.parts) == 1:
+        return ()
+    return tuple(
+        f"part {part}: its WAL leads to the moment"
+        if is_of(plan.point.facts.get(part, ()), recovery)
+        else f"part {part}: of {local_with_offset(plan.point.moment_of(part), zone)}, the newest not after that"
+        for part in sorted(plan.point.parts)
+    )
+
+
 def damage_met(event: Event, run: str) -> tuple[str, ...]:
     """What a fact of a run tells of a store that does not give back what it was given."""
     body = event.body
@@ -32,12 +46,12 @@ def damage_met(event: Event, run: str) -> tuple[str, ...]:
     return (f"store {body.store} is damaged: what it does not give is looked for in the others",)
 
 
-def landed_text(landed: Landed, beside: bool, lacks_wal: bool, zone: ZoneInfo) -> str:
+def landed_text(landed: Landed, beside: bool, lacks_wal: bool, zone: ZoneInfo, parts: tuple[str, ...] = ()) -> str:
     """What came back, and what a person should know of it; a line each."""
     files = "1 file" if landed.files == 1 else f"{landed.files} files"
     words = f"{files}, {format_size(landed.bytes)} from store {landed.store}, every file verified"
     words = f"{words}: {', '.join(landed.places)}" if beside else words
-    lines = [words, *landed.notes, *map(str, landed.checks)]
+    lines = [words, *parts, *landed.notes, *map(str, landed.checks)]
     if landed.heartbeat is not None:
         shown = landed.heartbeat.astimezone(zone).isoformat(sep=" ", timespec="milliseconds")
         lines.append(f"its newest heartbeat is of {shown}: all that was committed before is there")

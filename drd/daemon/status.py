@@ -9,7 +9,7 @@ from drd.core.requirements import Place
 from drd.core.standing import assess
 from drd.daemon.house import House
 from drd.daemon.nodes import node_status
-from drd.daemon.requirements import places
+from drd.daemon.requirements import broken_promise, last_verified, places
 from drd.daemon.wal import newest_points, wal_status
 from drd.engines.anchor import VERIFY_HINT
 from drd.engines.rotating_check import read_within
@@ -24,6 +24,7 @@ async def status(house: House, version: str, since: datetime | None) -> Status:
     records = await house.catalogue.policies()
     newest = await newest_points(house)
     stores = await house.catalogue.stores()
+    verified = await last_verified(house)
     now = house.clock.now()
     pauses = sorted(await house.catalogue.pauses(), key=lambda pause: pause.until)
     paused = {pause.policy: pause.until.astimezone(configuration.zone) for pause in pauses if pause.what != "failover"}
@@ -38,7 +39,7 @@ async def status(house: House, version: str, since: datetime | None) -> Status:
                 house,
                 protected,
                 records.get(name),
-                places(house, protected.policy, newest, stores),
+                places(house, protected.policy, newest, stores, verified),
                 newest,
                 stores,
                 paused.get(name),
@@ -52,7 +53,7 @@ async def status(house: House, version: str, since: datetime | None) -> Status:
         warnings=(
             *configuration.warnings,
             *_of_the_journal(house),
-            *_of_promises(house, configuration),
+            *_of_promises(house, configuration, stores),
             *(_of_heartbeats(house, configuration) if since is not None else ()),
         ),
     )
@@ -63,11 +64,20 @@ def _of_the_journal(house: House) -> tuple[str, ...]:
     return (f"the journal does not verify: {problem}; {VERIFY_HINT}",) if problem else ()
 
 
-def _of_promises(house: House, configuration: Configuration) -> tuple[str, ...]:
-    """What is declared of the stores and was seen not to hold: checked all the time, and never believed."""
-    looks = ((store, house.stores.look_of(name)) for name, store in configuration.stores.items())
-    broken = ((store.name, store.broken_promise(look)) for store, look in looks if look is not None and look.reachable)
-    return tuple(f"store {name} {promise}" for name, promise in broken if promise)
+def _of_promises(house: House, configuration: Configuration, records: dict[str, StoreRecord]) -> tuple[str, ...]:
+    """What is declared of the stores and does not hold, and keys that somebody added to them: never believed."""
+    found: list[str] = []
+    for name, store in configuration.stores.items():
+        record = records.get(name)
+        if promise := broken_promise(house, store, record):
+            found.append(f"store {name} {promise}")
+        found += [_foreign(name, key) for key in (record.foreign_keys if record is not None else ())]
+    return tuple(found)
+
+
+def _foreign(store: str, key: str) -> str:
+    known = f"if it is known, type: drd accept {store}"
+    return f"store {store} has the key {key[:8]}, which drd did not add: who holds it reads everything there; {known}"
 
 
 def _of_heartbeats(house: House, configuration: Configuration) -> tuple[str, ...]:

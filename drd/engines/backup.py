@@ -16,7 +16,7 @@ from drd.core.events import Body, RunFinished, RunStarted, SnapshotCreated
 from drd.core.figures import RunFigures
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.suspicion import to_release
-from drd.core.tags import HOST, PART_OF, Origin
+from drd.core.tags import BESIDE_WAL, HOST, PART_OF, Origin
 from drd.core.units import format_duration, format_size
 from drd.engines.doubting import unless_away
 from drd.engines.earlier import to_follow
@@ -73,6 +73,25 @@ class _Job:
     protected: Protected
     request: Request
     store: str = ""
+    stood: Stood | None = None
+    """WAL that takes the place of one of its parts, where the others are saved."""
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """What is saved, by part."""
+        sources = self.protected.sources
+        return sources if self.stood is None else {k: v for k, v in sources.items() if k != self.protected.wal_part}
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What is said of each of its parts."""
+        return () if self.stood is None else (f"{BESIDE_WAL}{self.protected.wal_part}",)
+
+    @property
+    def is_like_others(self) -> bool:
+        """Whether it saves what runs of its mode save: where WAL stands in for a part, one that reads it does not."""
+        is_mixed = self.protected.wal_part is not None and len(self.protected.sources) > 1
+        return self.request.mode is Mode.FULL or not is_mixed or self.stood is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +176,10 @@ class Backup:
         previous = await self._catalogue.policy(job.request.policy)
         baseline = previous.last_total_bytes if previous else None
         if job.request.mode is Mode.INCREMENTAL and self._standing and await self._standing.may(job.protected):
-            return await self._stand(job, self._standing, baseline)
+            stood = await self._stand(job, self._standing, baseline)
+            if len(job.protected.sources) == 1:
+                return stood
+            job.stood = stood.stood
         away: list[str] = []
         for store in job.protected.policy.backup.to:
             job.store = store
@@ -196,16 +218,16 @@ class Backup:
         return RunResult(Outcome.SUCCEEDED, message, total_bytes=baseline or 0, stood=stood)
 
     async def _save_all(self, job: _Job, store: str, repository: Repository, baseline: int | None) -> RunResult:
-        sources = job.protected.sources
+        sources = job.sources
         saved: dict[str, _Part] = {}
-        notes: list[str] = []
-        known = await known_of(self._catalogue, job.request.policy, job.request.mode)
+        notes = [] if job.stood is None else [f"WAL up to {job.stood.mark.lsn} is in {origin_of_wal(job.stood.store)}"]
+        known = await known_of(self._catalogue, job.request.policy, job.request.mode, store)
         at_once = self._stores.configured(store).limits.at_once
         async with self._queues.take(store, JobClass.BACKUP, at_once, self._board.waiter(job.run)):
             await self._stores.confirm_identity(store, repository)
-            # Whole seconds, as in the tags: a catalogue that is rebuilt from the store tells the same moment.
-            moment = self._world.clock.now().replace(microsecond=0)
             for name, source in sources.items():
+                # Whole seconds, as in the tags: a catalogue that is rebuilt from the store tells the same moment.
+                moment = self._world.clock.now().replace(microsecond=0)
                 origin = Origin(
                     job.request.policy,
                     job.run,
@@ -219,7 +241,8 @@ class Backup:
                 saved |= await self._save(job, await self._following(job, name, source, store), origin, repository)
                 notes += [saved[name].note] if saved[name].note else []
             amounts = {name: each.saved for name, each in saved.items()}
-            is_comparable = not any(each.is_incremental for each in saved.values())
+            is_whole = not any(each.is_incremental for each in saved.values())
+            is_comparable = is_whole and job.stood is None
             compared_with = baseline if is_comparable else None
             result = judge(amounts, compared_with, job.protected.policy.backup.guard.shrink, _must_hold(sources))
             if not is_comparable:
@@ -230,7 +253,7 @@ class Backup:
             # itself by `reconcile`, because that needs the repository alone and the run must not wait for it.
             # The snapshots stand whatever the journal can take now, so their record is owed like the run's end.
             created: list[Body] = [_created(each, store, result.outcome) for each in saved.values()]
-            if is_comparable:
+            if is_whole and job.is_like_others:
                 figures, suspected = look_at(job.protected.policy, job.request.mode, amounts.values(), known)
                 result = replace(result, figures=figures)
                 if suspected is not None:
@@ -268,7 +291,7 @@ class Backup:
             # Never before what it says: a point is restored for moments at which nothing of it was still to come.
             whole = prepared.moment + timedelta(microseconds=-prepared.moment.microsecond % 1_000_000)
             origin = replace(origin, moment=whole)
-        origin = replace(origin, facts=tuple(sorted(prepared.facts)))
+        origin = replace(origin, facts=tuple(sorted((*prepared.facts, *job.facts))))
         saved = await repository.save(
             SaveRequest(
                 content=prepared.content,

@@ -12,8 +12,8 @@ from typing import Any
 
 from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import UsageError
-from drd.core.postgres.base import BaseRecord
 from drd.core.postgres.recovery import RecoveryPlan
+from drd.core.recovery_sets import is_of
 from drd.core.tags import MINE
 from drd.engines.earlier import bytes_of, read
 from drd.engines.landing import Landing, demand_room
@@ -81,7 +81,7 @@ class Bringing:
     ) -> Landed:
         """Bring every part; none has its name before all were read back and compared."""
         started = self._clock.monotonic()
-        listed = {each.id: each for each in await repository.snapshots((MINE, f"run={plan.point.run}"))}
+        listed = {each.id: each for run in plan.runs for each in await repository.snapshots((MINE, f"run={run}"))}
         pieces = pieces_of(self._host, plan.run, plan.request, plan.point, store, listed)
         if plan.request.target == BESIDE:
             for piece in pieces:
@@ -244,12 +244,6 @@ class Bringing:
     async def _appear(self, pieces: Sequence[Piece], names: list[str]) -> None:
         for landing in landings(pieces):
             names += await landing.appear(self._clock.now())
-
-
-def is_of(facts: Sequence[str], recovery: RecoveryPlan) -> bool:
-    """Whether a part is of the cluster that is aimed at."""
-    base = BaseRecord.of_tags(facts)
-    return base is not None and base.system_identifier == recovery.system_identifier
 
 
 async def _nothing() -> None:

@@ -41,7 +41,7 @@ def pieces_of(
     """
     at_target = Landing(host, Path(request.target), run)
     pieces: list[Piece] = []
-    copies = sorted(point.copies_in(store), key=lambda copy: point.part_with(copy.part) != copy.part)
+    copies = _in_order(point, store, listed)
     is_alone = len(point.parts) == 1
     for copy in copies:
         snapshot = _of(copy, listed)
@@ -57,6 +57,21 @@ def pieces_of(
                 landing = Landing(host, _beside(root), run, beside=True)
                 pieces.append(Piece(copy, snapshot, landing, wanted, None))
     return pieces
+
+
+def _in_order(point: RecoveryPoint, store: str, listed: Mapping[str, Snapshot]) -> list[Copy]:
+    """The parts in the order in which the point's own run wrote them, each followed by what belongs to it.
+
+    A store may have got them in any other.
+    """
+    own = (each for each in listed.values() if each.tag("run") == point.run)
+    written = {each.tag("part"): number for number, each in enumerate(sorted(own, key=lambda each: each.time))}
+
+    def rank(copy: Copy) -> tuple[int, bool]:
+        owner = point.part_with(copy.part)
+        return written.get(owner, len(written)), owner != copy.part
+
+    return sorted(point.copies_in(store), key=rank)
 
 
 def landings(pieces: Sequence[Piece]) -> list[Landing]:

@@ -22,7 +22,9 @@ from drd.core.errors import (
 from drd.core.events import HoldPlaced, RestoreFinished, RestoreStarted, StoreChecked
 from drd.core.events.stores import BY_RESTORE
 from drd.core.policy import Outcome
+from drd.core.postgres.groups import marks_of
 from drd.core.postgres.increments import with_whole_chains
+from drd.core.recovery_sets import set_for
 from drd.engines.bringing import Bringing, IsOver
 from drd.engines.doubting import unless_away
 from drd.engines.earlier import chains_of
@@ -100,6 +102,8 @@ class Restore:
         if request.store is not None:
             self._stores.configured(request.store)
         points = with_whole_chains(await self._catalogue.points(request.policy))
+        if not request.include:
+            points = tuple(point for point in points if not point.reached_by_wal)
         point = newest_good(points, request.at, request.store)
         if point is not None:
             return point
@@ -124,9 +128,11 @@ class Restore:
         points = with_whole_chains(await self._catalogue.points(request.policy))
         if recovery is None:
             point = await self.choose(request)
-        else:
-            point = next(point for point in points if point.run == recovery.choice.base.run)
-        return Plan(run, request, point, recovery, chains_of(point, points))
+            return Plan(run, request, point, None, chains_of(point, points))
+        base = next(point for point in points if point.run == recovery.choice.base.run)
+        marks = marks_of(await self._catalogue.wal(request.policy))
+        found = set_for(base, points, recovery, marks, request.store)
+        return Plan(run, request, found.point, recovery, chains_of(found.point, points), found.others)
 
     async def restore(self, run: str, request: RestoreRequest, plan: Plan | None = None) -> Landed:
         """Restore and verify; every end is journaled. Raises a `DrdError` when nothing was brought back.
@@ -224,17 +230,17 @@ class Restore:
                 whole=landed is not None and not request.include,
                 snapshot_id=copies[0].snapshot_id,
             )
-            await to_the_end(self._record(finished, landed, run))
+            await to_the_end(self._record(plan, finished, landed))
         return landed
 
-    async def _record(self, finished: RestoreFinished, landed: Landed | None, run: str) -> None:
+    async def _record(self, plan: Plan, finished: RestoreFinished, landed: Landed | None) -> None:
         """One end, or on success one for each part with its own figures: what was read whole is proven by name."""
         if landed is None:
-            await self.outbox.record(finished, run)
+            await self.outbox.record(finished, plan.run)
             return
         for snapshot_id, part in landed.parts.items():
             end = replace(finished, snapshot_id=snapshot_id, seconds=part.seconds, bytes=part.bytes, files=part.files)
-            await self.outbox.record(end, run)
+            await self.outbox.record(replace(end, point_run=plan.run_of(snapshot_id)), plan.run)
 
     async def _best_first(self, point: RecoveryPoint, wanted: str | None) -> list[str]:
         """The stores that have the point and are configured; a person may name one.

@@ -47,6 +47,18 @@ class Plan:
     """How a moment behind the point is reached; None: the point is what is wanted."""
     chains: Chains = field(default_factory=dict)
     """What its parts follow, where they are incremental."""
+    others: Mapping[str, RecoveryPoint] = field(default_factory=dict)
+    """Part → the point of another run that it is taken from, where recovery brings the rest beyond its own run."""
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The runs that made what is read."""
+        return tuple(dict.fromkeys((self.point.run, *(point.run for point in self.others.values()))))
+
+    def run_of(self, snapshot_id: str) -> str:
+        """The run that made a snapshot."""
+        made = {copy.snapshot_id: point.run for point in self.others.values() for copy in point.copies}
+        return made.get(snapshot_id, self.point.run)
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,7 +163,8 @@ class Retain:
             for each in snapshots
         ]
         records = await self._catalogue.stores()
-        hold = records[store].hold if store in records else None
+        record = records.get(store)
+        hold = record.hold if record is not None else None
         suspected = why_suspect(await self._catalogue.policy(policy))
         decided = decide(
             candidates,
@@ -174,6 +175,7 @@ class Retain:
             by_a_person,
             damaged=damaged_stores(records),
             leading=await self._leading(protected, store, points),
+            read_through=record.read_through if record is not None and not record.is_damaged else None,
         )
         return replace(decided, release=to_release(policy) if suspected and not hold else f"type: drd release {store}")
 

@@ -31,9 +31,11 @@ class Known:
     """
     is_suspected: bool
     """Whether a suspicion stands: nothing is added to it."""
+    is_first_there: bool
+    """Whether the store that it writes to holds nothing of the policy."""
 
 
-async def known_of(catalogue: Catalogue, policy: str, mode: Mode) -> Known:
+async def known_of(catalogue: Catalogue, policy: str, mode: Mode, store: str) -> Known:
     """What is known of a policy now: asked before its run, since afterwards the journal may not answer."""
     runs = [run for run in await catalogue.runs(policy, newest=RUNS_LOOKED_AT) if run.figures is not None]
     last = next((run for run in runs if run.outcome is Outcome.SUCCEEDED), None)
@@ -44,6 +46,7 @@ async def known_of(catalogue: Catalogue, policy: str, mode: Mode) -> Known:
         is_same_mode=last is not None and last.mode is mode,
         usual=tuple(each for each in seen if each.files_before is not None)[:RUNS_LEARNED_FROM],
         is_suspected=record is not None and record.suspicion is not None,
+        is_first_there=all(store not in point.stores for point in await catalogue.points(policy)),
     )
 
 
@@ -51,7 +54,13 @@ def look_at(
     policy: Policy, mode: Mode, saved: Iterable[Saved], known: Known
 ) -> tuple[RunFigures, SuspicionRaised | None]:
     """What a run saw, and the suspicion that it raises, if any."""
-    seen = figures([_sighting(each) for each in saved], mode, known.before, is_same_mode=known.is_same_mode)
+    seen = figures(
+        [_sighting(each) for each in saved],
+        mode,
+        known.before,
+        is_same_mode=known.is_same_mode,
+        is_first_there=known.is_first_there,
+    )
     reasons = () if known.is_suspected else suspect(seen, known.usual, policy.backup.guard)
     return seen, SuspicionRaised(policy.name, "; ".join(reasons)) if reasons else None
 

@@ -19,6 +19,7 @@ from drd.core.policy import Outcome
 from drd.core.rotation import Part
 from drd.engines.copy import Copy
 from drd.engines.proof import Proof
+from drd.engines.protecting import Protecting
 from drd.engines.reconcile import Reconcile
 from drd.engines.retain import Retain
 from drd.engines.rotating_check import due_part
@@ -71,6 +72,7 @@ class Upkeep:
         proof: Proof,
         retain: Retain,
         wal_retention: WalRetention,
+        protecting: Protecting,
         journal: Journal,
         catalogue: Catalogue,
         clock: Clock,
@@ -82,6 +84,7 @@ class Upkeep:
         self._proof = proof
         self._retain = retain
         self._wal_retention = wal_retention
+        self._protecting = protecting
         self._journal = journal
         self._catalogue = catalogue
         self._clock = clock
@@ -112,6 +115,10 @@ class Upkeep:
             return
         if self._reconcile.has_unmarked(store):
             await self._try(store, "mark", self._reconcile.mark)
+        if self._protecting.are_keys_due(store):
+            await self._try(store, "keys", self._protecting.list_keys)
+        if self._protecting.is_probe_due(record, now):
+            await self._try(store, "probe", self._protecting.probe)
         part = due_part(self._configuration(), record, now) if self._stores.is_configured(store) else None
         is_check_due = part is not None or _is_due(record.last_checked, CHECK_EVERY, now)
         if is_check_due and not await self._try(store, "check", partial(self._do_check, part=part)):

@@ -49,7 +49,7 @@ class WalStanding:
     async def may(self, protected: Protected) -> bool:
         """Whether WAL takes an incremental backup's place: it is received here, and leads on from a base backup."""
         policy = protected.policy.name
-        if protected.wal_origin is None or len(protected.sources) > 1 or not self._receiving.is_served(policy):
+        if protected.wal_origin is None or not self._receiving.is_served(policy):
             return False
         return not await self._lacking(policy)
 

@@ -55,6 +55,11 @@ class Protected:
         return next((each.wal_origin for each in self.sources.values() if each.wal_origin is not None), None)
 
     @property
+    def wal_part(self) -> str | None:
+        """The part whose write-ahead log that is."""
+        return next((part for part, each in self.sources.items() if each.wal_origin is not None), None)
+
+    @property
     def servers(self) -> DatabaseServers | None:
         """The servers of the database that it protects; None when it protects none."""
         return next((each.servers for each in self.sources.values() if each.servers is not None), None)

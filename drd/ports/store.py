@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
 from drd.core.kinds import Spec
 from drd.core.secrets import SecretReference
 from drd.ports.look import Look
+from drd.ports.protection import Extended, Protection
 from drd.ports.repository import OnProgress
 from drd.ports.world import World
 
@@ -44,6 +46,9 @@ class Backend:
 
 class Store(Spec):
     """A place for one repository."""
+
+    keeps_by: ClassVar[Literal["nothing", "lock", "appending"]] = "nothing"
+    """What of such a place can keep its contents from somebody who holds its credentials."""
 
     @abstractmethod
     async def location(self, world: World) -> Location:
@@ -96,7 +101,14 @@ class ConfiguredStore:
 
     def broken_promise(self, look: Look) -> str:
         """What was declared of the store and does not hold, seen from here; empty when all does."""
-        if self.immutable_days is None or (look.object_lock_days or 0) >= self.immutable_days:
+        if self.immutable_days is None or self.place.keeps_by == "appending":
+            return ""
+        if self.place.keeps_by == "nothing":
+            kind = self.place.kind
+            return (
+                f"is declared immutable for {self.immutable_days} days, but a {kind} store keeps nobody from deleting"
+            )
+        if (look.object_lock_days or 0) >= self.immutable_days:
             return ""
         held = f"locks for {look.object_lock_days} days" if look.object_lock_days else "has no object lock by default"
         return f"is declared immutable for {self.immutable_days} days, but the bucket {held}"
@@ -140,6 +152,18 @@ class Carrier(Protocol):
 
     async def key_files(self, backend: Backend) -> tuple[str, ...]:
         """The names of the keys that the repository has; empty where there is none."""
+        ...
+
+    async def probe(self, backend: Backend, days: int) -> Protection:
+        """Try to delete what the store shall keep for so many days, and read who else could.
+
+        What is tried is a small object of drd's own, or a file that nobody wrote. Raises `StoreAway` and
+        `PermanentError` where nothing can be told.
+        """
+        ...
+
+    async def extend(self, backend: Backend, days: int, now: datetime) -> Extended:
+        """Lock all that a snapshot needs for so many days from now, where its lock ends much sooner; never locks."""
         ...
 
     async def adopt(self, origin: Backend, target: Backend, origin_password: bytes, target_password: bytes) -> None:

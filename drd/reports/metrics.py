@@ -273,6 +273,25 @@ def _of_stores(snapshot: MetricsInput) -> Iterator[Family]:
         [(labels, float(record is not None and record.is_damaged)) for labels, record in records],
     )
     yield _gauge(
+        "drd_store_immutable",
+        "Of a store that is declared immutable: 1 unless it let something be deleted when that was tried last.",
+        [
+            (labels, float(record is None or record.is_protected is not False))
+            for (_, store, labels), (_, record) in zip(stores, records, strict=True)
+            if store.immutable_days is not None
+        ],
+    )
+    yield _gauge(
+        "drd_store_deletion_risks",
+        "How many ways are known by which somebody could delete there all the same; drd explain names them.",
+        [(labels, float(len(record.risks) if record else 0)) for labels, record in records],
+    )
+    yield _gauge(
+        "drd_store_foreign_keys",
+        "Keys of the repository that drd did not add.",
+        [(labels, float(len(record.foreign_keys) if record else 0)) for labels, record in records],
+    )
+    yield _gauge(
         "drd_store_held",
         "1 if nothing is forgotten there until a person has looked.",
         [(labels, float(record is not None and record.hold is not None)) for labels, record in records],

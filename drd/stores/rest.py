@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import quote, urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -20,6 +20,7 @@ class RestStore(Store):
     """A server that can be told to append only, so that a stolen machine cannot remove its own backups."""
 
     kind: ClassVar[str] = "rest"
+    keeps_by: ClassVar[Literal["nothing", "lock", "appending"]] = "appending"
 
     url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
     """The repository, as `https://backup.example:8000/web-1`, without user and password."""

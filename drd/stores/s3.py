@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -31,6 +31,7 @@ class S3Store(Store):
     """A bucket at AWS or any other server of the S3 protocol."""
 
     kind: ClassVar[str] = "s3"
+    keeps_by: ClassVar[Literal["nothing", "lock", "appending"]] = "lock"
 
     endpoint: Annotated[str, Field(pattern=r"^https?://[^/]+/?$")]
     """The server with its scheme, as `https://s3.example`; plain http only where nobody listens in."""

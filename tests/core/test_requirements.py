@@ -29,8 +29,8 @@ def held(*places: Place, **require: Any) -> dict[str, Clause]:
 
 def test_a_policy_has_only_the_clauses_that_it_names_and_always_one_copy() -> None:
     assert list(held(a_place())) == ["copies"]
-    everything = held(a_place(), copies=2, offsite=1, distance="500 km", immutable=1)
-    assert list(everything) == ["copies", "offsite", "distance", "immutable"]
+    named = {"offsite": 1, "distance": "500 km", "immutable": 1, "media": 2, "verified_within": "30d"}
+    assert list(held(a_place(), copies=2, **named, read_within="14d")) == ["copies", *named, "read_within"]
 
 
 def test_copies_that_are_there_are_named() -> None:
@@ -143,3 +143,42 @@ def test_a_further_copy_never_breaks_a_clause_and_every_clause_has_a_reason(
     after = hold_against(require, [*places, Place("e", NOW, is_offsite=True, distance_metres=1e6)], NOW)
     assert all(clause.reason and not (clause.is_met and clause.is_late) for clause in before)
     assert all(later.is_met for clause, later in zip(before, after, strict=True) if clause.is_met)
+
+
+def test_media_are_the_kinds_of_the_stores_that_have_a_current_copy() -> None:
+    disk, bucket = a_place("local", medium="local"), offsite(medium="s3")
+    assert held(disk, bucket, media=2)["media"].reason == "2, 2 required: local, s3"
+    two_disks = held(disk, a_place("nas", medium="local"), media=2)["media"]
+    assert (two_disks.is_met, two_disks.is_late) == (False, False)
+    assert two_disks.reason == "1 of 2: the policy has no store of another kind"
+    late = held(disk, offsite(timedelta(days=9), medium="s3"), media=2)["media"]
+    assert (late.is_met, late.is_late) == (False, True)
+    assert late.reason == ("1 of 2: store offsite (s3) has one that is 9d old, not within the RPO of 1h")
+
+
+def test_a_policy_is_verified_by_the_newest_whole_restore_from_any_of_its_stores() -> None:
+    day = timedelta(days=1)
+    places = (a_place(known_since=NOW - 90 * day), offsite(verified=NOW - 6 * day, known_since=NOW - 90 * day))
+    clause = held(*places, verified_within="7d")["verified_within"]
+    assert (clause.is_met, clause.reason) == (True, "a restore read all of a point from offsite 6d ago, 7d allowed")
+    assert not held(*places, verified_within="5d")["verified_within"].is_met
+
+
+def test_a_new_policy_has_the_same_time_for_its_first_restore() -> None:
+    day = timedelta(days=1)
+    new, old = a_place(known_since=NOW - day), a_place(known_since=NOW - 8 * day)
+    assert held(new, verified_within="7d")["verified_within"].is_met
+    clause = held(old, verified_within="7d")["verified_within"]
+    assert not clause.is_met
+    assert clause.reason == "no restore has read a whole point yet, in the 8d since its stores are used, 7d allowed"
+    assert held(a_place(), verified_within="7d")["verified_within"].is_met
+
+
+def test_data_that_nobody_has_read_for_too_long_is_told_with_its_store() -> None:
+    day = timedelta(days=1)
+    places = (a_place(unread_since=NOW - 3 * day), offsite(unread_since=NOW - 15 * day))
+    clause = held(*places, read_within="14d")["read_within"]
+    assert (clause.is_met, clause.is_late) == (False, False)
+    assert clause.reason == "some data of offsite was not read for 15d, 14d allowed"
+    assert held(*places, read_within="16d")["read_within"].is_met
+    assert held(a_place(), read_within="14d")["read_within"].is_met

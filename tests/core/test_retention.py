@@ -27,9 +27,13 @@ def a_point(
     outcome: Outcome = Outcome.SUCCEEDED,
     standing: Standing = Standing.CLAIMED,
     parts: tuple[str, ...] = ("main",),
+    arrived: int | None = None,
 ) -> RecoveryPoint:
+    came = None if arrived is None else START + timedelta(hours=arrived)
     copies = tuple(
-        Copy(store, part, f"{hour:02}{store[0]}{part}", standing) for store in stores or ("local",) for part in parts
+        Copy(store, part, f"{hour:02}{store[0]}{part}", standing, arrived=came)
+        for store in stores or ("local",)
+        for part in parts
     )
     return RecoveryPoint("orders", f"{hour:02}RUN", Mode.FULL, START + timedelta(hours=hour), outcome, 1, 1, copies)
 
@@ -70,6 +74,13 @@ def test_the_newest_proven_point_is_kept() -> None:
     retention = judged([a_point(1), a_point(2, standing=Standing.PROVEN), a_point(3), a_point(4)], kept={4})
     assert gone(retention) == {"01", "03"}
     assert guards(retention) == {"02": "newest proven recovery point"}
+
+
+def test_the_newest_point_of_which_all_data_was_read_again_is_kept() -> None:
+    points = [a_point(1, arrived=1), a_point(2, arrived=5), a_point(3, arrived=3), a_point(4, arrived=9), a_point(6)]
+    retention = judged(points, kept={6}, read_through=START + timedelta(hours=4))
+    assert gone(retention) == {"01", "02", "04"}
+    assert guards(retention) == {"03": "newest recovery point of which all data was read again"}
 
 
 def test_a_damaged_copy_is_no_good_point() -> None:

@@ -155,3 +155,17 @@ async def test_too_little_history_is_not_judged() -> None:
     shop.encrypt()
     await shop.backup()
     assert shop.house.journal.of(SuspicionRaised) == []
+
+
+async def test_a_first_run_into_an_empty_store_is_not_suspected_for_what_is_new_to_it() -> None:
+    shop = Shop(FakeHouse(protected(a_policy())))
+    for _ in range(FEWEST_RUNS + 2):
+        assert await shop.a_day() is Outcome.SUCCEEDED
+    await shop.house.stores.open("offsite", may_make=True)
+    shop.house.local.away = "the disk is unplugged"
+    assert await shop.a_day() is Outcome.SUCCEEDED
+    shop.house.local.away = ""
+    assert await shop.a_day() is Outcome.SUCCEEDED
+    stores = [point.stores for point in await shop.house.journal.points("orders")]
+    assert stores[-2:] == [("offsite",), ("local",)]
+    assert shop.house.journal.of(SuspicionRaised) == []

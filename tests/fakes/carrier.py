@@ -1,9 +1,11 @@
 """Carries what lies in one place in memory to another, as files are carried: whole or not at all."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 from drd.core.errors import PermanentError, StoreAway
 from drd.ports.clock import Clock
+from drd.ports.protection import Extended, Protection
 from drd.ports.repository import OnProgress, Progress
 from drd.ports.store import Backend, Carried
 from tests.fakes.repository import FakePlace
@@ -18,6 +20,10 @@ class FakeCarrier:
         self.seconds = 0.0
         self.rounds = 0
         self.uploads: list[int | None] = []
+        self.protection = Protection(True, "it refused")
+        self.extended = Extended(0, 0)
+        self.keys: dict[str, tuple[str, ...]] = {}
+        """Place → the names of its keys, where they are not as many as its passwords."""
         self.before: Callable[[], None] = lambda: None
         self._clock = clock
 
@@ -50,7 +56,17 @@ class FakeCarrier:
         return Carried(not damaged, count, count * 100, self.seconds, whole, damaged, message)
 
     async def key_files(self, backend: Backend) -> tuple[str, ...]:
+        if (given := self.keys.get(self._place(backend).name)) is not None:
+            return given
         return tuple(f"key-{number}" for number, _ in enumerate(self._place(backend).passwords))
+
+    async def probe(self, backend: Backend, days: int) -> Protection:
+        self._place(backend)
+        return self.protection
+
+    async def extend(self, backend: Backend, days: int, now: datetime) -> Extended:
+        self._place(backend)
+        return self.extended
 
     async def adopt(self, origin: Backend, target: Backend, origin_password: bytes, target_password: bytes) -> None:
         source, sink = self._place(origin), self._place(target)

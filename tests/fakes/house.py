@@ -19,6 +19,7 @@ from drd.engines.dispatch import Dispatch
 from drd.engines.heartbeat import Heartbeats
 from drd.engines.progress import ProgressBoard
 from drd.engines.proof import Proof
+from drd.engines.protecting import Protecting
 from drd.engines.receiving import Receiving
 from drd.engines.reconcile import Reconcile
 from drd.engines.renewing import Renewing
@@ -186,6 +187,7 @@ class FakeHouse:
         self.told.copy = self.copy
         self.dispatch = Dispatch(force, self.backup, journal, journal, self.clock, self.told)
         self.wal_retention = WalRetention(force, self.spools, self.stores, queues, journal, journal, self.clock)
+        self.protecting = Protecting(self.stores, self.carrier, journal, journal, world)
         self.upkeep = Upkeep(
             force,
             self.stores,
@@ -194,6 +196,7 @@ class FakeHouse:
             self.proof,
             self.retain,
             self.wal_retention,
+            self.protecting,
             journal,
             journal,
             self.clock,

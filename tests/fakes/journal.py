@@ -239,5 +239,11 @@ def _store(name: str, row: dict[str, Any]) -> StoreRecord:
         known_since=moment(row["known_since"]) if row["known_since"] else None,
         parts_read=tuple(moment(each) if each else None for each in row["parts_read"]),
         part_seconds=row["part_seconds"],
+        probed=moment(row["probed"]) if row["probed"] else None,
+        is_protected=row["is_protected"],
+        protection=row["protection"],
+        risks=tuple(row["risks"]),
+        keys=tuple(row["keys"]),
+        foreign_keys=tuple(row["foreign_keys"]),
         **moments,
     )

@@ -1,6 +1,6 @@
 """A store of a made-up kind over a place in memory."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from drd.ports.look import Look
 from drd.ports.repository import Repository
@@ -13,6 +13,7 @@ class FakeStore(Store):
     """Reachable unless its place is away; `looks` counts how often somebody looked."""
 
     kind: ClassVar[str] = "fake"
+    keeps_by: ClassVar[Literal["nothing", "lock", "appending"]] = "lock"
     place: Any
     free_bytes: int = 2**40
     object_lock_days: int | None = None

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from drd.core.catalogue import Copy, Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, Standing, StoreRecord
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.requirements import Clause
+from drd.ports.configuration import Configuration
 from drd.ports.control import NodeStatus, StoredWal, WalStatus
 from drd.reports.exposition import Family, expose
 from drd.reports.metrics import MetricsInput, render
@@ -20,6 +21,13 @@ from tests.fakes.application import a_configuration, a_policy
 from tests.fakes.control import NOW, RUN, minutes
 
 SITE_LOSS = {"site": {"runbook": "uploads-site-loss", "rpo": "1h"}}
+
+
+def with_a_vault(configuration: Configuration) -> Configuration:
+    """The same, with an off-site store that is declared immutable."""
+    stores = dict(configuration.stores)
+    stores["offsite"] = replace(stores["offsite"], immutable_days=30)
+    return replace(configuration, stores=stores)
 
 
 def a_snapshot(policies: int = 1) -> MetricsInput:
@@ -47,7 +55,7 @@ def a_snapshot(policies: int = 1) -> MetricsInput:
     return MetricsInput(
         version="0.1.0",
         restic="0.18.0",
-        configuration=a_configuration(protected),
+        configuration=with_a_vault(a_configuration(protected)),
         is_last_reload_good=True,
         policies={name: replace(record, policy=name) for name in names},
         stores={"local": StoreRecord("local", "id", None, NOW, True, None, None, None)},
@@ -173,7 +181,7 @@ def test_every_series_of_a_policy_is_there_before_it_has_run_and_goes_with_it() 
     ran = a_snapshot(2)
     fresh = replace(ran, policies={}, stores={}, newest={}, proven={}, last_tick=None)
     assert series_of(render(fresh)).keys() == series_of(render(ran)).keys()
-    gone = replace(ran, configuration=a_configuration((a_policy("policy-0001"),)))
+    gone = replace(ran, configuration=with_a_vault(a_configuration((a_policy("policy-0001"),))))
     assert not [labels for _, labels in series_of(render(gone)) if ("policy", "policy-0000") in labels]
 
 

@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from drd.clients.carrier.job import Family, Job, Place, Saying, Verb
 from drd.clients.carrier.scratch import private_folder
 from drd.core.errors import DrdError, PermanentError, RepositoryMissing, StoreAway, TransientError, WrongPassword
 from drd.ports.look import Look
+from drd.ports.protection import Extended, Protection
 from drd.ports.repository import OnProgress, Progress
 from drd.ports.runner import Command, Ended, Ending, Runner, Stream
 from drd.ports.store import Backend, Carried
@@ -23,6 +24,8 @@ from drd.ports.store import Backend, Carried
 CARRY_DEADLINE = timedelta(days=2)
 SHORT_DEADLINE = timedelta(minutes=5)
 LOOK_DEADLINE = timedelta(seconds=45)
+EXTEND_DEADLINE = timedelta(hours=6)
+"""Each file of a repository is asked for its lock: a million of them at a few hundred a second."""
 STALL = timedelta(minutes=10)
 STOP_SIGNALS = ((15, timedelta(seconds=5)),)
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -89,6 +92,17 @@ class ProcessCarrier:
         heard, _ = await _do(self._runner, Job(Verb.KEYS, target=_place(backend)), SHORT_DEADLINE)
         return tuple(heard.keys)
 
+    async def probe(self, backend: Backend, days: int) -> Protection:
+        """Try to delete from a store that shall keep everything for so many days; see `drd.ports.store.Carrier`."""
+        heard, _ = await _do(self._runner, Job(Verb.PROBE, target=_place(backend), days=days), SHORT_DEADLINE)
+        return Protection(**{**heard.said, "risks": tuple(heard.said["risks"])})
+
+    async def extend(self, backend: Backend, days: int, now: datetime) -> Extended:
+        """Make the locks of a repository's files longer; see `drd.ports.store.Carrier`."""
+        job = Job(Verb.EXTEND, target=_place(backend), days=days, now=now.isoformat())
+        heard, _ = await _do(self._runner, job, EXTEND_DEADLINE)
+        return Extended(**heard.said)
+
     async def adopt(self, origin: Backend, target: Backend, origin_password: bytes, target_password: bytes) -> None:
         """Make `target` a mirror of `origin` with a key of its own; doing it again does nothing.
 
@@ -150,6 +164,8 @@ class _Heard:
     standing: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     look: dict[str, Any] = field(default_factory=dict)
+    said: dict[str, Any] = field(default_factory=dict)
+    """What a probe found, or what became of the locks."""
     error: DrdError | None = None
 
     def line(self, stream: Stream, line: bytes) -> None:
@@ -167,6 +183,8 @@ class _Heard:
             Saying.STANDING: lambda said: self.standing.extend(said["names"]),
             Saying.KEYS: lambda said: self.keys.extend(said["names"]),
             Saying.LOOK: self.look.update,
+            Saying.PROTECTION: self.said.update,
+            Saying.EXTENDED: self.said.update,
             Saying.DONE: self._hear_done,
             Saying.ERROR: self._hear_error,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from importlib import import_module
 from types import ModuleType
 
@@ -16,6 +17,7 @@ from drd.clients.carrier.pace import Pace
 from drd.clients.carrier.report import Report
 from drd.core.errors import PermanentError, RepositoryMissing
 from drd.ports.look import Look
+from drd.ports.protection import Extended, Protection
 
 THREADS: Mapping[str, int] = {"local": 2, "s3": 4, "rest": 4, "sftp": 2}
 """Files that travel side by side, by the target's scheme."""
@@ -43,6 +45,10 @@ def do(job: Job, report: Report) -> None:
         case Verb.FOUND:
             with opened(_origin(job)) as origin, opened(job.target) as target:
                 found(origin, target, frozenset(job.names), report)
+        case Verb.PROBE:
+            report.say(Saying.PROTECTION, **asdict(probe(job.target, job.days)))
+        case Verb.EXTEND:
+            report.say(Saying.EXTENDED, **asdict(extend(job, report)))
         case Verb.MEND:
             with opened(_origin(job)) as origin, opened(job.target) as target:
                 mend(origin, target, job.names, Pace(job.upload), report)
@@ -108,6 +114,25 @@ def found(origin: RepositoryFiles, target: RepositoryFiles, foreign_keys: frozen
 def look(place: Place) -> Look:
     """What a store looks like from here, whatever that is."""
     found: Look = _backends(place).look_at(place.settings)
+    return found
+
+
+def probe(place: Place, days: int) -> Protection:
+    """Whether a store keeps what it holds from somebody who would delete it."""
+    backend = _backends(place)
+    if not hasattr(backend, "probe"):
+        return Protection(False, f"a store of the kind {place.scheme} keeps nobody from deleting")
+    found: Protection = backend.probe(place.settings, days)
+    return found
+
+
+def extend(job: Job, report: Report) -> Extended:
+    """Make the locks of a store's files longer, where it has any."""
+    backend = _backends(job.target)
+    if not hasattr(backend, "extend"):
+        return Extended(0, 0)
+    now = datetime.fromisoformat(job.now)
+    found: Extended = backend.extend(job.target.settings, now, job.days, lambda: report.phase("extending locks"))
     return found
 
 

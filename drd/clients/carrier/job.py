@@ -18,6 +18,8 @@ class Verb(StrEnum):
     FETCH = "fetch"
     FOUND = "found"
     MEND = "mend"
+    PROBE = "probe"
+    EXTEND = "extend"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,10 @@ class Job:
     """Bytes a second."""
     names: tuple[str, ...] = ()
     """Files by their path in the repository, for `mend`; snapshots that stay where they are, for `carry`."""
+    days: int = 0
+    """For how long the target is to keep what it holds, for `probe` and `extend`."""
+    now: str = ""
+    """The moment, for `extend`."""
 
     def to_bytes(self) -> bytes:
         """The document that goes through the descriptor."""
@@ -55,6 +61,8 @@ class Job:
             origin=None if origin is None else Place(**origin),
             upload=fields["upload"],
             names=tuple(fields["names"]),
+            days=fields["days"],
+            now=fields["now"],
         )
 
 
@@ -67,6 +75,8 @@ class Saying(StrEnum):
     """Names of snapshots that stand whole at the target, some at a time."""
     KEYS = "keys"
     LOOK = "look"
+    PROTECTION = "protection"
+    EXTENDED = "extended"
     DONE = "done"
     ERROR = "error"
 

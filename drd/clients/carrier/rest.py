@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 import socket
 import ssl
 import threading
@@ -23,10 +24,13 @@ from drd.clients.carrier.content import BLOCK_BYTES, NamedContent
 from drd.clients.carrier.files import CONFIG_NAME, NAME, FileKind, Vanished
 from drd.core.errors import DrdError, PermanentError, StoreAway
 from drd.ports.look import Look
+from drd.ports.protection import Protection
 
 LIST_TYPE = "application/vnd.x.restic.rest.v2"
 TIMEOUT_SECONDS = 60
 LOOK_SECONDS = 5
+_REFUSALS = {HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED}
+_NEEDED = (FileKind.DATA, FileKind.INDEX, FileKind.SNAPSHOT, FileKind.KEY)
 
 
 class RestFiles:
@@ -84,6 +88,15 @@ class RestFiles:
             answer = self._ask("POST", _path(kind, name), headers, content)
             answer.read()
             self._require(answer)
+
+    def try_to_delete(self, kind: FileKind, name: str) -> int:
+        """What the server answers to that; 404 where it would have done it and there is no such file."""
+        with self._translated():
+            answer = self._ask("DELETE", _path(kind, name))
+            answer.read()
+            if answer.status == HTTPStatus.UNAUTHORIZED or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                self._require(answer)
+            return answer.status
 
     def settle(self) -> None:
         """An acknowledged file is as durable as the server makes it."""
@@ -151,6 +164,23 @@ class RestFiles:
     def _away(self, error: Exception) -> NoReturn:
         reason = "no such host" if isinstance(error, socket.gaierror) else str(error) or type(error).__name__
         raise StoreAway(f"{self.place} does not answer: {reason}", "look at the network and the server") from error
+
+
+def probe(settings: Mapping[str, str], days: int) -> Protection:
+    """Try to delete a file that nobody wrote: a server that only appends refuses that before it looks for it.
+
+    Nothing is written for it, since a file that no index names would be in every check's way.
+    """
+    del days  # such a server keeps everything for ever
+    files = RestFiles(settings, timeout_seconds=LOOK_SECONDS)
+    try:
+        answers = {kind: files.try_to_delete(kind, secrets.token_hex(32)) for kind in _NEEDED}
+    finally:
+        files.close()
+    passed = [kind.value for kind, status in answers.items() if status not in _REFUSALS]
+    if passed:
+        return Protection(False, f"its server lets files of {', '.join(passed)} be deleted: it does not only append")
+    return Protection(True, "its server only appends: it refused to delete")
 
 
 def look_at(settings: Mapping[str, str]) -> Look:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import boto3.session
@@ -22,6 +23,7 @@ from drd.clients.carrier.content import BLOCK_BYTES, NamedContent
 from drd.clients.carrier.files import CONFIG_NAME, NAME, FileKind, Vanished, path_of
 from drd.core.errors import DrdError, PermanentError, StoreAway, TransientError
 from drd.ports.look import Look
+from drd.ports.protection import Extended, Protection
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -44,18 +46,18 @@ class S3Files:
     def __init__(self, settings: Mapping[str, str], client: S3Client | None = None) -> None:
         """`client` is a connection of the caller's own, for one that waits less long."""
         self.place = _place(settings)
-        self._bucket = settings["bucket"]
-        self._prefix = f"{settings['prefix'].strip('/')}/".lstrip("/")
-        self._client = client or _client(
+        self.bucket = settings["bucket"]
+        self.prefix = f"{settings['prefix'].strip('/')}/".lstrip("/")
+        self.client = client or _client(
             settings, connect_seconds=CONNECT_SECONDS, read_seconds=READ_SECONDS, attempts=3
         )
 
     def list(self, kind: FileKind) -> Mapping[str, int]:
         """Name → size."""
-        prefix = self._prefix + (CONFIG_NAME if kind is FileKind.CONFIG else f"{kind.value}/")
+        prefix = self.prefix + (CONFIG_NAME if kind is FileKind.CONFIG else f"{kind.value}/")
         found: dict[str, int] = {}
-        with self._translated():
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        with self.translated():
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
             for page in pages:
                 for item in page.get("Contents", ()):
                     name = item["Key"].rpartition("/")[2]
@@ -66,22 +68,22 @@ class S3Files:
     @contextmanager
     def open(self, kind: FileKind, name: str) -> Iterator[_Body]:
         """Read an object."""
-        with self._translated():
-            body = self._client.get_object(Bucket=self._bucket, Key=self._prefix + path_of(kind, name))["Body"]
+        with self.translated():
+            body = self.client.get_object(Bucket=self.bucket, Key=self.prefix + path_of(kind, name))["Body"]
             with body:
                 yield _Body(body)
 
     def put(self, kind: FileKind, name: str, content: NamedContent) -> None:
         """One PutObject, whose last block stays away when the content is refused."""
-        with self._translated():
+        with self.translated():
             body: _Upload | bytes = _Upload(content)
             digest = content.name
             if digest is None:  # the config, which is short and not named by its content
                 body = b"".join(iter(content.read, b""))
                 digest = hashlib.sha256(body).hexdigest()
-            self._client.put_object(
-                Bucket=self._bucket,
-                Key=self._prefix + path_of(kind, name),
+            self.client.put_object(
+                Bucket=self.bucket,
+                Key=self.prefix + path_of(kind, name),
                 Body=cast("IO[bytes] | bytes", body),
                 ContentLength=content.size,
                 ChecksumAlgorithm="SHA256",
@@ -96,14 +98,38 @@ class S3Files:
 
     def close(self) -> None:
         """Give up the connections."""
-        self._client.close()
+        self.client.close()
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def translated(self) -> Iterator[None]:
+        """Have what boto3 raises become errors of drd's."""
         try:
             yield
         except (ClientError, BotoCoreError) as error:
             raise _as_drd(error, self.place) from error
+
+
+def probe(settings: Mapping[str, str], days: int) -> Protection:
+    """Try to delete; see `drd.clients.carrier.s3_protection`."""
+    from drd.clients.carrier.s3_protection import S3Protection  # only here needed, and it needs this module
+
+    files = S3Files(settings)
+    try:
+        with files.translated():
+            return S3Protection(files).probe(days)
+    finally:
+        files.close()
+
+
+def extend(settings: Mapping[str, str], now: datetime, days: int, on_some: Callable[[], None]) -> Extended:
+    """Make the locks of a repository's files longer."""
+    from drd.clients.carrier.s3_protection import S3Protection
+
+    files = S3Files(settings)
+    try:
+        return S3Protection(files).extend(now, days, on_some)
+    finally:
+        files.close()
 
 
 def look_at(settings: Mapping[str, str]) -> Look:

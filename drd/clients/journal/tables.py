@@ -62,10 +62,14 @@ POLICIES = TableSchema(
 )
 RUNS = TableSchema("runs", ("policy", "slot"), RunRow, json=("figures",), sorted_by="sequence")
 OPEN_RUNS = TableSchema("open_runs", ("run",), RunRow, json=("figures",), is_small=True)
-POINTS = TableSchema("points", ("policy", "run"), PointRow, json=("copies", "forgotten_in", "facts"))
+POINTS = TableSchema("points", ("policy", "run"), PointRow, json=("copies", "forgotten_in", "facts", "moments"))
 PLACES = TableSchema("places", ("store", "snapshot_id"), PlaceRow)
 STORES = TableSchema(
-    "stores", ("store",), StoreRow, json=("unsound", "anchors", "forgotten_anchors", "parts_read"), is_small=True
+    "stores",
+    ("store",),
+    StoreRow,
+    json=("unsound", "anchors", "forgotten_anchors", "parts_read", "risks", "keys", "foreign_keys"),
+    is_small=True,
 )
 RESTORES = TableSchema("restores", ("policy",), RestoresRow, json=("restores",), is_small=True)
 PAUSES = TableSchema("pauses", ("policy", "what"), PauseRow, is_small=True)

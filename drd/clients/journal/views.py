@@ -191,6 +191,12 @@ def _store(name: str, row: StoreRow) -> StoreRecord:
         known_since=_moment(row["known_since"]),
         parts_read=tuple(_moment(each) for each in row["parts_read"]),
         part_seconds=row["part_seconds"],
+        probed=_moment(row["probed"]),
+        is_protected=None if row["is_protected"] is None else bool(row["is_protected"]),
+        protection=row["protection"],
+        risks=tuple(row["risks"]),
+        keys=tuple(row["keys"]),
+        foreign_keys=tuple(row["foreign_keys"]),
     )
 
 

@@ -29,6 +29,7 @@ from drd.core.events.policies import (
     SuspicionRaised,
     SuspicionReleased,
 )
+from drd.core.events.protection import KeysListed, ProtectionProbed
 from drd.core.events.restores import RestoreFinished, RestoreStarted
 from drd.core.events.runs import RunFinished, RunStarted
 from drd.core.events.servers import HeartbeatInterrupted, HeartbeatKept, StandbySlotFailed
@@ -83,12 +84,14 @@ __all__ = [
     "HoldPlaced",
     "HoldReleased",
     "JobFailed",
+    "KeysListed",
     "MirrorFinished",
     "NewBaseWanted",
     "NodeJudged",
     "Paused",
     "PolicyAdded",
     "PolicyRemoved",
+    "ProtectionProbed",
     "RestoreFinished",
     "RestoreStarted",
     "Resumed",

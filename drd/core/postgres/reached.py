@@ -40,8 +40,10 @@ def reached(point: RecoveryPoint, shipped: Sequence[ShippedGroup]) -> datetime:
 def rolled_forward(point: RecoveryPoint, shipped: Sequence[ShippedGroup]) -> RecoveryPoint:
     """The point as it counts for what is promised: of the moment to which the WAL beside it leads.
 
-    That a restore has read the base backup proves nothing of that moment.
+    That a restore has read the base backup proves nothing of that moment. WAL leads no other part of a point anywhere.
     """
+    if len(point.parts) > 1:
+        return point
     moment = reached(point, shipped)
     if moment == point.moment:
         return point

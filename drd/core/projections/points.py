@@ -23,9 +23,10 @@ def _snapshot_created(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     if all(copy["part"] != body["part"] for copy in point["copies"]):
         point["total_bytes"] += body["total_bytes"]
         point["total_files"] += body["total_files"]
+        _note_moment(point, body)
         point["moment"] = _moment(point, body)
         point["outcome"] = worse(Outcome(point["outcome"]), Outcome(body["outcome"])).value
-    _place(tables, key, point, body)
+    _place(tables, fact, key, point, body)
 
 
 def _copy_created(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
@@ -38,10 +39,10 @@ def _copy_created(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
             point = tables.points.get(key)
     if point is None:  # its point was forgotten meanwhile, and with it whether it was complete
         point = _new_point("incremental", body["moment"], "incomplete")
-    _place(tables, key, point, body)
+    _place(tables, fact, key, point, body)
 
 
-def _snapshot_found(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
+def _snapshot_found(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     key = (body["policy"], body["run"])
     point = tables.points.get(key)
     if point is None:
@@ -49,9 +50,10 @@ def _snapshot_found(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
     if all(copy["part"] != body["part"] for copy in point["copies"]):
         point["total_bytes"] += body.get("total_bytes", 0)
         point["total_files"] += body.get("total_files", 0)
+        _note_moment(point, body)
         point["moment"] = _moment(point, body)
         point["outcome"] = worse(Outcome(point["outcome"]), Outcome(body["outcome"])).value
-    _place(tables, key, point, body)
+    _place(tables, fact, key, point, body)
 
 
 def _snapshot_missing(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
@@ -95,7 +97,15 @@ def _new_point(mode: str, moment: str, outcome: str) -> PointRow:
         "copies": [],
         "forgotten_in": [],
         "facts": {},
+        "moments": {},
     }
+
+
+def _note_moment(point: PointRow, body: dict[str, Any]) -> None:
+    """Of several parts each has a moment of its own; of one alone it is the point's."""
+    if point["copies"]:
+        point["moments"].setdefault(point["copies"][0]["part"], point["moment"])
+        point["moments"][intern(body["part"])] = body["moment"]
 
 
 def _moment(point: PointRow, body: dict[str, Any]) -> str:
@@ -105,7 +115,7 @@ def _moment(point: PointRow, body: dict[str, Any]) -> str:
     return point["moment"] if completed_by(body.get("facts", ())) else min(point["moment"], body["moment"])
 
 
-def _place(tables: Tables, key: tuple[str, str], point: PointRow, body: dict[str, Any]) -> None:
+def _place(tables: Tables, fact: Fact, key: tuple[str, str], point: PointRow, body: dict[str, Any]) -> None:
     store, snapshot_id = body["store"], body["snapshot_id"]
     if all(copy["store"] != store or copy["snapshot_id"] != snapshot_id for copy in point["copies"]):
         copy: CopyRow = {
@@ -114,6 +124,7 @@ def _place(tables: Tables, key: tuple[str, str], point: PointRow, body: dict[str
             "snapshot_id": snapshot_id,
             "standing": "claimed",
             "proven_at": None,
+            "arrived": fact.at,
         }
         point["copies"].append(copy)
     point["forgotten_in"] = [each for each in point["forgotten_in"] if each != store]

@@ -40,6 +40,8 @@ def _store_created(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
         # All of this was of the repository that was there before.
         store["anchors"], store["unsound"], store["parts_read"], store["part_seconds"] = [], [], [], 0.0
         store["known_since"] = fact.at
+    # Whose keys are there then is taken for granted: drd made it, or a person has accepted it as it is.
+    store["keys"], store["foreign_keys"] = [], []
     store["repository_id"] = body["repository_id"]
     tables.stores.put((body["store"],), store)
 
@@ -84,6 +86,20 @@ def _store_pruned(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     tables.stores.put((body["store"],), store)
 
 
+def _protection_probed(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
+    store = store_row(tables, body["store"])
+    store["probed"], store["is_protected"] = fact.at, body["is_held"]
+    store["protection"], store["risks"] = body["reason"], body["risks"]
+    tables.stores.put((body["store"],), store)
+
+
+def _keys_listed(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
+    store = store_row(tables, body["store"])
+    store["foreign_keys"] = body["foreign"]
+    store["keys"] = [key for key in body["keys"] if key not in body["foreign"]]
+    tables.stores.put((body["store"],), store)
+
+
 def _hold_placed(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
     store = store_row(tables, body["store"])
     store["hold"], store["is_identity_held"] = body["reason"], body.get("is_identity", False)
@@ -117,6 +133,12 @@ def store_row(tables: Tables, name: str) -> StoreRow:
         "known_since": None,
         "parts_read": [],
         "part_seconds": 0.0,
+        "probed": None,
+        "is_protected": None,
+        "protection": "",
+        "risks": [],
+        "keys": [],
+        "foreign_keys": [],
     }
 
 
@@ -138,6 +160,8 @@ EFFECTS: Final[Mapping[str, Effect]] = {
     "store-reconciled": _store_reconciled,
     "store-checked": _store_checked,
     "store-pruned": _store_pruned,
+    "protection-probed": _protection_probed,
+    "keys-listed": _keys_listed,
     "hold-placed": _hold_placed,
     "hold-released": _hold_released,
 }

@@ -1,0 +1,189 @@
+"""Whether stores keep what they hold from somebody with drd's own credentials: on servers that do and that do not."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3.session
+import pytest
+from botocore.exceptions import ClientError
+
+from drd.clients.carrier import ProcessCarrier
+from drd.clients.clock import SystemClock
+from drd.core.secrets import SecretReference
+from drd.ports.protection import Protection
+from drd.ports.store import Store
+from drd.ports.world import World
+from drd.stores.local import LocalStore
+from drd.stores.rest import RestStore
+from drd.stores.s3 import S3Store
+from tests.servers import MotoS3, RcloneRest
+from tests.stores.places import GivenSecrets, Mirroring, ResticOn, StorePlace
+
+pytestmark = pytest.mark.slow
+DAYS = 30
+
+
+class Bucket:
+    """A bucket of moto's that keeps versions and locks them, and its administrator."""
+
+    def __init__(self, server: MotoS3, mode: str) -> None:
+        self.admin: Any = boto3.session.Session().client(
+            "s3",
+            endpoint_url=server.url,
+            region_name="us-east-1",
+            aws_access_key_id=server.access_key,
+            aws_secret_access_key=server.secret_key,
+        )
+        self.admin.create_bucket(Bucket="drd", ObjectLockEnabledForBucket=True)
+        self.lock(mode, DAYS)
+        self.store = S3Store(
+            endpoint=server.url, bucket="drd", prefix="hosts/web-1", credentials=SecretReference(env="S3")
+        )
+
+    def lock(self, mode: str, days: int) -> None:
+        rule = {"DefaultRetention": {"Mode": mode, "Days": days}}
+        self.admin.put_object_lock_configuration(
+            Bucket="drd", ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule}
+        )
+
+    def retained_until(self) -> dict[str, datetime]:
+        """Key → the end of its lock, of what is not hidden."""
+        found = {}
+        for item in self.admin.list_objects_v2(Bucket="drd").get("Contents", ()):
+            told = self.admin.head_object(Bucket="drd", Key=item["Key"])
+            found[item["Key"]] = told["ObjectLockRetainUntilDate"]
+        return found
+
+    def versions(self, kind: str = "Versions") -> set[tuple[str, str]]:
+        listed = self.admin.list_object_versions(Bucket="drd").get(kind, ())
+        return {(each["Key"], each["VersionId"]) for each in listed}
+
+
+@pytest.fixture
+def compliance(moto_s3: MotoS3, secrets: GivenSecrets) -> Iterator[Bucket]:
+    secrets.table["S3"] = f"{moto_s3.access_key}:{moto_s3.secret_key}"
+    bucket = Bucket(moto_s3, "COMPLIANCE")
+    yield bucket
+    bucket.admin.close()
+
+
+async def probed(carrier: ProcessCarrier, store: Store, world: World, days: int = DAYS) -> Protection:
+    return await carrier.probe(await store.backend(world), days)
+
+
+async def test_a_bucket_in_compliance_mode_refuses_to_delete_the_probe(
+    compliance: Bucket, carrier: ProcessCarrier, world: World
+) -> None:
+    found = await probed(carrier, compliance.store, world)
+    assert (found.is_held, found.mode, found.days, found.risks) == (True, "COMPLIANCE", DAYS, ())
+    assert found.reason == "object lock (compliance, 30 days) refused to delete a probe"
+    again = await probed(carrier, compliance.store, world)
+    assert again.is_held
+    assert {key for key, _ in compliance.versions()} == {"hosts/web-1/drd-probe"}
+
+
+async def test_a_lock_that_is_shorter_than_was_declared_does_not_hold(
+    compliance: Bucket, carrier: ProcessCarrier, world: World
+) -> None:
+    found = await probed(carrier, compliance.store, world, days=90)
+    assert (found.is_held, found.reason) == (False, "its bucket locks by default for 30 days, not for 90 days")
+
+
+async def test_credentials_that_may_go_past_governance_mode_are_found_by_doing_it(
+    compliance: Bucket, carrier: ProcessCarrier, world: World
+) -> None:
+    compliance.lock("GOVERNANCE", DAYS)
+    found = await probed(carrier, compliance.store, world)
+    assert not found.is_held
+    assert "by going past the lock" in found.reason
+    assert found.risks == ("governance mode: whoever has s3:BypassGovernanceRetention deletes all the same",)
+
+
+async def test_a_bucket_without_versions_or_lock_keeps_nothing(
+    s3_place: StorePlace, carrier: ProcessCarrier, world: World
+) -> None:
+    found = await probed(carrier, s3_place.store, world)
+    assert not found.is_held
+    assert "keeps no versions" in found.reason
+
+
+async def test_who_else_could_delete_is_told(compliance: Bucket, carrier: ProcessCarrier, world: World) -> None:
+    compliance.admin.put_bucket_lifecycle_configuration(
+        Bucket="drd",
+        LifecycleConfiguration={
+            "Rules": [
+                {"ID": "old", "Status": "Enabled", "Filter": {"Prefix": "hosts/"}, "Expiration": {"Days": 40}},
+                {"ID": "logs", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 4}},
+            ]
+        },
+    )
+    statement = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": ["s3:DeleteObject*"], "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    compliance.admin.put_bucket_policy(Bucket="drd", Policy=json.dumps(policy))
+    assert (await probed(carrier, compliance.store, world)).risks == (
+        "the lifecycle rule old hides what is 40 days old, also where snapshots need it",
+        "the bucket's policy lets everybody delete",
+    )
+
+
+async def test_locks_are_made_longer_before_they_end_and_never_those_of_restic_itself(
+    compliance: Bucket, carrier: ProcessCarrier, world: World, mirroring: Mirroring
+) -> None:
+    store = compliance.store
+    await mirroring.adopt(store)
+    assert (await mirroring.carry(store)).complete
+    compliance.admin.put_object(Bucket="drd", Key="hosts/web-1/locks/" + 64 * "a", Body=b"", ChecksumAlgorithm="SHA256")
+    before = compliance.retained_until()
+    backend, now = await store.backend(world), SystemClock().now()
+    early = await carrier.extend(backend, DAYS, now + timedelta(days=1))
+    assert (early.extended, early.failed) == (0, 0)
+    late = await carrier.extend(backend, DAYS, now + timedelta(days=15))
+    assert (late.files, late.extended, late.failed) == (early.files, early.files, 0)
+    after = compliance.retained_until()
+    longer = {key for key in after if after[key] > before[key]}
+    assert {key.split("/")[2] for key in longer} == {"config", "keys", "data", "index", "snapshots"}
+    assert len(longer) == late.files
+    assert all(after[key] >= now + timedelta(days=44) for key in longer)
+
+
+async def test_an_attacker_with_the_writers_credentials_leaves_every_snapshot_restorable(
+    compliance: Bucket, world: World, mirroring: Mirroring, restic_on: ResticOn, tree: Path, tmp_path: Path
+) -> None:
+    store = compliance.store
+    await mirroring.adopt(store)
+    assert (await mirroring.carry(store)).complete
+    held = compliance.versions()
+    for key, version in held:
+        compliance.admin.delete_object(Bucket="drd", Key=key)
+        with pytest.raises(ClientError):
+            compliance.admin.delete_object(Bucket="drd", Key=key, VersionId=version, BypassGovernanceRetention=True)
+    assert held == compliance.versions()
+    for key, version in compliance.versions("DeleteMarkers"):
+        compliance.admin.delete_object(Bucket="drd", Key=key, VersionId=version)
+    restic = await restic_on(store, "mirror password")
+    await restic.run("check", "--read-data")
+    await restic.run("restore", "latest", "--target", str(tmp_path / "back"))
+    back = {path.name: path.read_bytes() for path in (tmp_path / "back").rglob("*.bin")}
+    assert back == {path.name: path.read_bytes() for path in tree.rglob("*.bin")}
+
+
+@pytest.mark.parametrize("append_only", [True, False])
+async def test_a_rest_server_is_held_when_it_only_appends(
+    append_only: bool,
+    rclone_rest: RcloneRest,
+    rclone_rest_append_only: RcloneRest,
+    carrier: ProcessCarrier,
+    world: World,
+) -> None:
+    server = rclone_rest_append_only if append_only else rclone_rest
+    found = await probed(carrier, RestStore(url=f"{server.url}/web-1"), world)
+    assert found.is_held is append_only
+    assert ("refused to delete" in found.reason) is append_only
+
+
+async def test_a_folder_keeps_nobody_from_deleting(carrier: ProcessCarrier, world: World, tmp_path: Path) -> None:
+    found = await probed(carrier, LocalStore(path=tmp_path / "repository"), world)
+    assert (found.is_held, found.reason) == (False, "a store of the kind local keeps nobody from deleting")
