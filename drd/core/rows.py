@@ -108,6 +108,19 @@ class AnchorRow(TypedDict):
     at: str
 
 
+class DamageRow(TypedDict):
+    """Damage in a store that is not healed."""
+
+    since: str
+    subsets: list[str]
+    files: list[str]
+    message: str
+    left: str
+    hint: str
+    lost: list[str]
+    lost_count: int
+
+
 class StoreRow(TypedDict):
     """A store; `unsound` are the subsets whose last check found damage.
 
@@ -130,6 +143,9 @@ class StoreRow(TypedDict):
     known_since: str | None
     parts_read: list[str | None]
     part_seconds: float
+    damage: DamageRow | None
+    is_damage_held: bool
+    healed: int
 
 
 class RestoreRow(TypedDict):

@@ -17,7 +17,10 @@ class Verb(StrEnum):
     CARRY = "carry"
     FETCH = "fetch"
     FOUND = "found"
+    EXAMINE = "examine"
     MEND = "mend"
+    PUT_ASIDE = "put-aside"
+    REMOVE = "remove"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Job:
     """Bytes a second."""
     names: tuple[str, ...] = ()
     """Files by their path in the repository, for `mend`; snapshots that stay where they are, for `carry`."""
+    aside: str = ""
+    """A folder of this machine for what is replaced or removed."""
 
     def to_bytes(self) -> bytes:
         """The document that goes through the descriptor."""
@@ -55,6 +60,7 @@ class Job:
             origin=None if origin is None else Place(**origin),
             upload=fields["upload"],
             names=tuple(fields["names"]),
+            aside=fields["aside"],
         )
 
 

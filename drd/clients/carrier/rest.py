@@ -32,6 +32,9 @@ LOOK_SECONDS = 5
 class RestFiles:
     """A repository below a URL; each thread has a connection of its own."""
 
+    replaces = False
+    """Servers refuse a file whose name is taken."""
+
     def __init__(self, settings: Mapping[str, str], timeout_seconds: int = TIMEOUT_SECONDS) -> None:
         self.place = settings["url"]
         self._url = urlsplit(settings["url"])
@@ -84,6 +87,14 @@ class RestFiles:
             answer = self._ask("POST", _path(kind, name), headers, content)
             answer.read()
             self._require(answer)
+
+    def remove(self, kind: FileKind, name: str) -> None:
+        """One DELETE."""
+        with self._translated():
+            answer = self._ask("DELETE", _path(kind, name))
+            answer.read()
+            if answer.status != HTTPStatus.NOT_FOUND:
+                self._require(answer)
 
     def settle(self) -> None:
         """An acknowledged file is as durable as the server makes it."""

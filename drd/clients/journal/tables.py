@@ -65,7 +65,11 @@ OPEN_RUNS = TableSchema("open_runs", ("run",), RunRow, json=("figures",), is_sma
 POINTS = TableSchema("points", ("policy", "run"), PointRow, json=("copies", "forgotten_in", "facts"))
 PLACES = TableSchema("places", ("store", "snapshot_id"), PlaceRow)
 STORES = TableSchema(
-    "stores", ("store",), StoreRow, json=("unsound", "anchors", "forgotten_anchors", "parts_read"), is_small=True
+    "stores",
+    ("store",),
+    StoreRow,
+    json=("unsound", "anchors", "forgotten_anchors", "parts_read", "damage"),
+    is_small=True,
 )
 RESTORES = TableSchema("restores", ("policy",), RestoresRow, json=("restores",), is_small=True)
 PAUSES = TableSchema("pauses", ("policy", "what"), PauseRow, is_small=True)
