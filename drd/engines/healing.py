@@ -40,6 +40,7 @@ ROUNDS = 5
 DATA = "data"
 SMALL = ("keys", "snapshots", "index")
 """Always looked at: one of them that is damaged keeps restic from saying what else is."""
+INDEX_MADE = "the index was made anew from the data"
 FILES_TOLD = 100
 """So many files are named in an event at most."""
 
@@ -167,7 +168,20 @@ class Healing:
                 await self._mend_from_twins(case, lane)
                 problem = await self._remaining(case)
                 now = (await self._catalogue.stores())[case.store].damage
+            if problem and not case.bad and not case.is_salvaged:
+                problem = await self._look_deeper(case, lane)
             return problem
+
+    async def _look_deeper(self, case: _Case, lane: str) -> str:
+        """Where every file that was named is good: an index may be gone, or restic did not say which pack it read."""
+        await case.repository.rebuild_index()
+        problem = await self._remaining(case)
+        if not problem:
+            case.means.append(INDEX_MADE)
+            return ""
+        await self._find(case, (DATA,), lane)
+        await self._mend_from_twins(case, lane)
+        return await self._remaining(case)
 
     async def _without_mirrors(self, case: _Case, lane: str) -> str:
         """What is still wrong when everything was tried that needs no store of the same repository."""
