@@ -24,9 +24,9 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 HARMLESS = {"snapshot missing", "stale lock", "planted key"}
 """Nothing is damaged there: a snapshot that is gone was forgotten by somebody, as far as anybody can tell."""
 BY_A_MIRROR = [kind for kind in CORPUS if kind not in HARMLESS]
-TRIED_FOR_LONG = ("data empty", "trees cut", "trees empty")
-"""restic 0.14 tries again and again to read what ends early; one kind of that is enough."""
-BY_S3 = ("trees missing", "config flipped", "data flipped", "index cut", "snapshot empty", "key cut")
+TRIED_FOR_LONG = ("data empty", "trees empty", "trees missing")
+"""restic 0.14 tries again and again to read what ends early or is gone; one kind of that is enough."""
+BY_S3 = ("data missing", "config flipped", "data flipped", "index cut", "snapshot empty", "key cut")
 BY_THE_SOURCE = [kind for kind in CORPUS if kind.partition(" ")[0] in ("data", "trees", "index")]
 
 
