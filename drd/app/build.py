@@ -28,6 +28,7 @@ from drd.engines.archive import Archive
 from drd.engines.backup import Backup, Request, RunResult
 from drd.engines.copy import Copy
 from drd.engines.dispatch import Dispatch
+from drd.engines.healing import Healing
 from drd.engines.heartbeat import Heartbeats
 from drd.engines.progress import ProgressBoard
 from drd.engines.proof import Proof
@@ -37,6 +38,7 @@ from drd.engines.reconcile import Reconcile
 from drd.engines.renewing import Renewing
 from drd.engines.restore import Restore
 from drd.engines.retain import Retain
+from drd.engines.salvage import Salvage
 from drd.engines.scheduler import Scheduler
 from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
@@ -133,6 +135,9 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     copy = Copy(in_force, stores, carrier, queues, journal, journal, world, board)
     retain = Retain(in_force, stores, queues, journal, journal, clock)
     proof = Proof(stores, queues, journal, log)
+    dispatch = Dispatch(in_force, backup, journal, journal, clock, RunListener(scheduler, copy, log))
+    salvage = Salvage(in_force, stores, carrier, journal, world, dispatch)
+    healing = Healing(in_force, stores, carrier, queues, proof, salvage, journal, journal, world, board)
     reconcile = Reconcile(in_force, stores, queues, journal, journal, clock, journal.daemon)
     wal_retention = WalRetention(in_force, spools, stores, queues, journal, journal, clock)
     protecting = Protecting(stores, carrier, journal, journal, world)
@@ -150,13 +155,25 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         copy=copy,
         retain=retain,
         proof=proof,
+        healing=healing,
         reconcile=reconcile,
         restore=Restore(stores, queues, journal, journal, world, host, board, find_kinds().sources),
-        dispatch=Dispatch(in_force, backup, journal, journal, clock, RunListener(scheduler, copy, log)),
+        dispatch=dispatch,
         scheduler=scheduler,
         wal_retention=wal_retention,
         upkeep=Upkeep(
-            in_force, stores, copy, reconcile, proof, retain, wal_retention, protecting, journal, journal, clock
+            in_force,
+            stores,
+            copy,
+            reconcile,
+            proof,
+            healing,
+            retain,
+            wal_retention,
+            protecting,
+            journal,
+            journal,
+            clock,
         ),
         anchor=Anchor(in_force, stores, queues, journal, journal, journal, clock, journal.daemon, journal),
         archive=Archive(in_force, receiving, spools, stores, queues, copy, journal, journal, world),

@@ -116,6 +116,11 @@ class RecoveryPoint:
         """The undamaged copy in `store` (of its first part, where it has several), if the point stands whole there."""
         return next(iter(self.copies_in(store)), None)
 
+    @property
+    def label(self) -> str:
+        """What it is called in words."""
+        return f"{self.policy}, point of {self.moment:%Y-%m-%d %H:%M:%S} UTC"
+
     def copies_in(self, store: str) -> tuple[Copy, ...]:
         """One undamaged copy of each part in `store`, proven ones first; empty unless the point stands whole there."""
         if store not in self.stores:
@@ -236,6 +241,30 @@ class Anchored:
 
 
 @dataclass(frozen=True, slots=True)
+class Damage:
+    """Damage in a store that is not healed yet."""
+
+    since: datetime
+    subsets: tuple[str, ...]
+    """How it was found: subsets of checks (empty for the structure alone), `restore`, `mirror` or `open`."""
+    files: tuple[str, ...]
+    """The damaged files that were named, by their path in the repository."""
+    message: str
+    """What was found last."""
+    left: str = ""
+    """Why it could not be healed; empty before that was tried."""
+    hint: str = ""
+    lost: tuple[str, ...] = ()
+    """What recovery points cannot give back any more, as `policy, point of moment: path`; the first of them."""
+    lost_count: int = 0
+
+    def lost_of(self, point: RecoveryPoint) -> tuple[str, ...]:
+        """The paths that a point cannot give back, as far as they were named."""
+        label = f"{point.label}: "
+        return tuple(each.removeprefix(label) for each in self.lost if each.startswith(label))
+
+
+@dataclass(frozen=True, slots=True)
 class StoreRecord:
     """What the journal knows of a store."""
 
@@ -278,6 +307,11 @@ class StoreRecord:
     """The keys that were there when drd took it over; empty until they were listed."""
     foreign_keys: tuple[str, ...] = ()
     """Those that somebody else has added since."""
+    damage: Damage | None = None
+    is_damage_held: bool = False
+    """Whether the hold is there because of damage, and ends when that is healed."""
+    healed: int = 0
+    """How often damage there was healed."""
 
     @property
     def unread_since(self) -> datetime | None:

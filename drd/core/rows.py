@@ -110,6 +110,19 @@ class AnchorRow(TypedDict):
     at: str
 
 
+class DamageRow(TypedDict):
+    """Damage in a store that is not healed."""
+
+    since: str
+    subsets: list[str]
+    files: list[str]
+    message: str
+    left: str
+    hint: str
+    lost: list[str]
+    lost_count: int
+
+
 class StoreRow(TypedDict):
     """A store; `unsound` are the subsets whose last check found damage.
 
@@ -138,6 +151,9 @@ class StoreRow(TypedDict):
     risks: list[str]
     keys: list[str]
     foreign_keys: list[str]
+    damage: DamageRow | None
+    is_damage_held: bool
+    healed: int
 
 
 class RestoreRow(TypedDict):

@@ -9,6 +9,7 @@ from drd.engines.archive import Archive
 from drd.engines.backup import Backup
 from drd.engines.copy import Copy
 from drd.engines.dispatch import Dispatch
+from drd.engines.healing import Healing
 from drd.engines.heartbeat import Heartbeats
 from drd.engines.progress import ProgressBoard
 from drd.engines.proof import Proof
@@ -60,6 +61,7 @@ class House:
     copy: Copy
     retain: Retain
     proof: Proof
+    healing: Healing
     reconcile: Reconcile
     restore: Restore
     dispatch: Dispatch

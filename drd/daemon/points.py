@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
-from drd.core.catalogue import RecoveryPoint, damaged_stores
+from drd.core.catalogue import RecoveryPoint, StoreRecord, damaged_stores
 from drd.core.errors import Busy, DrdError, RepositoryMissing, StoreAway
 from drd.core.postgres.base import BaseRecord
 from drd.core.retention import Retention, Verdict
@@ -22,9 +23,9 @@ async def point_statuses(house: House, policy: str, why: bool) -> tuple[PointSta
     """The points, newest first; with `why` the stores are asked for what retention would keep, and why."""
     points = await points_of(house, policy)
     reasons = await _reasons(house, policy, points) if why else {}
-    damaged = damaged_stores(await house.catalogue.stores())
+    stores = await house.catalogue.stores()
     newest_first = sorted(points, key=lambda each: each.moment, reverse=True)
-    return tuple(_point(point, reasons, damaged) for point in newest_first)
+    return tuple(_point(point, reasons, stores) for point in newest_first)
 
 
 async def planned(house: House, policy: str, store: str, passed: tuple[type[DrdError], ...] = NO_ANSWER) -> Retention:
@@ -52,7 +53,8 @@ async def _reasons(house: House, policy: str, points: tuple[RecoveryPoint, ...])
     return {(store, each.snapshot_id): each.reasons for store, plan in plans.items() for each in plan.verdicts}
 
 
-def _point(point: RecoveryPoint, reasons: Reasons, damaged: frozenset[str]) -> PointStatus:
+def _point(point: RecoveryPoint, reasons: Reasons, stores: Mapping[str, StoreRecord]) -> PointStatus:
+    damaged = damaged_stores(stores)
     return PointStatus(
         run=point.run,
         mode=point.mode,
@@ -66,6 +68,7 @@ def _point(point: RecoveryPoint, reasons: Reasons, damaged: frozenset[str]) -> P
         notes=(
             *(str(base) for facts in point.facts.values() if (base := BaseRecord.of_tags(facts)) is not None),
             *(f"part {part}: WAL leads here from the base backup before" for part in point.reached_by_wal),
+            *(f"lost in {store}: {path}" for store in point.stores for path in _lost(point, stores.get(store))),
         ),
         why_kept={
             copy.store: reasons[copy.store, copy.snapshot_id]
@@ -73,3 +76,7 @@ def _point(point: RecoveryPoint, reasons: Reasons, damaged: frozenset[str]) -> P
             if (copy.store, copy.snapshot_id) in reasons
         },
     )
+
+
+def _lost(point: RecoveryPoint, record: StoreRecord | None) -> tuple[str, ...]:
+    return record.damage.lost_of(point) if record is not None and record.damage is not None else ()

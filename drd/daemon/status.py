@@ -160,7 +160,20 @@ def _store(house: House, store: ConfiguredStore, record: StoreRecord | None) -> 
     if record is None or record.repository_id is None:
         return status.model_copy(update={"state": "never used"})
     if record.is_damaged:
-        return status.model_copy(update={"state": "damaged", "note": "damage was found there"})
+        return status.model_copy(update={"state": "damaged", "note": _of_damage(record)})
     if record.hold is not None:
         return status.model_copy(update={"state": "held", "note": f"nothing is forgotten there: {record.hold}"})
     return status
+
+
+def _of_damage(record: StoreRecord) -> str:
+    """What is known of the damage, and how far healing it has come."""
+    damage = record.damage
+    if damage is None:
+        return "damage was found there"
+    if not damage.left:
+        return f"drd heals it by itself: {damage.message}"
+    if not damage.lost:
+        return f"it could not be healed: {damage.left}; {damage.hint}"
+    more = f" and {damage.lost_count - 1} more" if damage.lost_count > 1 else ""
+    return f"what is lost there: {damage.lost[0]}{more}; {damage.hint}"

@@ -16,6 +16,7 @@ from drd.core.events import Body, CopyCreated, JobFailed, MirrorFinished
 from drd.core.tags import MINE
 from drd.engines.missing import Lacking, Missing
 from drd.engines.progress import ProgressBoard
+from drd.engines.refused_files import RefusedFiles
 from drd.engines.stores import Stores, origin_of
 from drd.engines.telling import ToldOnce
 from drd.engines.wal_points import WalPoint
@@ -51,6 +52,7 @@ class Copy:
         self._carrier = carrier
         self._queues = queues
         self._journal = journal
+        self._refused = RefusedFiles(stores, carrier, journal, catalogue, world)
         self._missing = Missing(configuration, catalogue, world.clock)
         self._world = world
         self._board = board
@@ -202,6 +204,8 @@ class Copy:
         await self._journal_copies(
             missing, store, source, lambda snapshot_id: snapshot_id if snapshot_id in whole else None, carried
         )
+        if carried.refused:
+            await self._refused.look((source, store), carried.refused)
         if not carried.complete:
             raise DrdError(
                 f"store {store} was not filled: {carried.message or 'a damaged file was refused'}",

@@ -13,7 +13,7 @@ from typing import Protocol
 from drd.core.catalogue import RecoveryPoint, RunRecord
 from drd.core.errors import PermanentError
 from drd.core.events import BugFound, RunFinished
-from drd.core.policy import Outcome
+from drd.core.policy import Cause, Mode, Outcome
 from drd.core.ulid import RANDOM_BYTES, ulid
 from drd.engines.backup import Backup, Request, RunResult
 from drd.ports.clock import Clock
@@ -82,6 +82,15 @@ class Dispatch:
         ticket = Ticket(run, request, task)
         self._running[request.policy] = ticket
         return ticket
+
+    async def save_again(self, policy: str) -> RunResult | None:
+        """Run a full that begins after this moment, and tell how it ended; None while the daemon is leaving."""
+        request = Request(policy, Mode.FULL, Cause.HEALTH)
+        while (ticket := self.submit(request)) is not None:
+            await asyncio.wait({ticket.task})
+            if ticket.request is request:
+                return None if ticket.task.cancelled() else ticket.task.result()
+        return None
 
     def is_running(self, policy: str) -> bool:
         """Whether a policy runs now."""

@@ -19,8 +19,8 @@ from drd.core.errors import (
     StoreAway,
     UsageError,
 )
-from drd.core.events import HoldPlaced, RestoreFinished, RestoreStarted, StoreChecked
-from drd.core.events.stores import BY_RESTORE
+from drd.core.events import DamageFound, HoldPlaced, RestoreFinished, RestoreStarted, StoreChecked
+from drd.core.events.healing import BY_RESTORE
 from drd.core.policy import Outcome
 from drd.core.postgres.groups import marks_of
 from drd.core.postgres.increments import with_whole_chains
@@ -184,9 +184,8 @@ class Restore:
         """Put on record that a store does not give back what it was given: its copies do not count from now on."""
         reason = "a restore could not read what was saved there"
         await self.outbox.record(StoreChecked(store, BY_RESTORE, False, 1, reason, 0.0), run)
-        record = (await self._catalogue.stores()).get(store)
-        if record is None or record.hold is None:
-            await self.outbox.record(HoldPlaced(store, "a restore met damage there"), run)
+        await self.outbox.record(DamageFound(store, BY_RESTORE, (), reason), run)
+        await self.outbox.record(HoldPlaced(store, "a restore met damage there", is_damage=True), run)
 
     async def _attempt(self, plan: Plan, store: str, repository: Repository) -> Landed:
         run, request, point = plan.run, plan.request, plan.point

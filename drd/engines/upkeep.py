@@ -18,6 +18,7 @@ from drd.core.events import Event, JobFailed, RetentionApplied, SnapshotCreated
 from drd.core.policy import Outcome
 from drd.core.rotation import Part
 from drd.engines.copy import Copy
+from drd.engines.healing import Healing
 from drd.engines.proof import Proof
 from drd.engines.protecting import Protecting
 from drd.engines.reconcile import Reconcile
@@ -70,6 +71,7 @@ class Upkeep:
         copy: Copy,
         reconcile: Reconcile,
         proof: Proof,
+        healing: Healing,
         retain: Retain,
         wal_retention: WalRetention,
         protecting: Protecting,
@@ -82,6 +84,7 @@ class Upkeep:
         self._copy = copy
         self._reconcile = reconcile
         self._proof = proof
+        self._healing = healing
         self._retain = retain
         self._wal_retention = wal_retention
         self._protecting = protecting
@@ -110,6 +113,8 @@ class Upkeep:
 
     async def _look_after(self, store: str, record: StoreRecord) -> None:
         now = self._clock.now()
+        if self._healing.is_due(record):
+            await self._try(store, "heal", self._heal)
         is_behind = store not in self._reconciled or _is_due(record.last_reconciled, RECONCILE_EVERY, now)
         if is_behind and not await self._try(store, "reconcile", self._do_reconcile):
             return
@@ -144,10 +149,22 @@ class Upkeep:
             self._failed[store, job] = self._clock.monotonic()
             told = JobFailed(store, job, error.message, error.hint)
             await self._told.tell((store, job), error.message, told)
+            if isinstance(error, PermanentError) and job in ("reconcile", "check"):
+                await self._look_at(store)
             return False
         self._told.over((store, job))
         self._failed.pop((store, job), None)
         return True
+
+    async def _look_at(self, store: str) -> None:
+        """Whether it is damage that keeps a store from being opened; then it is healed next."""
+        try:
+            if await self._healing.look(store):
+                self._failed = {each: at for each, at in self._failed.items() if each[0] != store}
+        except StoreAway as error:
+            await self._stores.went_away(store, error.message)
+        except PermanentError:
+            return  # nothing more can be told than what was told already
 
     async def _do_reconcile(self, store: str) -> None:
         self._reconciled.add(store)
@@ -157,6 +174,11 @@ class Upkeep:
             self._reconciled.discard(store)
             raise
         if found or missing:
+            for name in self._configuration().stores:
+                self._copy.want(name)
+
+    async def _heal(self, store: str) -> None:
+        if await self._healing.heal(store):
             for name in self._configuration().stores:
                 self._copy.want(name)
 

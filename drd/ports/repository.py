@@ -1,4 +1,4 @@
-"""A restic repository, as four narrow views: what it holds, writing, upkeep, and getting data back.
+"""A restic repository, as narrow views: what it holds, writing, upkeep, getting data back, repairs.
 
 The words snapshot, forget, prune and check mean exactly what they mean to restic.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from drd.core.policy import Keep
+from drd.ports.repairing import Repairer
 
 if TYPE_CHECKING:
     from drd.ports.store import ConfiguredStore  # store.py needs OnProgress from here
@@ -277,8 +278,8 @@ class Restorer(Protocol):
         ...
 
 
-class Repository(Snapshots, Writer, Upkeep, Restorer, Protocol):
-    """One restic repository with all four views."""
+class Repository(Snapshots, Writer, Upkeep, Restorer, Repairer, Protocol):
+    """One restic repository with all views of it."""
 
 
 class Repositories(Protocol):

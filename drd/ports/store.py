@@ -150,6 +150,40 @@ class Carrier(Protocol):
         """
         ...
 
+    async def examine(self, target: Backend, suspects: tuple[str, ...], on_progress: OnProgress) -> Mapping[str, str]:
+        """The files of a repository that do not hash to their names, by their path in it (`data/ab/ab12…`) → why.
+
+        Only `suspects` are read: files by their path, of which those that are not there are told too, or folders
+        (`keys`, `snapshots`, `index`, `data`) for all that is in them. Raises `StoreAway`.
+        """
+        ...
+
+    async def mend(
+        self,
+        origin: Backend,
+        target: Backend,
+        paths: tuple[str, ...],
+        upload: int | None,
+        on_progress: OnProgress,
+        aside: Path | None = None,
+    ) -> Mapping[str, str]:
+        """Replace files of `target` (as `data/ab/ab12…`) by those of `origin`, each verified by its name first.
+
+        The config is replaced unverified, having no such name: `origin` has to be known for the same repository. Heals
+        a mirror from its first store and the first store from its mirror. What was there is saved below the
+        folder `aside` of this machine. Returns the files that could not be mended, with the reason. Raises what
+        `carry` raises, and `PermanentError` where a store only appends.
+        """
+        ...
+
+    async def put_aside(self, target: Backend, paths: tuple[str, ...], aside: Path) -> Mapping[str, str]:
+        """Save damaged files below `aside` as they are; returns those that are not there."""
+        ...
+
+    async def remove(self, target: Backend, paths: tuple[str, ...], aside: Path) -> Mapping[str, str]:
+        """Take damaged files away after saving them below `aside`; returns those that are good and stay."""
+        ...
+
     async def key_files(self, backend: Backend) -> tuple[str, ...]:
         """The names of the keys that the repository has; empty where there is none."""
         ...

@@ -21,6 +21,8 @@ SHOWN_OF_A_RUN = 8
 """The last characters of a run's id: they differ where the first, which are the time, do not."""
 LOUD = {
     "bug-found",
+    "damage-found",
+    "damage-left",
     "hold-placed",
     "suspicion-raised",
     "snapshot-missing",

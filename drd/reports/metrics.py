@@ -272,6 +272,23 @@ def _of_stores(snapshot: MetricsInput) -> Iterator[Family]:
         "1 if the last check of the repository found damage.",
         [(labels, float(record is not None and record.is_damaged)) for labels, record in records],
     )
+    damages = [(labels, record.damage if record is not None else None) for labels, record in records]
+    yield _gauge(
+        "drd_store_damage_unhealed",
+        "1 if drd could not heal all the damage that was found there.",
+        [(labels, float(damage is not None and bool(damage.left))) for labels, damage in damages],
+    )
+    yield _gauge(
+        "drd_store_lost_files",
+        "Files and folders that recovery points in the store cannot give back any more.",
+        [(labels, float(damage.lost_count if damage is not None else 0)) for labels, damage in damages],
+    )
+    yield Family(
+        "drd_store_healed_total",
+        "counter",
+        "How often damage in the store was healed.",
+        tuple((labels, float(record.healed if record is not None else 0)) for labels, record in records),
+    )
     yield _gauge(
         "drd_store_immutable",
         "Of a store that is declared immutable: 1 unless it let something be deleted when that was tried last.",

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from drd.core.errors import StateFull, StoreAway
-from drd.core.events import HoldPlaced, StoreChecked
+from drd.core.events import DamageFound, HoldPlaced, StoreChecked
 from drd.engines.doubting import DOUBT_SECONDS
 from drd.engines.work_queues import JobClass
 from tests.fakes.house import FakeHouse
@@ -70,7 +70,7 @@ async def test_a_check_of_a_store_that_goes_away_holds_nobody_up() -> None:
 
 async def test_damage_and_the_hold_that_it_causes_are_on_record_together_or_not_at_all() -> None:
     house = await checked("pack 1f2e")
-    assert [type(event.body) for event in house.journal.events[-2:]] == [StoreChecked, HoldPlaced]
+    assert [type(event.body) for event in house.journal.events[-3:]] == [StoreChecked, DamageFound, HoldPlaced]
     written = len(house.journal.events)
     append, house.journal.is_full = house.journal.append, False
     appended = 0
@@ -83,7 +83,7 @@ async def test_damage_and_the_hold_that_it_causes_are_on_record_together_or_not_
 
     house.journal.append = once  # type: ignore[method-assign]
     await house.proof.check("local")
-    assert len(house.journal.events) == written + 2
+    assert len(house.journal.events) == written + 3
     house.journal.is_full = True
     with pytest.raises(StateFull):
         await house.proof.check("local")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 from drd.core.errors import PermanentError, StoreAway
 from drd.ports.clock import Clock
@@ -24,6 +25,8 @@ class FakeCarrier:
         self.extended = Extended(0, 0)
         self.keys: dict[str, tuple[str, ...]] = {}
         """Place → the names of its keys, where they are not as many as its passwords."""
+        self.examined: list[tuple[str, tuple[str, ...]]] = []
+        self.removed: list[str] = []
         self.before: Callable[[], None] = lambda: None
         self._clock = clock
 
@@ -53,7 +56,48 @@ class FakeCarrier:
         whole = tuple(each for each in listed if each in sink.snapshots)
         message = "a file does not match its name" if damaged else ""
         count = 0 if damaged else len(missing)
-        return Carried(not damaged, count, count * 100, self.seconds, whole, damaged, message)
+        paths = tuple(f"snapshots/{each}" for each in damaged)
+        return Carried(
+            not damaged,
+            count,
+            count * 100,
+            self.seconds,
+            whole,
+            paths,
+            message,
+        )
+
+    async def examine(self, target: Backend, suspects: tuple[str, ...], on_progress: OnProgress) -> dict[str, str]:
+        place = self._place(target)
+        self.examined.append((place.name, suspects))
+        return {path: "its content does not hash to its name" for path in place.bad if _is_seen(path, suspects)}
+
+    async def mend(
+        self,
+        origin: Backend,
+        target: Backend,
+        paths: tuple[str, ...],
+        upload: int | None,
+        on_progress: OnProgress,
+        aside: Path | None = None,
+    ) -> dict[str, str]:
+        source, sink = self._place(origin), self._place(target)
+        if "config" in paths:
+            sink.identity = source.identity
+        assert source.identity == sink.identity
+        refused = {path: f"{source.name} does not have it" for path in paths if path in source.bad}
+        sink.bad -= set(paths) - refused.keys()
+        sink.heal()
+        return refused
+
+    async def put_aside(self, target: Backend, paths: tuple[str, ...], aside: Path) -> dict[str, str]:
+        self._place(target)
+        return {}
+
+    async def remove(self, target: Backend, paths: tuple[str, ...], aside: Path) -> dict[str, str]:
+        self._place(target).bad -= set(paths)
+        self.removed += paths
+        return {}
 
     async def key_files(self, backend: Backend) -> tuple[str, ...]:
         if (given := self.keys.get(self._place(backend).name)) is not None:
@@ -80,3 +124,7 @@ class FakeCarrier:
         if place.away:
             raise StoreAway(f"{place.name} does not answer: {place.away}", "")
         return place
+
+
+def _is_seen(path: str, suspects: tuple[str, ...]) -> bool:
+    return path in suspects or path.partition("/")[0] in suspects

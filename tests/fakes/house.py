@@ -16,6 +16,7 @@ from drd.engines.archive import Archive
 from drd.engines.backup import Backup, Request, RunResult
 from drd.engines.copy import Copy
 from drd.engines.dispatch import Dispatch
+from drd.engines.healing import Healing
 from drd.engines.heartbeat import Heartbeats
 from drd.engines.progress import ProgressBoard
 from drd.engines.proof import Proof
@@ -25,6 +26,7 @@ from drd.engines.reconcile import Reconcile
 from drd.engines.renewing import Renewing
 from drd.engines.restore import Restore
 from drd.engines.retain import Retain
+from drd.engines.salvage import Salvage
 from drd.engines.scheduler import Scheduler
 from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
@@ -186,6 +188,10 @@ class FakeHouse:
         self.told.listeners.append(self.scheduler)
         self.told.copy = self.copy
         self.dispatch = Dispatch(force, self.backup, journal, journal, self.clock, self.told)
+        salvage = Salvage(force, self.stores, self.carrier, journal, world, self.dispatch)
+        self.healing = Healing(
+            force, self.stores, self.carrier, queues, self.proof, salvage, journal, journal, world, self.board
+        )
         self.wal_retention = WalRetention(force, self.spools, self.stores, queues, journal, journal, self.clock)
         self.protecting = Protecting(self.stores, self.carrier, journal, journal, world)
         self.upkeep = Upkeep(
@@ -194,6 +200,7 @@ class FakeHouse:
             self.copy,
             self.reconcile,
             self.proof,
+            self.healing,
             self.retain,
             self.wal_retention,
             self.protecting,
@@ -240,6 +247,7 @@ class FakeHouse:
             copy=self.copy,
             retain=self.retain,
             proof=self.proof,
+            healing=self.healing,
             reconcile=self.reconcile,
             restore=self.restore,
             dispatch=self.dispatch,

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, TypeVar
 
-from drd.core.catalogue import Anchored, Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, StoreRecord
+from drd.core.catalogue import (
+    Anchored,
+    Damage,
+    Pause,
+    PolicyRecord,
+    RecoveryPoint,
+    RestoreRecord,
+    RunRecord,
+    StoreRecord,
+)
 from drd.core.encoding import encode, moment, read_fact, restore
 from drd.core.errors import Busy, DrdError, JournalUnusable, StateFull
 from drd.core.events import Body, Event
@@ -227,7 +236,7 @@ def _store(name: str, row: dict[str, Any]) -> StoreRecord:
     return StoreRecord(
         store=name,
         repository_id=row["repository_id"],
-        check_sound=None if row["last_checked"] is None else not row["unsound"],
+        check_sound=None if row["last_checked"] is None and not row["unsound"] else not row["unsound"],
         last_reconciled=moment(row["last_reconciled"]) if row["last_reconciled"] else None,
         hold=row["hold"],
         last_retained=moment(row["last_retained"]) if row["last_retained"] else None,
@@ -245,5 +254,8 @@ def _store(name: str, row: dict[str, Any]) -> StoreRecord:
         risks=tuple(row["risks"]),
         keys=tuple(row["keys"]),
         foreign_keys=tuple(row["foreign_keys"]),
+        damage=None if row["damage"] is None else restore(Damage, row["damage"]),
+        is_damage_held=row["is_damage_held"],
+        healed=row["healed"],
         **moments,
     )

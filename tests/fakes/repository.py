@@ -19,6 +19,7 @@ from drd.core.errors import (
 )
 from drd.core.policy import Keep
 from drd.ports.clock import Clock
+from drd.ports.repairing import Lost
 from drd.ports.repository import (
     CheckReport,
     Entry,
@@ -50,6 +51,15 @@ class FakePlace:
     tells_sizes: bool = True
     """Whether snapshots say how much they hold, as they do since restic 0.17."""
     damage: tuple[str, ...] = ()
+    broken_packs: tuple[str, ...] = ()
+    """Those that a check names."""
+    bad: set[str] = field(default_factory=set)
+    """Paths of files that are not what they are called; when the last of them is good, so is the place."""
+    is_index_broken: bool = False
+    """Whether the damage is one that making the index anew repairs."""
+    indexes_made: int = 0
+    salvaged: tuple[str, ...] = ()
+    lost: tuple[Lost, ...] = ()
     shared: int = 0
     exclusive: int = 0
     stale_locks: int = 0
@@ -66,6 +76,11 @@ class FakePlace:
     def new_id(self) -> str:
         self.made += 1
         return sha256(f"{self.name} {self.made}".encode()).hexdigest()
+
+    def heal(self) -> None:
+        """What a check finds goes with the last bad file."""
+        if not self.bad:
+            self.damage = self.broken_packs = ()
 
     def plant(self, snapshot: Snapshot, tree: dict[str, bytes] | None = None) -> None:
         """Put a snapshot there behind drd's back."""
@@ -222,7 +237,23 @@ class FakeRepository:
         begun = self._clock.monotonic()
         async with self._working("check", is_exclusive=True):
             damage = self.place.damage
-        return CheckReport(not damage, damage, (), self._clock.monotonic() - begun)
+        return CheckReport(not damage, damage, self.place.broken_packs, self._clock.monotonic() - begun)
+
+    async def salvage(self, packs: tuple[str, ...]) -> bool:
+        async with self._working("repair-packs", is_exclusive=True):
+            self.place.salvaged += packs
+            self.place.bad -= {f"data/{pack[:2]}/{pack}" for pack in packs}
+        return True
+
+    async def lost(self) -> tuple[Lost, ...]:
+        self._reach("lost")
+        return self.place.lost
+
+    async def rebuild_index(self) -> None:
+        async with self._working("rebuild-index", is_exclusive=True):
+            self.place.indexes_made += 1
+            if self.place.is_index_broken and not self.place.bad:
+                self.place.is_index_broken, self.place.damage = False, ()
 
     async def unlock(self) -> None:
         self._reach("unlock")

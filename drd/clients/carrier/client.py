@@ -75,16 +75,37 @@ class ProcessCarrier:
             peak_memory_bytes=ended.peak_memory_bytes,
         )
 
-    async def mend(
-        self, origin: Backend, target: Backend, paths: tuple[str, ...], upload: int | None, on_progress: OnProgress
-    ) -> Mapping[str, str]:
-        """Replace files of `target` (as `data/ab/ab12…`) by those of `origin`, each verified by its name.
-
-        Heals a mirror from its first store and the first store from its mirror. Returns the files that could not be
-        mended, with the reason. Raises what `carry` raises, and `PermanentError` where a store only appends.
-        """
-        job = Job(Verb.MEND, target=_place(target), origin=_place(origin), upload=upload, names=paths)
+    async def examine(self, target: Backend, suspects: tuple[str, ...], on_progress: OnProgress) -> Mapping[str, str]:
+        """The damaged files of a repository; see `drd.ports.store.Carrier`."""
+        job = Job(Verb.EXAMINE, target=_place(target), names=suspects)
         heard, _ = await _do(self._runner, job, CARRY_DEADLINE, on_progress)
+        return heard.refused
+
+    async def mend(
+        self,
+        origin: Backend,
+        target: Backend,
+        paths: tuple[str, ...],
+        upload: int | None,
+        on_progress: OnProgress,
+        aside: Path | None = None,
+    ) -> Mapping[str, str]:
+        """Replace files of `target` by those of `origin`; see `drd.ports.store.Carrier`."""
+        place = "" if aside is None else str(aside)
+        job = Job(Verb.MEND, target=_place(target), origin=_place(origin), upload=upload, names=paths, aside=place)
+        heard, _ = await _do(self._runner, job, CARRY_DEADLINE, on_progress)
+        return heard.refused
+
+    async def put_aside(self, target: Backend, paths: tuple[str, ...], aside: Path) -> Mapping[str, str]:
+        """Save damaged files on this machine; see `drd.ports.store.Carrier`."""
+        job = Job(Verb.PUT_ASIDE, target=_place(target), names=paths, aside=str(aside))
+        heard, _ = await _do(self._runner, job, CARRY_DEADLINE)
+        return heard.refused
+
+    async def remove(self, target: Backend, paths: tuple[str, ...], aside: Path) -> Mapping[str, str]:
+        """Put damaged files aside; see `drd.ports.store.Carrier`."""
+        job = Job(Verb.REMOVE, target=_place(target), names=paths, aside=str(aside))
+        heard, _ = await _do(self._runner, job, CARRY_DEADLINE)
         return heard.refused
 
     async def key_files(self, backend: Backend) -> tuple[str, ...]:

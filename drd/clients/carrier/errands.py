@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
-from drd.clients.carrier.carrying import Round, require_good, require_same_repository, send
-from drd.clients.carrier.content import Refused
-from drd.clients.carrier.files import CONFIG_NAME, FileKind, RepositoryFiles, Vanished
+from drd.clients.carrier.carrying import Round, require_same_repository, send
+from drd.clients.carrier.files import CONFIG_NAME, FileKind, RepositoryFiles
 from drd.clients.carrier.job import Job, Place, Saying, Verb
+from drd.clients.carrier.mending import examine, mend, put_all_aside, remove
 from drd.clients.carrier.pace import Pace
 from drd.clients.carrier.report import Report
 from drd.core.errors import PermanentError, RepositoryMissing
@@ -51,29 +52,16 @@ def do(job: Job, report: Report) -> None:
             report.say(Saying.EXTENDED, **asdict(extend(job, report)))
         case Verb.MEND:
             with opened(_origin(job)) as origin, opened(job.target) as target:
-                mend(origin, target, job.names, Pace(job.upload), report)
-
-
-def mend(origin: RepositoryFiles, target: RepositoryFiles, paths: tuple[str, ...], pace: Pace, report: Report) -> None:
-    """Put good copies of damaged files in their place. A file that is damaged or missing at `origin` too is refused."""
-    require_same_repository(origin, target)
-    report.phase("mending")
-    for path in paths:
-        kind, name = FileKind(path.split("/")[0]), path.rpartition("/")[2]
-        size = origin.list(kind).get(name)
-        if kind is FileKind.CONFIG or size is None:
-            report.refuse(path, f"{origin.place} does not have it")
-            continue
-        try:
-            # Some servers lose what they have under a name when an upload of that name is broken off, so nothing is
-            # sent before the whole file is known to be good.
-            require_good(origin, kind, name, size)
-            send(origin, target, kind, name, size, pace, report)
-        except (Refused, Vanished) as refusal:
-            report.refuse(path, str(refusal))
-        else:
-            report.sent(size)
-    target.settle()
+                mend(origin, target, job.names, Pace(job.upload), report, Path(job.aside) if job.aside else None)
+        case Verb.EXAMINE:
+            with opened(job.target) as target:
+                examine(target, job.names, report)
+        case Verb.PUT_ASIDE:
+            with opened(job.target) as target:
+                put_all_aside(target, job.names, Path(job.aside), report)
+        case Verb.REMOVE:
+            with opened(job.target) as target:
+                remove(target, job.names, Path(job.aside), report)
 
 
 def fetch(origin: RepositoryFiles, target: RepositoryFiles, report: Report) -> None:

@@ -52,6 +52,8 @@ class RepositoryFiles(Protocol):
 
     place: str
     """Where it is, for messages; never with a secret."""
+    replaces: bool
+    """Whether a file may be put under a name that is taken; else the one that is there has to go first."""
 
     def list(self, kind: FileKind) -> Mapping[str, int]:
         """Name → size in bytes; empty where the folder is missing. Names that restic would not give are left out."""
@@ -63,6 +65,10 @@ class RepositoryFiles(Protocol):
 
     def put(self, kind: FileKind, name: str, content: NamedContent) -> None:
         """Store a file under its name, whole or not at all, also when this process is killed; one there is replaced."""
+        ...
+
+    def remove(self, kind: FileKind, name: str) -> None:
+        """Take a file away, if it is there; only for what was put aside before."""
         ...
 
     def settle(self) -> None:

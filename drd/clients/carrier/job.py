@@ -17,9 +17,12 @@ class Verb(StrEnum):
     CARRY = "carry"
     FETCH = "fetch"
     FOUND = "found"
+    EXAMINE = "examine"
     MEND = "mend"
     PROBE = "probe"
     EXTEND = "extend"
+    PUT_ASIDE = "put-aside"
+    REMOVE = "remove"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Job:
     """For how long the target is to keep what it holds, for `probe` and `extend`."""
     now: str = ""
     """The moment, for `extend`."""
+    aside: str = ""
+    """A folder of this machine for what is replaced or removed."""
 
     def to_bytes(self) -> bytes:
         """The document that goes through the descriptor."""
@@ -63,6 +68,7 @@ class Job:
             names=tuple(fields["names"]),
             days=fields["days"],
             now=fields["now"],
+            aside=fields["aside"],
         )
 
 

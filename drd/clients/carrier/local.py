@@ -26,6 +26,8 @@ INCOMING = ".drd-incoming"
 class LocalFiles:
     """A folder in restic's layout. Raises `StoreAway` when its disk is not mounted."""
 
+    replaces = True
+
     def __init__(self, settings: Mapping[str, str]) -> None:
         self.place = settings["path"]
         self._root = Path(settings["path"])
@@ -62,6 +64,14 @@ class LocalFiles:
                 growing.unlink(missing_ok=True)
         with self._lock:
             self._changed.add(final.parent)
+
+    def remove(self, kind: FileKind, name: str) -> None:
+        """Unlink."""
+        gone = self._root / path_of(kind, name)
+        with _translated(self.place):
+            gone.unlink(missing_ok=True)
+        with self._lock:
+            self._changed.add(gone.parent)
 
     def settle(self) -> None:
         """Flush the folders in which files got their names."""

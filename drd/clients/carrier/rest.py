@@ -36,6 +36,9 @@ _NEEDED = (FileKind.DATA, FileKind.INDEX, FileKind.SNAPSHOT, FileKind.KEY)
 class RestFiles:
     """A repository below a URL; each thread has a connection of its own."""
 
+    replaces = False
+    """Servers refuse a file whose name is taken."""
+
     def __init__(self, settings: Mapping[str, str], timeout_seconds: int = TIMEOUT_SECONDS) -> None:
         self.place = settings["url"]
         self._url = urlsplit(settings["url"])
@@ -97,6 +100,14 @@ class RestFiles:
             if answer.status == HTTPStatus.UNAUTHORIZED or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 self._require(answer)
             return answer.status
+
+    def remove(self, kind: FileKind, name: str) -> None:
+        """One DELETE."""
+        with self._translated():
+            answer = self._ask("DELETE", _path(kind, name))
+            answer.read()
+            if answer.status != HTTPStatus.NOT_FOUND:
+                self._require(answer)
 
     def settle(self) -> None:
         """An acknowledged file is as durable as the server makes it."""

@@ -43,6 +43,8 @@ _SKEW_CODES = {"RequestTimeTooSkewed", "RequestExpired"}
 class S3Files:
     """Objects below a prefix, in restic's default layout."""
 
+    replaces = True
+
     def __init__(self, settings: Mapping[str, str], client: S3Client | None = None) -> None:
         """`client` is a connection of the caller's own, for one that waits less long."""
         self.place = _place(settings)
@@ -89,6 +91,11 @@ class S3Files:
                 ChecksumAlgorithm="SHA256",
                 ChecksumSHA256=base64.b64encode(bytes.fromhex(digest)).decode(),
             )
+
+    def remove(self, kind: FileKind, name: str) -> None:
+        """One DeleteObject, which is no error for what is not there."""
+        with self._translated():
+            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + path_of(kind, name))
 
     def settle(self) -> None:
         """An acknowledged object is durable."""

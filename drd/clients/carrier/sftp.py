@@ -6,7 +6,7 @@ import json
 import secrets
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from drd.clients.carrier.config import config_digest
 from drd.clients.carrier.content import NamedContent
@@ -21,6 +21,8 @@ INCOMING = ".drd-incoming"
 
 class SftpFiles:
     """A folder in restic's layout; each thread has a connection of its own."""
+
+    replaces = True
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self.place = settings["place"]
@@ -64,6 +66,11 @@ class SftpFiles:
             except Vanished:
                 session.make_folders([final.rpartition("/")[0]])
                 session.rename(growing, final)
+
+    def remove(self, kind: FileKind, name: str) -> None:
+        """Remove a file."""
+        with self.session() as session, suppress(Vanished):
+            session.remove(f"{self._root}/{path_of(kind, name)}")
 
     def settle(self) -> None:
         """The protocol has no way to flush a folder."""

@@ -68,7 +68,7 @@ STORES = TableSchema(
     "stores",
     ("store",),
     StoreRow,
-    json=("unsound", "anchors", "forgotten_anchors", "parts_read", "risks", "keys", "foreign_keys"),
+    json=("unsound", "anchors", "forgotten_anchors", "parts_read", "risks", "keys", "foreign_keys", "damage"),
     is_small=True,
 )
 RESTORES = TableSchema("restores", ("policy",), RestoresRow, json=("restores",), is_small=True)

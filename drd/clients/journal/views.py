@@ -7,7 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from drd.clients.journal.tables import SqlTables
-from drd.core.catalogue import Anchored, Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, StoreRecord
+from drd.core.catalogue import (
+    Anchored,
+    Damage,
+    Pause,
+    PolicyRecord,
+    RecoveryPoint,
+    RestoreRecord,
+    RunRecord,
+    StoreRecord,
+)
 from drd.core.encoding import moment, restore
 from drd.core.postgres.groups import ShippedGroup
 from drd.core.projections.points import withheld
@@ -178,7 +187,7 @@ def _store(name: str, row: StoreRow) -> StoreRecord:
         repository_id=row["repository_id"],
         away_since=_moment(row["away_since"]),
         last_checked=_moment(row["last_checked"]),
-        check_sound=None if row["last_checked"] is None else not row["unsound"],
+        check_sound=None if row["last_checked"] is None and not row["unsound"] else not row["unsound"],
         last_pruned=_moment(row["last_pruned"]),
         last_reconciled=_moment(row["last_reconciled"]),
         hold=row["hold"],
@@ -197,6 +206,9 @@ def _store(name: str, row: StoreRow) -> StoreRecord:
         risks=tuple(row["risks"]),
         keys=tuple(row["keys"]),
         foreign_keys=tuple(row["foreign_keys"]),
+        damage=None if row["damage"] is None else restore(Damage, row["damage"]),
+        is_damage_held=bool(row["is_damage_held"]),
+        healed=row["healed"],
     )
 
 

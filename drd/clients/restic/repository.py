@@ -1,9 +1,10 @@
-"""One restic repository with all four views of the port."""
+"""One restic repository with all views of the port."""
 
 from __future__ import annotations
 
 from drd.clients.restic.access import Access
 from drd.clients.restic.calls import USUAL, Calls, Patience
+from drd.clients.restic.repairing import Repairing
 from drd.clients.restic.restoring import Restoring
 from drd.clients.restic.upkeep import Keeping
 from drd.clients.restic.versions import Restic
@@ -13,7 +14,7 @@ from drd.ports.runner import Runner
 from drd.ports.store import Limits
 
 
-class ResticRepository(Writing, Keeping, Restoring):
+class ResticRepository(Writing, Keeping, Restoring, Repairing):
     """One repository. The folder of its `access` must be there.
 
     Nothing is asked of the store until a method is called, and each call pays about half a second for the password's

@@ -45,6 +45,16 @@ class Restic:
         return self.version >= (0, 17, 1)
 
     @property
+    def repairs(self) -> bool:
+        """`repair index`, which was `rebuild-index` before."""
+        return self.version >= (0, 16, 0)
+
+    @property
+    def salvages(self) -> bool:
+        """`repair packs`, which also reads packs that are cut off since 0.17."""
+        return self.version >= (0, 17, 0)
+
+    @property
     def version_text(self) -> str:
         """As `0.19.1`."""
         return ".".join(map(str, self.version))

@@ -20,6 +20,7 @@ from drd.core.events.daemon import (
     DaemonStopped,
     JobFailed,
 )
+from drd.core.events.healing import DamageFound, DamageHealed, DamageLeft, DamageMended
 from drd.core.events.nodes import NodeJudged
 from drd.core.events.policies import (
     Paused,
@@ -77,6 +78,10 @@ __all__ = [
     "CopyCreated",
     "DaemonStarted",
     "DaemonStopped",
+    "DamageFound",
+    "DamageHealed",
+    "DamageLeft",
+    "DamageMended",
     "Event",
     "HeadAnchored",
     "HeartbeatInterrupted",

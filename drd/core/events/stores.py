@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 from drd.core.events.body import Body
 
-BY_RESTORE = "restore"
-"""The subset of a store in which a restore met damage: a person says when it is repaired, or a check of all of it."""
-
 
 @dataclass(frozen=True)
 class StoreCreated(Body):
@@ -79,6 +76,8 @@ class HoldPlaced(Body):
     reason: str
     is_identity: bool = False
     """Whether another repository is there than the journal knows, which `drd accept` settles."""
+    is_damage: bool = False
+    """Whether it is because of damage: then it ends when that is healed, and takes no other hold's place."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from drd.core.encoding import Fact
-from drd.core.events.stores import BY_RESTORE
+from drd.core.events.healing import BY_MIRROR, BY_OPENING, BY_RESTORE
 from drd.core.projections.effect import Effect
 from drd.core.rotation import divided, holds, read_part
 from drd.core.rows import StoreRow, Tables
@@ -39,7 +39,7 @@ def _store_created(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     if store["repository_id"] != body["repository_id"]:
         # All of this was of the repository that was there before.
         store["anchors"], store["unsound"], store["parts_read"], store["part_seconds"] = [], [], [], 0.0
-        store["known_since"] = fact.at
+        store["known_since"], store["damage"] = fact.at, None
     # Whose keys are there then is taken for granted: drd made it, or a person has accepted it as it is.
     store["keys"], store["foreign_keys"] = [], []
     store["repository_id"] = body["repository_id"]
@@ -69,8 +69,9 @@ def _store_checked(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     store = store_row(tables, body["store"])
     store["last_checked"] = fact.at
     subset = body["subset"]
-    others = [each for each in store["unsound"] if each != subset and not (body["sound"] and holds(subset, each))]
+    others = [each for each in store["unsound"] if each != subset and not (body["sound"] and _saw(subset, each))]
     store["unsound"] = others if body["sound"] else sorted([*others, subset])
+    _close_when_sound(store)
     part = read_part(subset)
     if part is not None:
         store["parts_read"] = divided(store["parts_read"], part.of)
@@ -102,16 +103,72 @@ def _keys_listed(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
 
 def _hold_placed(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
     store = store_row(tables, body["store"])
-    store["hold"], store["is_identity_held"] = body["reason"], body.get("is_identity", False)
+    is_damage = body.get("is_damage", False)
+    if not is_damage or store["hold"] is None or store["is_damage_held"]:
+        store["hold"], store["is_identity_held"] = body["reason"], body.get("is_identity", False)
+        store["is_damage_held"] = is_damage
     tables.stores.put((body["store"],), store)
 
 
 def _hold_released(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     """A person's word that what was met is put right; what a check found only a check takes back."""
     store = store_row(tables, body["store"])
-    store["unsound"] = [each for each in store["unsound"] if each != BY_RESTORE]
-    store["hold"], store["is_identity_held"], store["last_released"] = None, False, fact.at
+    store["unsound"] = [each for each in store["unsound"] if each not in (BY_RESTORE, BY_MIRROR, BY_OPENING)]
+    _close_when_sound(store)
+    store["hold"], store["is_identity_held"], store["is_damage_held"] = None, False, False
+    store["last_released"] = fact.at
     tables.stores.put((body["store"],), store)
+
+
+def _damage_found(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
+    store = store_row(tables, body["store"])
+    known = store["damage"]
+    subset = body["subset"]
+    store["unsound"] = sorted({*store["unsound"], subset})
+    store["damage"] = {
+        "since": known["since"] if known else fact.at,
+        "subsets": sorted({*(known["subsets"] if known else ()), subset}),
+        "files": sorted({*(known["files"] if known else ()), *body["files"]}),
+        "message": body["message"],
+        "left": known["left"] if known else "",
+        "hint": known["hint"] if known else "",
+        "lost": known["lost"] if known else [],
+        "lost_count": known["lost_count"] if known else 0,
+    }
+    tables.stores.put((body["store"],), store)
+
+
+def _damage_left(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
+    store = store_row(tables, body["store"])
+    if store["damage"] is not None:
+        store["damage"]["left"], store["damage"]["hint"] = body["message"], body["hint"]
+        store["damage"]["lost"], store["damage"]["lost_count"] = list(body["lost"]), body["lost_count"]
+        store["damage"]["files"] = sorted({*store["damage"]["files"], *body["files"]})
+        tables.stores.put((body["store"],), store)
+
+
+def _damage_healed(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
+    store = store_row(tables, body["store"])
+    store["unsound"] = []
+    store["healed"] += 1
+    _close_when_sound(store)
+    if "config" in body["files"] and store["is_identity_held"]:
+        # What was there was no other repository, but this one without its config.
+        store["hold"], store["is_identity_held"] = None, False
+    tables.stores.put((body["store"],), store)
+
+
+def _saw(subset: str, other: str) -> bool:
+    """Whether a check of `subset` has seen all that `other` is about: any check has opened the repository."""
+    return other == BY_OPENING or holds(subset, other)
+
+
+def _close_when_sound(store: StoreRow) -> None:
+    """Where nothing tells of damage any more it was repaired, and the hold that drd placed for it ends."""
+    if not store["unsound"]:
+        store["damage"] = None
+        if store["is_damage_held"]:
+            store["hold"], store["is_damage_held"] = None, False
 
 
 def store_row(tables: Tables, name: str) -> StoreRow:
@@ -139,6 +196,9 @@ def store_row(tables: Tables, name: str) -> StoreRow:
         "risks": [],
         "keys": [],
         "foreign_keys": [],
+        "damage": None,
+        "is_damage_held": False,
+        "healed": 0,
     }
 
 
@@ -162,6 +222,9 @@ EFFECTS: Final[Mapping[str, Effect]] = {
     "store-pruned": _store_pruned,
     "protection-probed": _protection_probed,
     "keys-listed": _keys_listed,
+    "damage-found": _damage_found,
+    "damage-left": _damage_left,
+    "damage-healed": _damage_healed,
     "hold-placed": _hold_placed,
     "hold-released": _hold_released,
 }

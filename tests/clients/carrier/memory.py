@@ -18,6 +18,8 @@ class Killed(BaseException):
 class MemoryFiles:
     """Files by kind and name; `before_call` runs before whatever the carrier does with them."""
 
+    replaces = True
+
     def __init__(self, place: str, before_call: Callable[[], None] = lambda: None) -> None:
         self.place = place
         self.files: dict[FileKind, dict[str, bytes]] = {kind: {} for kind in FileKind}
@@ -50,6 +52,10 @@ class MemoryFiles:
             received += block
         self._before_call()
         self.files[kind][name] = received
+
+    def remove(self, kind: FileKind, name: str) -> None:
+        self._before_call()
+        self.files[kind].pop(name, None)
 
     def settle(self) -> None:
         self._before_call()
