@@ -40,7 +40,18 @@ from drd.core.projections import fold
 from drd.core.projections.restores import RESTORES_KEPT
 from drd.core.projections.runs import RUNS_KEPT
 from drd.core.projections.stores import FORGOTTEN_ANCHORS_KEPT
-from drd.core.rows import MemoryShelf, PauseRow, PlaceRow, PointRow, PolicyRow, RestoresRow, RunRow, StoreRow, WalRow
+from drd.core.rows import (
+    IncidentRow,
+    MemoryShelf,
+    PauseRow,
+    PlaceRow,
+    PointRow,
+    PolicyRow,
+    RestoresRow,
+    RunRow,
+    StoreRow,
+    WalRow,
+)
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
 
@@ -56,6 +67,7 @@ class Told:
     places: MemoryShelf[PlaceRow] = field(default_factory=MemoryShelf)
     stores: MemoryShelf[StoreRow] = field(default_factory=MemoryShelf)
     restores: MemoryShelf[RestoresRow] = field(default_factory=MemoryShelf)
+    incidents: MemoryShelf[IncidentRow] = field(default_factory=MemoryShelf)
     pauses: MemoryShelf[PauseRow] = field(default_factory=MemoryShelf)
     wal: MemoryShelf[WalRow] = field(default_factory=MemoryShelf)
     sequence: int = 0
