@@ -17,11 +17,13 @@ from drd.clients.carrier.scratch import sweep
 from drd.clients.clock import SystemClock
 from drd.clients.host import MachineHost
 from drd.clients.journal import SqliteJournal, StateLock
+from drd.clients.messages import WebMessenger
 from drd.clients.process import ChildRunner
 from drd.clients.restic import Restic, find_restic
 from drd.clients.secrets import SystemSecrets
 from drd.clients.spool import FolderSpools
 from drd.clients.timer import SchedulerTimer
+from drd.config.runbooks import read_document
 from drd.daemon.house import House, InForce
 from drd.engines.anchor import Anchor
 from drd.engines.archive import Archive
@@ -36,6 +38,9 @@ from drd.engines.reconcile import Reconcile
 from drd.engines.renewing import Renewing
 from drd.engines.restore import Restore
 from drd.engines.retain import Retain
+from drd.engines.runbook_run import Tools
+from drd.engines.runbook_services import EngineServices
+from drd.engines.runbooks import Runbooks
 from drd.engines.scheduler import Scheduler
 from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
@@ -133,6 +138,10 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     proof = Proof(stores, queues, journal, log)
     reconcile = Reconcile(in_force, stores, queues, journal, journal, clock, journal.daemon)
     wal_retention = WalRetention(in_force, spools, stores, queues, journal, journal, clock)
+    restore = Restore(stores, queues, journal, journal, world, host, board, find_kinds().sources)
+    dispatch = Dispatch(in_force, backup, journal, journal, clock, RunListener(scheduler, copy, log))
+    services = EngineServices(in_force, dispatch, restore, journal, WebMessenger(), world, journal.daemon)
+    tools = Tools(in_force, services, journal, world, log)
     house = House(
         daemon=journal.daemon,
         restic=restic.version_text,
@@ -148,8 +157,8 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         retain=retain,
         proof=proof,
         reconcile=reconcile,
-        restore=Restore(stores, queues, journal, journal, world, host, board, find_kinds().sources),
-        dispatch=Dispatch(in_force, backup, journal, journal, clock, RunListener(scheduler, copy, log)),
+        restore=restore,
+        dispatch=dispatch,
         scheduler=scheduler,
         wal_retention=wal_retention,
         upkeep=Upkeep(in_force, stores, copy, reconcile, proof, retain, wal_retention, journal, journal, clock),
@@ -157,6 +166,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         archive=Archive(in_force, receiving, spools, stores, queues, copy, journal, journal, world),
         heartbeats=Heartbeats(in_force, journal, world, journal.daemon),
         standby_slots=StandbySlots(in_force, receiving, journal, world),
+        runbooks=Runbooks(tools, journal, lambda document: read_document(find_kinds(), document), dispatch.new_id),
     )
     return Built(house, journal, world, tick, log)
 

@@ -16,6 +16,7 @@ from drd.core.geography import great_circle_metres
 from drd.core.policy import BackupPlan, Policy
 from drd.core.runbook import Runbook
 from drd.ports.configuration import Configuration, Protected, wal_store
+from drd.ports.machines import Contact, Machine, Shell
 from drd.ports.servers import Node
 from drd.ports.store import ConfiguredStore, Limits
 
@@ -44,6 +45,8 @@ def configuration_of(
         policies=protected,
         runbooks={runbook.name: runbook for runbook in runbooks},
         people={key: person.name for key, person in settings.people.items()},
+        machines={name: _machine(name, node) for name, node in settings.nodes.items()},
+        contacts={name: Contact(each.name, each.notify, each.deputy) for name, each in settings.people.items()},
         digest=digest,
         warnings=warnings,
         tokens=settings.http.tokens,
@@ -61,6 +64,17 @@ def protected_of(read: Any, digest: str, file: FilePath, settings: Settings) -> 
         sources={name: part.kind.among(nodes) for name, part in zip(part_names(parts), parts, strict=True)},
         digest=digest,
         file=file,
+    )
+
+
+def _machine(name: str, declared: SettingsNode) -> Machine:
+    ssh = declared.ssh
+    return Machine(
+        name,
+        declared.host,
+        None if ssh is None else Shell(ssh.user, ssh.key, ssh.known_hosts, ssh.port),
+        () if declared.power is None else declared.power.command,
+        None if declared.postgres is None else declared.postgres.unit,
     )
 
 

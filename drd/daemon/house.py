@@ -15,6 +15,7 @@ from drd.engines.proof import Proof
 from drd.engines.reconcile import Reconcile
 from drd.engines.restore import Restore
 from drd.engines.retain import Retain
+from drd.engines.runbooks import Runbooks
 from drd.engines.scheduler import Scheduler
 from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
@@ -69,6 +70,7 @@ class House:
     archive: Archive
     heartbeats: Heartbeats
     standby_slots: StandbySlots
+    runbooks: Runbooks
 
     async def pay(self) -> None:
         """Journal what the engines owe. Raises `StateFull` while there is no room, and `Busy` while it is locked."""
