@@ -14,7 +14,7 @@ from typing import Final
 from drd.core.run import Outcome
 from drd.core.runbook_plan import PlannedStage, PlannedStep, RunPlan
 from drd.core.runbook_progress import Progress, StepProgress, StepState, Stopping
-from drd.core.runbook_step import Choice, Doing, Silence, StepOutcome
+from drd.core.runbook_step import Choice, Doing, Silence, StepOutcome, Waiting
 
 _OPEN: Final = (StepState.RUNNING, StepState.UNDOING)
 RETRY_DELAY: Final = timedelta(seconds=1)
@@ -163,7 +163,7 @@ def _for_step(
     at = progress.of(step.title)
     match at.state:
         case StepState.RUNNING if step.waits is not None:
-            yield from _waiting(step, at, progress, under_way, now)
+            yield from _waiting(step, step.waits, progress, under_way, now)
         case StepState.RUNNING if step.title not in under_way:
             yield Check(step.title, Doing.APPLY)
         case StepState.ASKING:
@@ -189,11 +189,10 @@ def _pending(step: PlannedStep, at: StepProgress, progress: Progress, now: datet
 
 
 def _waiting(
-    step: PlannedStep, at: StepProgress, progress: Progress, under_way: frozenset[str], now: datetime
+    step: PlannedStep, waits: Waiting, progress: Progress, under_way: frozenset[str], now: datetime
 ) -> Iterator[Order]:
-    waits, until = step.waits, _awaited(step, at)
-    if waits is None:
-        return
+    at = progress.of(step.title)
+    until = _awaited(step, at)
     if at.choice is not None:
         is_refused = at.choice is Choice.REFUSE
         words = f"{at.by} {'refused' if is_refused else 'approved'}" + (f": {at.message}" if at.message else "")
