@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from drd.core.lists import OneOrMany
 from drd.core.policy import Name
+from drd.core.runbook_step import Silence, Waiting
 from drd.core.units import PositiveDuration, format_duration
 from drd.ports.action import Action, Reference, Referent
-
-
-class OnTimeout(StrEnum):
-    """What silence means."""
-
-    STOP = "stop"
-    CONTINUE = "continue"
 
 
 class Approve(Action):
@@ -29,8 +22,13 @@ class Approve(Action):
     """Names under `people:`; one of them is enough."""
     within: PositiveDuration
     """How long they are waited for."""
-    on_timeout: OnTimeout
+    on_timeout: Silence
     """What happens when nobody answers."""
+
+    @property
+    def waits(self) -> Waiting:
+        """For one of the people."""
+        return Waiting(self.by, self.within, self.on_timeout)
 
     def references(self) -> tuple[Reference, ...]:
         """The people."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from drd.clients.shell import find_program, run_program
 from drd.core.runbook import NodeName
-from drd.ports.action import Action, Reference, node_references
+from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_references
 
 
 class Command(Action):
@@ -19,6 +21,22 @@ class Command(Action):
     """The program and its arguments; no shell reads them, and no secret belongs in them."""
     node: NodeName | None = None
     """Where it runs; left out, on this machine."""
+
+    async def preview(self, at: Situation) -> Preview:
+        """The whole command and where it runs."""
+        words = shlex.join(self.argv)
+        if self.node is not None:
+            return Preview(
+                (f"on {at.machine(self.node).name}: {words}",), ("whether the program is there and may run",)
+            )
+        missing = find_program(self.argv[0])
+        return Preview((f"here: {words}",), () if missing is None else (missing,))
+
+    async def apply(self, at: Situation) -> Facts:
+        """Run it to its end."""
+        machine = None if self.node is None else at.machine(self.node)
+        await run_program(at.world.runner, self.argv, machine, at.timeout)
+        return {}
 
     def references(self) -> tuple[Reference, ...]:
         """The node, unless it is a role."""

@@ -24,6 +24,7 @@ class Confirm(Action):
     """Ask more than one witness whether a node is gone, not just slow."""
 
     kind: ClassVar[str] = "confirm"
+    is_carried_out: ClassVar[bool] = False
 
     node: NodeName
     """A name under `nodes:`, or a role, as `primary`."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import ClassVar
 
-from drd.core.runbook import NodeName
-from drd.ports.action import Action, Reference, node_references
+from drd.clients.haproxy import Server, order, servers
+from drd.core.errors import DrdError, PermanentError
+from drd.core.runbook import NODE_ROLES, NodeName
+from drd.core.runbook_step import Answer
+from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_references
 
 
 class Haproxy(Action):
@@ -20,6 +24,82 @@ class Haproxy(Action):
     """The server's name in the backend, which is the node's name."""
     socket: Path = Path("/run/haproxy/admin.sock")
     """HAProxy's runtime socket, with level admin."""
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Sending clients where they are sent already changes nothing."""
+        return True
+
+    @property
+    def is_undoable(self) -> bool:
+        """They can be sent back to where they were."""
+        return True
+
+    async def preview(self, at: Situation) -> Preview:
+        """The commands, and how the servers stand now."""
+        wanted = self._wanted(at)
+        try:
+            found = await servers(self.socket, self.backend)
+        except DrdError as error:
+            return Preview((self.summary(),), (error.message,))
+        lines = [f"{self.socket}: {line}" for line in self._orders(found, {wanted})]
+        missing = () if any(each.name == wanted for each in found) else (f"{self.backend} has no server {wanted}",)
+        return Preview(tuple(lines), missing)
+
+    async def is_done(self, at: Situation) -> Answer:
+        """Whether that server takes clients and no other does."""
+        ready = {each.name for each in await servers(self.socket, self.backend) if each.is_ready}
+        return Answer.DONE if ready == {self._wanted(at)} else Answer.NOT_DONE
+
+    async def apply(self, at: Situation) -> Facts:
+        """Cut the others off, their sessions too, then let the one in, and look whether it is so."""
+        before = ",".join(sorted(each.name for each in await servers(self.socket, self.backend) if each.is_ready))
+        await self._send_to(frozenset({self._wanted(at)}))
+        return {self._remembered: before}
+
+    async def undo(self, at: Situation) -> Facts:
+        """Send them to the servers that took them before."""
+        if self._remembered not in at.variables:
+            raise PermanentError(
+                f"which servers of {self.backend} took clients before is not on record", f"look: {self.socket}"
+            )
+        await self._send_to(frozenset(filter(None, at.variables[self._remembered].split(","))))
+        return {}
+
+    async def rehearse(self, at: Situation) -> Facts | None:
+        """Only look whether HAProxy answers and has the server."""
+        if not any(each.name == self._wanted(at) for each in await servers(self.socket, self.backend)):
+            raise PermanentError(f"{self.backend} has no server {self._wanted(at)}", "look at haproxy.cfg")
+        return {}
+
+    @property
+    def _remembered(self) -> str:
+        return f"haproxy {self.backend}"
+
+    def _wanted(self, at: Situation) -> str:
+        return at.machine(self.server).name if self.server in NODE_ROLES else self.server
+
+    async def _send_to(self, wanted: frozenset[str]) -> None:
+        found = await servers(self.socket, self.backend)
+        if missing := sorted(wanted - {each.name for each in found}):
+            raise PermanentError(f"{self.backend} has no server {', '.join(missing)}", "look at haproxy.cfg")
+        for line in self._orders(found, wanted):
+            await order(self.socket, line)
+        ready = {each.name for each in await servers(self.socket, self.backend) if each.is_ready}
+        if ready != wanted:
+            raise PermanentError(
+                f"{self.backend} sends clients to {', '.join(sorted(ready)) or 'nobody'} all the same",
+                "look at HAProxy",
+            )
+
+    def _orders(self, found: tuple[Server, ...], wanted: Collection[str]) -> list[str]:
+        """Others first: no moment has clients on both. A session that is open would go on to the old server."""
+        lines = []
+        for each in found:
+            if each.name not in wanted:
+                place = f"{self.backend}/{each.name}"
+                lines += [f"set server {place} state maint", f"shutdown sessions server {place}"]
+        return lines + [f"set server {self.backend}/{name} state ready" for name in sorted(wanted)]
 
     def references(self) -> tuple[Reference, ...]:
         """The server, unless it is a role or a variable."""

@@ -6,9 +6,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from drd.core.errors import TransientError
 from drd.core.lists import OneOrMany
 from drd.core.policy import Name
-from drd.ports.action import Action, Reference, Referent
+from drd.ports.action import Action, Facts, Preview, Reference, Referent, Situation
 
 
 class Notify(Action):
@@ -20,6 +21,31 @@ class Notify(Action):
     """Names under `people:`."""
     message: str | None = None
     """What to say beside the runbook's name, its stage and the time."""
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Told twice is better than not told."""
+        return True
+
+    async def preview(self, at: Situation) -> Preview:
+        """Who would be told what."""
+        return Preview((f"tell {', '.join(self.people)}: {self._words(at)}",))
+
+    async def apply(self, at: Situation) -> Facts:
+        """Tell all of them at once; one who is not reached makes the step fail after the others were told."""
+        failures = await at.services.tell(self.people, self._words(at))
+        if failures:
+            raise TransientError("; ".join(failures), "look at `notify:` of these people in drd.yaml")
+        return {}
+
+    async def rehearse(self, at: Situation) -> Facts | None:
+        """The same, saying that it is a drill."""
+        await at.services.tell(self.people, f"DRILL, nothing is wrong: {self._words(at)}")
+        return {}
+
+    def _words(self, at: Situation) -> str:
+        said = f"{at.runbook} for {at.policy}, stage {at.stage}, run {at.run}"
+        return f"{said}: {self.message}" if self.message else said
 
     def references(self) -> tuple[Reference, ...]:
         """The people."""

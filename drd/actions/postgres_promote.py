@@ -12,6 +12,8 @@ class PostgresPromote(Action):
     """Make a PostgreSQL standby the primary; a fence of the old one has to stand before it."""
 
     kind: ClassVar[str] = "postgres_promote"
+    is_carried_out: ClassVar[bool] = False
+    is_final: ClassVar[bool] = True
 
     node: NodeName
     """A name under `nodes:`, or a role, as `primary`."""

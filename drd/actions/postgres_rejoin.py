@@ -12,6 +12,7 @@ class PostgresRejoin(Action):
     """Bring a PostgreSQL node back as a standby of the primary, by rewinding or copying it anew."""
 
     kind: ClassVar[str] = "postgres_rejoin"
+    is_carried_out: ClassVar[bool] = False
 
     node: NodeName
     """A name under `nodes:`, or a role, as `primary`."""

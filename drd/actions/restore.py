@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from drd.core.policy import Name
-from drd.ports.action import Action, Reference, Referent
+from drd.core.runbook_step import Answer
+from drd.ports.action import Action, Facts, Preview, Reference, Referent, Situation
 
 
 class Restore(Action):
@@ -28,6 +29,21 @@ class Restore(Action):
         """The policy and the store."""
         policy = Reference(Referent.POLICY, self.policy, ("policy",))
         return (policy, Reference(Referent.STORE, self.from_, ("from",))) if self.from_ else (policy,)
+
+    async def preview(self, at: Situation) -> Preview:
+        """The order, as a person would give it."""
+        words = f"drd restore {self.policy} --at {self.at} --to {self.to}"
+        return Preview((f"{words} --from {self.from_}" if self.from_ else words,))
+
+    async def is_done(self, at: Situation) -> Answer:
+        """Whether a restore of the policy that was started since has succeeded: it takes its name only when whole."""
+        if at.since is None:
+            return Answer.NOT_DONE
+        return Answer.DONE if await at.services.is_restored(self.policy, at.since) else Answer.NOT_DONE
+
+    async def apply(self, at: Situation) -> Facts:
+        """Restore it; one that was interrupted is begun anew."""
+        return {"restored": await at.services.restore(self.policy, self.at, self.to, self.from_, at.by)}
 
     def summary(self) -> str:
         """What is put where."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import ClassVar
 
+from drd.clients.shell import run_program
 from drd.core.policy import Name
-from drd.ports.action import Action, Reference, Referent
+from drd.ports.action import Action, Facts, Preview, Reference, Referent, Situation
 
 
 class Verify(Action):
@@ -15,6 +17,34 @@ class Verify(Action):
 
     service: Name
     """The policy that protects the service."""
+    argv: tuple[str, ...] = ()
+    """A program that uses it as a client does, and its arguments; exit code 0 says that it answers.
+
+    Left out, one row is written and read in the policy's database.
+    """
+
+    @property
+    def is_repeatable(self) -> bool:
+        """It writes one row, of drd's own."""
+        return True
+
+    async def preview(self, at: Situation) -> Preview:
+        """What is used."""
+        if self.argv:
+            return Preview((f"here: {shlex.join(self.argv)}",))
+        return Preview((f"write and read one row in the database of {self.service}",))
+
+    async def apply(self, at: Situation) -> Facts:
+        """Use the service; what answered is the end of the outage."""
+        if self.argv:
+            await run_program(at.world.runner, self.argv, None, at.timeout)
+            return {"up": self.service}
+        return {"up": await at.services.use(self.service)}
+
+    async def rehearse(self, at: Situation) -> Facts | None:
+        """The same: it harms nobody, but says nothing of a service that a drill left alone."""
+        await self.apply(at)
+        return {}
 
     def references(self) -> tuple[Reference, ...]:
         """The policy."""

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from drd.core.runbook_step import Silence, Waiting
 from drd.core.units import PositiveDuration, format_duration
 from drd.ports.action import Action
 
@@ -17,6 +18,11 @@ class Wait(Action):
 
     for_: Annotated[PositiveDuration | None, Field(alias="for")] = None
     """How long; left out, until a person says so."""
+
+    @property
+    def waits(self) -> Waiting:
+        """For the time, or for anybody's word."""
+        return Waiting((), self.for_, Silence.CONTINUE)
 
     def summary(self) -> str:
         """What is waited for."""

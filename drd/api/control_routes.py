@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, TypeVar, cast
+from typing import cast
 
-from pydantic import Field, TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from drd.api.answers import Answers, refuse
+from drd.api.bodies import LongWords, Words, body_of
 from drd.core.errors import DrdError, UsageError
 from drd.ports.control import Control, Message
 from drd.ports.restoring import RestoreOrder
-
-Words = Annotated[str, Field(max_length=1000)]
-LongWords = Annotated[str, Field(max_length=20_000)]
-Asked = TypeVar("Asked", bound=Message)
 
 
 class BackupOrder(Message):
@@ -169,16 +165,6 @@ def policy_of(request: Request) -> str:
 def store_of(request: Request) -> str:
     """The store that a route names."""
     return str(request.path_params["store"])
-
-
-async def body_of(request: Request, kind: type[Asked]) -> Asked:
-    """The request's body; raises `UsageError` that says what is wrong with it."""
-    try:
-        return TypeAdapter(kind).validate_json(await request.body())
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"the request is not understood: {place}: {first['msg']}", "is drd of one version?") from error
 
 
 async def _refused(_request: Request, error: Exception) -> Response:

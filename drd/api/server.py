@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from drd.api.answers import HEARTBEAT_SECONDS, Answers, OnBug
 from drd.api.control_routes import ERROR_HANDLERS, ControlRoutes
+from drd.api.runbook_routes import RunbookRoutes
 from drd.api.sockets import bind_control_socket, bind_tcp, remove_control_socket
 from drd.api.tokens import Guarded, Tokens
 from drd.core.errors import DrdError
@@ -51,7 +52,10 @@ class ApiServer:
         self._listen = listen
         self._who_listens = who_listens
         self._answers = Answers(on_bug, heartbeat_seconds)
-        control_routes = ControlRoutes(control, self._answers).routes()
+        control_routes = [
+            *ControlRoutes(control, self._answers).routes(),
+            *RunbookRoutes(control, self._answers).routes(),
+        ]
         public_routes = _public_routes(self._answers, metrics, alive)
         public = Starlette(routes=public_routes)
         self._ready = asyncio.Event()

@@ -17,11 +17,13 @@ from drd.clients.carrier.scratch import sweep
 from drd.clients.clock import SystemClock
 from drd.clients.host import MachineHost
 from drd.clients.journal import SqliteJournal, StateLock
+from drd.clients.messages import WebMessenger
 from drd.clients.process import ChildRunner
 from drd.clients.restic import Restic, find_restic
 from drd.clients.secrets import SystemSecrets
 from drd.clients.spool import FolderSpools
 from drd.clients.timer import SchedulerTimer
+from drd.config.runbooks import read_document
 from drd.daemon.house import House, InForce
 from drd.engines.anchor import Anchor
 from drd.engines.archive import Archive
@@ -38,6 +40,9 @@ from drd.engines.reconcile import Reconcile
 from drd.engines.renewing import Renewing
 from drd.engines.restore import Restore
 from drd.engines.retain import Retain
+from drd.engines.runbook_run import Tools
+from drd.engines.runbook_services import EngineServices
+from drd.engines.runbooks import Runbooks
 from drd.engines.salvage import Salvage
 from drd.engines.scheduler import Scheduler
 from drd.engines.standby_slots import StandbySlots
@@ -141,6 +146,9 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     reconcile = Reconcile(in_force, stores, queues, journal, journal, clock, journal.daemon)
     wal_retention = WalRetention(in_force, spools, stores, queues, journal, journal, clock)
     protecting = Protecting(stores, carrier, journal, journal, world)
+    restore = Restore(stores, queues, journal, journal, world, host, board, find_kinds().sources)
+    services = EngineServices(in_force, dispatch, restore, journal, WebMessenger(), world, journal.daemon)
+    tools = Tools(in_force, services, journal, world, log)
     house = House(
         daemon=journal.daemon,
         restic=restic.version_text,
@@ -157,7 +165,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         proof=proof,
         healing=healing,
         reconcile=reconcile,
-        restore=Restore(stores, queues, journal, journal, world, host, board, find_kinds().sources),
+        restore=restore,
         dispatch=dispatch,
         scheduler=scheduler,
         wal_retention=wal_retention,
@@ -180,6 +188,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         heartbeats=Heartbeats(in_force, journal, world, journal.daemon),
         standby_slots=StandbySlots(in_force, receiving, journal, world),
         watching=Watching(in_force, journal, world, journal.daemon),
+        runbooks=Runbooks(tools, journal, lambda document: read_document(find_kinds(), document), dispatch.new_id),
     )
     return Built(house, journal, world, tick, log)
 

@@ -24,6 +24,7 @@ from drd.daemon.house import House
 from drd.daemon.names import stores_to_ask
 from drd.ports.configuration import Configuration
 from drd.ports.control import CoveredRange, PointStatus, Status
+from drd.ports.incidents import IncidentStatus
 
 UNASKED_VERSION = (0, 0, 0)
 """Of a restic that nothing will start."""
@@ -63,6 +64,16 @@ class JournalAnswers:
         """The moments that replaying write-ahead log leads to, as the journal knows them."""
         async with self._from_journal() as house:
             return await _control(house).covered(policy)
+
+    async def incidents(self, policy: str | None = None) -> tuple[IncidentStatus, ...]:
+        """The newest runs of runbooks, newest first."""
+        async with self._from_journal() as house:
+            return await _control(house).incidents(policy)
+
+    async def incident(self, run: str) -> IncidentStatus:
+        """One run of a runbook."""
+        async with self._from_journal() as house:
+            return await _control(house).incident(run)
 
     @asynccontextmanager
     async def _from_journal(self) -> AsyncIterator[House]:

@@ -32,7 +32,7 @@ def backup(session: Session, policy: str, full: bool) -> int:
     type=click.Choice(["backup", "failover", "all"]),
     default="backup",
     show_default=True,
-    help="What is not started meanwhile. This release starts no failover, so that alone is refused.",
+    help="What is not started meanwhile; `failover`: no runbook of the policy.",
 )
 @click.option("--for", "duration", required=True, metavar="DURATION", help="For how long, as 2h or 30m.")
 @click.option("--reason", required=True, help="Why; the journal keeps it.")

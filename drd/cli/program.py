@@ -11,13 +11,13 @@ from typing import Any, NoReturn
 import click
 
 from drd import __version__
-from drd.cli import archiving, backup, configuration, daemon, journal, restore, runbooks, status, stores
+from drd.cli import archiving, backup, configuration, daemon, incidents, journal, restore, runbooks, status, stores
 from drd.cli.command import Group
 from drd.cli.misuse import told
 from drd.cli.session import Session, session_of_this_process
 from drd.core.errors import DrdError
 
-ROOMS = (status, backup, restore, daemon, configuration, stores, journal, runbooks, archiving)
+ROOMS = (status, backup, restore, daemon, configuration, stores, journal, runbooks, incidents, archiving)
 INTERRUPTED = 130
 """What shells give a command that Ctrl-C ended."""
 

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import h11
 
+from drd.clients.control_runbooks import RemoteRunbooks
 from drd.core.errors import DrdError, TransientError
 from drd.ports.steps import Problem, Step
 
@@ -45,7 +46,7 @@ class DaemonForbidden(DrdError):
     """A daemon is there, and this user may not ask it."""
 
 
-class RemoteControl:
+class RemoteControl(RemoteRunbooks):
     """The control of the daemon that listens on a socket. Holds no connection between questions."""
 
     def __init__(

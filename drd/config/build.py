@@ -17,6 +17,7 @@ from drd.core.health import Hysteresis
 from drd.core.policy import BackupPlan, Health, Policy
 from drd.core.runbook import Runbook
 from drd.ports.configuration import Configuration, Protected, wal_store
+from drd.ports.machines import Contact, Machine, Shell
 from drd.ports.probe import Target, Watch
 from drd.ports.servers import Node
 from drd.ports.store import ConfiguredStore, Limits
@@ -46,6 +47,8 @@ def configuration_of(
         policies=protected,
         runbooks={runbook.name: runbook for runbook in runbooks},
         people={key: person.name for key, person in settings.people.items()},
+        machines={name: _machine(name, node) for name, node in settings.nodes.items()},
+        contacts={name: Contact(each.name, each.notify, each.deputy) for name, each in settings.people.items()},
         digest=digest,
         warnings=warnings,
         tokens=settings.http.tokens,
@@ -92,6 +95,17 @@ def _target(policy: str, name: str, declared: SettingsNode) -> Target:
         dsn=None if declared.postgres is None else declared.postgres.dsn,
         has_shell=declared.ssh is not None,
         has_power=declared.power is not None,
+    )
+
+
+def _machine(name: str, declared: SettingsNode) -> Machine:
+    ssh = declared.ssh
+    return Machine(
+        name,
+        declared.host,
+        None if ssh is None else Shell(ssh.user, ssh.key, ssh.known_hosts, ssh.port),
+        () if declared.power is None else declared.power.command,
+        None if declared.postgres is None else declared.postgres.unit,
     )
 
 

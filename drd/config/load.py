@@ -19,6 +19,7 @@ from drd.config.read import digest_of, read_entry, read_folder, read_settings, u
 from drd.config.runbooks import runbook_model, runbook_of
 from drd.config.settings import settings_model
 from drd.config.yaml import Spot, forget_positions
+from drd.core.encoding import canonical
 from drd.ports.configuration import Configuration, Protected
 
 
@@ -57,7 +58,7 @@ class _Loading:
         made = [protected_of(read, _digest(source, entry), source.file, settings) for source, read in read_policies]
         for (file, _), protected in zip(read_policies, made, strict=True):
             self.warnings += _advice(file, protected)
-        drawn = [runbook_of(read, digest_of(source.value)) for source, read in read_runbooks]
+        drawn = [runbook_of(read, digest_of(source.value), canonical(source.value)) for source, read in read_runbooks]
         digest = digest_of(entry.value, [policy.digest for policy in made], [runbook.digest for runbook in drawn])
         return configuration_of(self.path, settings, made, drawn, digest, tuple(self.warnings))
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from typing import Any
 
-from pydantic import Field, create_model
+from pydantic import Field, ValidationError, create_model
 
 from drd.config.kinds import Kinds
 from drd.config.verbs import OneVerb, with_verbs
+from drd.core.errors import UsageError
 from drd.core.kinds import Model
 from drd.core.runbook import Runbook, RunbookRules, Stage, StageRules, Step, StepRules
 
@@ -43,10 +45,21 @@ def runbook_model(kinds: Kinds) -> type[RunbookRules]:
     return create_model("Runbook", __base__=RunbookRules, __doc__=RunbookRules.__doc__, stages=(stages, _STAGES))
 
 
-def runbook_of(read: Any, digest: str) -> Runbook:
+def runbook_of(read: Any, digest: str, document: str = "{}") -> Runbook:
     """The core's runbook from a file that was read by `runbook_model`."""
     stages = tuple(_stage(stage) for stage in read.stages)
-    return Runbook(**_own(read, RunbookRules), stages=stages, digest=digest)
+    return Runbook(**_own(read, RunbookRules), stages=stages, digest=digest, document=document)
+
+
+def read_document(kinds: Kinds, document: str) -> Runbook:
+    """The runbook of a document that a run has pinned. Raises `UsageError` when this drd does not understand it."""
+    try:
+        read = runbook_model(kinds).model_validate(json.loads(document))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{place}: {first['msg']}", "it was written for another version of drd") from error
+    return runbook_of(read, "", document)
 
 
 def _stage(read: Any) -> Stage:

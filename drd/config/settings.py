@@ -132,6 +132,8 @@ class NodeSsh(Model):
     """The private key."""
     known_hosts: FilePath | None = None
     """The file with the node's host key."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 22
+    """Where its ssh listens."""
 
 
 class NodePower(Model):

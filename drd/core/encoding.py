@@ -151,6 +151,11 @@ def restore(form: type[Value], stored: Mapping[str, Any]) -> Value:
     )
 
 
+def body_of(kind: str, fields: Mapping[str, Any]) -> Body:
+    """An event's body from its plain form in the current version. Raises JournalDamaged for an unknown kind."""
+    return _body(_kind(kind), fields)
+
+
 _body = restore
 
 

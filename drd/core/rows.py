@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, Protocol, TypedDict, TypeVar
+from typing import Any, Generic, Protocol, TypedDict, TypeVar
 
 Key = tuple[str | int, ...]
 Row = TypeVar("Row")
@@ -177,6 +177,20 @@ class RestoresRow(TypedDict):
     restores: list[RestoreRow]
 
 
+class IncidentRow(TypedDict):
+    """A run of a runbook. `facts` are its events, oldest first: moment, kind and body each."""
+
+    run: str
+    policy: str
+    runbook: str
+    is_drill: bool
+    started: str
+    finished: str | None
+    outcome: str | None
+    sequence: int
+    facts: list[Any]
+
+
 class PauseRow(TypedDict):
     """A pause that nobody ended."""
 
@@ -256,6 +270,11 @@ class Tables(Protocol):
     @property
     def pauses(self) -> Backend[PauseRow]:
         """By (policy, what)."""
+        ...
+
+    @property
+    def incidents(self) -> Backend[IncidentRow]:
+        """By (run)."""
         ...
 
     @property

@@ -196,12 +196,14 @@ class Stage(StageRules):
 
 
 class Runbook(RunbookRules):
-    """A recovery procedure as it is shown and, in a later version, run."""
+    """A recovery procedure as it is shown and run."""
 
     stages: tuple[Stage, ...]
     """In order; a stage that the file leaves out is not among them."""
     digest: str
     """SHA-256 of the runbook as it was read, its bases merged in: a run keeps the one that it began with."""
+    document: str = "{}"
+    """The same as JSON: a run goes on by it, whatever becomes of the file."""
 
     @property
     def name(self) -> str:

@@ -11,7 +11,14 @@ from drd.ports.configuration import Configuration
 AT_START_ONLY: Final = {"state": "state", "restic": "restic", "data": "data", "listen": "http.listen"}
 """What the process is built on: the field of `Configuration` → its key in drd.yaml."""
 _AT_ONCE: Final = {"site": "site", "zone": "timezone", "tokens": "http.tokens"}
-_NAMED: Final = {"policies": "policy", "stores": "store", "runbooks": "runbook", "people": "person"}
+_NAMED: Final = {
+    "policies": "policy",
+    "stores": "store",
+    "runbooks": "runbook",
+    "people": "person",
+    "contacts": "person",
+    "machines": "node",
+}
 
 
 def in_force_after(before: Configuration, after: Configuration) -> Configuration:
@@ -39,7 +46,7 @@ def changes(before: Configuration, after: Configuration) -> tuple[str, ...]:
     in_force = in_force_after(before, after)
     for field, what in _NAMED.items():
         told += _differences(what, getattr(before, field), getattr(in_force, field))
-    return tuple(told)
+    return tuple(dict.fromkeys(told))
 
 
 def _differences(what: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -19,6 +19,7 @@ from drd.daemon.following import Following
 from drd.daemon.house import House
 from drd.daemon.names import demand_policy, demand_store, learn_wal, points_of
 from drd.daemon.points import planned, point_statuses
+from drd.daemon.runbook_control import RunbookControl
 from drd.daemon.status import status
 from drd.engines.restore_request import RestoreRequest
 from drd.ports.control import Anchors, CoveredRange, ForgetLine, PointStatus, Status
@@ -27,7 +28,7 @@ from drd.ports.restoring import RestoreOrder
 from drd.ports.steps import Step
 
 
-class HouseControl:
+class HouseControl(RunbookControl):
     """`Control` over the engines of this process."""
 
     def __init__(self, house: House, since: datetime | None, reload: Callable[[], Awaitable[tuple[str, ...]]]) -> None:
@@ -139,11 +140,6 @@ class HouseControl:
     async def pause(self, policy: str, what: str, until: datetime, reason: str, by: str) -> None:
         """Stop work for a time."""
         demand_policy(self._house, policy)
-        if what == "failover":  # an order that changes nothing would be taken for one that does
-            raise UsageError(
-                "this release starts no failover, so there is none to pause",
-                f"type: drd pause {policy} --what backup --for 2h --reason TEXT",
-            )
         if until <= self._house.clock.now():
             raise UsageError("a pause ends in the future", "write --for 2h")
         await self._house.journal.append(Paused(policy, what, until, reason, by))

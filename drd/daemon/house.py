@@ -16,6 +16,7 @@ from drd.engines.proof import Proof
 from drd.engines.reconcile import Reconcile
 from drd.engines.restore import Restore
 from drd.engines.retain import Retain
+from drd.engines.runbooks import Runbooks
 from drd.engines.scheduler import Scheduler
 from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
@@ -73,6 +74,7 @@ class House:
     heartbeats: Heartbeats
     standby_slots: StandbySlots
     watching: Watching
+    runbooks: Runbooks
 
     async def pay(self) -> None:
         """Journal what the engines owe. Raises `StateFull` while there is no room, and `Busy` while it is locked."""

@@ -144,6 +144,7 @@ class Daemon:
                     group.create_task(self._house.watching.serve_record(), name="watching"),
                 ]
                 self._staff()
+                await self._resume_runbooks()
                 self._supervisor.ready(self._line())
                 self._say(f"ready: {self._line()}")
                 await self._stop.wait()
@@ -230,6 +231,10 @@ class Daemon:
         for store in house.in_force().stores:
             house.copy.want(store)
 
+    async def _resume_runbooks(self) -> None:
+        for record in await self._house.runbooks.resume_open():
+            self._say(f"the runbook {record.runbook} goes on, run {record.run}")
+
     def _staff(self) -> None:
         """One worker of each kind a store; those of stores that are gone end."""
         wanted = set(self._house.in_force().stores)
@@ -304,12 +309,16 @@ class Daemon:
     async def _drain(self) -> None:
         draining = asyncio.create_task(self._house.dispatch.drain(DRAIN_SECONDS))
         restores = asyncio.create_task(self._house.restore.finished(RESTORE_DRAIN_SECONDS))
+        runbooks = asyncio.create_task(self._house.runbooks.drain(DRAIN_SECONDS))
         hurrying = asyncio.create_task(self._hurry.wait())
         await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({runbooks, hurrying}, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait({restores, hurrying}, return_when=asyncio.FIRST_COMPLETED)
         draining.cancel()
+        runbooks.cancel()
         restores.cancel()
         hurrying.cancel()
+        await self._house.runbooks.drain(0)
         await self._house.dispatch.drain(0)
         await self._house.restore.cancel()
 

@@ -1,16 +1,27 @@
 """Things that a runbook's steps do.
 
-In this version runbooks are loaded, checked and shown, so an action declares what is checked and shown. Running it,
-asking whether it is done, and its form in a drill come with the version that runs runbooks.
+An action declares what is checked and shown, and carries it out. It knows no other action and nothing of the order of
+steps: that is `drd.core.runbook_next`, and the engine asks it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import ClassVar
 
+from drd.core.errors import PermanentError, UsageError
 from drd.core.kinds import Spec
 from drd.core.runbook import NODE_ROLES
+from drd.core.runbook_step import Answer, Waiting
+from drd.ports.machines import Machine
+from drd.ports.services import Services
+from drd.ports.world import World
+
+Facts = Mapping[str, str]
+"""What a step has found out and later steps, or the report of times, use: `up`, `fenced`, `new_primary` …"""
 
 
 class Referent(StrEnum):
@@ -33,12 +44,92 @@ class Reference:
     """Where it stands below the action's key."""
 
 
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Where an action is carried out: of which run, with which machines, beside which facts."""
+
+    world: World
+    services: Services
+    machines: Mapping[str, Machine]
+    run: str
+    runbook: str
+    policy: str
+    stage: str = ""
+    step: str = ""
+    since: datetime | None = None
+    """When the step was begun first."""
+    timeout: timedelta | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What `${name}` and the roles stand for by now."""
+    by: str = ""
+    """Who started the run."""
+
+    def machine(self, node: str) -> Machine:
+        """The machine of a name or a role. Raises `PermanentError` when nothing tells which one has that role."""
+        name = self.variables.get(node, "") if node in NODE_ROLES else node
+        if not name:
+            raise PermanentError(
+                f"nothing in this run tells which node is the {node}", f"type: drd runbook start … --set {node}=NODE"
+            )
+        if name not in self.machines:
+            raise UsageError(f"there is no node {name} in drd.yaml", "write it under `nodes:`")
+        return self.machines[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What an action would do: each command with its target, and what could not be looked at from here."""
+
+    commands: tuple[str, ...]
+    unchecked: tuple[str, ...] = ()
+
+
 class Action(Spec):
     """What one step of a runbook does."""
+
+    is_carried_out: ClassVar[bool] = True
+    """Whether this release does it; else a runbook that has it is shown and not started."""
+    is_final: ClassVar[bool] = False
+    """Whether nothing brings back what was before, whatever the step says."""
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether doing it twice is as good as doing it once."""
+        return False
+
+    @property
+    def is_undoable(self) -> bool:
+        """Whether it can take itself back."""
+        return False
+
+    @property
+    def waits(self) -> Waiting | None:
+        """What it waits for, where that is all that it does."""
+        return None
 
     def references(self) -> tuple[Reference, ...]:
         """The names of other things that this action mentions."""
         return ()
+
+    async def preview(self, at: Situation) -> Preview:
+        """What it would do now. Changes nothing."""
+        return Preview((self.summary(),))
+
+    async def is_done(self, at: Situation) -> Answer:
+        """Whether it has been done already since `at.since`. Changes nothing; raises `DrdError` for unknown too."""
+        return Answer.UNKNOWN
+
+    async def apply(self, at: Situation) -> Facts:
+        """Do it. Raises `PermanentError` when it was done and did not succeed, other `DrdError`s when that is open."""
+        raise PermanentError(f"this release does not carry out {self.kind}", "do it by hand")
+
+    async def undo(self, at: Situation) -> Facts:
+        """Take it back."""
+        raise PermanentError(f"{self.kind} cannot be taken back by itself", "write an `undo:` at the step")
+
+    async def rehearse(self, at: Situation) -> Facts | None:
+        """Its form in a drill, which touches nothing in production; None where there is none and it is skipped."""
+        return None
 
 
 def node_references(name: str | None, key: str = "node") -> tuple[Reference, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from drd.core.policy import Policy
 from drd.core.runbook import Runbook
 from drd.core.secrets import SecretReference
+from drd.ports.machines import Contact, Machine
 from drd.ports.probe import Watch
 from drd.ports.servers import DatabaseServers
 from drd.ports.source import Source
@@ -89,6 +90,10 @@ class Configuration:
     people: Mapping[str, str]
     """Name → display name."""
     digest: str
+    machines: Mapping[str, Machine] = field(default_factory=dict)
+    """The nodes, as steps of runbooks reach them."""
+    contacts: Mapping[str, Contact] = field(default_factory=dict)
+    """The people, as drd tells them something."""
     warnings: tuple[str, ...] = ()
     tokens: SecretReference | None = None
     loaded: datetime | None = None

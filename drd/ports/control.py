@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from drd.core.run import Mode, Outcome
+from drd.ports.incidents import IncidentQuestions, RunbookOrders
 from drd.ports.restoring import RestoreOrder
 from drd.ports.steps import Step
 
@@ -195,7 +196,7 @@ class Anchors(Message):
     problem: str = ""
 
 
-class Questions(Protocol):
+class Questions(IncidentQuestions, Protocol):
     """What can be told by reading alone, with or without a daemon."""
 
     async def status(self) -> Status:
@@ -215,7 +216,7 @@ class Questions(Protocol):
         ...
 
 
-class Control(Questions, Protocol):
+class Control(Questions, RunbookOrders, Protocol):
     """The questions and orders that drd takes. Orders that take long answer with a stream of steps."""
 
     def backup(self, policy: str, full: bool, by: str) -> AsyncIterator[Step]:

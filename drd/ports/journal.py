@@ -8,6 +8,7 @@ from typing import Protocol
 
 from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, StoreRecord
 from drd.core.events import Body, Event
+from drd.core.incident import IncidentRecord
 from drd.core.postgres.groups import ShippedGroup
 
 Observer = Callable[[Event], None]
@@ -125,6 +126,18 @@ class Catalogue(Protocol):
 
     async def restores(self) -> tuple[RestoreRecord, ...]:
         """The newest restores of each policy, and every one whose end nobody recorded, oldest first."""
+        ...
+
+    async def incidents(self, policy: str | None = None, newest: int = 20) -> tuple[IncidentRecord, ...]:
+        """The newest runs of runbooks, newest first."""
+        ...
+
+    async def incident(self, run: str) -> IncidentRecord | None:
+        """One run of a runbook, or None."""
+        ...
+
+    async def open_incidents(self) -> tuple[IncidentRecord, ...]:
+        """Runs of runbooks without an end, oldest first."""
         ...
 
     async def pauses(self) -> tuple[Pause, ...]:

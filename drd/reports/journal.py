@@ -30,7 +30,7 @@ LOUD = {
     "job-failed",
     "store-went-away",
 }
-SAID_ALREADY = ("policy", "store", "message", "hint", "traceback", "figures")
+SAID_ALREADY = ("policy", "store", "message", "hint", "traceback", "figures", "document", "facts")
 SHOWN_OF_AN_ID = 8
 IDS = ("snapshot_id", "repository_id", "anchored_head", "previous_head", "digest")
 

@@ -1,4 +1,4 @@
-"""Runbooks as people read them. They are loaded and checked here; running them comes with a later version."""
+"""Runbooks as people read them."""
 
 from __future__ import annotations
 

@@ -14,7 +14,9 @@ from drd.api.server import ApiServer
 from drd.api.sockets import bind_control_socket
 from drd.clients.control import DaemonAway, RemoteControl
 from drd.core.errors import Busy, DrdError, RefusedByGuard, StoreAway, TransientError, UsageError
+from drd.core.runbook_step import Choice
 from drd.ports.control import Control, CoveredRange
+from drd.ports.incidents import RunbookOrder
 from drd.ports.restoring import RestoreOrder
 from drd.ports.steps import Step
 from tests.api.serving import DEADLINE_SECONDS, Bugs, one_metric, serving
@@ -66,6 +68,31 @@ async def test_questions_get_the_answers_that_the_control_gives(control_of) -> N
         assert await control.explain("uploads") == await FakeControl().explain("uploads")
         assert await control.anchors() == await FakeControl().anchors()
         assert await control.reload() == await FakeControl().reload()
+
+
+async def test_runbooks_are_asked_for_and_answered_on_either_side(control_of) -> None:
+    fake = FakeControl()
+    at = datetime(2026, 3, 1, 7, 0, 0, 500, tzinfo=UTC)
+    order = RunbookOrder(
+        runbook="uploads-loss", by="eva", words="it burns", began=at, is_drill=True, variables={"place": "/a b – 之前"}
+    )
+    async with control_of(fake) as control:
+        assert await control.incidents() == await FakeControl().incidents()
+        assert await control.incidents("uploads") == await FakeControl().incidents()
+        assert await control.incident("01RUN") == await FakeControl().incident("01RUN")
+        assert await control.runbook_plan("x", {"a": "b"}) == await FakeControl().runbook_plan("x", {})
+        assert (await steps_of(control.runbook_start(order)))[-1] == good_steps("uploads")[-1]
+        assert await control.runbook_answer("01RUN", None, Choice.AGAIN, "eva", "go") == "Give the old storage up"
+        await control.runbook_abort("01RUN", "eva", "stop", True)
+    assert fake.asked == [
+        ("incidents", None),
+        ("incidents", "uploads"),
+        ("incident", "01RUN"),
+        ("runbook plan", "x", {"a": "b"}),
+        ("runbook start", order),
+        ("runbook answer", "01RUN", None, Choice.AGAIN, "eva", "go"),
+        ("runbook abort", "01RUN", "eva", "stop", True),
+    ]
 
 
 async def test_orders_arrive_as_they_were_given(control_of) -> None:

@@ -45,6 +45,9 @@ def values_for(hint: Any) -> st.SearchStrategy[Any]:
         return st.one_of([st.none() if choice is type(None) else values_for(choice) for choice in get_args(hint)])
     if get_origin(hint) is tuple:
         return st.lists(values_for(get_args(hint)[0]), max_size=4).map(tuple)
+    if get_origin(hint) is dict:
+        key, value = get_args(hint)
+        return st.dictionaries(values_for(key), values_for(value), max_size=3)
     if hint is datetime:
         return st.datetimes(min_value=datetime.fromisoformat("1970-01-01"), timezones=st.just(UTC))
     if issubclass(hint, Enum):

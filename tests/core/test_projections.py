@@ -12,6 +12,8 @@ from drd.core.events import (
     HeadAnchored,
     HoldPlaced,
     HoldReleased,
+    IncidentFinished,
+    IncidentStarted,
     NewBaseWanted,
     Paused,
     PolicyAdded,
@@ -26,6 +28,7 @@ from drd.core.events import (
     SnapshotFound,
     SnapshotMissing,
     SnapshotsForgotten,
+    StepFinished,
     StoreCameBack,
     StoreChecked,
     StoreCreated,
@@ -35,12 +38,25 @@ from drd.core.events import (
     WalGapClosed,
     WalGapFound,
 )
+from drd.core.incident import incident_of
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.projections import fold
 from drd.core.projections.restores import RESTORES_KEPT
 from drd.core.projections.runs import RUNS_KEPT
 from drd.core.projections.stores import FORGOTTEN_ANCHORS_KEPT
-from drd.core.rows import MemoryShelf, PauseRow, PlaceRow, PointRow, PolicyRow, RestoresRow, RunRow, StoreRow, WalRow
+from drd.core.rows import (
+    IncidentRow,
+    MemoryShelf,
+    PauseRow,
+    PlaceRow,
+    PointRow,
+    PolicyRow,
+    RestoresRow,
+    RunRow,
+    StoreRow,
+    WalRow,
+)
+from drd.core.runbook_step import Doing, StepOutcome
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
 
@@ -56,6 +72,7 @@ class Told:
     places: MemoryShelf[PlaceRow] = field(default_factory=MemoryShelf)
     stores: MemoryShelf[StoreRow] = field(default_factory=MemoryShelf)
     restores: MemoryShelf[RestoresRow] = field(default_factory=MemoryShelf)
+    incidents: MemoryShelf[IncidentRow] = field(default_factory=MemoryShelf)
     pauses: MemoryShelf[PauseRow] = field(default_factory=MemoryShelf)
     wal: MemoryShelf[WalRow] = field(default_factory=MemoryShelf)
     sequence: int = 0
@@ -457,3 +474,23 @@ def test_a_point_that_is_found_is_as_large_as_its_snapshots_say() -> None:
         told.tell(found, run="r1")
     point = told.point("r1")
     assert (point["total_bytes"], point["total_files"]) == (100, 4)
+
+
+def test_an_incident_keeps_its_facts_in_order_and_none_is_made_of_what_has_no_start() -> None:
+    told = Told()
+    lost = (StepFinished("Look", Doing.APPLY, StepOutcome.SUCCEEDED), IncidentFinished("web", "loss", Outcome.FAILED))
+    told.tell(*lost, run="lost")
+    assert told.incidents.get(("lost",)) is None
+    start = IncidentStarted(
+        "web", "loss", "hardware", "5e", "{}", Cause.MANUAL, "anna", "", NOON, False, ("web-1",), {"place": "/srv"}
+    )
+    began = told.tell(start, run="a")
+    ended = told.tell(*lost, run="a")
+    row = told.incidents.get(("a",))
+    assert row is not None
+    assert (row["policy"], row["runbook"], row["started"], row["finished"], row["outcome"]) == (
+        *("web", "loss", began, ended),
+        "failed",
+    )
+    assert [kind for _, kind, _ in row["facts"]] == ["incident-started", "step-finished", "incident-finished"]
+    assert incident_of(row).start == start

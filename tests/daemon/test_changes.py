@@ -10,6 +10,7 @@ import pytest
 from drd.core.secrets import SecretReference
 from drd.daemon.changes import AT_START_ONLY, changes, in_force_after
 from drd.ports.configuration import Configuration
+from drd.ports.machines import Contact, Machine
 from tests.fakes.house import a_configuration, a_policy, a_store, protected
 from tests.fakes.repository import FakePlace
 
@@ -26,6 +27,8 @@ OTHER: dict[str, Any] = {
     "policies": {"orders": protected(a_policy(to=("local",)), digest="2")},
     "runbooks": {"lost-site": "a runbook"},
     "people": {"sre": "SRE on call"},
+    "contacts": {"sre": Contact("SRE on call")},
+    "machines": {"orders-1": Machine("orders-1", "10.0.1.11")},
     "tokens": SecretReference(credential="tokens"),
 }
 TOLD_OTHERWISE = {"digest", "warnings", "loaded"}

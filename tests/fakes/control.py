@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from drd.core.errors import DrdError, UsageError
 from drd.core.policy import Mode, Outcome
+from drd.core.runbook_step import Choice
 from drd.ports.control import (
     Anchors,
     CopyStatus,
@@ -16,6 +17,18 @@ from drd.ports.control import (
     PolicyStatus,
     Status,
     StoreStatus,
+)
+from drd.ports.incidents import (
+    IncidentStatus,
+    PlannedLine,
+    PlannedStageLine,
+    Question,
+    RunbookOrder,
+    RunbookPlan,
+    StageLine,
+    StepLine,
+    TimelineLine,
+    Times,
 )
 from drd.ports.restoring import RestoreOrder
 from drd.ports.steps import Step
@@ -236,6 +249,29 @@ class FakeControl:
         await self._answering("anchors")
         return (Anchors(store="local", heads={7: "ab" * 32}), Anchors(store="offsite", problem="unplugged"))
 
+    async def incidents(self, policy: str | None = None) -> tuple[IncidentStatus, ...]:
+        await self._answering("incidents", policy)
+        return (an_incident(),)
+
+    async def incident(self, run: str) -> IncidentStatus:
+        await self._answering("incident", run)
+        return an_incident()
+
+    async def runbook_plan(self, runbook: str, variables: dict[str, str]) -> RunbookPlan:
+        await self._answering("runbook plan", runbook, variables)
+        return a_runbook_plan()
+
+    async def runbook_start(self, order: RunbookOrder) -> AsyncIterator[Step]:
+        async for step in self._steps("uploads", "runbook start", order):
+            yield step
+
+    async def runbook_answer(self, run: str, step: str | None, choice: Choice, by: str, words: str) -> str:
+        await self._answering("runbook answer", run, step, choice, by, words)
+        return step or "Give the old storage up"
+
+    async def runbook_abort(self, run: str, by: str, words: str, takes_back: bool) -> None:
+        await self._answering("runbook abort", run, by, words, takes_back)
+
     async def reload(self) -> tuple[str, ...]:
         await self._answering("reload")
         return ("policy uploads was added",)
@@ -262,6 +298,67 @@ class FakeControl:
         known = [status.name for status in self.answer.policies]
         if policy not in known:
             raise unknown(policy, known)
+
+
+def an_incident() -> IncidentStatus:
+    """One that waits for a person's approval."""
+    return IncidentStatus(
+        run=RUN,
+        runbook="uploads-site-loss",
+        policy="uploads",
+        disaster="site",
+        is_drill=False,
+        by="anna",
+        words="the site burns",
+        digest="5e" * 32,
+        state="waiting",
+        outcome=None,
+        started=NOW - minutes(4),
+        finished=None,
+        stages=(
+            StageLine(stage="detect", owner="anna", deadline=NOW, is_missed=False, is_over=True),
+            StageLine(stage="recover", owner="anna", deadline=NOW + minutes(5), is_missed=True, is_over=False),
+            StageLine(stage="switch", owner="bob", deadline=NOW + minutes(9), is_missed=False, is_over=False),
+        ),
+        steps=(
+            StepLine(stage="detect", step="Look", state="done", since=NOW - minutes(3)),
+            StepLine(stage="recover", step="Give the old storage up", state="running", since=NOW - minutes(2)),
+            StepLine(stage="switch", step="Restore", state="asking", message="it broke", by_hand="drd restore uploads"),
+        ),
+        questions=(Question(step="Give the old storage up", choices=(Choice.APPROVE, Choice.REFUSE), why="it waits"),),
+        timeline=(TimelineLine(at=NOW - minutes(4), text="run started by anna"),),
+        times=Times(
+            bad=NOW - minutes(5),
+            start=NOW - minutes(4),
+            up=NOW - minutes(1),
+            until_start=minutes(1),
+            human_wait=minutes(1),
+            act=minutes(1.5),
+            verify=minutes(0.5),
+            rta=minutes(4),
+            rto=minutes(3),
+            is_kept=False,
+        ),
+    )
+
+
+def a_runbook_plan() -> RunbookPlan:
+    """One of two steps, of which one was run before."""
+    return RunbookPlan(
+        runbook="uploads-site-loss",
+        policy="uploads",
+        disaster="site",
+        digest="5e" * 32,
+        stages=(PlannedStageLine(stage="recover", owner="anna", deadline=minutes(30)),),
+        lines=(
+            PlannedLine(
+                stage="recover", step="Look", action="command", commands=("here: true",), expected=minutes(0.5)
+            ),
+            PlannedLine(stage="recover", step="Promote", action="postgres_promote", unchecked=("not in this release",)),
+        ),
+        rto=minutes(60),
+        blockers=("this release does not carry out postgres_promote",),
+    )
 
 
 def unknown(policy: str, known: list[str]) -> DrdError:

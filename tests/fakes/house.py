@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from drd.core.policy import Cause, Mode, Outcome, Policy
+from drd.core.runbook import Runbook
 from drd.core.secrets import SecretReference
 from drd.core.tags import Origin
 from drd.daemon.house import House, InForce
@@ -26,6 +27,9 @@ from drd.engines.reconcile import Reconcile
 from drd.engines.renewing import Renewing
 from drd.engines.restore import Restore
 from drd.engines.retain import Retain
+from drd.engines.runbook_run import Tools
+from drd.engines.runbook_services import EngineServices
+from drd.engines.runbooks import Runbooks
 from drd.engines.salvage import Salvage
 from drd.engines.scheduler import Scheduler
 from drd.engines.standby_slots import StandbySlots
@@ -44,6 +48,7 @@ from tests.fakes.carrier import FakeCarrier
 from tests.fakes.clock import FakeClock
 from tests.fakes.host import FakeHost
 from tests.fakes.journal import FakeJournal
+from tests.fakes.messenger import FakeMessenger
 from tests.fakes.repository import FakeDisk, FakePlace, FakeRepository
 from tests.fakes.runner import NoRunner
 from tests.fakes.secrets import FakeSecrets
@@ -212,6 +217,15 @@ class FakeHouse:
         self.heartbeats = Heartbeats(force, journal, world, DAEMON)
         self.standby_slots = StandbySlots(force, self.receiving, journal, world)
         self.watching = Watching(force, journal, world, DAEMON)
+        self.messenger = after.messenger if after else FakeMessenger()
+        services = EngineServices(force, self.dispatch, self.restore, journal, self.messenger, world, DAEMON)
+        self.read_runbook: Callable[[str], Runbook] = lambda document: force().runbooks[document]
+        self.runbooks = Runbooks(
+            Tools(force, services, journal, world, self.log.append),
+            journal,
+            lambda document: self.read_runbook(document),  # noqa: PLW0108 - a test puts another one in
+            self.dispatch.new_id,
+        )
         self.archive = Archive(
             force,
             self.receiving,
@@ -259,6 +273,7 @@ class FakeHouse:
             heartbeats=self.heartbeats,
             standby_slots=self.standby_slots,
             watching=self.watching,
+            runbooks=self.runbooks,
         )
 
     def repository(self, store: str) -> FakeRepository:

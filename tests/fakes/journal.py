@@ -20,6 +20,7 @@ from drd.core.catalogue import (
 from drd.core.encoding import encode, moment, read_fact, restore
 from drd.core.errors import Busy, DrdError, JournalUnusable, StateFull
 from drd.core.events import Body, Event
+from drd.core.incident import IncidentRecord, incident_of
 from drd.core.postgres.groups import ShippedGroup
 from drd.core.projections import fold
 from drd.core.projections.points import withheld
@@ -40,6 +41,7 @@ class MemoryTables:
     places: MemoryShelf[Any] = field(default_factory=MemoryShelf)
     stores: MemoryShelf[Any] = field(default_factory=MemoryShelf)
     restores: MemoryShelf[Any] = field(default_factory=MemoryShelf)
+    incidents: MemoryShelf[Any] = field(default_factory=MemoryShelf)
     pauses: MemoryShelf[Any] = field(default_factory=MemoryShelf)
     wal: MemoryShelf[Any] = field(default_factory=MemoryShelf)
 
@@ -176,6 +178,20 @@ class FakeJournal:
             for each in row["restores"]
         ]
         return tuple(sorted(found, key=lambda record: (record.started, record.run)))
+
+    async def incidents(self, policy: str | None = None, newest: int = 20) -> tuple[IncidentRecord, ...]:
+        await asyncio.sleep(0)
+        rows = [row for row in self._tables.incidents.rows.values() if policy in (None, row["policy"])]
+        rows.sort(key=lambda row: -row["sequence"])
+        return tuple(incident_of(deepcopy(row)) for row in rows[:newest])
+
+    async def incident(self, run: str) -> IncidentRecord | None:
+        await asyncio.sleep(0)
+        row = self._tables.incidents.get((run,))
+        return None if row is None else incident_of(deepcopy(row))
+
+    async def open_incidents(self) -> tuple[IncidentRecord, ...]:
+        return tuple(each for each in reversed(await self.incidents(newest=1000)) if each.finished is None)
 
     async def pauses(self) -> tuple[Pause, ...]:
         await asyncio.sleep(0)

@@ -32,36 +32,42 @@ def do(job: Job, report: Report) -> None:
     match job.verb:
         case Verb.LOOK:
             report.say(Saying.LOOK, **asdict(look(job.target)))
-        case Verb.KEYS:
-            with opened(job.target) as target:
-                report.names(Saying.KEYS, sorted(target.list(FileKind.KEY)))
-        case Verb.CARRY:
-            with opened(_origin(job)) as origin, opened(job.target) as target:
-                threads = THREADS[job.target.scheme]
-                work = Round(origin, target, Pace(job.upload), report, threads, frozenset(job.names))
-                report.finish(complete=work.run(), absent=work.absent)
-        case Verb.FETCH:
-            with opened(_origin(job)) as origin, opened(job.target) as target:
-                fetch(origin, target, report)
-        case Verb.FOUND:
-            with opened(_origin(job)) as origin, opened(job.target) as target:
-                found(origin, target, frozenset(job.names), report)
         case Verb.PROBE:
             report.say(Saying.PROTECTION, **asdict(probe(job.target, job.days)))
         case Verb.EXTEND:
             report.say(Saying.EXTENDED, **asdict(extend(job, report)))
-        case Verb.MEND:
+        case Verb.KEYS | Verb.EXAMINE | Verb.PUT_ASIDE | Verb.REMOVE:
+            with opened(job.target) as target:
+                _within(target, job, report)
+        case Verb.CARRY | Verb.FETCH | Verb.FOUND | Verb.MEND:
             with opened(_origin(job)) as origin, opened(job.target) as target:
-                mend(origin, target, job.names, Pace(job.upload), report, Path(job.aside) if job.aside else None)
+                _between(origin, target, job, report)
+
+
+def _within(target: RepositoryFiles, job: Job, report: Report) -> None:
+    match job.verb:
+        case Verb.KEYS:
+            report.names(Saying.KEYS, sorted(target.list(FileKind.KEY)))
         case Verb.EXAMINE:
-            with opened(job.target) as target:
-                examine(target, job.names, report)
+            examine(target, job.names, report)
         case Verb.PUT_ASIDE:
-            with opened(job.target) as target:
-                put_all_aside(target, job.names, Path(job.aside), report)
+            put_all_aside(target, job.names, Path(job.aside), report)
         case Verb.REMOVE:
-            with opened(job.target) as target:
-                remove(target, job.names, Path(job.aside), report)
+            remove(target, job.names, Path(job.aside), report)
+
+
+def _between(origin: RepositoryFiles, target: RepositoryFiles, job: Job, report: Report) -> None:
+    match job.verb:
+        case Verb.CARRY:
+            threads = THREADS[job.target.scheme]
+            work = Round(origin, target, Pace(job.upload), report, threads, frozenset(job.names))
+            report.finish(complete=work.run(), absent=work.absent)
+        case Verb.FETCH:
+            fetch(origin, target, report)
+        case Verb.FOUND:
+            found(origin, target, frozenset(job.names), report)
+        case Verb.MEND:
+            mend(origin, target, job.names, Pace(job.upload), report, Path(job.aside) if job.aside else None)
 
 
 def fetch(origin: RepositoryFiles, target: RepositoryFiles, report: Report) -> None:

@@ -94,8 +94,8 @@ class S3Files:
 
     def remove(self, kind: FileKind, name: str) -> None:
         """One DeleteObject, which is no error for what is not there."""
-        with self._translated():
-            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + path_of(kind, name))
+        with self.translated():
+            self.client.delete_object(Bucket=self.bucket, Key=self.prefix + path_of(kind, name))
 
     def settle(self) -> None:
         """An acknowledged object is durable."""

@@ -19,6 +19,7 @@ from drd.clients.journal.writer import Draft, Writer, Written
 from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, StoreRecord
 from drd.core.errors import JournalDamaged, JournalUnusable, PermanentError
 from drd.core.events import Body, Event
+from drd.core.incident import IncidentRecord
 from drd.core.postgres.groups import ShippedGroup
 from drd.ports.clock import Clock
 from drd.ports.journal import Head, Observer, Verdict
@@ -228,6 +229,18 @@ class SqliteJournal:
     async def restores(self) -> tuple[RestoreRecord, ...]:
         """The newest restores, and every one without an end, oldest first."""
         return await self._look(Views.restores)
+
+    async def incidents(self, policy: str | None = None, newest: int = 20) -> tuple[IncidentRecord, ...]:
+        """The newest runs of runbooks, newest first."""
+        return await self._look(Views.incidents, policy, newest)
+
+    async def incident(self, run: str) -> IncidentRecord | None:
+        """One run of a runbook."""
+        return await self._look(Views.incident, run)
+
+    async def open_incidents(self) -> tuple[IncidentRecord, ...]:
+        """Runs of runbooks without an end, oldest first."""
+        return await self._look(Views.open_incidents)
 
     async def pauses(self) -> tuple[Pause, ...]:
         """Pauses that were not ended; whether they are over is a question of time."""

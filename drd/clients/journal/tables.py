@@ -14,7 +14,18 @@ from typing import Any, Generic, TypeVar, cast
 from drd.clients.journal.chain import Link
 from drd.core import projections
 from drd.core.encoding import canonical
-from drd.core.rows import Key, PauseRow, PlaceRow, PointRow, PolicyRow, RestoresRow, RunRow, StoreRow, WalRow
+from drd.core.rows import (
+    IncidentRow,
+    Key,
+    PauseRow,
+    PlaceRow,
+    PointRow,
+    PolicyRow,
+    RestoresRow,
+    RunRow,
+    StoreRow,
+    WalRow,
+)
 
 Row = TypeVar("Row")
 
@@ -72,9 +83,10 @@ STORES = TableSchema(
     is_small=True,
 )
 RESTORES = TableSchema("restores", ("policy",), RestoresRow, json=("restores",), is_small=True)
+INCIDENTS = TableSchema("incidents", ("run",), IncidentRow, json=("facts",), sorted_by="sequence")
 PAUSES = TableSchema("pauses", ("policy", "what"), PauseRow, is_small=True)
 WAL = TableSchema("wal", ("policy", "store", "group_name"), WalRow, json=("superseded", "switches", "marks"))
-TABLES = (POLICIES, RUNS, OPEN_RUNS, POINTS, PLACES, STORES, RESTORES, PAUSES, WAL)
+TABLES = (POLICIES, RUNS, OPEN_RUNS, POINTS, PLACES, STORES, RESTORES, INCIDENTS, PAUSES, WAL)
 
 
 class SqlTable(Generic[Row]):
@@ -193,11 +205,12 @@ class SqlTables:
         self.places: SqlTable[PlaceRow] = SqlTable(connection, PLACES)
         self.stores: SqlTable[StoreRow] = SqlTable(connection, STORES)
         self.restores: SqlTable[RestoresRow] = SqlTable(connection, RESTORES)
+        self.incidents: SqlTable[IncidentRow] = SqlTable(connection, INCIDENTS)
         self.pauses: SqlTable[PauseRow] = SqlTable(connection, PAUSES)
         self.wal: SqlTable[WalRow] = SqlTable(connection, WAL)
         self._all: tuple[SqlTable[Any], ...] = (
             self.policies, self.runs, self.open_runs, self.points, self.places, self.stores, self.restores,
-            self.pauses, self.wal,
+            self.incidents, self.pauses, self.wal,
         )  # fmt: skip
 
     def save(self, link: Link) -> dict[str, set[Key]]:

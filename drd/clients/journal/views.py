@@ -18,6 +18,7 @@ from drd.core.catalogue import (
     StoreRecord,
 )
 from drd.core.encoding import moment, restore
+from drd.core.incident import IncidentRecord, incident_of
 from drd.core.postgres.groups import ShippedGroup
 from drd.core.projections.points import withheld
 from drd.core.rows import Key, PointRow, PolicyRow, RunRow, StoreRow
@@ -148,6 +149,23 @@ class Views:
             for each in row["restores"]
         ]
         return tuple(sorted(found, key=lambda record: (record.started, record.run)))
+
+    def incidents(self, policy: str | None, newest: int) -> tuple[IncidentRecord, ...]:
+        """The newest incidents, newest first."""
+        where = "" if policy is None else "WHERE policy = ? "
+        parameters = (newest,) if policy is None else (policy, newest)
+        found = self._tables.incidents.select(f"{where}ORDER BY sequence DESC LIMIT ?", parameters)
+        return tuple(incident_of(row) for _, row in found)
+
+    def incident(self, run: str) -> IncidentRecord | None:
+        """One incident."""
+        row = self._tables.incidents.get((run,))
+        return None if row is None else incident_of(row)
+
+    def open_incidents(self) -> tuple[IncidentRecord, ...]:
+        """Incidents without an end, oldest first."""
+        found = self._tables.incidents.select("WHERE finished IS NULL ORDER BY sequence")
+        return tuple(incident_of(row) for _, row in found)
 
     def pauses(self) -> tuple[Pause, ...]:
         """Pauses that nobody ended."""

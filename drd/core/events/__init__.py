@@ -21,6 +21,17 @@ from drd.core.events.daemon import (
     JobFailed,
 )
 from drd.core.events.healing import DamageFound, DamageHealed, DamageLeft, DamageMended
+from drd.core.events.incidents import (
+    AbortAsked,
+    DeadlineMissed,
+    IncidentFinished,
+    IncidentStarted,
+    PeopleTold,
+    StepAnswered,
+    StepChecked,
+    StepFinished,
+    StepStarted,
+)
 from drd.core.events.nodes import NodeJudged
 from drd.core.events.policies import (
     Paused,
@@ -67,6 +78,7 @@ from drd.core.events.wal import (
 
 __all__ = [
     "FORMAT",
+    "AbortAsked",
     "AnchorsForgotten",
     "BallastReleased",
     "BallastRestored",
@@ -82,18 +94,22 @@ __all__ = [
     "DamageHealed",
     "DamageLeft",
     "DamageMended",
+    "DeadlineMissed",
     "Event",
     "HeadAnchored",
     "HeartbeatInterrupted",
     "HeartbeatKept",
     "HoldPlaced",
     "HoldReleased",
+    "IncidentFinished",
+    "IncidentStarted",
     "JobFailed",
     "KeysListed",
     "MirrorFinished",
     "NewBaseWanted",
     "NodeJudged",
     "Paused",
+    "PeopleTold",
     "PolicyAdded",
     "PolicyRemoved",
     "ProtectionProbed",
@@ -110,6 +126,10 @@ __all__ = [
     "SnapshotMissing",
     "SnapshotsForgotten",
     "StandbySlotFailed",
+    "StepAnswered",
+    "StepChecked",
+    "StepFinished",
+    "StepStarted",
     "StoreCameBack",
     "StoreChecked",
     "StoreCreated",

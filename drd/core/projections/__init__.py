@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from drd.core.encoding import Fact
-from drd.core.projections import points, policies, restores, runs, stores, wal
+from drd.core.projections import incidents, points, policies, restores, runs, stores, wal
 from drd.core.projections.effect import Effect
 from drd.core.rows import Tables
 
@@ -25,6 +25,7 @@ _EFFECTS: Final[Mapping[str, Effect]] = {
     **wal.EFFECTS,
     **stores.EFFECTS,
     **restores.EFFECTS,
+    **incidents.EFFECTS,
 }
 
 

@@ -1,0 +1,65 @@
+"""Running a program here or on a machine of drd.yaml, for steps of runbooks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from datetime import timedelta
+
+from drd.clients.ssh import NOT_REACHED, ssh_argv
+from drd.core.errors import PermanentError, ProgramMissing, TransientError
+from drd.core.units import format_duration
+from drd.ports.machines import Machine
+from drd.ports.runner import Command, Ended, Ending, Runner
+
+LONGEST = timedelta(hours=12)
+"""How long a program may take whose step has no `timeout:`."""
+NOT_FOUND = 127
+"""What a shell says of a program that is not there."""
+LINES_KEPT = 200
+SAID = 400
+"""So much of what a program wrote on standard error is told when it fails."""
+
+
+async def run_program(
+    runner: Runner, argv: Sequence[str], machine: Machine | None = None, patience: timedelta | None = None
+) -> tuple[str, ...]:
+    """Run it to its end and return the lines that it wrote.
+
+    Raises `PermanentError` when it ended with another status than 0, and `TransientError` when it was not reached or
+    was stopped, so that nobody knows what it has done.
+    """
+    lines: list[str] = []
+
+    def keep(stream: str, line: bytes) -> None:
+        if stream == "stdout" and len(lines) < LINES_KEPT:
+            lines.append(line.decode("utf-8", "replace"))
+
+    words = tuple(argv) if machine is None else ssh_argv(machine, argv)
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    ended = await runner.run(Command(words, environment=environment, deadline=patience or LONGEST), keep)
+    _judge(ended, argv[0], machine, patience or LONGEST)
+    return tuple(lines)
+
+
+def find_program(name: str) -> str | None:
+    """Why a program cannot be run here, or None."""
+    return None if shutil.which(name) is not None else f"{name} is not installed here"
+
+
+def _judge(ended: Ended, program: str, machine: Machine | None, timeout: timedelta) -> None:
+    where = "" if machine is None else f" on {machine.name}"
+    said = " ".join(ended.stderr_tail.split())[-SAID:]
+    if ended.ending is not Ending.EXITED:
+        raise TransientError(f"{program}{where} was stopped after {format_duration(timeout)}", "raise the `timeout:`")
+    if machine is not None and ended.code == NOT_REACHED:
+        raise TransientError(f"{machine.name} is not reached by ssh: {said}", f"try it: ssh {machine.host}")
+    if ended.code == NOT_FOUND and machine is not None:
+        raise ProgramMissing(f"{program} is not installed{where}", "")
+    if ended.code != 0:
+        raise PermanentError(
+            f"{program}{where} ended with status {ended.code}",
+            "what it said stands in the daemon's log" if said else "",
+            said,
+        )

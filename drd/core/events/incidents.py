@@ -1,0 +1,125 @@
+"""Incidents: runbooks that run, each step with its intent before and its outcome after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from drd.core.events.body import Body
+from drd.core.run import Cause, Outcome
+from drd.core.runbook_step import Answer, Choice, Doing, StepOutcome
+
+
+@dataclass(frozen=True)
+class IncidentStarted(Body):
+    """A runbook runs from here on, as `document` has it, whatever becomes of its file."""
+
+    KIND = "incident-started"
+    policy: str
+    runbook: str
+    disaster: str
+    digest: str
+    document: str
+    """The runbook as it was read, as JSON."""
+    cause: Cause
+    by: str
+    words: str
+    """Why, as the person who started it says."""
+    began: datetime
+    """The outage's first symptom; the deadlines and the RTO count from here."""
+    is_drill: bool
+    locks: tuple[str, ...]
+    """The nodes, or the policy where it has none, that no other run may touch meanwhile."""
+    variables: dict[str, str]
+    """What `${name}` stood for when it began."""
+    rto_seconds: float | None = None
+    """What the policy promised then for this class of disaster."""
+
+
+@dataclass(frozen=True)
+class StepStarted(Body):
+    """The intent: what a step does, or takes back, begins only after this is on record."""
+
+    KIND = "step-started"
+    stage: str
+    step: str
+    doing: Doing
+    action: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class StepChecked(Body):
+    """What came of asking whether a step of unknown outcome is done."""
+
+    KIND = "step-checked"
+    step: str
+    doing: Doing
+    answer: Answer
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StepFinished(Body):
+    """The outcome of a step. `facts` are what later steps and the report use, such as `new_primary`."""
+
+    KIND = "step-finished"
+    step: str
+    doing: Doing
+    outcome: StepOutcome
+    message: str = ""
+    hint: str = ""
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StepAnswered(Body):
+    """A person's word on a step that waits for one."""
+
+    KIND = "step-answered"
+    step: str
+    choice: Choice
+    by: str
+    words: str
+
+
+@dataclass(frozen=True)
+class DeadlineMissed(Body):
+    """A stage was not over by its deadline. It stops nothing."""
+
+    KIND = "deadline-missed"
+    stage: str
+    owner: str
+    deputy: str
+
+
+@dataclass(frozen=True)
+class PeopleTold(Body):
+    """People were told something of an incident; `failures` says who could not be reached, and why."""
+
+    KIND = "people-told"
+    topic: str
+    people: tuple[str, ...]
+    failures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AbortAsked(Body):
+    """A person ends an incident before its end."""
+
+    KIND = "abort-asked"
+    by: str
+    words: str
+    takes_back: bool
+
+
+@dataclass(frozen=True)
+class IncidentFinished(Body):
+    """An incident is over."""
+
+    KIND = "incident-finished"
+    policy: str
+    runbook: str
+    outcome: Outcome
+    message: str = ""
+    hint: str = ""

@@ -1,0 +1,63 @@
+"""An incident: one run of a runbook, for real or as a drill, with all that the journal tells of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import reduce
+
+from drd.core.encoding import body_of, moment
+from drd.core.events import Body, IncidentStarted
+from drd.core.policy import Outcome
+from drd.core.rows import IncidentRow
+from drd.core.runbook_plan import RunPlan
+from drd.core.runbook_progress import Progress, after
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentFact:
+    """One event of an incident."""
+
+    at: datetime
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentRecord:
+    """One run of a runbook. It is open as long as it has no outcome."""
+
+    run: str
+    policy: str
+    runbook: str
+    is_drill: bool
+    started: datetime
+    finished: datetime | None
+    outcome: Outcome | None
+    facts: tuple[IncidentFact, ...]
+    """Its events, oldest first; the first is its start."""
+
+    @property
+    def start(self) -> IncidentStarted:
+        """How it began."""
+        first = self.facts[0].body
+        assert isinstance(first, IncidentStarted)  # noqa: S101 — the projection makes no other
+        return first
+
+    def progress(self, plan: RunPlan) -> Progress:
+        """How far it has come, by the plan that its own document gives."""
+        began = Progress(self.start.began)
+        return reduce(lambda so_far, fact: after(plan, so_far, fact.body, fact.at), self.facts, began)
+
+
+def incident_of(row: IncidentRow) -> IncidentRecord:
+    """The record of a row."""
+    return IncidentRecord(
+        run=row["run"],
+        policy=row["policy"],
+        runbook=row["runbook"],
+        is_drill=bool(row["is_drill"]),
+        started=moment(row["started"]),
+        finished=None if row["finished"] is None else moment(row["finished"]),
+        outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
+        facts=tuple(IncidentFact(moment(at), body_of(kind, fields)) for at, kind, fields in row["facts"]),
+    )

@@ -1,0 +1,102 @@
+"""How long a recovery took, and of what that time was made: computed from the incident's events and nothing else.
+
+RTA = t_up - t_bad. The parts are told apart by what the run was doing at each moment, so they add up by construction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from drd.core.events import StepFinished, StepStarted
+from drd.core.incident import IncidentRecord
+from drd.core.runbook_plan import RunPlan
+from drd.core.runbook_progress import Progress, StepState, after
+from drd.core.runbook_step import Doing
+
+_NONE = timedelta()
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryTimes:
+    """The moments and sums of one incident; None for what has not happened (yet)."""
+
+    bad: datetime
+    """The outage's first symptom, as the start says."""
+    start: datetime
+    fenced: datetime | None = None
+    promoted: datetime | None = None
+    up: datetime | None = None
+    """When the service was first seen to answer again."""
+    until_start: timedelta = _NONE
+    """Until the runbook began: detecting and deciding."""
+    human_wait: timedelta = _NONE
+    """While a person was waited for."""
+    act: timedelta = _NONE
+    verify: timedelta = _NONE
+    rto: timedelta | None = None
+    """What was promised when it began."""
+
+    @property
+    def rta(self) -> timedelta | None:
+        """How long users were without the service."""
+        return None if self.up is None else self.up - self.bad
+
+    @property
+    def is_kept(self) -> bool | None:
+        """Whether the RTO was kept; None where none was promised, or the service is not back."""
+        return None if self.rta is None or self.rto is None else self.rta <= self.rto
+
+
+def recovery_times(record: IncidentRecord, plan: RunPlan) -> RecoveryTimes:
+    """The times of an incident."""
+    start = record.start
+    rto = None if start.rto_seconds is None else timedelta(seconds=start.rto_seconds)
+    up = _first(record, "up")
+    sums = dict.fromkeys(("human_wait", "act", "verify"), _NONE)
+    progress, before = Progress(start.began), record.started
+    for fact in record.facts:
+        until = fact.at if up is None else min(fact.at, up)
+        if until > before:
+            sums[_doing(plan, progress)] += until - before
+            before = until
+        progress = after(plan, progress, fact.body, fact.at)
+    return RecoveryTimes(
+        bad=start.began,
+        start=record.started,
+        fenced=_first(record, "fenced"),
+        promoted=_first(record, "new_primary"),
+        up=up,
+        until_start=record.started - start.began,
+        rto=rto,
+        **sums,
+    )
+
+
+def expected(records: tuple[IncidentRecord, ...], step: str) -> timedelta | None:
+    """How long a step took in the newest of these runs in which it succeeded; None where it never did."""
+    for record in records:
+        began: datetime | None = None
+        for fact in record.facts:
+            match fact.body:
+                case StepStarted(step=title, doing=Doing.APPLY) if title == step:
+                    began = fact.at
+                case StepFinished(step=title, doing=Doing.APPLY, outcome="succeeded") if title == step and began:
+                    return fact.at - began
+    return None
+
+
+def _first(record: IncidentRecord, name: str) -> datetime | None:
+    found = (fact.at for fact in record.facts if isinstance(fact.body, StepFinished) and name in fact.body.facts)
+    return next(found, None)
+
+
+def _doing(plan: RunPlan, progress: Progress) -> str:
+    """What a run is doing: waiting for a person outweighs all else, for it is what holds the rest up."""
+    states = [(step, progress.of(step.title).state) for step in plan.steps]
+    if any(state is StepState.ASKING for _, state in states):
+        return "human_wait"
+    running = [step for step, state in states if state is StepState.RUNNING]
+    if any(step.waits is not None and (step.waits.people or step.waits.within is None) for step in running):
+        return "human_wait"
+    return "verify" if running and all(step.action == "verify" for step in running) else "act"

@@ -1,0 +1,84 @@
+"""A runbook as its run needs it: the order of its steps and what may become of each, without what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from drd.core.runbook import OnFailure
+from drd.core.runbook_step import Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """One step."""
+
+    title: str
+    stage: str
+    action: str = "command"
+    summary: str = ""
+    needs: tuple[str, ...] = ()
+    is_parallel: bool = False
+    retry: int = 0
+    on_failure: OnFailure = OnFailure.STOP
+    waits: Waiting | None = None
+    """Set where the step waits and does nothing."""
+    is_repeatable: bool = False
+    """Whether doing it twice is as good as doing it once."""
+    is_irreversible: bool = False
+    """Whether nothing brings back what was before: what was done earlier is not taken back any more then."""
+    is_undoable: bool = False
+    is_undo_repeatable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """One stage."""
+
+    name: str
+    owner: str
+    deadline: timedelta
+    """From the outage's start."""
+    deputy: str = ""
+    """Who is told when the deadline is missed; the owner where there is none."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """All stages and all steps. Steps of one stage stand in an order in which no one needs a later one."""
+
+    stages: tuple[PlannedStage, ...]
+    steps: tuple[PlannedStep, ...]
+    _by_title: dict[str, PlannedStep] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        ordered = tuple(step for stage in self.stages for step in _ordered(self.of_stage(stage.name)))
+        object.__setattr__(self, "steps", ordered)
+        object.__setattr__(self, "_by_title", {step.title: step for step in ordered})
+
+    def of_stage(self, stage: str) -> tuple[PlannedStep, ...]:
+        """The steps of a stage, in order."""
+        return tuple(step for step in self.steps if step.stage == stage)
+
+    def step(self, title: str) -> PlannedStep:
+        """The step of that title. Raises KeyError when there is none."""
+        return self._by_title[title]
+
+    def stage_of(self, title: str) -> PlannedStage:
+        """The stage of the step of that title."""
+        name = self.step(title).stage
+        return next(stage for stage in self.stages if stage.name == name)
+
+
+def _ordered(steps: Iterable[PlannedStep]) -> tuple[PlannedStep, ...]:
+    """As written, except that a step comes after those of its stage that it needs."""
+    waiting = list(steps)
+    ordered: list[PlannedStep] = []
+    while waiting:
+        titles = {step.title for step in waiting}
+        # A circle is refused when the file is read; the first step would break one.
+        ready = next((step for step in waiting if titles.isdisjoint(step.needs)), waiting[0])
+        waiting.remove(ready)
+        ordered.append(ready)
+    return tuple(ordered)

@@ -1,0 +1,239 @@
+"""How far a run of a runbook has come: a fold of its events, so a restarted daemon knows what the killed one knew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from drd.core.events import (
+    AbortAsked,
+    Body,
+    DeadlineMissed,
+    IncidentFinished,
+    PeopleTold,
+    StepAnswered,
+    StepChecked,
+    StepFinished,
+    StepStarted,
+)
+from drd.core.run import Outcome
+from drd.core.runbook import OnFailure
+from drd.core.runbook_plan import RunPlan
+from drd.core.runbook_step import Answer, Choice, Doing, StepOutcome
+
+
+class StepState(StrEnum):
+    """Where a step stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    """Its intent is on record and its outcome is not: it may or may not have taken effect."""
+    ASKING = "asking"
+    """A person decides what becomes of it."""
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+    UNDOING = "undoing"
+    UNDONE = "undone"
+    NOT_UNDONE = "not undone"
+    """It should have been taken back, and nobody knows that it was."""
+
+
+SETTLED: Final = frozenset({StepState.DONE, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED})
+"""Where a step stands when the next one may come."""
+
+
+class Stopping(StrEnum):
+    """How a run ends before its last step."""
+
+    HALT = "halt"
+    """Nothing more is begun."""
+    TAKE_BACK = "take back"
+    """What was done is taken back, the last first."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgress:
+    """What the journal tells of one step."""
+
+    state: StepState = StepState.PENDING
+    order: int = 0
+    """Its place among the steps that were begun, from 1; 0: it was not."""
+    failures: int = 0
+    first: datetime | None = None
+    """When it was begun first."""
+    since: datetime | None = None
+    """When it came to stand where it stands."""
+    is_cleared: bool = False
+    """Whether it may be begun again without asking first: somebody or something has just looked."""
+    answer: Answer | None = None
+    """What was answered since its last intent when it was asked whether it is done."""
+    choice: Choice | None = None
+    by: str = ""
+    message: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the next step may come."""
+        return self.state in SETTLED
+
+
+_NOT_BEGUN: Final = StepProgress()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands."""
+
+    began: datetime
+    """The outage's first symptom."""
+    steps: Mapping[str, StepProgress] = field(default_factory=dict)
+    missed: frozenset[str] = frozenset()
+    """The stages whose deadlines were missed."""
+    told: frozenset[str] = frozenset()
+    """What people were told."""
+    stopping: Stopping | None = None
+    why: str = ""
+    """Why it stops."""
+    is_aborted: bool = False
+    finished: Outcome | None = None
+
+    def of(self, step: str) -> StepProgress:
+        """Where a step stands."""
+        return self.steps.get(step, _NOT_BEGUN)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the steps that are done have found out, the latest last."""
+        begun = sorted(self.steps.values(), key=lambda each: each.order)
+        return {name: value for each in begun for name, value in each.facts.items()}
+
+    def with_step(self, title: str, at: datetime, **changes: Any) -> Progress:
+        """The same with a step that has changed."""
+        changed = replace(self.of(title), since=at, **changes)
+        return replace(self, steps={**self.steps, title: changed})
+
+
+def after(plan: RunPlan, progress: Progress, body: Body, at: datetime) -> Progress:
+    """The progress after one more event of the run. Events that say nothing of it change nothing."""
+    effect = _EFFECTS.get(type(body))
+    return progress if effect is None else effect(plan, progress, body, at)
+
+
+def _started(_plan: RunPlan, progress: Progress, body: StepStarted, at: datetime) -> Progress:
+    before = progress.of(body.step)
+    if body.doing is Doing.UNDO:
+        return progress.with_step(body.step, at, state=StepState.UNDOING, answer=None, is_cleared=False)
+    order = before.order or 1 + max((each.order for each in progress.steps.values()), default=0)
+    return progress.with_step(
+        body.step,
+        at,
+        state=StepState.RUNNING,
+        order=order,
+        first=before.first or at,
+        answer=None,
+        is_cleared=False,
+        choice=None,
+    )
+
+
+def _checked(plan: RunPlan, progress: Progress, body: StepChecked, at: datetime) -> Progress:
+    planned, before = plan.step(body.step), progress.of(body.step)
+    if body.doing is Doing.UNDO:
+        return _undo_checked(progress, body, at, is_repeatable=planned.is_undo_repeatable)
+    if body.answer is Answer.DONE:
+        return progress.with_step(body.step, at, state=StepState.DONE, answer=body.answer, facts=body.facts)
+    if progress.stopping is not None:
+        lost = "drd ended in its middle" if before.state is StepState.RUNNING else before.message
+        return progress.with_step(body.step, at, state=StepState.FAILED, answer=body.answer, message=lost)
+    if before.state is StepState.RUNNING and body.answer is Answer.UNKNOWN and not planned.is_repeatable:
+        message = "drd ended in the middle of this step, and nothing tells whether it was done"
+        return progress.with_step(body.step, at, state=StepState.ASKING, answer=body.answer, message=message)
+    return progress.with_step(body.step, at, state=StepState.PENDING, answer=body.answer, is_cleared=True)
+
+
+def _undo_checked(progress: Progress, body: StepChecked, at: datetime, *, is_repeatable: bool) -> Progress:
+    if body.answer is Answer.DONE:
+        return progress.with_step(body.step, at, state=StepState.UNDONE, answer=body.answer)
+    if body.answer is Answer.UNKNOWN and not is_repeatable:
+        message = "drd ended while it was taken back, and nothing tells whether it was"
+        return progress.with_step(body.step, at, state=StepState.NOT_UNDONE, answer=body.answer, message=message)
+    return progress.with_step(body.step, at, answer=body.answer, is_cleared=True)
+
+
+def _finished(plan: RunPlan, progress: Progress, body: StepFinished, at: datetime) -> Progress:
+    is_well = body.outcome is StepOutcome.SUCCEEDED
+    if body.doing is Doing.UNDO:
+        state = StepState.UNDONE if is_well else StepState.NOT_UNDONE
+        return progress.with_step(body.step, at, state=state, message=body.message)
+    if body.outcome is StepOutcome.FAILED:
+        return _failed(plan, progress, body, at)
+    state = {StepOutcome.SUCCEEDED: StepState.DONE, StepOutcome.SKIPPED: StepState.SKIPPED}.get(
+        body.outcome, StepState.CANCELLED
+    )
+    return progress.with_step(body.step, at, state=state, message=body.message, facts=body.facts)
+
+
+def _failed(plan: RunPlan, progress: Progress, body: StepFinished, at: datetime) -> Progress:
+    planned = plan.step(body.step)
+    failures = progress.of(body.step).failures + 1
+    state = StepState.FAILED
+    if progress.stopping is None and failures <= planned.retry:
+        state = StepState.PENDING
+    elif progress.stopping is None and planned.on_failure is OnFailure.ASK:
+        state = StepState.ASKING
+    changed = progress.with_step(body.step, at, state=state, failures=failures, message=body.message)
+    if state is not StepState.FAILED or progress.stopping is not None or planned.on_failure is OnFailure.CONTINUE:
+        return changed
+    stopping = Stopping.TAKE_BACK if planned.on_failure is OnFailure.UNDO else Stopping.HALT
+    return replace(changed, stopping=stopping, why=f"{body.step}: {body.message}")
+
+
+def _answered(plan: RunPlan, progress: Progress, body: StepAnswered, at: datetime) -> Progress:
+    before = progress.of(body.step)
+    if before.state is StepState.ASKING and body.choice is Choice.AGAIN:
+        return progress.with_step(
+            body.step, at, state=StepState.PENDING, failures=0, is_cleared=True, choice=body.choice, by=body.by
+        )
+    if before.state is StepState.ASKING and body.choice is Choice.DONE:
+        return progress.with_step(
+            body.step, at, state=StepState.DONE, choice=body.choice, by=body.by, message=f"done by hand by {body.by}"
+        )
+    if before.state is StepState.RUNNING and plan.step(body.step).waits is not None:
+        changed = replace(before, choice=body.choice, by=body.by, message=body.words)
+        return replace(progress, steps={**progress.steps, body.step: changed})
+    return progress
+
+
+def _missed(_plan: RunPlan, progress: Progress, body: DeadlineMissed, _at: datetime) -> Progress:
+    return replace(progress, missed=progress.missed | {body.stage})
+
+
+def _told(_plan: RunPlan, progress: Progress, body: PeopleTold, _at: datetime) -> Progress:
+    return replace(progress, told=progress.told | {body.topic})
+
+
+def _aborted(_plan: RunPlan, progress: Progress, body: AbortAsked, _at: datetime) -> Progress:
+    stopping = Stopping.TAKE_BACK if body.takes_back else progress.stopping or Stopping.HALT
+    return replace(progress, stopping=stopping, is_aborted=True, why=f"{body.by} ended it: {body.words}")
+
+
+def _ended(_plan: RunPlan, progress: Progress, body: IncidentFinished, _at: datetime) -> Progress:
+    return replace(progress, finished=body.outcome)
+
+
+_EFFECTS: Final[Mapping[type[Body], Callable[[RunPlan, Progress, Any, datetime], Progress]]] = {
+    StepStarted: _started,
+    StepChecked: _checked,
+    StepFinished: _finished,
+    StepAnswered: _answered,
+    DeadlineMissed: _missed,
+    PeopleTold: _told,
+    AbortAsked: _aborted,
+    IncidentFinished: _ended,
+}

@@ -1,0 +1,156 @@
+"""Incidents as they are told: the timeline, the stages, what a person is waited for, and the times."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from drd.core.errors import UsageError
+from drd.core.events import (
+    AbortAsked,
+    Body,
+    DeadlineMissed,
+    IncidentFinished,
+    IncidentStarted,
+    PeopleTold,
+    StepAnswered,
+    StepChecked,
+    StepFinished,
+    StepStarted,
+)
+from drd.core.incident import IncidentRecord
+from drd.core.recovery import recovery_times
+from drd.core.runbook import Runbook
+from drd.core.runbook_plan import RunPlan
+from drd.core.runbook_progress import Progress, StepState
+from drd.core.runbook_step import Choice, Doing, StepOutcome
+from drd.daemon.house import House
+from drd.engines.runbook_plan import plan_of
+from drd.ports.incidents import IncidentStatus, Question, StageLine, StepLine, TimelineLine, Times
+
+NEWEST = 50
+
+
+async def incident_statuses(house: House, policy: str | None) -> tuple[IncidentStatus, ...]:
+    """The newest runs of runbooks, newest first."""
+    return tuple(incident_status(house, each) for each in await house.catalogue.incidents(policy, NEWEST))
+
+
+async def find_incident(house: House, run: str) -> IncidentRecord:
+    """One run by its id, or the newest of a runbook by its name: an open one first. Raises `UsageError`."""
+    record = await house.catalogue.incident(run)
+    if record is not None:
+        return record
+    named = [each for each in await house.catalogue.incidents(None, NEWEST) if each.runbook == run]
+    if not named:
+        raise UsageError(f"there is no incident {run}", "type: drd incident list")
+    return next((each for each in named if each.finished is None), named[0])
+
+
+def incident_status(house: House, record: IncidentRecord) -> IncidentStatus:
+    """One run of a runbook as it is told."""
+    runbook = house.runbooks.read(record.start.document)
+    plan = plan_of(runbook, house.in_force().contacts)
+    progress = record.progress(plan)
+    questions = () if record.finished is not None else tuple(_questions(plan, progress))
+    times = recovery_times(record, plan)
+    return IncidentStatus(
+        run=record.run,
+        runbook=record.runbook,
+        policy=record.policy,
+        disaster=record.start.disaster,
+        is_drill=record.is_drill,
+        by=record.start.by,
+        words=record.start.words,
+        digest=record.start.digest,
+        state=record.outcome.value if record.outcome is not None else "waiting" if questions else "running",
+        outcome=record.outcome,
+        started=record.started,
+        finished=record.finished,
+        message=_message(record),
+        stages=tuple(_stages(plan, progress)),
+        steps=tuple(_steps(plan, progress, runbook)),
+        questions=questions,
+        timeline=tuple(TimelineLine(at=each.at, text=text) for each in record.facts if (text := words_of(each.body))),
+        times=Times(**asdict(times), rta=times.rta, is_kept=times.is_kept),
+    )
+
+
+def _message(record: IncidentRecord) -> str:
+    last = record.facts[-1].body
+    return last.message if isinstance(last, IncidentFinished) else ""
+
+
+def _stages(plan: RunPlan, progress: Progress) -> list[StageLine]:
+    return [
+        StageLine(
+            stage=stage.name,
+            owner=stage.owner,
+            deadline=progress.began + stage.deadline,
+            is_missed=stage.name in progress.missed,
+            is_over=all(progress.of(step.title).is_settled for step in plan.of_stage(stage.name)),
+        )
+        for stage in plan.stages
+    ]
+
+
+def _steps(plan: RunPlan, progress: Progress, runbook: Runbook) -> list[StepLine]:
+    by_hand = {step.title: step.by_hand or "" for stage in runbook.stages for step in stage.steps}
+    return [
+        StepLine(
+            stage=step.stage,
+            step=step.title,
+            state=progress.of(step.title).state.value,
+            since=progress.of(step.title).since,
+            message=progress.of(step.title).message,
+            by_hand=by_hand[step.title],
+        )
+        for step in plan.steps
+    ]
+
+
+def _questions(plan: RunPlan, progress: Progress) -> list[Question]:
+    found = []
+    for step in plan.steps:
+        at = progress.of(step.title)
+        if at.state is StepState.ASKING:
+            found.append(Question(step=step.title, choices=(Choice.AGAIN, Choice.DONE), why=at.message))
+        elif at.state is StepState.RUNNING and step.waits is not None and step.waits.within is None:
+            found.append(
+                Question(step=step.title, choices=(Choice.APPROVE, Choice.REFUSE), why="it waits for a person")
+            )
+        elif at.state is StepState.RUNNING and step.waits is not None and step.waits.people:
+            why = f"{' or '.join(step.waits.people)} asked for approval; silence means {step.waits.silence.value}"
+            found.append(Question(step=step.title, choices=(Choice.APPROVE, Choice.REFUSE), why=why))
+    return found
+
+
+def words_of(body: Body) -> str:
+    """One event of an incident in words; empty for what says nothing to people."""
+    match body:
+        case IncidentStarted(by=by, words=words, is_drill=is_drill):
+            return f"{'drill' if is_drill else 'run'} started by {by}" + (f": {words}" if words else "")
+        case StepStarted(step=step, doing=doing, summary=summary):
+            return f"{'taking back: ' if doing is Doing.UNDO else ''}{step} ({summary})"
+        case StepChecked(step=step, answer=answer):
+            return f"asked whether it is done: {step}: {answer.value}"
+        case StepFinished():
+            return _ended_words(body)
+        case StepAnswered(step=step, choice=choice, by=by, words=words):
+            return f"{by} says {choice.value}: {step}" + (f": {words}" if words else "")
+        case DeadlineMissed(stage=stage, deputy=deputy, owner=owner):
+            return f"deadline of {stage} missed; {deputy or owner} is told"
+        case PeopleTold(topic=topic, people=people, failures=failures):
+            return f"told {', '.join(people)}: {topic}" + (f"; not reached: {'; '.join(failures)}" if failures else "")
+        case AbortAsked(by=by, words=words, takes_back=takes_back):
+            return f"{by} ends it{' and has it taken back' if takes_back else ''}: {words}"
+        case IncidentFinished(outcome=outcome, message=message):
+            return f"over: {outcome.value}" + (f": {message}" if message else "")
+        case _:
+            return ""
+
+
+def _ended_words(body: StepFinished) -> str:
+    said = f": {body.message}" if body.message else ""
+    if body.doing is Doing.UNDO:
+        return f"{'taken back' if body.outcome is StepOutcome.SUCCEEDED else 'NOT taken back'}: {body.step}{said}"
+    return f"{'done' if body.outcome is StepOutcome.SUCCEEDED else body.outcome.value}: {body.step}{said}"

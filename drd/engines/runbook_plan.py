@@ -1,0 +1,97 @@
+"""From a runbook with its actions to the plan that the core advances, and to actions with their variables filled in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, cast
+
+from drd.core.errors import PermanentError
+from drd.core.kinds import Spec
+from drd.core.runbook import Runbook, Stage, Step
+from drd.core.runbook_plan import PlannedStage, PlannedStep, RunPlan
+from drd.ports.action import Action
+from drd.ports.machines import Contact
+
+_VARIABLE: Final = re.compile(r"(?<!\$)\$\{([^}]*)\}")
+
+
+def plan_of(runbook: Runbook, contacts: Mapping[str, Contact]) -> RunPlan:
+    """The plan of a runbook; `contacts` tell whose deputy is whose."""
+    stages = tuple(
+        PlannedStage(stage.stage.value, stage.owner, stage.deadline, _deputy(contacts, stage.owner))
+        for stage in runbook.stages
+    )
+    steps = tuple(_planned(stage, step) for stage in runbook.stages for step in stage.steps)
+    return RunPlan(stages, steps)
+
+
+def action_of(spec: Spec) -> Action:
+    """The action that stands in a step."""
+    return cast(Action, spec)
+
+
+def filled(action: Action, variables: Mapping[str, str]) -> Action:
+    """The action with what stands for each `${name}`. Raises `PermanentError` for one that nothing stands for."""
+    changed = {
+        name: _filled(value, variables) for name in type(action).model_fields if (value := getattr(action, name))
+    }
+    return action.model_copy(update=changed)
+
+
+def used_variables(runbook: Runbook) -> frozenset[str]:
+    """The variables that some step of a runbook names."""
+    actions = [spec for stage in runbook.stages for step in stage.steps for spec in _specs(step)]
+    texts = [text for spec in actions for name in type(spec).model_fields for text in _texts(getattr(spec, name))]
+    return frozenset(name for text in texts for name in _VARIABLE.findall(text))
+
+
+def _specs(step: Step) -> tuple[Spec, ...]:
+    return tuple(spec for spec in (step.action, step.undo, step.done_when) if spec is not None)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, tuple) else ()
+
+
+def _filled(value: object, variables: Mapping[str, str]) -> object:
+    if isinstance(value, tuple):
+        return tuple(_filled(each, variables) for each in value)
+    if not isinstance(value, str) or "${" not in value:
+        return value
+
+    def stands_for(match: re.Match[str]) -> str:
+        if match[1] not in variables:
+            raise PermanentError(
+                f"${{{match[1]}}} stands for nothing in this run", f"type: drd runbook start … --set {match[1]}=VALUE"
+            )
+        return variables[match[1]]
+
+    return _VARIABLE.sub(stands_for, value).replace("$${", "${")
+
+
+def _deputy(contacts: Mapping[str, Contact], owner: str) -> str:
+    contact = contacts.get(owner)
+    return contact.deputy or "" if contact is not None else ""
+
+
+def _planned(stage: Stage, step: Step) -> PlannedStep:
+    action = action_of(step.action)
+    undo = None if step.undo is None else action_of(step.undo)
+    return PlannedStep(
+        title=step.title,
+        stage=stage.stage.value,
+        action=action.kind,
+        summary=action.summary(),
+        needs=step.needs,
+        is_parallel=step.parallel,
+        retry=step.retry,
+        on_failure=step.on_failure,
+        waits=action.waits,
+        is_repeatable=action.is_repeatable,
+        is_irreversible=step.irreversible or action.is_final,
+        is_undoable=undo is not None or action.is_undoable,
+        is_undo_repeatable=action.is_repeatable if undo is None else undo.is_repeatable,
+    )

@@ -1,0 +1,273 @@
+"""One run of a runbook: asks the core what comes next, journals the intent, acts, journals the outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from drd.core.errors import NOT_NOW, DrdError, PermanentError
+from drd.core.events import (
+    Body,
+    BugFound,
+    DeadlineMissed,
+    Event,
+    IncidentFinished,
+    PeopleTold,
+    StepChecked,
+    StepFinished,
+    StepStarted,
+)
+from drd.core.incident import IncidentRecord
+from drd.core.runbook import Runbook, Step
+from drd.core.runbook_next import (
+    Cancel,
+    Check,
+    Conclude,
+    End,
+    MissDeadline,
+    Order,
+    Start,
+    Tell,
+    Undo,
+    next_orders,
+)
+from drd.core.runbook_progress import after
+from drd.core.runbook_step import Answer, Doing, StepOutcome
+from drd.core.units import format_duration
+from drd.engines.runbook_plan import action_of, filled, plan_of
+from drd.ports.action import Action, Facts, Situation
+from drd.ports.cancelling import to_the_end
+from drd.ports.configuration import Configuration
+from drd.ports.journal import Journal
+from drd.ports.services import Services
+from drd.ports.world import World
+
+CHECK_SECONDS: Final = 30.0
+"""How long it is asked whether a step is done; after that nobody knows."""
+LONGEST_WAIT_SECONDS: Final = 30.0
+"""A clock that is set may bring a moment nearer while it is waited for."""
+AGAIN_SECONDS: Final = 1.0
+"""How soon a journal that takes nothing now is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every run works with."""
+
+    configuration: Callable[[], Configuration]
+    services: Services
+    journal: Journal
+    world: World
+    log: Callable[[str], None]
+
+
+class RunbookRun:
+    """Drives one incident from wherever its events have brought it to its end."""
+
+    def __init__(self, tools: Tools, record: IncidentRecord, runbook: Runbook) -> None:
+        self._tools = tools
+        self._start = record.start
+        self.run = record.run
+        self.plan = plan_of(runbook, tools.configuration().contacts)
+        self.progress = record.progress(self.plan)
+        self._steps: dict[str, Step] = {step.title: step for stage in runbook.stages for step in stage.steps}
+        self._live: dict[str, asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What `${name}` and the roles stand for by now."""
+        return {**self._start.variables, **self.progress.facts}
+
+    def take(self, event: Event) -> None:
+        """One more event of this run is on record."""
+        self.progress = after(self.plan, self.progress, event.body, event.at)
+        self._changed.set()
+
+    async def drive(self) -> None:
+        """Carry out what comes next until the run is over. Cancelling it leaves the run to the next daemon."""
+        try:
+            while self.progress.finished is None:
+                self._changed.clear()
+                now = self._tools.world.clock.now()
+                todo = next_orders(self.plan, self.progress, frozenset(self._live), now)
+                try:
+                    for order in todo.orders:
+                        await self._carry_out(order)
+                except NOT_NOW:  # never act on what is not on record
+                    await self._tools.world.clock.sleep(AGAIN_SECONDS)
+                    continue
+                until = LONGEST_WAIT_SECONDS
+                if todo.look_again is not None:
+                    until = min(until, max(0.0, (todo.look_again - now).total_seconds()))
+                with suppress(TimeoutError):
+                    # Not wait_for: Python 3.11's may swallow a cancel that comes together with the event.
+                    async with asyncio.timeout(until):
+                        await self._changed.wait()
+        finally:
+            await self._leave()
+
+    async def finish_steps(self, grace_seconds: float) -> None:
+        """Give the steps that are under way this long to come to their ends."""
+        if self._live:
+            await asyncio.wait(self._live.values(), timeout=grace_seconds)
+
+    async def _leave(self) -> None:
+        tasks = tuple(self._live.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _carry_out(self, order: Order) -> None:
+        match order:
+            case Start(step):
+                await self._begin(step, Doing.APPLY)
+            case Undo(step):
+                await self._begin(step, Doing.UNDO)
+            case Check(step, doing):
+                self._spawn(step, self._check(step, doing))
+            case Conclude(step, outcome, message):
+                await self._note(StepFinished(step, Doing.APPLY, outcome, message))
+            case Cancel(step):
+                self._live[step].cancel()
+            case MissDeadline(stage):
+                await self._note(DeadlineMissed(stage.name, stage.owner, stage.deputy))
+            case Tell(topic, people, text):
+                self._spawn(topic, self._tell(topic, people, text))
+            case End(outcome, message):
+                await self._note(IncidentFinished(self._start.policy, self._start.runbook, outcome, message))
+
+    async def _begin(self, title: str, doing: Doing) -> None:
+        planned, step = self.plan.step(title), self._steps[title]
+        spec = action_of(step.undo if doing is Doing.UNDO and step.undo is not None else step.action)
+        await self._note(StepStarted(planned.stage, title, doing, spec.kind, spec.summary()))
+        if planned.waits is None or doing is Doing.UNDO:
+            self._spawn(title, self._do(title, doing))
+
+    async def _do(self, title: str, doing: Doing) -> None:
+        """Carry a step out, or take it back, and journal what came of it."""
+        outcome, message, hint, facts = StepOutcome.FAILED, "", "", {}
+        timeout = self._steps[title].timeout
+        try:
+            async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
+                told = await self._act(title, doing)
+            outcome = StepOutcome.SUCCEEDED if told is not None else StepOutcome.SKIPPED
+            message = "" if told is not None else "it has no form for a drill"
+            facts = dict(told or {})
+        except TimeoutError:
+            message = f"it took longer than {format_duration(timeout or timedelta())}"
+        except DrdError as error:
+            message, hint = error.message, error.hint
+            if error.detail:
+                self._tools.log(f"{title}: {error.detail}")
+        except asyncio.CancelledError:
+            if self.progress.is_aborted:
+                await self._settle(
+                    StepFinished(title, doing, StepOutcome.CANCELLED, "the run was aborted in its middle")
+                )
+            raise
+        except Exception as bug:  # noqa: BLE001 - a bug in a step fails that step, not the daemon
+            message = await self._bug(title, bug)
+        await self._settle(StepFinished(title, doing, outcome, message, hint, facts))
+
+    async def _act(self, title: str, doing: Doing) -> Facts | None:
+        step, at = self._steps[title], self._situation(title)
+        if doing is Doing.APPLY:
+            action = filled(action_of(step.action), at.variables)
+            return await (action.rehearse(at) if self._start.is_drill else action.apply(at))
+        if step.undo is not None:
+            return await filled(action_of(step.undo), at.variables).apply(at)
+        return await filled(action_of(step.action), at.variables).undo(at)
+
+    async def _check(self, title: str, doing: Doing) -> None:
+        """Ask whether a step is done, or taken back, already, and journal the answer."""
+        answer = Answer.UNKNOWN
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                answer = await self._answer(title, doing)
+        except (TimeoutError, DrdError) as error:
+            self._tools.log(f"{title}: whether it is done is not known: {error}")
+        except Exception as bug:  # noqa: BLE001 - a bug in a question leaves the answer open
+            await self._bug(title, bug)
+        await self._settle(StepChecked(title, doing, answer))
+
+    async def _answer(self, title: str, doing: Doing) -> Answer:
+        step, at = self._steps[title], self._situation(title)
+        if doing is Doing.UNDO:
+            return Answer.UNKNOWN if step.undo is None else await self._filled(step.undo, at).is_done(at)
+        if step.done_when is None:
+            return await self._filled(step.action, at).is_done(at)
+        try:
+            await self._filled(step.done_when, at).apply(at)
+        except PermanentError:
+            return Answer.NOT_DONE
+        return Answer.DONE
+
+    def _filled(self, spec: Any, at: Situation) -> Action:
+        return filled(action_of(spec), at.variables)
+
+    def _situation(self, title: str) -> Situation:
+        configuration, tools = self._tools.configuration(), self._tools
+        return Situation(
+            world=tools.world,
+            services=tools.services,
+            machines=configuration.machines,
+            run=self.run,
+            runbook=self._start.runbook,
+            policy=self._start.policy,
+            stage=self.plan.step(title).stage,
+            step=title,
+            since=self.progress.of(title).first,
+            timeout=self._steps[title].timeout,
+            variables=self.variables,
+            by=self._start.by,
+        )
+
+    async def _tell(self, topic: str, people: tuple[str, ...], text: str) -> None:
+        where = f"{self._start.runbook} for {self._start.policy}, run {self.run}"
+        prefix = "DRILL, nothing is wrong: " if self._start.is_drill else ""
+        failures = await self._tools.services.tell(people, f"{prefix}{where}: {text}")
+        await self._settle(PeopleTold(topic, people, failures))
+
+    async def _note(self, body: Body) -> None:
+        await self._tools.journal.append(body, run=self.run)
+
+    async def _settle(self, body: Body) -> None:
+        """Journal what has happened, whatever it takes: an outcome that is known must not be lost."""
+        await to_the_end(self._noted(body))
+
+    async def _noted(self, body: Body) -> None:
+        while True:
+            try:
+                await self._note(body)
+            except NOT_NOW:
+                await self._tools.world.clock.sleep(AGAIN_SECONDS)
+            else:
+                return
+
+    async def _bug(self, title: str, bug: Exception) -> str:
+        text = "".join(traceback.format_exception(bug, limit=-12))
+        await self._settle(BugFound(f"step {title}", type(bug).__name__, text, quarantined=False))
+        return f"a mistake in drd ended it: {type(bug).__name__}"
+
+    def _spawn(self, lane: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=f"runbook {lane}")
+        self._live[lane] = task
+        task.add_done_callback(lambda done: self._over(lane, done))
+
+    def _over(self, lane: str, task: asyncio.Task[None]) -> None:
+        if self._live.get(lane) is task:
+            del self._live[lane]
+        self._changed.set()
+
+
+Reader = Callable[[str], Runbook]
+"""Reads a runbook from the document that a start has pinned. Raises `DrdError` when this drd cannot."""
+
+Runs = Mapping[str, RunbookRun]

@@ -1,0 +1,147 @@
+"""What drd's own engines do for steps of runbooks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from drd.core.errors import DrdError, PermanentError, TransientError, UsageError
+from drd.core.policy import Cause, Mode, Outcome
+from drd.core.postgres.heartbeat import Beat
+from drd.core.postgres.nodes import NodeRole
+from drd.core.postgres.target import parse_target
+from drd.engines.backup import Request
+from drd.engines.dispatch import Dispatch
+from drd.engines.restore import Restore
+from drd.engines.restore_request import RestoreRequest
+from drd.ports.configuration import Configuration, Protected
+from drd.ports.journal import Catalogue
+from drd.ports.services import Messenger
+from drd.ports.world import World
+
+LATEST: Final = "latest"
+
+
+class EngineServices:
+    """`Services` over the engines of this process."""
+
+    def __init__(
+        self,
+        configuration: Callable[[], Configuration],
+        dispatch: Dispatch,
+        restore: Restore,
+        catalogue: Catalogue,
+        messenger: Messenger,
+        world: World,
+        daemon: str,
+    ) -> None:
+        self._configuration = configuration
+        self._dispatch = dispatch
+        self._restore = restore
+        self._catalogue = catalogue
+        self._messenger = messenger
+        self._world = world
+        self._daemon = daemon
+
+    async def backup(self, policy: str, full: bool) -> str:
+        """Run a policy's backup to its end and return its id. A run that is under way counts only if it fits."""
+        mode = Mode.FULL if full else Mode.INCREMENTAL
+        protected = self._protected(policy)
+        if protected.policy.backup.incremental is None:
+            mode = Mode.FULL
+        while True:
+            ticket = self._dispatch.submit(Request(policy, mode, Cause.MANUAL))
+            if ticket is None:
+                raise TransientError("the daemon is leaving", "the next one goes on")
+            # The task is the dispatch's own: this step may be cut, the run goes on.
+            await asyncio.wait({ticket.task})
+            if mode is Mode.FULL and ticket.request.mode is not Mode.FULL:
+                continue
+            result = None if ticket.task.cancelled() else ticket.task.result()
+            if result is None or result.outcome is not Outcome.SUCCEEDED:
+                message = result.whole_message if result is not None else "it was cancelled"
+                raise PermanentError(
+                    f"the backup of {policy} did not succeed: {message}", f"type: drd explain {policy}"
+                )
+            return ticket.run
+
+    async def is_backed_up(self, policy: str, full: bool, since: datetime) -> bool:
+        """Whether a run of the policy that was started at that moment or later has succeeded."""
+        record = await self._catalogue.policy(policy)
+        if record is None:
+            return False
+        modes = (Mode.FULL,) if full else tuple(Mode)
+        starts = [record.last_success_start[mode] for mode in modes if mode in record.last_success_start]
+        return any(start >= since for start in starts)
+
+    async def restore(self, policy: str, at: str, to: str, store: str | None, by: str) -> str:
+        """Bring a policy's data back; returns where it landed."""
+        protected = self._protected(policy)
+        moment, target = None, None
+        if at != LATEST:
+            target = parse_target(at, self._configuration().zone) if protected.wal_stores else None
+            moment = None if target is not None else self._moment(at)
+        request = RestoreRequest(policy, moment, to, store=store, by=by, moment=target)
+        landed = await self._restore.start(self._dispatch.new_id(), request)
+        if landed.failed:
+            raise PermanentError(
+                f"{len(landed.failed)} checks of what was restored failed; it is at {to} all the same", "look at it"
+            )
+        return ", ".join(landed.places)
+
+    async def is_restored(self, policy: str, since: datetime) -> bool:
+        """Whether a restore of the policy that was started at that moment or later has succeeded."""
+        return any(
+            each.policy == policy and each.started >= since and each.outcome is Outcome.SUCCEEDED
+            for each in await self._catalogue.restores()
+        )
+
+    async def use(self, policy: str) -> str:
+        """Write one row in the policy's database and read it back from the primary."""
+        servers = self._protected(policy).servers
+        if servers is None:
+            raise UsageError(
+                f"nothing says how the users of {policy} reach it",
+                "write a program that does as they: verify: {argv: …}",
+            )
+        async with servers.reached(self._world, (NodeRole.PRIMARY,)) as node:
+            # A row beside the heartbeat's own, so that the two do not count each other's.
+            written = await node.server.beat(Beat(policy, f"{self._daemon} verify"))
+            found = [each for each in await node.server.heartbeats() if each.beat.daemon == written.beat.daemon]
+        if not any(each.written >= written.written for each in found):
+            raise PermanentError(f"a row that was written in {policy} is not read back", "look at the database")
+        return node.name or policy
+
+    async def tell(self, people: Iterable[str], text: str) -> tuple[str, ...]:
+        """Tell people something, all at once; one who has no address is a failure too."""
+        told = await asyncio.gather(*(self._tell(person, text) for person in dict.fromkeys(people)))
+        return tuple(failure for failure in told if failure)
+
+    async def _tell(self, person: str, text: str) -> str:
+        contact = self._configuration().contacts.get(person)
+        if contact is None or not contact.addresses:
+            return f"{person} has no address"
+        refused = []
+        for reference in contact.addresses:
+            try:
+                address = await self._world.secrets.read(reference)
+                await self._messenger.send(address, "drd", text)
+            except DrdError as error:
+                refused.append(error.message)
+        return f"{person}: {'; '.join(refused)}" if len(refused) == len(contact.addresses) else ""
+
+    def _protected(self, policy: str) -> Protected:
+        protected = self._configuration().policies.get(policy)
+        if protected is None:
+            raise PermanentError(f"there is no policy {policy}", "type: drd status")
+        return protected
+
+    def _moment(self, text: str) -> datetime:
+        try:
+            given = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise UsageError(f"{text} is no moment", "write it like 2026-03-02T14:30:17+08:00") from error
+        zoned = given if given.tzinfo else given.replace(tzinfo=self._configuration().zone)
+        return zoned.astimezone(UTC)

@@ -1,0 +1,273 @@
+"""Runs of runbooks: one at a time for any node, taken up again after a restart, answered and ended by people."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from drd.core.errors import Busy, DrdError, RefusedByGuard, UsageError
+from drd.core.events import AbortAsked, Event, IncidentFinished, IncidentStarted, StepAnswered
+from drd.core.incident import IncidentRecord
+from drd.core.policy import Cause, Outcome
+from drd.core.runbook import Runbook, Step
+from drd.core.runbook_progress import StepState
+from drd.core.runbook_step import Choice
+from drd.engines.runbook_plan import action_of, filled, used_variables
+from drd.engines.runbook_run import Reader, RunbookRun, Tools
+from drd.ports.action import Preview, Situation
+from drd.ports.journal import Catalogue
+
+FAILOVER: Final = frozenset({"failover", "all"})
+"""What is paused when no runbook of a policy may start."""
+ASKED_FOR: Final = frozenset({"point", "place"})
+"""Variables that a person gives at the start."""
+_ON_WAITING: Final = frozenset({Choice.APPROVE, Choice.REFUSE})
+
+
+@dataclass(frozen=True, slots=True)
+class StartOrder:
+    """What a runbook is started with."""
+
+    runbook: str
+    by: str
+    words: str = ""
+    cause: Cause = Cause.MANUAL
+    began: datetime | None = None
+    """The outage's first symptom; None: now."""
+    is_drill: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+class Runbooks:
+    """Owns the runs of runbooks that are under way in this process."""
+
+    def __init__(self, tools: Tools, catalogue: Catalogue, read: Reader, new_id: Callable[[], str]) -> None:
+        self._tools = tools
+        self._catalogue = catalogue
+        self.read = read
+        self._new_id = new_id
+        self._runs: dict[str, RunbookRun] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._starting = asyncio.Lock()
+        self._is_leaving = False
+        tools.journal.observe(self._take)
+
+    async def start(self, order: StartOrder) -> str:
+        """Begin a run and return its id; it goes on by itself.
+
+        Raises `UsageError` for what cannot run, `RefusedByGuard` while it is paused, and `Busy` while another run
+        works with one of its nodes.
+        """
+        runbook = self.demand(order.runbook)
+        await self._demand_told(runbook, order.variables)
+        async with self._starting:
+            if self._is_leaving:
+                raise Busy("the daemon is leaving", "start it again first")
+            await self._demand_startable(runbook, is_drill=order.is_drill)
+            run = self._new_id()
+            await self._tools.journal.append(self._begun(runbook, order, run), run=run)
+            record = await self._catalogue.incident(run)
+        assert record is not None  # noqa: S101 — it has just been written
+        self._drive(record, runbook)
+        return run
+
+    async def resume_open(self) -> tuple[IncidentRecord, ...]:
+        """Take up what an earlier daemon left open, each by the document that it began with."""
+        open_ones = await self._catalogue.open_incidents()
+        for record in open_ones:
+            if record.run in self._runs:
+                continue
+            try:
+                runbook = self.read(record.start.document)
+            except DrdError as error:
+                message = f"this drd does not understand the runbook that it began with: {error.message}"
+                ended = IncidentFinished(record.policy, record.runbook, Outcome.FAILED, message, "go on by hand")
+                await self._tools.journal.append(ended, run=record.run)
+                continue
+            self._drive(record, runbook)
+        return open_ones
+
+    async def answer(self, run: str, step: str | None, choice: Choice, by: str, words: str) -> str:
+        """A person's word on a step that waits for one; returns the step. Raises `UsageError` when none does."""
+        under_way = self.demand_run(run)
+        waiting = self.waiting(under_way)
+        fitting = [title for title, choices in waiting.items() if choice in choices and step in (None, title)]
+        if not fitting:
+            wanted = "; ".join(f"{title}: {' or '.join(sorted(choices))}" for title, choices in waiting.items())
+            raise UsageError(
+                f"no step of {run} waits for this" if waiting else f"no step of {run} waits for a person",
+                f"what is waited for: {wanted}" if wanted else f"type: drd incident show {run}",
+            )
+        if len(fitting) > 1:
+            raise UsageError(f"several steps wait: {'; '.join(fitting)}", f'add: --step "{fitting[0]}"')
+        await self._tools.journal.append(StepAnswered(fitting[0], choice, by, words), run=run)
+        return fitting[0]
+
+    async def abort(self, run: str, by: str, words: str, *, takes_back: bool) -> None:
+        """End a run before its end: what is under way is stopped, and nothing more begins."""
+        self.demand_run(run)
+        await self._tools.journal.append(AbortAsked(by, words, takes_back), run=run)
+
+    def waiting(self, under_way: RunbookRun) -> dict[str, frozenset[Choice]]:
+        """The steps that wait for a person, and what may be answered."""
+        found: dict[str, frozenset[Choice]] = {}
+        for planned in under_way.plan.steps:
+            at = under_way.progress.of(planned.title)
+            if at.state is StepState.ASKING:
+                found[planned.title] = frozenset({Choice.AGAIN, Choice.DONE})
+            elif at.state is StepState.RUNNING and planned.waits is not None and at.choice is None:
+                found[planned.title] = _ON_WAITING
+        return found
+
+    async def blockers(self, runbook: Runbook, variables: Mapping[str, str]) -> tuple[str, ...]:
+        """Why a runbook would not be started now."""
+        found: list[str] = []
+        for demand in (self._demand_told(runbook, variables), self._demand_startable(runbook)):
+            try:
+                await demand
+            except DrdError as error:
+                found.append(str(error))
+        return tuple(found)
+
+    async def previews(self, runbook: Runbook, variables: Mapping[str, str]) -> tuple[tuple[str, Step, Preview], ...]:
+        """What each step would do now, with its stage; looking changes nothing."""
+        steps = [(stage.stage.value, step) for stage in runbook.stages for step in stage.steps]
+        previews = await asyncio.gather(*(self._preview(runbook, stage, step, variables) for stage, step in steps))
+        return tuple((stage, step, preview) for (stage, step), preview in zip(steps, previews, strict=True))
+
+    async def _preview(self, runbook: Runbook, stage: str, step: Step, variables: Mapping[str, str]) -> Preview:
+        own = {"policy": runbook.policy, "run": "RUN", "incident": "RUN", "disaster": runbook.disaster.value}
+        at = Situation(
+            world=self._tools.world,
+            services=self._tools.services,
+            machines=self._tools.configuration().machines,
+            run="RUN",
+            runbook=runbook.name,
+            policy=runbook.policy,
+            stage=stage,
+            step=step.title,
+            variables={**variables, **own},
+        )
+        action = action_of(step.action)
+        not_yet = () if action.is_carried_out else (f"this release does not carry out {action.kind}",)
+        try:
+            preview = await filled(action, at.variables).preview(at)
+        except DrdError as error:
+            return Preview((action.summary(),), (*not_yet, error.message))
+        return replace(preview, unchecked=(*not_yet, *preview.unchecked))
+
+    def rto(self, runbook: Runbook) -> timedelta | None:
+        """What the policy promises for the runbook's class of disaster."""
+        policy = self._tools.configuration().policies[runbook.policy].policy
+        disaster = policy.disasters.get(runbook.disaster)
+        return disaster.rto if disaster is not None and disaster.rto is not None else policy.objectives.rto
+
+    def demand(self, name: str) -> Runbook:
+        """The runbook of that name in force. Raises `UsageError`."""
+        runbooks = self._tools.configuration().runbooks
+        if name not in runbooks:
+            raise UsageError(f"there is no runbook {name}", "type: drd runbook list")
+        return runbooks[name]
+
+    def demand_run(self, run: str) -> RunbookRun:
+        """A run that is under way. Raises `UsageError`."""
+        if run not in self._runs:
+            raise UsageError(f"no incident {run} is under way", "type: drd incident list")
+        return self._runs[run]
+
+    def under_way(self) -> tuple[RunbookRun, ...]:
+        """All runs that are under way."""
+        return tuple(self._runs.values())
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Begin nothing more, give steps under way their grace, and leave the rest to the next daemon."""
+        self._is_leaving = True
+        runs = tuple(self._runs.values())
+        await asyncio.gather(*(each.finish_steps(grace_seconds) for each in runs))
+        tasks = tuple(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _begun(self, runbook: Runbook, order: StartOrder, run: str) -> IncidentStarted:
+        now = self._tools.world.clock.now()
+        rto = self.rto(runbook)
+        own = {"policy": runbook.policy, "run": run, "incident": run, "disaster": runbook.disaster.value}
+        return IncidentStarted(
+            policy=runbook.policy,
+            runbook=runbook.name,
+            disaster=runbook.disaster.value,
+            digest=runbook.digest,
+            document=runbook.document,
+            cause=order.cause,
+            by=order.by,
+            words=order.words,
+            began=min(order.began or now, now),
+            is_drill=order.is_drill,
+            locks=() if order.is_drill else self._locks(runbook),
+            variables={**order.variables, **own},
+            rto_seconds=None if rto is None else rto.total_seconds(),
+        )
+
+    def _locks(self, runbook: Runbook) -> tuple[str, ...]:
+        nodes = self._tools.configuration().policies[runbook.policy].policy.nodes
+        return tuple(nodes) or (f"policy {runbook.policy}",)
+
+    async def _demand_startable(self, runbook: Runbook, *, is_drill: bool = False) -> None:
+        self._demand_carried_out(runbook)
+        await self._demand_not_paused(runbook.policy)
+        await self._demand_free(() if is_drill else self._locks(runbook))
+
+    def _demand_carried_out(self, runbook: Runbook) -> None:
+        steps = [step for stage in runbook.stages for step in stage.steps]
+        not_yet = sorted({step.action.kind for step in steps if not action_of(step.action).is_carried_out})
+        if not_yet:
+            raise UsageError(
+                f"this release does not carry out {', '.join(not_yet)}, which {runbook.name} needs",
+                f"go by hand: drd runbook show {runbook.name}",
+            )
+
+    async def _demand_told(self, runbook: Runbook, variables: Mapping[str, str]) -> None:
+        lacking = sorted((used_variables(runbook) & ASKED_FOR) - variables.keys())
+        if lacking:
+            words = " ".join(f"--{name} {name.upper()}" for name in lacking)
+            raise UsageError(f"{runbook.name} has to be told: {', '.join(lacking)}", f"add: {words}")
+
+    async def _demand_not_paused(self, policy: str) -> None:
+        now = self._tools.world.clock.now()
+        for pause in await self._catalogue.pauses():
+            if pause.policy == policy and pause.what in FAILOVER and pause.until > now:
+                raise RefusedByGuard(
+                    f"{pause.what} of {policy} is paused by {pause.by}: {pause.reason}", f"type: drd resume {policy}"
+                )
+
+    async def _demand_free(self, locks: tuple[str, ...]) -> None:
+        for record in await self._catalogue.open_incidents():
+            shared = sorted(set(record.start.locks) & set(locks))
+            if shared:
+                raise Busy(
+                    f"{record.runbook} works with {', '.join(shared)} already, run {record.run}",
+                    f"type: drd incident show {record.run}",
+                )
+
+    def _drive(self, record: IncidentRecord, runbook: Runbook) -> None:
+        run = RunbookRun(self._tools, record, runbook)
+        self._runs[record.run] = run
+        task = asyncio.create_task(run.drive(), name=f"runbook {record.runbook}")
+        self._tasks[record.run] = task
+        task.add_done_callback(lambda done: self._over(record.run, done))
+
+    def _over(self, run: str, task: asyncio.Task[None]) -> None:
+        self._runs.pop(run, None)
+        self._tasks.pop(run, None)
+        if not task.cancelled() and (bug := task.exception()) is not None:
+            self._tools.log(f"a mistake in drd stopped run {run}: {bug!r}; the next start takes it up")
+
+    def _take(self, event: Event) -> None:
+        under_way = self._runs.get(event.run or "")
+        if under_way is not None:
+            under_way.take(event)

@@ -1,0 +1,40 @@
+"""The machines of drd.yaml as steps of a runbook reach them, and the people whom they tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from drd.core.secrets import SecretReference
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """How a machine's shell is reached."""
+
+    user: str
+    key: SecretReference
+    known_hosts: Path | None
+    port: int = 22
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A node of drd.yaml."""
+
+    name: str
+    host: str
+    shell: Shell | None = None
+    power: tuple[str, ...] = ()
+    """The program that switches it off, and its arguments; empty where there is none."""
+    unit: str | None = None
+    """The systemd unit of its database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A person of drd.yaml."""
+
+    name: str
+    addresses: tuple[SecretReference, ...] = ()
+    deputy: str | None = None

@@ -1,0 +1,43 @@
+"""What drd itself does for a step of a runbook: back up, restore, tell people, use a service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Protocol
+
+
+class Services(Protocol):
+    """The daemon's own work, as steps of runbooks order it."""
+
+    async def backup(self, policy: str, full: bool) -> str:
+        """Run a policy's backup to its end and return its id. Raises `DrdError` when it does not succeed."""
+        ...
+
+    async def is_backed_up(self, policy: str, full: bool, since: datetime) -> bool:
+        """Whether a run of the policy that was started at that moment or later has succeeded."""
+        ...
+
+    async def restore(self, policy: str, at: str, to: str, store: str | None, by: str) -> str:
+        """Bring a policy's data back; returns where it landed. Raises `DrdError` when it does not."""
+        ...
+
+    async def is_restored(self, policy: str, since: datetime) -> bool:
+        """Whether a restore of the policy that was started at that moment or later has succeeded."""
+        ...
+
+    async def use(self, policy: str) -> str:
+        """Use a policy's service as its clients do; returns what answered. Raises `DrdError` when it does not."""
+        ...
+
+    async def tell(self, people: Iterable[str], text: str) -> tuple[str, ...]:
+        """Tell people something, all of them at once; who could not be reached, and why."""
+        ...
+
+
+class Messenger(Protocol):
+    """Sends words to an address."""
+
+    async def send(self, address: bytes, title: str, text: str) -> None:
+        """Deliver, or raise `DrdError`. The address holds a secret and stands in no error."""
+        ...

@@ -1,0 +1,132 @@
+"""Plans of runbooks and incidents as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from drd.core.units import format_duration
+from drd.ports.incidents import IncidentStatus, RunbookPlan, StepLine, Times
+from drd.reports.moments import local
+from drd.reports.tables import heading, table
+
+_STYLES = {"succeeded": "green", "done": "green", "failed": "red", "waiting": "yellow", "asking": "yellow"}
+_MARKS = {"done": "✓", "failed": "✗", "running": "…", "asking": "?", "skipped": "-", "cancelled": "✗", "undone": "↶"}
+
+
+def incident_table(incidents: Iterable[IncidentStatus], zone: ZoneInfo) -> Table:
+    """One line an incident, the newest first."""
+    rows = [
+        [
+            each.run,
+            f"{each.runbook}{' (drill)' if each.is_drill else ''}",
+            each.policy,
+            local(each.started, zone),
+            each.state,
+            _long(each.times.rta),
+        ]
+        for each in incidents
+    ]
+    return table(["incident", "runbook", "policy", "started", "state", "RTA"], rows)
+
+
+def incident_page(incident: IncidentStatus, zone: ZoneInfo) -> RenderableType:
+    """Everything about one incident: where it stands, what it waits for, its times and its timeline."""
+    words = f": {incident.words}" if incident.words else ""
+    parts: list[RenderableType] = [
+        heading(f"{incident.runbook}: {incident.disaster} disaster of {incident.policy}, {incident.state}"),
+        Text(f"incident  {incident.run}{' (drill)' if incident.is_drill else ''}"),
+        Text(f"started   {local(incident.started, zone)} by {incident.by}{words}"),
+        Text(f"digest    {incident.digest[:16]}"),
+    ]
+    if incident.message:
+        parts.append(Text(incident.message, style=_STYLES.get(incident.state, "")))
+    parts += [Text(f"waits for a person: {each.step}: {each.why}", style="yellow") for each in incident.questions]
+    for stage in incident.stages:
+        state = "over" if stage.is_over else "LATE" if stage.is_missed else f"until {local(stage.deadline, zone)}"
+        parts += [Text(""), Text.assemble((stage.stage, "bold"), f"  owner {stage.owner}, {state}")]
+        parts += [_step(step) for step in incident.steps if step.stage == stage.stage]
+    parts += [Text(""), Text("times", style="bold"), *(Text(f"  {line}") for line in _times(incident.times, zone))]
+    parts += [Text(""), Text("timeline", style="bold"), *timeline(incident, zone)]
+    return Group(*parts)
+
+
+def timeline(incident: IncidentStatus, zone: ZoneInfo) -> list[RenderableType]:
+    """What happened, each with the seconds since the outage began."""
+    return [
+        Text.assemble(
+            (f"  {local(each.at, zone)} ", "dim"), (f"{_since(incident, each.at):>9}", "dim"), f"  {each.text}"
+        )
+        for each in incident.timeline
+    ]
+
+
+def plan_page(plan: RunbookPlan) -> RenderableType:
+    """What a runbook would do: every command and target, how long it took last, and what was not looked at."""
+    promised = f", promised within {format_duration(plan.rto)}" if plan.rto is not None else ""
+    takes = f"about {_long(plan.expected)}" if plan.expected is not None else "not known: it was never run whole"
+    parts: list[RenderableType] = [
+        heading(f"{plan.runbook}: {plan.disaster} disaster of {plan.policy}; nothing was done"),
+        Text(f"digest    {plan.digest[:16]}"),
+        Text(f"it takes  {takes}{promised}"),
+        *(Text(f"would not start: {blocker}", style="red") for blocker in plan.blockers),
+    ]
+    for stage in plan.stages:
+        about = f"  owner {stage.owner}, over {format_duration(stage.deadline)} after the outage began"
+        parts += [Text(""), Text.assemble((stage.stage, "bold"), about)]
+        for place, line in enumerate((each for each in plan.lines if each.stage == stage.stage), start=1):
+            took = f"  (took {_long(line.expected)} last)" if line.expected is not None else ""
+            parts.append(Padding(Text(f"{place}. {line.step}{took}"), (0, 0, 0, 2)))
+            parts += [Padding(Text(command, style="dim"), (0, 0, 0, 5)) for command in line.commands]
+            parts += [Padding(Text(f"not checked: {each}", style="yellow"), (0, 0, 0, 5)) for each in line.unchecked]
+    return Group(*parts)
+
+
+def _step(step: StepLine) -> RenderableType:
+    said = f": {step.message}" if step.message else ""
+    line = Text.assemble(
+        f"  {_MARKS.get(step.state, ' ')} {step.step}", (f"  {step.state}{said}", _STYLES.get(step.state, "dim"))
+    )
+    if step.by_hand and step.state in ("failed", "asking"):
+        line.append(f"\n      by hand: {step.by_hand}")
+    return line
+
+
+def _times(times: Times, zone: ZoneInfo) -> list[str]:
+    lines = [f"t_bad       {local(times.bad, zone)}", f"t_start     {local(times.start, zone)}"]
+    for name, moment in (("t_fenced", times.fenced), ("t_promoted", times.promoted), ("t_up", times.up)):
+        if moment is not None:
+            lines.append(f"{name:<11} {local(moment, zone)}")
+    if times.rta is None:
+        lines.append("RTA         the service has not been seen to answer yet")
+    else:
+        lines.append(f"RTA         {_long(times.rta)}")
+    parts = (
+        ("until the runbook began", times.until_start),
+        ("acting", times.act),
+        ("waiting for people", times.human_wait),
+        ("verifying", times.verify),
+    )
+    lines.append(f"            {', '.join(f'{name} {_long(part)}' for name, part in parts)}")
+    if times.rto is not None:
+        kept = {True: "kept", False: "MISSED", None: "open"}[times.is_kept]
+        lines.append(f"RTO         {format_duration(times.rto)}, {kept}")
+    return lines
+
+
+def _since(incident: IncidentStatus, at: datetime) -> str:
+    return f"+{(at - incident.times.bad).total_seconds():.1f}s"
+
+
+def _long(value: timedelta | None) -> str:
+    if value is None:
+        return "-"
+    if value < timedelta(minutes=1):
+        return f"{value.total_seconds():.1f}s"
+    return format_duration(timedelta(seconds=round(value.total_seconds())))

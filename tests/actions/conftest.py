@@ -1,0 +1,69 @@
+"""Where actions are carried out in tests: the real outside, and services that remember what they were asked."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pytest
+
+from drd.clients.clock import SystemClock
+from drd.clients.process import ChildRunner
+from drd.clients.secrets import SystemSecrets
+from drd.ports.action import Situation
+from drd.ports.world import World
+
+
+@dataclass
+class FakeServices:
+    """Services that do nothing."""
+
+    asked: list[tuple[object, ...]] = field(default_factory=list)
+    failures: tuple[str, ...] = ()
+    is_there: bool = False
+
+    async def backup(self, policy: str, full: bool) -> str:
+        self.asked.append(("backup", policy, full))
+        return "01RUN"
+
+    async def is_backed_up(self, policy: str, full: bool, since: datetime) -> bool:
+        return self.is_there
+
+    async def restore(self, policy: str, at: str, to: str, store: str | None, by: str) -> str:
+        self.asked.append(("restore", policy, at, to, store, by))
+        return to
+
+    async def is_restored(self, policy: str, since: datetime) -> bool:
+        return self.is_there
+
+    async def use(self, policy: str) -> str:
+        self.asked.append(("use", policy))
+        return "orders-2"
+
+    async def tell(self, people: Iterable[str], text: str) -> tuple[str, ...]:
+        self.asked.append(("tell", *people, text))
+        return self.failures
+
+
+@pytest.fixture
+def services() -> FakeServices:
+    return FakeServices()
+
+
+@pytest.fixture
+def at(services: FakeServices) -> Situation:
+    """A step of a run, with the real outside and without machines."""
+    runner = ChildRunner()
+    world = World(SystemClock(), runner, SystemSecrets(runner, {}))
+    return Situation(
+        world=world,
+        services=services,
+        machines={},
+        run="01INCIDENT",
+        runbook="orders-loss",
+        policy="orders",
+        stage="recover",
+        step="Do it",
+        since=world.clock.now() - timedelta(minutes=1),
+        timeout=timedelta(seconds=60),
+        by="anna",
+    )

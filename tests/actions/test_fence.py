@@ -1,0 +1,105 @@
+"""A fence counts when it is confirmed, and says by what."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drd.actions.fence import Fence, Rung
+from drd.core.errors import PermanentError
+from drd.core.runbook_step import Answer
+from drd.core.secrets import SecretReference
+from drd.ports.action import Situation
+from drd.ports.machines import Machine, Shell
+from drd.ports.runner import Command as Program
+from drd.ports.runner import Ended, Ending, OnLine
+
+SHELL = Shell("drd", SecretReference(file=Path("/key")), Path("/known_hosts"))
+NODE = Machine("orders-1", "10.0.1.11", SHELL, ("false", "orders-1"), "postgresql@15-main")
+
+
+@dataclass
+class Node:
+    """A runner to whose machine ssh leads; `false` is a switch that does not work, `true` one that does."""
+
+    is_reached: bool = True
+    keeps_running: bool = False
+    is_masked: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    async def run(self, command: Program, on_line: OnLine | None = None) -> Ended:
+        words = command.argv[-1] if "--" in command.argv else " ".join(command.argv)
+        self.asked.append(words)
+        if "--" not in command.argv:
+            return Ended(int(command.argv[0] == "false"), Ending.EXITED, 0.0)
+        if not self.is_reached:
+            return Ended(255, Ending.EXITED, 0.0, "no route to host")
+        if "mask --now" in words:
+            self.is_masked = True
+        elif on_line is not None:
+            is_gone = self.is_masked and not self.keeps_running
+            for line in (
+                f"ActiveState={'inactive' if is_gone else 'active'}",
+                f"LoadState={'masked' if self.is_masked else 'loaded'}",
+                f"MainPID={0 if is_gone else 4711}",
+            ):
+                on_line("stdout", line.encode())
+        return Ended(0, Ending.EXITED, 0.0)
+
+    async def pipe(self, *_: Any) -> Any:
+        raise AssertionError
+
+
+def beside(at: Situation, node: Node, machine: Machine = NODE) -> Situation:
+    return replace(
+        at,
+        world=replace(at.world, runner=node),
+        machines={"orders-1": machine},
+        variables={"primary": "orders-1"},
+    )
+
+
+LADDER = Fence(node="primary", by=(Rung.SSH, Rung.POWER, Rung.REVOKE))
+
+
+async def test_a_unit_is_stopped_and_masked_and_seen_to_be_gone(at: Situation) -> None:
+    node = Node()
+    here = beside(at, node)
+    assert await LADDER.is_done(here) is Answer.NOT_DONE
+    assert await LADDER.apply(here) == {"fenced": "orders-1", "fenced_by": "ssh"}
+    assert "sudo -n systemctl mask --now postgresql@15-main" in node.asked
+    assert await LADDER.is_done(here) is Answer.DONE
+
+
+async def test_what_is_not_confirmed_is_no_fence_and_the_next_way_is_gone(at: Situation) -> None:
+    for node in (Node(keeps_running=True), Node(is_reached=False)):
+        works = replace(NODE, power=("true", "orders-1"))
+        assert await LADDER.apply(beside(at, node, works)) == {"fenced": "orders-1", "fenced_by": "power"}
+        with pytest.raises(PermanentError, match=r"is not fenced: ssh: .*power: .*revoke: not in this release"):
+            await LADDER.apply(beside(at, node))
+
+
+async def test_a_fence_that_no_way_leads_to_is_told_before(at: Situation) -> None:
+    bare = Machine("orders-1", "10.0.1.11")
+    preview = await LADDER.preview(beside(at, Node(), bare))
+    assert preview.commands == ()
+    assert [each.partition(":")[0] for each in preview.unchecked] == ["ssh", "power", "revoke"]
+    assert await LADDER.is_done(beside(at, Node(), bare)) is Answer.UNKNOWN
+    with pytest.raises(PermanentError, match="could not be fenced"):
+        await LADDER.rehearse(beside(at, Node(), bare))
+    with pytest.raises(PermanentError, match="names no command that switches it off"):
+        await Fence(node="orders-1", by=(Rung.POWER,)).apply(beside(at, Node(), bare))
+
+
+async def test_a_drill_and_a_plan_stop_nothing(at: Situation) -> None:
+    node = Node()
+    assert await LADDER.rehearse(beside(at, node)) == {}
+    preview = await LADDER.preview(beside(at, node))
+    assert preview.commands == (
+        "on orders-1: sudo -n systemctl mask --now postgresql@15-main",
+        "here: false orders-1",
+    )
+    assert not node.is_masked
+    assert LADDER.is_repeatable
+    assert not LADDER.is_undoable

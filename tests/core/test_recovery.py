@@ -1,0 +1,105 @@
+"""What a recovery's time was made of."""
+
+from datetime import UTC, datetime, timedelta
+
+from drd.core.events import (
+    Body,
+    IncidentFinished,
+    IncidentStarted,
+    StepAnswered,
+    StepChecked,
+    StepFinished,
+    StepStarted,
+)
+from drd.core.incident import IncidentFact, IncidentRecord
+from drd.core.policy import Cause, Outcome
+from drd.core.recovery import expected, recovery_times
+from drd.core.runbook import OnFailure
+from drd.core.runbook_plan import PlannedStage, PlannedStep, RunPlan
+from drd.core.runbook_step import Answer, Choice, Doing, StepOutcome, Waiting
+
+NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+PLAN = RunPlan(
+    (PlannedStage("recover", "anna", timedelta(hours=1)),),
+    (
+        PlannedStep("fence", "recover", on_failure=OnFailure.ASK),
+        PlannedStep("ask", "recover", waits=Waiting(("anna",))),
+        PlannedStep("pause", "recover", waits=Waiting(within=SECOND)),
+        PlannedStep("use", "recover", action="verify"),
+        PlannedStep("later", "recover"),
+    ),
+)
+
+
+def began(step: str) -> StepStarted:
+    return StepStarted("recover", step, Doing.APPLY, "", "")
+
+
+def ended(step: str, outcome: StepOutcome = StepOutcome.SUCCEEDED, **facts: str) -> StepFinished:
+    return StepFinished(step, Doing.APPLY, outcome, facts=facts)
+
+
+def incident(*told: tuple[float, Body], rto: float | None = 60.0) -> IncidentRecord:
+    """Events by their second since the outage began; the run began after ten."""
+    start = IncidentStarted(
+        "orders", "loss", "hardware", "5e", "{}", Cause.MANUAL, "anna", "", NOON, False, (), {}, rto_seconds=rto
+    )
+    facts = tuple(IncidentFact(NOON + SECOND * at, body) for at, body in ((10.0, start), *told))
+    return IncidentRecord("01RUN", "orders", "loss", False, facts[0].at, None, None, facts)
+
+
+def test_the_parts_add_up_to_the_time_that_users_were_without_the_service() -> None:
+    times = recovery_times(
+        incident(
+            (10, began("fence")),
+            (15, ended("fence", StepOutcome.FAILED)),  # a person decides for five seconds
+            (20, StepAnswered("fence", Choice.AGAIN, "anna", "")),
+            (20, began("fence")),
+            (22, ended("fence", fenced="orders-1")),
+            (22, began("ask")),
+            (30, StepAnswered("ask", Choice.APPROVE, "anna", "go")),
+            (30, ended("ask", new_primary="orders-2")),
+            (30, began("pause")),
+            (31, ended("pause")),
+            (31, began("use")),
+            (34, ended("use", up="orders-2")),
+            (34, began("later")),
+            (90, ended("later")),
+            (90, IncidentFinished("orders", "loss", Outcome.SUCCEEDED)),
+        ),
+        PLAN,
+    )
+    assert times.rta == SECOND * 34
+    assert (times.until_start, times.human_wait, times.act, times.verify) == (
+        SECOND * 10,
+        SECOND * 13,
+        SECOND * 8,
+        SECOND * 3,
+    )
+    assert times.until_start + times.human_wait + times.act + times.verify == times.rta
+    assert (times.fenced, times.promoted) == (NOON + SECOND * 22, NOON + SECOND * 30)
+    assert times.is_kept is True
+
+
+def test_an_outage_that_is_not_over_has_no_time_and_keeps_no_promise() -> None:
+    open_one = recovery_times(incident((12, began("fence"))), PLAN)
+    assert (open_one.rta, open_one.up, open_one.is_kept) == (None, None, None)
+    late = recovery_times(incident((12, began("use")), (75, ended("use", up="orders-2"))), PLAN)
+    assert late.is_kept is False
+    assert recovery_times(incident((12, ended("use", up="x")), rto=None), PLAN).is_kept is None
+
+
+def test_a_step_is_expected_to_take_what_it_took_last() -> None:
+    first = incident((10, began("fence")), (15, ended("fence")))
+    newer = incident(
+        (10, StepChecked("fence", Doing.APPLY, Answer.NOT_DONE)),
+        (10, began("fence")),
+        (12, ended("fence", StepOutcome.FAILED)),
+        (13, began("fence")),
+        (16, ended("fence")),
+    )
+    assert expected((newer, first), "fence") == SECOND * 3
+    assert expected((first,), "fence") == SECOND * 5
+    assert expected((newer, first), "use") is None

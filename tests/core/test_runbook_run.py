@@ -1,0 +1,521 @@
+"""A run of a runbook, decided by the pure core, against a made-up world in which drd may be killed at any instant.
+
+The world keeps what really happened; the journal keeps what drd wrote. After a kill only the journal is left, and what
+was under way may or may not have taken effect.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+
+import pytest
+from hypothesis import event as note
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drd.core.events import (
+    AbortAsked,
+    Body,
+    DeadlineMissed,
+    IncidentFinished,
+    PeopleTold,
+    RunStarted,
+    StepAnswered,
+    StepChecked,
+    StepFinished,
+    StepStarted,
+)
+from drd.core.policy import Cause, Mode, Outcome
+from drd.core.runbook import OnFailure
+from drd.core.runbook_next import (
+    RETRY_DELAY,
+    Cancel,
+    Check,
+    Conclude,
+    End,
+    MissDeadline,
+    Order,
+    Start,
+    Tell,
+    Undo,
+    next_orders,
+)
+from drd.core.runbook_plan import PlannedStage, PlannedStep, RunPlan
+from drd.core.runbook_progress import Progress, StepState, Stopping, after
+from drd.core.runbook_step import Answer, Choice, Doing, Silence, StepOutcome, Waiting
+
+NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+HOUR = timedelta(hours=1)
+
+
+@dataclass
+class Effect:
+    """What is really the case with a step."""
+
+    is_there: bool = False
+    began: list[str] = field(default_factory=list)
+    """`blind` for each beginning while the effect was there and drd could not know that it was not."""
+    times: int = 0
+
+
+@dataclass
+class World:
+    """Carries out orders, as the engine does, and may be killed."""
+
+    plan: RunPlan
+    draw: Callable[[st.SearchStrategy], object]
+    journal: list[tuple[datetime, Body]] = field(default_factory=list)
+    live: dict[str, Callable[[], None]] = field(default_factory=dict)
+    effects: dict[str, Effect] = field(default_factory=dict)
+    now: datetime = NOON
+    undone: list[str] = field(default_factory=list)
+    patience: int = 4
+    """How often people have something tried again."""
+    progress: Progress = field(default_factory=lambda: Progress(NOON))
+
+    def write(self, body: Body) -> None:
+        self.now += timedelta(milliseconds=1)
+        self.journal.append((self.now, body))
+        self.progress = after(self.plan, self.progress, body, self.now)
+
+    def kill(self) -> None:
+        """Only the journal is left; what was under way takes effect or does not."""
+        for title in list(self.live):
+            if title in self.effects and self.draw(st.booleans()):
+                self.effects[title].is_there = not self.is_undoing(title)
+        self.live.clear()
+        self.progress = reduce(lambda p, each: after(self.plan, p, each[1], each[0]), self.journal, Progress(NOON))
+
+    def is_undoing(self, title: str) -> bool:
+        return self.progress.of(title).state is StepState.UNDOING
+
+    def step(self) -> bool:
+        """One turn of the engine; False when the run is over."""
+        if self.progress.finished is not None:
+            assert next_orders(self.plan, self.progress, frozenset(), self.now).orders == ()
+            return False
+        todo = next_orders(self.plan, self.progress, frozenset(self.live), self.now)
+        before = len(self.journal), len(self.live)
+        for order in todo.orders:
+            self.carry_out(order)
+        if (len(self.journal), len(self.live)) == before:
+            self.wait(todo.look_again)
+        return True
+
+    def wait(self, until: datetime | None) -> None:
+        if self.live:
+            title = self.draw(st.sampled_from(sorted(self.live)))
+            self.live.pop(str(title))()
+        elif until is not None:
+            assert until > self.now
+            self.now = until
+        else:
+            self.answer()
+
+    def answer(self) -> None:
+        """A person says something, for nothing else can go on."""
+        for step in self.plan.steps:
+            at = self.progress.of(step.title)
+            if at.state is StepState.ASKING:
+                choices = [Choice.DONE, Choice.AGAIN] if self.patience else [Choice.DONE]
+                self.patience -= bool(self.patience)
+            elif at.state is StepState.RUNNING and step.waits is not None:
+                choices = [Choice.APPROVE, Choice.REFUSE]
+            else:
+                continue
+            choice = self.draw(st.sampled_from(choices))
+            if choice is Choice.DONE:
+                self.effects[step.title].is_there = True
+            self.write(StepAnswered(step.title, Choice(choice), "anna", ""))
+            return
+        raise AssertionError(f"nothing goes on: {self.progress}")
+
+    def carry_out(self, order: Order) -> None:
+        match order:
+            case Start(title):
+                self.begin(title)
+            case Undo(title):
+                planned = self.plan.step(title)
+                assert planned.is_undoable
+                assert not planned.is_irreversible
+                self.write(StepStarted(planned.stage, title, Doing.UNDO, "", ""))
+                self.live[title] = lambda: self.take_back(title)
+            case Check(title, doing):
+                assert title not in self.live
+                self.live[title] = lambda: self.check(title, doing)
+            case Conclude(title, outcome, message):
+                self.write(StepFinished(title, Doing.APPLY, outcome, message))
+            case Cancel(title):
+                self.live.pop(title)
+                self.effects[title].is_there = self.effects[title].is_there or bool(self.draw(st.booleans()))
+                self.write(StepFinished(title, Doing.APPLY, StepOutcome.CANCELLED))
+            case MissDeadline(stage):
+                self.write(DeadlineMissed(stage.name, stage.owner, stage.deputy))
+            case Tell(topic, people, _):
+                self.live[topic] = lambda: self.write(PeopleTold(topic, people))
+            case End(outcome, message):
+                assert not self.live
+                self.write(IncidentFinished("orders", "orders-failover", outcome, message))
+
+    def begin(self, title: str) -> None:
+        planned, at, effect = self.plan.step(title), self.progress.of(title), self.effects[title]
+        assert title not in self.live
+        assert self.progress.stopping is None
+        assert all(self.progress.of(need).state is StepState.DONE for need in planned.needs)
+        stages = [stage.name for stage in self.plan.stages]
+        for other in self.plan.steps:
+            if stages.index(other.stage) < stages.index(planned.stage):
+                assert self.progress.of(other.title).is_settled
+        if at.order and not planned.is_repeatable:
+            # Its outcome was known, or somebody looked, or a person says so: else an effect may be there twice.
+            is_known = at.failures > 0 or at.answer is Answer.NOT_DONE or at.choice is Choice.AGAIN
+            assert is_known, f"{title} is begun again blindly"
+        self.write(StepStarted(planned.stage, title, Doing.APPLY, "", ""))
+        if planned.waits is None:
+            effect.times += 1
+            self.live[title] = lambda: self.finish(title)
+
+    def finish(self, title: str) -> None:
+        is_well = bool(self.draw(st.booleans()))
+        self.effects[title].is_there = self.effects[title].is_there or is_well or bool(self.draw(st.booleans()))
+        outcome = StepOutcome.SUCCEEDED if is_well else StepOutcome.FAILED
+        self.write(StepFinished(title, Doing.APPLY, outcome, "" if is_well else "it broke"))
+
+    def take_back(self, title: str) -> None:
+        is_well = bool(self.draw(st.booleans()))
+        if is_well:
+            self.effects[title].is_there = False
+            self.undone.append(title)
+        outcome = StepOutcome.SUCCEEDED if is_well else StepOutcome.FAILED
+        self.write(StepFinished(title, Doing.UNDO, outcome))
+
+    def check(self, title: str, doing: Doing) -> None:
+        is_there = self.effects[title].is_there
+        true = Answer.DONE if is_there is (doing is Doing.APPLY) else Answer.NOT_DONE
+        answer = self.draw(st.sampled_from([true, Answer.UNKNOWN]))
+        self.write(StepChecked(title, doing, Answer(answer)))
+
+
+STAGES = ("detect", "recover", "switch")
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> RunPlan:
+    stages = tuple(
+        PlannedStage(name, "anna", timedelta(seconds=5 * place), draw(st.sampled_from(["", "bob"])))
+        for place, name in enumerate(STAGES, start=1)
+    )
+    steps: list[PlannedStep] = []
+    for number in range(draw(st.integers(1, 6))):
+        waits = draw(
+            st.sampled_from(
+                [
+                    *([None] * 5),
+                    Waiting(),
+                    Waiting(within=SECOND),
+                    Waiting(("anna",), SECOND, Silence.STOP),
+                    Waiting(("anna",), SECOND, Silence.CONTINUE),
+                ]
+            )
+        )
+        steps.append(
+            PlannedStep(
+                title=f"step {number}",
+                stage=draw(st.sampled_from(STAGES)),
+                is_parallel=draw(st.booleans()),
+                retry=draw(st.integers(0, 2)),
+                on_failure=draw(st.sampled_from(OnFailure)),
+                waits=waits,
+                is_repeatable=draw(st.booleans()),
+                is_irreversible=draw(st.integers(0, 4)) == 0,
+                is_undoable=waits is None and draw(st.booleans()),
+                is_undo_repeatable=draw(st.booleans()),
+            )
+        )
+    steps.sort(key=lambda step: STAGES.index(step.stage))
+    for place, step in enumerate(steps):
+        earlier = [each.title for each in steps[:place]]
+        if earlier and draw(st.integers(0, 2)) == 0:
+            steps[place] = replace(step, needs=(draw(st.sampled_from(earlier)),))
+    return RunPlan(stages, tuple(steps))
+
+
+@given(data=st.data(), plan=plans())
+@settings(max_examples=150, deadline=None)
+def test_a_run_that_is_killed_at_any_instant_ends_and_repeats_nothing_blindly(
+    data: st.DataObject, plan: RunPlan
+) -> None:
+    world = World(plan, data.draw, effects={step.title: Effect() for step in plan.steps})
+    kills = 0
+    for turn in range(400):
+        if kills < 5 and data.draw(st.integers(0, 4)) == 0:
+            kills += 1
+            world.kill()
+        if turn == 12 and data.draw(st.integers(0, 2)) == 0:
+            world.write(AbortAsked("anna", "enough", takes_back=data.draw(st.booleans())))
+        if not world.step():
+            break
+    assert world.progress.finished is not None, world.progress
+    note(f"ended {world.progress.finished}")
+    assert not [at for at, body in world.journal if isinstance(body, IncidentFinished)][1:]
+    _holds_of_the_whole(world)
+
+
+def _holds_of_the_whole(world: World) -> None:
+    """What is true of the journal of every run, whatever happened in it."""
+    plan, progress = world.plan, world.progress
+    order = {title: each.order for title, each in progress.steps.items()}
+    barrier = max((order.get(step.title, 0) for step in plan.steps if step.is_irreversible), default=0)
+    assert all(order[title] > barrier for title in world.undone), "something from before an irreversible step went back"
+    begun = [body.step for _, body in world.journal if isinstance(body, StepStarted) and body.doing is Doing.UNDO]
+    firsts = [order[title] for title in dict.fromkeys(begun)]
+    assert firsts == sorted(firsts, reverse=True), "not taken back in reverse"
+    if progress.finished is Outcome.SUCCEEDED:
+        assert all(progress.of(step.title).state is StepState.DONE for step in plan.steps)
+    if progress.stopping is Stopping.TAKE_BACK:
+        left = [step for step in plan.steps if step.is_undoable and order.get(step.title, 0) > barrier]
+        assert all(progress.of(step.title).state in (StepState.UNDONE, StepState.NOT_UNDONE) for step in left)
+    for step in plan.steps:
+        for need in step.needs:
+            if progress.of(need).state is StepState.SKIPPED:
+                assert progress.of(step.title).order == 0
+
+
+def a_step(title: str, stage: str = "recover", **more: object) -> PlannedStep:
+    return PlannedStep(title=title, stage=stage, **more)  # type: ignore[arg-type]
+
+
+def a_plan(*steps: PlannedStep) -> RunPlan:
+    stages = [name for name in STAGES if any(step.stage == name for step in steps)]
+    return RunPlan(tuple(PlannedStage(name, "anna", HOUR, "bob") for name in stages), steps)
+
+
+@dataclass
+class Told:
+    """A journal that a test writes by hand, a second an event."""
+
+    plan: RunPlan
+    progress: Progress = field(default_factory=lambda: Progress(NOON))
+    now: datetime = NOON
+
+    def tell(self, *bodies: Body) -> "Told":
+        for body in bodies:
+            self.now += SECOND
+            self.progress = after(self.plan, self.progress, body, self.now)
+        return self
+
+    def begun(self, title: str, doing: Doing = Doing.APPLY) -> "Told":
+        return self.tell(StepStarted("recover", title, doing, "command", ""))
+
+    def ended(self, title: str, outcome: StepOutcome = StepOutcome.SUCCEEDED, message: str = "") -> "Told":
+        return self.tell(StepFinished(title, Doing.APPLY, outcome, message))
+
+    def todo(self, *live: str, later: timedelta = timedelta()) -> tuple[Order, ...]:
+        return next_orders(self.plan, self.progress, frozenset(live), self.now + later).orders
+
+
+FAILED = StepOutcome.FAILED
+
+
+def test_steps_come_one_after_the_other_and_the_run_ends_after_the_last() -> None:
+    told = Told(a_plan(a_step("a"), a_step("b"), a_step("c", "switch")))
+    assert told.todo() == (Start("a"),)
+    assert told.begun("a").todo("a") == ()
+    assert told.ended("a").todo() == (Start("b"),)
+    assert told.begun("b").ended("b").todo() == (Start("c"),)
+    assert told.begun("c").ended("c").todo() == (End(Outcome.SUCCEEDED),)
+    assert told.tell(IncidentFinished("orders", "x", Outcome.SUCCEEDED)).todo() == ()
+
+
+def test_parallel_steps_begin_beside_others_but_not_before_what_they_need() -> None:
+    plan = a_plan(a_step("a"), a_step("b", is_parallel=True), a_step("c", is_parallel=True, needs=("a",)), a_step("d"))
+    told = Told(plan)
+    assert told.todo() == (Start("a"), Start("b"))
+    assert told.begun("a").begun("b").ended("a").todo("b") == (Start("c"), Start("d"))
+
+
+def test_a_step_that_needs_a_later_one_of_its_stage_comes_after_it() -> None:
+    told = Told(a_plan(a_step("a", needs=("b",)), a_step("b")))
+    assert told.todo() == (Start("b"),)
+    assert told.begun("b").ended("b").todo() == (Start("a"),)
+
+
+def test_a_circle_of_needs_is_cut_somewhere() -> None:
+    assert [step.title for step in a_plan(a_step("a", needs=("b",)), a_step("b", needs=("a",))).steps] == ["a", "b"]
+
+
+def test_a_step_is_skipped_when_what_it_needs_has_failed() -> None:
+    told = Told(
+        a_plan(a_step("a", on_failure=OnFailure.CONTINUE), a_step("b", needs=("a",)), a_step("c", needs=("b",)))
+    )
+    told.begun("a").ended("a", FAILED, "no")
+    assert told.todo() == (Conclude("b", StepOutcome.SKIPPED, "it needs: a"),)
+    told.ended("b", StepOutcome.SKIPPED)
+    assert told.todo() == (Conclude("c", StepOutcome.SKIPPED, "it needs: b"),)
+    told.ended("c", StepOutcome.SKIPPED)
+    assert told.todo() == (End(Outcome.INCOMPLETE, "not done: a; b; c"),)
+
+
+def test_an_intent_without_an_outcome_is_asked_about_and_not_repeated() -> None:
+    told = Told(a_plan(a_step("a"))).begun("a")
+    assert told.todo() == (Check("a", Doing.APPLY),)
+    assert told.todo("a") == ()
+    done = replace(told).tell(StepChecked("a", Doing.APPLY, Answer.DONE))
+    assert done.todo() == (End(Outcome.SUCCEEDED),)
+    not_done = replace(told).tell(StepChecked("a", Doing.APPLY, Answer.NOT_DONE))
+    assert not_done.todo() == (Start("a"),)
+    unknown = replace(told).tell(StepChecked("a", Doing.APPLY, Answer.UNKNOWN))
+    assert isinstance(unknown.todo()[0], Tell)
+    assert unknown.tell(PeopleTold("question a 1.0", ("anna",))).todo() == ()
+    assert replace(unknown).tell(StepAnswered("a", Choice.AGAIN, "anna", "it is not")).todo() == (Start("a"),)
+    assert replace(unknown).tell(StepAnswered("a", Choice.DONE, "anna", "I did")).todo() == (End(Outcome.SUCCEEDED),)
+
+
+def test_what_may_be_repeated_is_repeated_without_asking_a_person() -> None:
+    told = Told(a_plan(a_step("a", is_repeatable=True))).begun("a")
+    assert told.tell(StepChecked("a", Doing.APPLY, Answer.UNKNOWN)).todo() == (Start("a"),)
+
+
+def test_a_failure_is_tried_again_after_a_moment_and_after_asking() -> None:
+    told = Told(a_plan(a_step("a", retry=1))).begun("a").ended("a", FAILED, "no")
+    todo = next_orders(told.plan, told.progress, frozenset(), told.now)
+    assert (todo.orders, todo.look_again) == ((), told.now + RETRY_DELAY)
+    assert told.todo(later=RETRY_DELAY) == (Check("a", Doing.APPLY),)
+    told.tell(StepChecked("a", Doing.APPLY, Answer.UNKNOWN))
+    assert told.todo() == (Start("a"),)
+    told.begun("a").ended("a", FAILED, "no again")
+    assert told.todo() == (End(Outcome.FAILED, "a: no again"),)
+
+
+def test_a_failure_that_asks_waits_for_a_person() -> None:
+    told = Told(a_plan(a_step("a", on_failure=OnFailure.ASK), a_step("b"))).begun("a").ended("a", FAILED, "no")
+    [tell] = told.todo()
+    assert isinstance(tell, Tell)
+    assert tell.people == ("anna",)
+    assert told.tell(StepAnswered("a", Choice.APPROVE, "anna", "")).todo() == (tell,)  # no answer to that question
+    assert told.tell(StepAnswered("a", Choice.DONE, "anna", "by hand")).todo() == (Start("b"),)
+
+
+def test_a_failure_that_undoes_takes_back_the_last_first_and_stops_at_the_irreversible() -> None:
+    plan = a_plan(
+        a_step("first", is_undoable=True),
+        a_step("final", is_irreversible=True, is_undoable=True),
+        a_step("b", is_undoable=True),
+        a_step("c"),
+        a_step("d", is_undoable=True, on_failure=OnFailure.UNDO),
+    )
+    told = Told(plan)
+    for title in ("first", "final", "b", "c"):
+        told.begun(title).ended(title)
+    told.begun("d").ended("d", FAILED, "no")
+    assert told.todo() == (Undo("d"),)
+    told.begun("d", Doing.UNDO)
+    assert told.todo("d") == ()
+    told.tell(StepFinished("d", Doing.UNDO, StepOutcome.FAILED, "cannot"))
+    assert told.todo() == (Undo("b"),)
+    told.begun("b", Doing.UNDO).tell(StepFinished("b", Doing.UNDO, StepOutcome.SUCCEEDED))
+    assert told.todo() == (End(Outcome.FAILED, "d: no; not taken back: d"),)
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_repeatable", "then"),
+    [
+        (Answer.DONE, False, End(Outcome.FAILED, "a: no")),
+        (Answer.NOT_DONE, False, Undo("a")),
+        (Answer.UNKNOWN, True, Undo("a")),
+        (Answer.UNKNOWN, False, End(Outcome.FAILED, "a: no; not taken back: a")),
+    ],
+)
+def test_taking_back_is_not_repeated_blindly_either(answer: Answer, is_repeatable: bool, then: Order) -> None:
+    step = a_step("a", is_undoable=True, on_failure=OnFailure.UNDO, is_undo_repeatable=is_repeatable)
+    told = Told(a_plan(step)).begun("a").ended("a", FAILED, "no").begun("a", Doing.UNDO)
+    assert told.todo() == (Check("a", Doing.UNDO),)
+    assert told.tell(StepChecked("a", Doing.UNDO, answer)).todo() == (then,)
+
+
+def test_an_abort_stops_what_is_under_way_and_asks_about_what_was_lost() -> None:
+    plan = a_plan(*(a_step(name, is_parallel=True, is_undoable=True) for name in "ab"), a_step("w", waits=Waiting()))
+    told = Told(plan).begun("a").begun("b").begun("w")
+    told.tell(AbortAsked("anna", "wrong night", takes_back=True))
+    assert told.todo("a") == (
+        Cancel("a"),
+        Check("b", Doing.APPLY),
+        Conclude("w", StepOutcome.CANCELLED, "the run ends"),
+    )
+    told.ended("a", StepOutcome.CANCELLED).ended("w", StepOutcome.CANCELLED)
+    told.tell(StepChecked("b", Doing.APPLY, Answer.NOT_DONE))
+    assert told.todo() == (Undo("b"),)
+    told.begun("b", Doing.UNDO).tell(StepFinished("b", Doing.UNDO, StepOutcome.SUCCEEDED))
+    assert told.todo() == (Undo("a"),)
+    told.begun("a", Doing.UNDO).tell(StepFinished("a", Doing.UNDO, StepOutcome.SUCCEEDED))
+    assert told.todo() == (End(Outcome.CANCELLED, "anna ended it: wrong night"),)
+
+
+def test_a_failure_waits_for_what_runs_beside_it() -> None:
+    told = Told(a_plan(a_step("a", is_parallel=True), a_step("b", is_parallel=True, retry=1)))
+    told.begun("a").begun("b").ended("a", FAILED, "no")
+    assert told.todo("b") == ()
+    assert told.ended("b", FAILED, "no either").todo() == (End(Outcome.FAILED, "a: no"),)
+
+
+def test_a_step_that_was_to_be_tried_again_is_left_when_the_run_stops() -> None:
+    told = Told(a_plan(a_step("a", is_parallel=True, retry=1), a_step("b", is_parallel=True)))
+    told.begun("a").begun("b").ended("a", FAILED, "no").ended("b", FAILED, "no")
+    told.tell(StepChecked("a", Doing.APPLY, Answer.NOT_DONE))  # it was asked before the other failed
+    assert told.todo() == (End(Outcome.FAILED, "b: no"),)
+
+
+@pytest.mark.parametrize(
+    ("choice", "outcome", "message"),
+    [
+        (Choice.APPROVE, StepOutcome.SUCCEEDED, "anna approved: go"),
+        (Choice.REFUSE, StepOutcome.FAILED, "anna refused: go"),
+    ],
+)
+def test_an_approval_is_asked_for_once_and_answered(choice: Choice, outcome: StepOutcome, message: str) -> None:
+    told = Told(a_plan(a_step("a", waits=Waiting(("anna",), HOUR, Silence.STOP)))).begun("a")
+    [tell] = told.todo()
+    assert isinstance(tell, Tell)
+    assert told.tell(PeopleTold(tell.topic, ("anna",))).todo() == ()
+    assert told.tell(StepAnswered("a", choice, "anna", "go")).todo() == (Conclude("a", outcome, message),)
+
+
+def test_silence_means_what_was_written() -> None:
+    for silence, outcome in ((Silence.STOP, StepOutcome.FAILED), (Silence.CONTINUE, StepOutcome.SUCCEEDED)):
+        told = Told(a_plan(a_step("a", waits=Waiting(("anna",), SECOND, silence)))).begun("a")
+        assert told.todo(later=SECOND) == (Conclude("a", outcome, "nobody answered in time"),)
+    told = Told(a_plan(a_step("a", waits=Waiting(within=SECOND)))).begun("a")
+    assert next_orders(told.plan, told.progress, frozenset(), told.now).look_again == told.now + SECOND
+    assert told.todo(later=SECOND) == (Conclude("a", StepOutcome.SUCCEEDED),)
+
+
+def test_a_missed_deadline_tells_the_deputy_and_stops_nothing() -> None:
+    told = Told(a_plan(a_step("a"), a_step("b", "switch")))
+    assert next_orders(told.plan, told.progress, frozenset(), told.now).look_again == NOON + HOUR
+    told.begun("a")
+    late = told.todo("a", later=HOUR)
+    assert [type(order) for order in late] == [MissDeadline, MissDeadline]
+    told.tell(DeadlineMissed("recover", "anna", "bob"), DeadlineMissed("switch", "anna", "bob"))
+    told.now += HOUR
+    tells = told.todo("a")
+    assert [order.people for order in tells if isinstance(order, Tell)] == [("bob",), ("bob",)]
+    told.tell(PeopleTold("deadline recover", ("bob",)))
+    assert [order.topic for order in told.todo("a") if isinstance(order, Tell)] == ["deadline switch"]
+    assert told.todo("a", "deadline switch") == ()
+
+
+def test_what_steps_found_out_is_known_in_the_order_in_which_they_were_begun() -> None:
+    told = Told(a_plan(a_step("a"), a_step("b"))).begun("a").begun("b")
+    told.tell(StepFinished("b", Doing.APPLY, StepOutcome.SUCCEEDED, facts={"new_primary": "two", "up": "two"}))
+    told.tell(StepFinished("a", Doing.APPLY, StepOutcome.SUCCEEDED, facts={"new_primary": "one"}))
+    assert told.progress.facts == {"new_primary": "two", "up": "two"}
+
+
+def test_other_events_and_answers_to_nothing_change_nothing() -> None:
+    told = Told(a_plan(a_step("a")))
+    before = told.progress
+    told.tell(RunStarted("orders", Mode.FULL, Cause.MANUAL, None), StepAnswered("a", Choice.APPROVE, "anna", ""))
+    assert told.progress == before
+    assert told.plan.stage_of("a").name == "recover"

@@ -1,0 +1,415 @@
+"""Runs of runbooks by the engine, over the fakes: killed, resumed, answered, aborted, paused."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import pytest
+
+from drd.core.errors import Busy, PermanentError, RefusedByGuard, TransientError, UsageError
+from drd.core.events import (
+    BugFound,
+    IncidentFinished,
+    IncidentStarted,
+    Paused,
+    PeopleTold,
+    StepChecked,
+    StepFinished,
+    StepStarted,
+)
+from drd.core.incident import IncidentRecord
+from drd.core.policy import Outcome
+from drd.core.runbook import Runbook
+from drd.core.runbook_step import Answer, Choice, Doing, Silence, StepOutcome, Waiting
+from drd.engines.runbooks import StartOrder
+from drd.ports.action import Action, Facts, Situation
+from drd.ports.machines import Contact
+from tests.fakes.clock import START
+from tests.fakes.house import FakeHouse, a_policy, protected
+
+pytestmark = pytest.mark.looptime
+
+Work = Callable[[], Awaitable[None]]
+
+
+@dataclass
+class Deeds:
+    """What really happened, whatever drd remembers of it."""
+
+    done: list[str] = field(default_factory=list)
+    """Marks of steps that were begun, and of those that were taken back."""
+    is_there: set[str] = field(default_factory=set)
+    failing: dict[str, Exception] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    rehearsed: list[str] = field(default_factory=list)
+
+
+DEEDS = Deeds()
+
+
+class Deed(Action):
+    """Does what the test says, and remembers it."""
+
+    kind: ClassVar[str] = "deed"
+    mark: str
+    waiting: tuple[str, ...] = ()
+    within: timedelta | None = None
+    silence: Silence = Silence.STOP
+    repeatable: bool = False
+    drilled: bool = False
+
+    @property
+    def is_undoable(self) -> bool:
+        return True
+
+    @property
+    def is_repeatable(self) -> bool:
+        return self.repeatable
+
+    @property
+    def waits(self) -> Waiting | None:
+        return Waiting(self.waiting, self.within, self.silence) if self.waiting or self.within else None
+
+    def summary(self) -> str:
+        return f"do {self.mark}"
+
+    async def is_done(self, at: Situation) -> Answer:
+        assert at.since is not None
+        return DEEDS.answers.get(self.mark, Answer.DONE if self.mark in DEEDS.is_there else Answer.NOT_DONE)
+
+    async def apply(self, at: Situation) -> Facts:
+        DEEDS.done.append(self.mark)
+        await asyncio.sleep(DEEDS.seconds.get(self.mark, 0))
+        if self.mark in DEEDS.failing:
+            raise DEEDS.failing.pop(self.mark)
+        DEEDS.is_there.add(self.mark)
+        return {"up": self.mark}
+
+    async def undo(self, at: Situation) -> Facts:
+        DEEDS.done.append(f"not {self.mark}")
+        return {}
+
+    async def rehearse(self, at: Situation) -> Facts | None:
+        if not self.drilled:
+            return None
+        DEEDS.rehearsed.append(self.mark)
+        return {}
+
+
+@pytest.fixture(autouse=True)
+def deeds() -> Deeds:
+    DEEDS.__init__()  # type: ignore[misc]
+    return DEEDS
+
+
+def a_step(mark: str, **more: Any) -> dict[str, Any]:
+    own = {name: more.pop(name) for name in tuple(more) if name in Deed.model_fields}
+    return {"step": f"Do {mark}", "action": Deed(mark=mark, **own), **more}
+
+
+def a_runbook(*steps: dict[str, Any], name: str = "orders-loss", deadline: timedelta = timedelta(hours=1)) -> Runbook:
+    return Runbook.model_validate(
+        {
+            "runbook": name,
+            "policy": "orders",
+            "disaster": "hardware",
+            "activate_when": "it is lost",
+            "deactivate_when": "it is back",
+            "digest": "5e" * 32,
+            "document": name,
+            "stages": [{"stage": "recover", "owner": "anna", "deadline": deadline, "steps": list(steps)}],
+        }
+    )
+
+
+def a_house(*runbooks: Runbook, after: FakeHouse | None = None, **objectives: Any) -> FakeHouse:
+    house = FakeHouse(*(() if after else (protected(a_policy(objectives=objectives)),)), after=after)
+    contacts = {"anna": Contact("Anna", (), "bob"), "bob": Contact("Bob")}
+    known = {each.name: each for each in runbooks} or dict(after.in_force().runbooks if after else {})
+    house.in_force.replace(replace(house.in_force(), runbooks=known, contacts=contacts))
+    return house
+
+
+ORDER = StartOrder("orders-loss", "anna", "it burns")
+
+
+async def over(house: FakeHouse, run: str, seconds: float = 3600) -> IncidentRecord:
+    """The incident, as soon as it is over."""
+    async with asyncio.timeout(seconds):
+        while (record := await house.journal.incident(run)) is None or record.finished is None:
+            await asyncio.sleep(0.05)
+    return record
+
+
+async def until(claim: Callable[[], bool], seconds: float = 600) -> None:
+    async with asyncio.timeout(seconds):
+        while not claim():
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def left(house: FakeHouse) -> AsyncIterator[FakeHouse]:
+    """The house, which is killed at the end of the block."""
+    yield house
+    await house.runbooks.drain(0)
+
+
+async def test_a_run_journals_each_intent_before_and_each_outcome_after() -> None:
+    async with left(a_house(a_runbook(a_step("a"), a_step("b")))) as house:
+        record = await over(house, await house.runbooks.start(ORDER))
+    kinds = [fact.body.KIND for fact in record.facts]
+    assert kinds == [
+        "incident-started",
+        *(["step-started", "step-finished"] * 2),
+        "incident-finished",
+    ]
+    assert (record.outcome, DEEDS.done) == (Outcome.SUCCEEDED, ["a", "b"])
+    start = record.start
+    assert (start.by, start.words, start.began, start.digest) == ("anna", "it burns", START, "5e" * 32)
+    assert start.locks == ("policy orders",)
+
+
+@pytest.mark.parametrize("events", range(1, 5))
+async def test_a_daemon_that_dies_after_any_event_goes_on_at_the_first_step_that_is_not_done(events: int) -> None:
+    first = a_house(a_runbook(a_step("a"), a_step("b")))
+    DEEDS.seconds.update(a=5, b=5)
+    run = await first.runbooks.start(ORDER)
+    await until(lambda: len(first.journal.events) >= events)
+    await first.runbooks.drain(0)
+    written = len(first.journal.events)
+    async with left(a_house(after=first)) as second:
+        [resumed] = await second.runbooks.resume_open()
+        assert resumed.run == run
+        record = await over(second, run)
+    assert record.outcome is Outcome.SUCCEEDED
+    assert len(second.journal.of(IncidentStarted)) == 1
+    cut = written in (2, 4)  # in the middle of a step: it had no effect yet, so it is asked about and done again
+    assert [body.answer for body in second.journal.of(StepChecked)] == [Answer.NOT_DONE] * cut
+    assert set(DEEDS.done) == {"a", "b"}
+    assert len(DEEDS.done) <= 2 + cut
+
+
+async def test_what_took_effect_before_the_daemon_died_is_not_done_again() -> None:
+    first = a_house(a_runbook(a_step("a")))
+    DEEDS.seconds["a"] = 5
+    run = await first.runbooks.start(ORDER)
+    await until(lambda: DEEDS.done == ["a"])
+    await first.runbooks.drain(0)
+    DEEDS.is_there.add("a")
+    async with left(a_house(after=first)) as second:
+        await second.runbooks.resume_open()
+        assert (await over(second, run)).outcome is Outcome.SUCCEEDED
+    assert DEEDS.done == ["a"]
+
+
+async def test_a_person_is_asked_where_nothing_tells_whether_a_step_was_done() -> None:
+    first = a_house(a_runbook(a_step("a")))
+    DEEDS.seconds["a"], DEEDS.answers["a"] = 5, Answer.UNKNOWN
+    run = await first.runbooks.start(ORDER)
+    await until(lambda: DEEDS.done == ["a"])
+    await first.runbooks.drain(0)
+    async with left(a_house(after=first)) as second:
+        await second.runbooks.resume_open()
+        await until(lambda: bool(second.journal.of(PeopleTold)))
+        assert second.journal.of(PeopleTold)[0].failures == ("anna has no address",)
+        with pytest.raises(UsageError, match=r"no step of .* waits for this"):
+            await second.runbooks.answer(run, None, Choice.APPROVE, "anna", "")
+        assert await second.runbooks.answer(run, None, Choice.DONE, "anna", "I saw it") == "Do a"
+        assert (await over(second, run)).outcome is Outcome.SUCCEEDED
+    assert DEEDS.done == ["a"]
+
+
+async def test_a_run_goes_on_by_the_runbook_that_it_began_with() -> None:
+    first = a_house(a_runbook(a_step("a"), a_step("b")))
+    DEEDS.seconds["a"] = 5
+    run = await first.runbooks.start(ORDER)
+    await until(lambda: DEEDS.done == ["a"])
+    await first.runbooks.drain(0)
+    second = a_house(a_runbook(a_step("other")), after=first)
+    pinned = first.in_force().runbooks
+    second.read_runbook = lambda document: pinned[document]
+    async with left(second):
+        await second.runbooks.resume_open()
+        await over(second, run)
+    assert DEEDS.done == ["a", "a", "b"]
+
+
+async def test_a_runbook_that_this_drd_cannot_read_ends_its_run_with_a_sentence() -> None:
+    first = a_house(a_runbook(a_step("a", waiting=("anna",))))
+    run = await first.runbooks.start(ORDER)
+    await first.runbooks.drain(0)
+    second = a_house(after=first)
+
+    def refuse(document: str) -> Runbook:
+        raise UsageError("stages.0: what is that", "")
+
+    second.read_runbook = refuse
+    async with left(second):
+        await second.runbooks.resume_open()
+        record = await over(second, run)
+    assert record.outcome is Outcome.FAILED
+    assert "stages.0: what is that" in second.journal.of(IncidentFinished)[0].message
+
+
+async def test_an_approval_is_waited_for_and_its_words_are_kept() -> None:
+    async with left(a_house(a_runbook(a_step("ok", waiting=("anna", "bob")), a_step("b")))) as house:
+        run = await house.runbooks.start(ORDER)
+        await until(lambda: bool(house.journal.of(PeopleTold)))
+        assert house.journal.of(PeopleTold)[0].people == ("anna", "bob")
+        assert DEEDS.done == []
+        with pytest.raises(UsageError, match="no incident nothing"):
+            await house.runbooks.answer("nothing", None, Choice.APPROVE, "anna", "")
+        await house.runbooks.answer(run, None, Choice.APPROVE, "bob", "go on")
+        record = await over(house, run)
+        with pytest.raises(UsageError, match="no incident"):
+            await house.runbooks.answer(run, None, Choice.APPROVE, "anna", "")
+    assert record.outcome is Outcome.SUCCEEDED
+    assert record.facts[-3].body.KIND == "step-started"
+    assert house.journal.of(StepFinished)[0].message == "bob approved: go on"
+
+
+async def test_an_approval_that_nobody_gives_stops_the_run_also_after_a_restart() -> None:
+    ok = a_step("ok", waiting=("anna",), within=timedelta(minutes=10))
+    first = a_house(a_runbook(ok, a_step("b")))
+    run = await first.runbooks.start(ORDER)
+    await asyncio.sleep(400)
+    await first.runbooks.drain(0)
+    async with left(a_house(after=first)) as second:
+        await second.runbooks.resume_open()
+        record = await over(second, run)
+    assert (record.outcome, DEEDS.done) == (Outcome.FAILED, [])
+    assert record.finished is not None
+    assert timedelta(minutes=10) <= record.finished - START < timedelta(minutes=11)
+
+
+async def test_two_steps_that_wait_are_told_apart_by_their_titles() -> None:
+    steps = (a_step("a", waiting=("anna",), parallel=True), a_step("b", waiting=("anna",), parallel=True))
+    async with left(a_house(a_runbook(*steps))) as house:
+        run = await house.runbooks.start(ORDER)
+        await until(lambda: len(house.journal.of(StepStarted)) == 2)
+        with pytest.raises(UsageError, match="several steps wait: Do a; Do b"):
+            await house.runbooks.answer(run, None, Choice.APPROVE, "anna", "")
+        await house.runbooks.answer(run, "Do b", Choice.APPROVE, "anna", "")
+        await house.runbooks.answer(run, None, Choice.REFUSE, "anna", "no")
+        assert (await over(house, run)).outcome is Outcome.FAILED
+
+
+async def test_failures_are_told_retried_and_taken_back() -> None:
+    steps = (a_step("a"), a_step("b", retry=1), a_step("c", on_failure="undo"))
+    async with left(a_house(a_runbook(*steps))) as house:
+        DEEDS.failing.update(b=TransientError("not now", ""), c=PermanentError("never", "look", "the program's words"))
+        record = await over(house, await house.runbooks.start(ORDER))
+    assert DEEDS.done == ["a", "b", "b", "c", "not c", "not b", "not a"]
+    assert record.outcome is Outcome.FAILED
+    [finished] = house.journal.of(IncidentFinished)
+    assert finished.message == "Do c: never"
+    assert house.log == ["Do c: the program's words"]  # nowhere else
+
+
+async def test_a_step_that_takes_too_long_has_failed() -> None:
+    async with left(a_house(a_runbook(a_step("a", timeout="3s")))) as house:
+        DEEDS.seconds["a"] = 100
+        record = await over(house, await house.runbooks.start(ORDER), seconds=30)
+    assert house.journal.of(StepFinished)[0].message == "it took longer than 3s"
+    assert record.outcome is Outcome.FAILED
+
+
+async def test_a_mistake_of_drds_own_fails_the_step_and_is_journaled() -> None:
+    async with left(a_house(a_runbook(a_step("a")))) as house:
+        DEEDS.failing["a"] = ZeroDivisionError("oh")
+        record = await over(house, await house.runbooks.start(ORDER))
+    assert record.outcome is Outcome.FAILED
+    assert house.journal.of(BugFound)[0].error == "ZeroDivisionError"
+
+
+async def test_an_abort_stops_what_runs_and_takes_back_what_was_done() -> None:
+    async with left(a_house(a_runbook(a_step("a"), a_step("b"), a_step("c")))) as house:
+        DEEDS.seconds["b"] = 1000
+        run = await house.runbooks.start(ORDER)
+        await until(lambda: DEEDS.done == ["a", "b"])
+        await house.runbooks.abort(run, "anna", "wrong night", takes_back=True)
+        record = await over(house, run, seconds=60)
+    assert record.outcome is Outcome.CANCELLED
+    assert DEEDS.done == ["a", "b", "not b", "not a"]
+    outcomes = [(each.step, each.doing, each.outcome) for each in house.journal.of(StepFinished)]
+    assert outcomes[1] == ("Do b", Doing.APPLY, StepOutcome.CANCELLED)
+
+
+async def test_one_run_at_a_time_works_with_a_node_and_a_drill_works_with_none() -> None:
+    other = a_runbook(a_step("b"), name="orders-other")
+    async with left(a_house(a_runbook(a_step("a", waiting=("anna",), drilled=True)), other)) as house:
+        run = await house.runbooks.start(ORDER)
+        with pytest.raises(Busy, match="orders-loss works with policy orders already"):
+            await house.runbooks.start(replace(ORDER, runbook="orders-other"))
+        drill = await house.runbooks.start(replace(ORDER, runbook="orders-other", is_drill=True))
+        assert (await over(house, drill)).is_drill
+        await house.runbooks.answer(run, None, Choice.APPROVE, "anna", "")
+        await over(house, run)
+        await over(house, await house.runbooks.start(replace(ORDER, runbook="orders-other")))
+
+
+async def test_a_drill_touches_nothing_and_says_what_it_skipped() -> None:
+    steps = (a_step("a", drilled=True), a_step("b", on_failure="continue"))
+    async with left(a_house(a_runbook(*steps))) as house:
+        record = await over(house, await house.runbooks.start(replace(ORDER, is_drill=True)))
+    assert (DEEDS.done, DEEDS.rehearsed) == ([], ["a"])
+    assert [each.outcome for each in house.journal.of(StepFinished)] == [StepOutcome.SUCCEEDED, StepOutcome.SKIPPED]
+    assert record.outcome is Outcome.INCOMPLETE
+
+
+async def test_nothing_starts_while_it_is_paused() -> None:
+    async with left(a_house(a_runbook(a_step("a")))) as house:
+        until_later = START + timedelta(hours=2)
+        await house.journal.append(Paused("orders", "failover", until_later, "kernel", "bob"))
+        with pytest.raises(RefusedByGuard, match="paused by bob: kernel"):
+            await house.runbooks.start(ORDER)
+        assert house.journal.of(IncidentStarted) == []
+        await asyncio.sleep(7300)
+        await over(house, await house.runbooks.start(ORDER))
+
+
+async def test_what_is_unknown_or_not_told_starts_nothing() -> None:
+    asked = a_runbook(a_step("${place} at ${point}"), name="asks")
+    async with left(a_house(a_runbook(a_step("a")), asked)) as house:
+        with pytest.raises(UsageError, match="there is no runbook nothing"):
+            await house.runbooks.start(replace(ORDER, runbook="nothing"))
+        with pytest.raises(UsageError, match="has to be told: place, point"):
+            await house.runbooks.start(replace(ORDER, runbook="asks"))
+        told = replace(ORDER, runbook="asks", variables={"place": "/srv", "point": "latest"})
+        await over(house, await house.runbooks.start(told))
+    assert DEEDS.done == ["/srv at latest"]
+
+
+async def test_nothing_is_done_that_the_journal_does_not_take() -> None:
+    async with left(a_house(a_runbook(a_step("ok", waiting=("anna",)), a_step("b")))) as house:
+        run = await house.runbooks.start(ORDER)
+        await until(lambda: bool(house.journal.of(PeopleTold)))
+        await house.runbooks.answer(run, None, Choice.APPROVE, "anna", "")
+        house.journal.is_full = True
+        await asyncio.sleep(60)
+        assert DEEDS.done == []
+        house.journal.is_full = False
+        assert (await over(house, run)).outcome is Outcome.SUCCEEDED
+
+
+async def test_a_missed_deadline_tells_the_deputy_and_the_run_goes_on() -> None:
+    async with left(a_house(a_runbook(a_step("a"), deadline=timedelta(seconds=10)))) as house:
+        DEEDS.seconds["a"] = 30
+        record = await over(house, await house.runbooks.start(ORDER))
+    assert record.outcome is Outcome.SUCCEEDED
+    assert [each.people for each in house.journal.of(PeopleTold)] == [("bob",)]
+
+
+async def test_previews_and_blockers_change_nothing() -> None:
+    async with left(a_house(a_runbook(a_step("a"), a_step("in ${place}")))) as house:
+        runbook = house.runbooks.demand("orders-loss")
+        previews = await house.runbooks.previews(runbook, {})
+        assert [preview.commands for _, _, preview in previews] == [("do a",), ("do in ${place}",)]
+        assert "stands for nothing" in previews[1][2].unchecked[0]
+        [blocker] = await house.runbooks.blockers(runbook, {})
+        assert "has to be told: place" in blocker
+    assert house.journal.events == []
