@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from drd.core.errors import PermanentError, RepositoryDamaged, StoreAway
-from drd.core.events import DamageFound, HoldPlaced
+from drd.core.events import DamageFound, HoldPlaced, KeysListed
 from drd.core.events.healing import BY_OPENING
 from drd.engines.stores import Stores
 from drd.engines.twins import twins_of
@@ -122,11 +122,17 @@ class ConfigAndKeys:
             if damaged:
                 deleting = await configured.place.deleting().backend(self._world)
                 await self._carrier.remove(deleting, damaged, aside)
+            target = await configured.place.backend(self._world)
             await self._carrier.adopt(
                 await origin.place.backend(self._world),
-                await configured.place.backend(self._world),
+                target,
                 await self._world.secrets.read(origin.password),
                 await self._world.secrets.read(configured.password),
+            )
+            keys = await self._carrier.key_files(target)
+            foreign = (await self._catalogue.stores())[store].foreign_keys
+            await self._journal.append(
+                KeysListed(store, tuple(sorted(keys)), tuple(each for each in foreign if each in keys))
             )
             return [f"a new key for the master key of store {twin}"]
         return []
