@@ -172,9 +172,9 @@ def wal_leads_on(two_stores: Machine, shop: Cluster, lab: Lab) -> None:
     restore = ("restore", "orders", "--at", position, "--programs", str(lab.programs))
     machine.drd(*restore, "--to", str(copy.data), "--from", "local").done()
     assert numbers_of(copy, lab) == set(range(1, count + 1))
-    dump = machine.folder / "one"
+    dump = lab._place("one", has_port=False).data
     machine.drd(*restore, "--to", str(dump), "--database", "postgres").done()
-    listed = subprocess.check_output([lab.programs / "pg_restore", "--list", dump], text=True)
+    listed = subprocess.check_output([lab.programs / "pg_restore", "--list", next(dump.glob("postgres*"))], text=True)
     assert {"orders", "ballast"} <= {line.split()[-2] for line in listed.splitlines() if " TABLE DATA " in line}
 
 
