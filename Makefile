@@ -10,7 +10,7 @@ PARTS     = $(shell scripts/parts where)
 SEED     ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo 1)
 SHARE    ?= 0.2
 
-.PHONY: help run test check static unit faults endurance bench format lock setup parts programs clean
+.PHONY: help run test check static unit faults endurance bench format lock setup parts programs ceph clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +19,7 @@ run: setup ## The demonstration: a shop with its database, an off-site store, an
 	@scripts/parts demonstration
 	@PATH="$(PARTS)/restic-newest:$(PARTS)/postgresql/bin:$(CURDIR)/$(VENV):$$PATH" $(VENV)/drd demo run
 
-test: setup parts programs static ## Everything CI runs: the static checks, all tests and a seeded share of the fault tests
+test: setup parts programs ceph static ## Everything CI runs: the static checks, all tests and a seeded share of the fault tests
 	$(PYTEST) -n auto -m "not endurance" --fault-share $(SHARE) --fault-seed $(SEED)
 
 check: setup parts programs static unit ## The quick half: formatting, lint, types, layers and the unit tests
@@ -33,7 +33,7 @@ static:
 unit:
 	$(PYTEST) -q -n auto -m "not slow and not system and not faults and not endurance"
 
-faults: setup parts programs ## All fault tests: what happens when a part is killed, damaged or cut off
+faults: setup parts programs ceph ## All fault tests: what happens when a part is killed, damaged or cut off
 	@scripts/some-tests -m "faults and not endurance" --fault-seed $(SEED)
 
 endurance: setup parts programs ## The long runs (many minutes)
@@ -60,6 +60,9 @@ parts: ## The programs that the tests run on, without root: restic, OpenSSH's se
 programs:
 	@scripts/apt-install ssh=openssh-client systemd-analyze=systemd
 	@[ "$$(id -u)" -ne 0 ] || scripts/apt-install systemd-nspawn=systemd-container # only root can boot a container
+
+ceph: # its S3 is the one with a real object lock that Debian has; without root it has to be there already
+	@scripts/apt-install ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common
 
 clean: ## Removes all that these commands made; what apt installed stays
 	@scripts/clean

@@ -19,29 +19,23 @@ from drd.ports.world import World
 from drd.stores.local import LocalStore
 from drd.stores.rest import RestStore
 from drd.stores.s3 import S3Store
+from tests.ceph_lab import ACCESS_KEY, SECRET_KEY, Ceph, missing
 from tests.servers import MotoS3, RcloneRest
-from tests.stores.places import GivenSecrets, Mirroring, ResticOn, StorePlace
+from tests.stores.places import GivenSecrets, Mirroring, Restic, ResticOn, StorePlace
 
 pytestmark = pytest.mark.slow
 DAYS = 30
 
 
 class Bucket:
-    """A bucket of moto's that keeps versions and locks them, and its administrator."""
+    """A bucket that keeps versions and locks them, and its administrator."""
 
-    def __init__(self, server: MotoS3, mode: str) -> None:
-        self.admin: Any = boto3.session.Session().client(
-            "s3",
-            endpoint_url=server.url,
-            region_name="us-east-1",
-            aws_access_key_id=server.access_key,
-            aws_secret_access_key=server.secret_key,
-        )
+    def __init__(self, url: str, access_key: str, secret_key: str, mode: str) -> None:
+        session = boto3.session.Session(access_key, secret_key, region_name="us-east-1")
+        self.admin: Any = session.client("s3", endpoint_url=url)
         self.admin.create_bucket(Bucket="drd", ObjectLockEnabledForBucket=True)
         self.lock(mode, DAYS)
-        self.store = S3Store(
-            endpoint=server.url, bucket="drd", prefix="hosts/web-1", credentials=SecretReference(env="S3")
-        )
+        self.store = S3Store(endpoint=url, bucket="drd", prefix="hosts/web-1", credentials=SecretReference(env="S3"))
 
     def lock(self, mode: str, days: int) -> None:
         rule = {"DefaultRetention": {"Mode": mode, "Days": days}}
@@ -61,17 +55,53 @@ class Bucket:
         listed = self.admin.list_object_versions(Bucket="drd").get(kind, ())
         return {(each["Key"], each["VersionId"]) for each in listed}
 
+    def uncover(self) -> None:
+        """Take the markers away that hide what was deleted."""
+        for key, version in self.versions("DeleteMarkers"):
+            self.admin.delete_object(Bucket="drd", Key=key, VersionId=version)
+
 
 @pytest.fixture
 def compliance(moto_s3: MotoS3, secrets: GivenSecrets) -> Iterator[Bucket]:
     secrets.table["S3"] = f"{moto_s3.access_key}:{moto_s3.secret_key}"
-    bucket = Bucket(moto_s3, "COMPLIANCE")
+    bucket = Bucket(moto_s3.url, moto_s3.access_key, moto_s3.secret_key, "COMPLIANCE")
     yield bucket
     bucket.admin.close()
 
 
+def attack(bucket: Bucket) -> None:
+    """Delete everything, and every version of it past the lock."""
+    held = bucket.versions()
+    for key, version in held:
+        bucket.admin.delete_object(Bucket="drd", Key=key)
+        with pytest.raises(ClientError):
+            bucket.admin.delete_object(Bucket="drd", Key=key, VersionId=version, BypassGovernanceRetention=True)
+    assert held == bucket.versions()
+
+
+async def assert_restorable(restic: Restic, tree: Path, target: Path) -> None:
+    """What was saved is all there and sound."""
+    await restic.run("check", "--read-data")
+    await restic.run("restore", "latest", "--target", str(target))
+    back = {path.name: path.read_bytes() for path in target.rglob("*.bin")}
+    assert back == {path.name: path.read_bytes() for path in tree.rglob("*.bin")}
+
+
 async def probed(carrier: ProcessCarrier, store: Store, world: World, days: int = DAYS) -> Protection:
     return await carrier.probe(await store.backend(world), days)
+
+
+@pytest.fixture
+def ceph(tmp_path: Path) -> Iterator[Ceph]:
+    if lacking := missing():
+        words = "make test, or scripts/apt-install ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common"
+        pytest.fail(f"{', '.join(lacking)} missing; type: {words}", pytrace=False)
+    cluster = Ceph(tmp_path / "ceph")
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 async def test_a_bucket_in_compliance_mode_refuses_to_delete_the_probe(
@@ -150,24 +180,45 @@ async def test_locks_are_made_longer_before_they_end_and_never_those_of_restic_i
 
 
 async def test_an_attacker_with_the_writers_credentials_leaves_every_snapshot_restorable(
-    compliance: Bucket, world: World, mirroring: Mirroring, restic_on: ResticOn, tree: Path, tmp_path: Path
+    compliance: Bucket, mirroring: Mirroring, restic_on: ResticOn, tree: Path, tmp_path: Path
 ) -> None:
-    store = compliance.store
-    await mirroring.adopt(store)
-    assert (await mirroring.carry(store)).complete
-    held = compliance.versions()
-    for key, version in held:
-        compliance.admin.delete_object(Bucket="drd", Key=key)
-        with pytest.raises(ClientError):
-            compliance.admin.delete_object(Bucket="drd", Key=key, VersionId=version, BypassGovernanceRetention=True)
-    assert held == compliance.versions()
-    for key, version in compliance.versions("DeleteMarkers"):
-        compliance.admin.delete_object(Bucket="drd", Key=key, VersionId=version)
-    restic = await restic_on(store, "mirror password")
-    await restic.run("check", "--read-data")
-    await restic.run("restore", "latest", "--target", str(tmp_path / "back"))
-    back = {path.name: path.read_bytes() for path in (tmp_path / "back").rglob("*.bin")}
-    assert back == {path.name: path.read_bytes() for path in tree.rglob("*.bin")}
+    await mirroring.adopt(compliance.store)
+    assert (await mirroring.carry(compliance.store)).complete
+    attack(compliance)
+    compliance.uncover()
+    await assert_restorable(await restic_on(compliance.store, "mirror password"), tree, tmp_path / "back")
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(400)
+async def test_real_ceph_keeps_everything_from_an_attacker_with_the_writers_credentials(
+    ceph: Ceph,
+    secrets: GivenSecrets,
+    carrier: ProcessCarrier,
+    world: World,
+    mirroring: Mirroring,
+    restic_on: ResticOn,
+    tree: Path,
+    tmp_path: Path,
+) -> None:
+    secrets.table["S3"] = f"{ACCESS_KEY}:{SECRET_KEY}"
+    bucket = Bucket(ceph.url, ACCESS_KEY, SECRET_KEY, "COMPLIANCE")
+    await mirroring.adopt(bucket.store)
+    assert (await mirroring.carry(bucket.store)).complete
+    assert (await probed(carrier, bucket.store, world)).is_held
+    now = SystemClock().now()
+    extended = await carrier.extend(await bucket.store.backend(world), DAYS, now + timedelta(days=15))
+    assert extended.files == extended.extended > 4
+    attack(bucket)
+    bucket.uncover()
+    with pytest.raises(ClientError):  # moto lets a lock be made shorter, which Ceph does not
+        bucket.admin.put_object_retention(
+            Bucket="drd", Key="hosts/web-1/config", Retention={"Mode": "COMPLIANCE", "RetainUntilDate": now}
+        )
+    await assert_restorable(await restic_on(bucket.store, "mirror password"), tree, tmp_path / "back")
+    bucket.lock("GOVERNANCE", DAYS)
+    assert "by going past the lock" in (await probed(carrier, bucket.store, world)).reason
+    bucket.admin.close()
 
 
 @pytest.mark.parametrize("append_only", [True, False])
