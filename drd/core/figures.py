@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from drd.core.entropy import Samples
 from drd.core.run import Mode
+
+NO_SAMPLES = Samples()
 
 FEWEST_FILES = 20
 """Shares of fewer files say nothing: of one dump of a database all changes every time."""
@@ -33,6 +36,10 @@ class RunFigures:
     """What that came to when it was compressed; None where restic does not tell (before 0.17)."""
     is_first_there: bool = False
     """Whether the store held nothing of the policy: that all is new to it says nothing of the source."""
+    blocks: int = 0
+    """Blocks of its files that were drawn."""
+    random_blocks: int = 0
+    """How many of those look random."""
 
     @property
     def gone(self) -> float | None:
@@ -67,6 +74,11 @@ class RunFigures:
         )
 
     @property
+    def random(self) -> float | None:
+        """Share of the files that look random inside, as those that are encrypted do, or compressed."""
+        return self.random_blocks / self.blocks if self.blocks >= FEWEST_FILES else None
+
+    @property
     def touched(self) -> float:
         """The greatest share of the source that is not as it was, by any of the figures."""
         return max(self.gone or 0.0, self.changed or 0.0, self.new or 0.0)
@@ -92,6 +104,7 @@ def figures(
     *,
     is_same_mode: bool = True,
     is_first_there: bool = False,
+    samples: Samples = NO_SAMPLES,
 ) -> RunFigures:
     """A run's figures. `before` are those of the run before it, and whether that was of the same mode.
 
@@ -114,4 +127,6 @@ def figures(
         new_bytes=sum(each.new_bytes for each in seen),
         stored_bytes=sum(each.stored_bytes or 0 for each in seen) if is_packing_told else None,
         is_first_there=is_first_there,
+        blocks=samples.blocks,
+        random_blocks=samples.random,
     )

@@ -27,6 +27,8 @@ ENCRYPTED_RATIO = 0.9
 """What is stored of a byte, from which on new data counts as encrypted or compressed already."""
 COLLAPSE = 0.15
 """By how much that has to be above what is usual."""
+SCRAMBLED = 0.3
+"""By how much the share of files that look random inside has to be above what is usual."""
 TOUCHED_BY_ENCRYPTION = 0.05
 """New data that does not compress is suspected only where at least so much of the source is touched at once."""
 
@@ -50,6 +52,7 @@ def suspect(run: RunFigures, usual: Sequence[RunFigures], guard: Guard) -> tuple
             f"{{}} of the data is new ({format_size(run.new_bytes)})", lambda each: each.new, guard.new, run, usual
         ),
         _collapse(run, usual),
+        _scrambled(run, usual),
     )
     return tuple(reason for reason in found if reason)
 
@@ -79,6 +82,16 @@ def _collapse(run: RunFigures, usual: Sequence[RunFigures]) -> str:
         return ""
     shrinks, usually = format_share(max(0.0, 1 - run.ratio)), format_share(max(0.0, 1 - median(seen)))
     return f"compression makes the new data {shrinks} smaller, usual is {usually}: it looks encrypted"
+
+
+def _scrambled(run: RunFigures, usual: Sequence[RunFigures]) -> str:
+    """Files that look random inside, where they did not: also when few are encrypted a day, and by any restic."""
+    now = run.random
+    seen = [share for each in usual if (share := each.random) is not None]
+    if now is None or len(seen) < FEWEST_RUNS or now - median(seen) < SCRAMBLED or not _is_beyond(now, seen):
+        return ""
+    usually = format_share(median(seen))
+    return f"{format_share(now)} of the files look random inside, usual is {usually}: it looks encrypted"
 
 
 def _is_beyond(value: float, seen: Sequence[float]) -> bool:

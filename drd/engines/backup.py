@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from drd.core.entropy import Samples
 from drd.core.errors import DrdError, PermanentError, RepositoryMissing, StoreAway, TransientError
 from drd.core.events import Body, RunFinished, RunStarted, SnapshotCreated
-from drd.core.figures import RunFigures
+from drd.core.figures import NO_SAMPLES, RunFigures
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.suspicion import to_release
 from drd.core.tags import BESIDE_WAL, HOST, PART_OF, Origin
@@ -254,7 +255,9 @@ class Backup:
             # The snapshots stand whatever the journal can take now, so their record is owed like the run's end.
             created: list[Body] = [_created(each, store, result.outcome) for each in saved.values()]
             if is_whole and job.is_like_others:
-                figures, suspected = look_at(job.protected.policy, job.request.mode, amounts.values(), known)
+                figures, suspected = look_at(
+                    job.protected.policy, job.request.mode, amounts.values(), known, await self._sampled(job)
+                )
                 result = replace(result, figures=figures)
                 if suspected is not None:
                     created.append(suspected)
@@ -262,6 +265,10 @@ class Backup:
                     result = replace(result, message=words, hint=result.hint or to_release(suspected.policy))
             await self.outbox.record_together(created, job.run)
         return result
+
+    async def _sampled(self, job: _Job) -> Samples:
+        """What some of the files look like inside, as they were saved a moment ago."""
+        return sum([await each.sampled(self._world, job.run) for each in job.sources.values()], NO_SAMPLES)
 
     async def _following(self, job: _Job, part: str, source: Source, store: str) -> Source:
         """The source as this run reads it: of an incremental it knows what is there already to be followed."""

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from drd.core.catalogue import PolicyRecord
+from drd.core.entropy import Samples
 from drd.core.events import SuspicionRaised
-from drd.core.figures import RunFigures, Sighting, figures
+from drd.core.figures import NO_SAMPLES, RunFigures, Sighting, figures
 from drd.core.policy import Mode, Outcome, Policy
 from drd.core.suspicion import RUNS_LEARNED_FROM, suspect
 from drd.ports.journal import Catalogue
@@ -51,7 +52,7 @@ async def known_of(catalogue: Catalogue, policy: str, mode: Mode, store: str) ->
 
 
 def look_at(
-    policy: Policy, mode: Mode, saved: Iterable[Saved], known: Known
+    policy: Policy, mode: Mode, saved: Iterable[Saved], known: Known, samples: Samples = NO_SAMPLES
 ) -> tuple[RunFigures, SuspicionRaised | None]:
     """What a run saw, and the suspicion that it raises, if any."""
     seen = figures(
@@ -60,6 +61,7 @@ def look_at(
         known.before,
         is_same_mode=known.is_same_mode,
         is_first_there=known.is_first_there,
+        samples=samples,
     )
     reasons = () if known.is_suspected else suspect(seen, known.usual, policy.backup.guard)
     return seen, SuspicionRaised(policy.name, "; ".join(reasons)) if reasons else None

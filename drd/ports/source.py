@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
+from drd.core.entropy import Samples
 from drd.core.errors import UsageError
 from drd.core.kinds import Spec
 from drd.core.postgres.grants import Grants
@@ -154,6 +155,10 @@ class Source(Spec):
         `earlier` are the facts of its good points that are whole in the store that is written to, newest first.
         """
         return self
+
+    async def sampled(self, world: World, draw: str) -> Samples:
+        """What some blocks of it look like, drawn by `draw`; none where that says nothing. Never raises."""
+        return Samples()
 
     def advice(self) -> tuple[str, ...]:
         """What works as it is written, and would work better otherwise; one sentence each, with what to write."""

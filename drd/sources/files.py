@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 
 from drd.clients.blocking import within
 from drd.clients.carrier.mounts import mount_points, unmounted_disk
+from drd.clients.sampling import drawn_blocks
+from drd.core.entropy import Samples
 from drd.core.errors import SourceRefused
 from drd.core.lists import OneOrMany
 from drd.core.units import Flag, Size
@@ -62,6 +64,14 @@ class Files(Source):
     def summary(self) -> str:
         """The paths."""
         return f"files {', '.join(map(str, self.paths))}"
+
+    async def sampled(self, world: World, draw: str) -> Samples:
+        """Blocks from the middle of a few dozen files."""
+        try:
+            roots = [_whole(path, world.base) for path in self.paths]
+            return await within(LOOK_SECONDS, lambda: Samples.of(drawn_blocks(roots, draw)), ("sample", *roots))
+        except (TimeoutError, SourceRefused):
+            return Samples()
 
     @asynccontextmanager
     async def opened(self, world: World) -> AsyncIterator[Prepared]:

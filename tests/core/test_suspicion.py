@@ -1,11 +1,13 @@
 """Runs that look as if what they read had been destroyed, and days that only look unusual."""
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drd.core.entropy import RANDOM_BITS, Samples, entropy
 from drd.core.figures import FEWEST_BYTES, RunFigures, Sighting, figures
 from drd.core.policy import Guard, Mode
 from drd.core.suspicion import FEWEST_RUNS, suspect
@@ -136,3 +138,22 @@ def test_any_usual_share_below_a_tenth_and_any_attack_on_half_is_told_apart(
 @pytest.mark.parametrize("new_bytes", [0, 1, FEWEST_BYTES - 1])
 def test_little_new_data_says_nothing(new_bytes: int) -> None:
     assert replace(A_DAY, new_bytes=new_bytes).new == 0.0
+
+
+def test_files_that_look_random_are_suspected_although_little_changes_a_day_and_restic_tells_no_sizes() -> None:
+    usual = [
+        replace(each, stored_bytes=None, blocks=48, random_blocks=4 + number % 3) for number, each in enumerate(USUAL)
+    ]
+    creeping = replace(A_DAY, stored_bytes=None, blocks=48, random_blocks=22)
+    assert suspect(creeping, usual, GUARD) == (
+        "46 % of the files look random inside, usual is 10 %: it looks encrypted",
+    )
+    assert suspect(replace(creeping, random_blocks=16), usual, GUARD) == ()
+    assert suspect(replace(creeping, blocks=10, random_blocks=10), usual, GUARD) == ()
+
+
+def test_blocks_that_are_random_are_told_from_words() -> None:
+    draw = Random(7)
+    words = b"order 4711, paid and sent on the second of March\n" * 100
+    assert Samples.of([draw.randbytes(4096), words[:4096], b"short"]) == Samples(2, 1)
+    assert all(entropy(draw.randbytes(4096)) >= RANDOM_BITS for _ in range(500))

@@ -165,3 +165,21 @@ def test_a_folder_on_a_disk_of_fstab_that_is_not_mounted_is_refused(tmp_path: Pa
 
     assert f"the disk {disk} is not mounted" in said
     assert f"mount {disk}" in said
+
+
+async def test_some_blocks_of_the_files_are_drawn_and_the_same_again_by_the_same_draw(
+    tmp_path: Path, world: World
+) -> None:
+    for number in range(60):
+        folder = tmp_path / "shop" / str(number % 7) / "deep"
+        folder.mkdir(parents=True, exist_ok=True)
+        content = os.urandom(8192) if number % 2 else b"order 4711, paid and sent\n" * 400
+        (folder / f"{number}.csv").write_bytes(content)
+    os.mkfifo(tmp_path / "shop" / "0" / "pipe")
+    (tmp_path / "shop" / "0" / "loop").symlink_to(tmp_path)
+    files = source(tmp_path / "shop")
+    first = await files.sampled(world, "01RUN")
+    assert first.blocks == 48
+    assert 10 < first.random < 38
+    assert await files.sampled(world, "01RUN") == first
+    assert (await source(tmp_path / "nothing").sampled(world, "01RUN")).blocks == 0
