@@ -1,6 +1,7 @@
 """A thousand nodes, each looked at once a second on one core: the processor time that takes, and how late looks are.
 
 The nodes are ports of this machine that accept connections; who accepts them is a process of its own, on another core.
+prometheus-blackbox-exporter looks at the same ports in the same rhythm then, on the same core.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from bench.probing_peer import PROGRAM, ask, find
 from drd.clients.clock import SystemClock
 from drd.clients.process import ChildRunner
 from drd.core.health import Hysteresis
@@ -125,7 +127,9 @@ def main() -> None:
     given.add_argument("--nodes", type=int, default=1000)
     given.add_argument("--seconds", type=float, default=30.0)
     given.add_argument("--every", type=float, default=1.0)
+    given.add_argument("--alone", action="store_true", help=f"not beside {PROGRAM}")
     said = given.parse_args()
+    program = "" if said.alone else find()
     here, there = multiprocessing.Pipe()
     server = multiprocessing.get_context("fork").Process(target=accept, args=(there,), daemon=True)
     cores = sorted(os.sched_getaffinity(0))
@@ -134,7 +138,21 @@ def main() -> None:
     os.sched_setaffinity(server.pid or 0, {cores[-1]})
     os.sched_setaffinity(0, {cores[0]})
     asyncio.run(measure(said.nodes, said.seconds, said.every, ports))
+    if program:
+        os.sched_setaffinity(0, {cores[-1]})
+        beside(said, program, ports, cores[0])
     server.kill()
+
+
+def beside(said: argparse.Namespace, program: str, ports: list[int], core: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    asked = asyncio.run(ask(program, port, ports, said.nodes, said.seconds, said.every, core))
+    late = sorted(asked.late)
+    print(f"{PROGRAM}: {asked.looks / asked.seconds:.0f} looks a second, {asked.failed} failed")
+    print(f"processor: {100 * asked.processor_seconds / asked.seconds:.0f} % of one core, without whoever asks it")
+    print(f"asked late by p99: {1000 * late[int(0.99 * len(late))]:.1f} ms")
+    print(f"memory: {asked.memory_bytes / 2**20:.0f} MiB at most")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,9 @@ def lint_policy(entry: Entry, declared: Declared, zone: ZoneInfo, report: Report
         refer(entry, ("disasters", disaster, "runbook"), "runbook", declared.runbooks, "", report)
     for path in (("nodes",), (BACKUP, "to")):
         _lint_repeated(entry, path, report)
+    if entry.at(("health",)) is not None and not entry.at(("nodes",)):
+        sentence = "`health` watches nodes, and the policy names none: add `nodes: [NAME]`, or remove it"
+        report(entry.problem(("health",), sentence, Spot.KEY))
     _lint_parts(entry, report)
     _lint_schedule(entry, zone, report)
     _lint_windows(entry, report)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
+from drd.config.advice import of_automatic_runbook, of_sources
 from drd.config.build import configuration_of, protected_of
 from drd.config.declared import words
 from drd.config.documents import Entry, Library
@@ -18,9 +19,9 @@ from drd.config.problems import ConfigurationErrors, Problem
 from drd.config.read import digest_of, read_entry, read_folder, read_settings, unread_in
 from drd.config.runbooks import runbook_model, runbook_of
 from drd.config.settings import settings_model
-from drd.config.yaml import Spot, forget_positions
+from drd.config.yaml import forget_positions
 from drd.core.encoding import canonical
-from drd.ports.configuration import Configuration, Protected
+from drd.ports.configuration import Configuration
 
 
 def load(path: FilePath, environment: Mapping[str, str], kinds: Kinds) -> Configuration:
@@ -57,8 +58,10 @@ class _Loading:
             raise ConfigurationErrors(self.problems)
         made = [protected_of(read, _digest(source, entry), source.file, settings) for source, read in read_policies]
         for (file, _), protected in zip(read_policies, made, strict=True):
-            self.warnings += _advice(file, protected)
+            self.warnings += of_sources(file, protected)
         drawn = [runbook_of(read, digest_of(source.value), canonical(source.value)) for source, read in read_runbooks]
+        for (file, _), runbook in zip(read_runbooks, drawn, strict=True):
+            self.warnings += of_automatic_runbook(file, runbook, {each.policy.name: each for each in made})
         digest = digest_of(entry.value, [policy.digest for policy in made], [runbook.digest for runbook in drawn])
         return configuration_of(self.path, settings, made, drawn, digest, tuple(self.warnings))
 
@@ -84,14 +87,6 @@ class _Loading:
         else:
             self.warnings.append(sentence)
         return (), named is None
-
-
-def _advice(file: Entry, protected: Protected) -> Iterator[str]:
-    """What its sources advise, each sentence with its place."""
-    for index, (name, source) in enumerate(protected.sources.items()):
-        for sentence in source.advice():
-            told = f"policy {protected.policy.name}, source {name}: {sentence}"
-            yield str(file.problem(("backup", "source", index, source.kind), told, Spot.OWNER))
 
 
 def _digest(policy: Entry, settings: Entry) -> str:

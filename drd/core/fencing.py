@@ -121,5 +121,18 @@ def proxy(view: ClusterView, clients: Clients, proxies: frozenset[str]) -> Fence
     return Fence(Rung.PROXY, FenceState.AVAILABLE, "all clients came through the proxy")
 
 
+def why_silence_is_not_served(rungs: Iterable[Rung], without_power: Iterable[str]) -> str:
+    """Why a runbook that starts by itself cannot replace a host that went silent; empty where it can.
+
+    `without_power` are the nodes that cannot be switched off from outside. A silent host answers no shell, so that only
+    its power and, with synchronous replication, its standbys can make certain that it acknowledges nothing.
+    """
+    named, lacking = set(rungs), sorted(without_power)
+    if Rung.REVOKE in named or (Rung.POWER in named and not lacking):
+        return ""
+    how = f"give {', '.join(lacking)} a `power:` in drd.yaml" if Rung.POWER in named else "add `power` to its fence"
+    return f"a host that goes silent is not replaced without a person's approval: {how}, or `revoke`"
+
+
 def _impossible(why: str) -> Fence:
     return Fence(Rung.REVOKE, FenceState.IMPOSSIBLE, why)

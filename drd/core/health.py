@@ -48,6 +48,8 @@ class Streak:
     """Of the failures in a row."""
     failing_since: float | None = None
     """When the first failure in a row was over; None while it succeeds."""
+    bad_since: float | None = None
+    """When the failures in a row were enough to count; None while they are not."""
     changes: tuple[float, ...] = ()
     """When it went from good to bad or back lately."""
     slow: int = 0
@@ -74,7 +76,8 @@ class Streak:
         if not turned or self.is_good is result.is_good:
             return counted
         changes = (*counted.changes, result.ended) if self.is_good is not None else counted.changes
-        return replace(counted, is_good=result.is_good, changes=changes)
+        bad_since = None if result.is_good else result.ended
+        return replace(counted, is_good=result.is_good, bad_since=bad_since, changes=changes)
 
     @property
     def has_ended_for_sure(self) -> bool:

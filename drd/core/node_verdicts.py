@@ -107,7 +107,8 @@ def _cause(node: NodeView, view: ClusterView) -> tuple[Cause, str] | None:
         return None
     is_failing = any(streak.failing_since is not None for streak in streaks)
     if is_failing and (suspicion := view.observer.suspicion):
-        return Cause.OBSERVER_SUSPECT, suspicion
+        # A single failure of a node that was well changes nothing anyway.
+        return (Cause.OBSERVER_SUSPECT, suspicion) if any(each.is_good is False for each in streaks) else None
     database = node.database
     if database is not None and database.last is not None:
         if database.failing_since is not None:
@@ -163,13 +164,16 @@ def _of_silence(node: NodeView, streak: Streak, view: ClusterView, why: str) -> 
     if streak.last is not None and Sign.ACCEPTS_TCP in streak.last.signs:
         return Cause.ACCEPTS_TCP_NOT_SQL, why
     since = view.at if streak.failing_since is None else streak.failing_since
+    is_refused = streak.last is not None and streak.last.failure is Failure.REFUSED
+    # A process that dies takes its connections along. For one that is silent, what comes may be late: they are asked
+    # only when the time-outs are enough, so that in the meantime they would have heard.
+    asked_from = since if is_refused or streak.bad_since is None else streak.bad_since
     peers = view.others(node.name)
-    asked = [each for each in peers if each.seen is not None and each.seen_at > since]
+    asked = [each for each in peers if each.seen is not None and each.seen_at > asked_from]
     for each in asked:
         heard = _heard_at(each)
         if heard is not None and heard > since and node.name == view.primary:
             return Cause.UNREACHABLE_FROM_HERE, f"{each.name} still receives from it; {why}"
-    is_refused = streak.last is not None and streak.last.failure is Failure.REFUSED
     askable = [each for each in peers if each.database is not None]
     if askable and not asked:
         if any(each.database is not None and each.database.failing_since is None for each in askable):

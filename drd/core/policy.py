@@ -15,7 +15,18 @@ from drd.core.lists import OneOrMany
 from drd.core.run import Cause as Cause
 from drd.core.run import Mode as Mode
 from drd.core.run import Outcome as Outcome
-from drd.core.units import Count, Days, Distance, Duration, Flag, Interval, PositiveDuration, Share, parse_duration
+from drd.core.units import (
+    Count,
+    Days,
+    Distance,
+    Duration,
+    Flag,
+    Interval,
+    PositiveDuration,
+    Share,
+    ShortInterval,
+    parse_duration,
+)
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 """Lower-case letters, digits and hyphens: names stand in metrics, tags and file names."""
@@ -160,7 +171,7 @@ class BackupPlan(Model):
 class Health(Model):
     """How the nodes that serve it are watched."""
 
-    every: PositiveDuration = Field(default="1s", validate_default=True)
+    every: ShortInterval = Field(default="1s", validate_default=True)
     """How often each node is looked at; the end of a session is noticed at once all the same."""
     fall: Annotated[Count, Field(ge=1)] = 3
     """So many failures in a row count (a refusal after a session was closed needs one)."""

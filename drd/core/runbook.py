@@ -39,6 +39,11 @@ NodeName = Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,62}|[a-z]+_[a-z]
 """A name under `nodes:`, a role, or a variable that stands for one."""
 
 
+_FENCE: Final = "fence"
+_PROMOTE: Final = "postgres_promote"
+"""Kinds of action that the core knows by their names: what they do decides what may happen by itself."""
+
+
 class StageName(StrEnum):
     """The five stages of a recovery, in their order."""
 
@@ -209,6 +214,22 @@ class Runbook(RunbookRules):
     def name(self) -> str:
         """What the runbook is called."""
         return self.runbook
+
+    @property
+    def promotes(self) -> bool:
+        """Whether it makes another node the primary."""
+        return any(step.action.kind == _PROMOTE for stage in self.stages for step in stage.steps)
+
+    @property
+    def fences(self) -> tuple[str, ...]:
+        """The rungs by which it fences the old primary, in their order."""
+        named = [
+            getattr(step.action, "by", ())
+            for stage in self.stages
+            for step in stage.steps
+            if step.action.kind == _FENCE
+        ]
+        return tuple(dict.fromkeys(str(rung) for rungs in named for rung in rungs))
 
     def stage(self, name: StageName) -> Stage | None:
         """The stage of that name, None where the file leaves it out."""

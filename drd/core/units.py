@@ -182,6 +182,14 @@ Interval = Annotated[
     _DURATION_SCHEMA,
 ]
 """A duration between two runs: minutes, hours or days."""
+ShortInterval = Annotated[
+    timedelta,
+    BeforeValidator(partial(parse_duration, likely=("ms", "s"))),
+    AfterValidator(_longer_than_nothing),
+    _AS_JSON,
+    _DURATION_SCHEMA,
+]
+"""A duration between two looks: milliseconds or seconds."""
 Days = Annotated[
     timedelta,
     BeforeValidator(partial(parse_duration, likely=("d",))),

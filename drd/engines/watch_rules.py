@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Mapping
 
 from drd.core.decision import Rules
 from drd.core.fencing import Clients, Fence, FenceState, Rung, proxy, revocation
@@ -12,15 +11,12 @@ from drd.core.policy import DisasterClass, Policy
 from drd.core.runbook import Runbook
 from drd.ports.probe import Target, Watch
 
-_FENCE: Final = "fence"
-_PROMOTE: Final = "postgres_promote"
-
 
 def rules_of(policy: Policy, runbooks: Mapping[str, Runbook]) -> Rules:
     """The mode and guards of the runbook for lost hardware; its loss in time is what the policy promises."""
     failover = _failover(policy, runbooks)
     process = _runbook(policy, runbooks, DisasterClass.PROCESS)
-    restart = process if process is not None and not _promotes(process) else None
+    restart = process if process is not None and not process.promotes else None
     hardware = policy.disasters.get(DisasterClass.HARDWARE)
     promised = hardware.rpo if hardware is not None and hardware.rpo is not None else policy.objectives.rpo
     return Rules(
@@ -39,7 +35,7 @@ def fences_of(policy: Policy, runbooks: Mapping[str, Runbook], watch: Watch, vie
     target = next((each for each in watch.targets if each.node == view.primary), None)
     if failover is None or target is None:
         return ()
-    return tuple(_fence(rung, target, view) for rung in _rungs(failover))
+    return tuple(_fence(rung, target, view) for rung in map(Rung, failover.fences))
 
 
 def _fence(rung: Rung, target: Target, view: ClusterView) -> Fence:
@@ -53,17 +49,10 @@ def _fence(rung: Rung, target: Target, view: ClusterView) -> Fence:
     return Fence(rung, FenceState.AVAILABLE)
 
 
-def _rungs(runbook: Runbook) -> tuple[Rung, ...]:
-    named: list[Iterable[str]] = [
-        getattr(step.action, "by", ()) for stage in runbook.stages for step in stage.steps if step.action.kind == _FENCE
-    ]
-    return tuple(dict.fromkeys(Rung(rung) for rungs in named for rung in rungs))
-
-
 def _failover(policy: Policy, runbooks: Mapping[str, Runbook]) -> Runbook | None:
     for disaster in (DisasterClass.HARDWARE, DisasterClass.PROCESS):
         found = _runbook(policy, runbooks, disaster)
-        if found is not None and _promotes(found):
+        if found is not None and found.promotes:
             return found
     return None
 
@@ -71,7 +60,3 @@ def _failover(policy: Policy, runbooks: Mapping[str, Runbook]) -> Runbook | None
 def _runbook(policy: Policy, runbooks: Mapping[str, Runbook], disaster: DisasterClass) -> Runbook | None:
     named = policy.disasters.get(disaster)
     return None if named is None else runbooks.get(named.runbook)
-
-
-def _promotes(runbook: Runbook) -> bool:
-    return any(step.action.kind == _PROMOTE for stage in runbook.stages for step in stage.steps)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -35,7 +35,7 @@ LEAST_PAUSE_SECONDS: Final = 0.02
 BUGS_UNTIL_QUARANTINE: Final = 3
 """So many mistakes in drd end a probe of a node."""
 GRACE_SECONDS: Final = 1.0
-"""A look that takes so much longer than its timeout is given up."""
+"""A look that takes so much longer than one and a half of its timeout is given up."""
 
 
 @dataclass(slots=True)
@@ -52,6 +52,8 @@ class Watched:
     """(node, probe) → failed looks since the daemon's start."""
     notes: tuple[str, ...] = ()
     """Probes that do not fit a node."""
+    wanted_since: float = float("-inf")
+    """When a look by everybody was last wanted at once; one that began before does not count."""
     sleepers: set[asyncio.Event] = field(default_factory=set)
     """Of the probes that wait until their next look is due: set when they shall look at once."""
 
@@ -89,7 +91,12 @@ class Watching:
             return
         watch = protected.watch
         before = self._watched.get(policy)
-        fitting = [(target, probe) for target in watch.targets for probe in watch.probes if not probe.why_not(target)]
+        fitting = [
+            (target, probe, label)
+            for target in watch.targets
+            for probe, label in zip(watch.probes, _labels(watch.probes), strict=True)
+            if not probe.why_not(target)
+        ]
         watched = Watched(
             watch,
             {target.node: NodeView(target.node, target.priority) for target in watch.targets},
@@ -99,7 +106,7 @@ class Watching:
                 for probe in watch.probes
                 if (why := probe.why_not(target))
             ),
-            failures={(target.node, probe.kind): 0 for target, probe in fitting},
+            failures={(target.node, label): 0 for target, _, label in fitting},
         )
         if before is not None:
             watched.primary = before.primary
@@ -107,9 +114,10 @@ class Watching:
         self._seen.update(watched.nodes.keys())
         try:
             async with asyncio.TaskGroup() as group:
-                for target, probe in fitting:
+                for target, probe, label in fitting:
                     named = replace(target, writes_as=self._daemon + WRITE_CHECK)
-                    group.create_task(self._keep_looking(watched, named, probe), name=f"{probe.kind} of {target.node}")
+                    work = self._keep_looking(watched, named, probe, label)
+                    group.create_task(work, name=f"{label} of {target.node}")
         finally:
             self._seen.subtract(watched.nodes.keys())
             self._seen = +self._seen
@@ -146,40 +154,40 @@ class Watching:
             now,
         )
 
-    async def _keep_looking(self, watched: Watched, target: Target, probe: Probe) -> None:
+    async def _keep_looking(self, watched: Watched, target: Target, probe: Probe, label: str) -> None:
         """Look until cancelled. A mistake in drd costs this probe of this node alone, and is tried again twice."""
         for count in range(1, BUGS_UNTIL_QUARANTINE + 1):
             try:
-                await self._look_at(watched, target, probe)
+                await self._look_at(watched, target, probe, label)
             except Exception as bug:  # noqa: BLE001 - a bug in one probe fails that probe, not the daemon
                 text = "".join(traceback.format_exception(bug, limit=-12))
                 is_last = count == BUGS_UNTIL_QUARANTINE
-                subject = f"probe {probe.kind} of {target.node}"
+                subject = f"probe {label} of {target.node}"
                 self._told.put_nowait(BugFound(subject, type(bug).__name__, text, quarantined=is_last))
                 await self._world.clock.sleep(watched.watch.rules.every_seconds)
-        watched.notes += (f"{target.node} is not asked by {probe.kind} any more: mistakes in drd ended that",)
+        watched.notes += (f"{target.node} is not asked by {label} any more: mistakes in drd ended that",)
         node = watched.nodes[target.node]
-        others = {name: streak for name, streak in node.streaks.items() if name != probe.kind}
+        others = {name: streak for name, streak in node.streaks.items() if name != label}
         watched.nodes[target.node] = replace(node, streaks=others, seen=None)
         watched.verdicts = {name: verdict for name, verdict in watched.verdicts.items() if name != target.node}
         self._judge(watched)
 
-    async def _look_at(self, watched: Watched, target: Target, probe: Probe) -> None:
+    async def _look_at(self, watched: Watched, target: Target, probe: Probe, label: str) -> None:
         clock, every = self._world.clock, watched.watch.rules.every_seconds
         async with probe.opened(self._world, target) as prober:
             due = clock.monotonic()
             while True:
                 began = clock.monotonic()
                 result = await self._look(prober, probe)
-                self._take(watched, target, result)
+                self._take(watched, target, result if label == probe.kind else replace(result, probe=label))
                 due = max(due + every, clock.monotonic() + LEAST_PAUSE_SECONDS)
-                if not await self._pause(watched, prober, due):
+                if began <= watched.wanted_since or not await self._pause(watched, prober, due):
                     await clock.sleep(max(0.0, began + LEAST_PAUSE_SECONDS - clock.monotonic()))
                     due = clock.monotonic()
 
     async def _look(self, prober: Prober, probe: Probe) -> ProbeResult:
         """One look. A probe that does not keep its own deadline is cut off, and that is a time-out as well."""
-        began, limit = self._world.clock.monotonic(), probe.timeout.total_seconds() + GRACE_SECONDS
+        began, limit = self._world.clock.monotonic(), 1.5 * probe.timeout.total_seconds() + GRACE_SECONDS
         try:
             async with asyncio.timeout(limit):
                 return await prober.look()
@@ -217,6 +225,7 @@ class Watching:
         after = node.streaks[result.probe]
         is_new = after.bad == 1 or (after.is_good is False and before is not None and before.is_good is not False)
         if is_new and len(watched.nodes) > 1:
+            watched.wanted_since = self._world.clock.monotonic()
             for sleeper in watched.sleepers:
                 sleeper.set()
         self._judge(watched)
@@ -261,6 +270,13 @@ class Watching:
             fact = await self._told.get()
             with suppress(*NOT_NOW):
                 await self.outbox.record(fact)
+
+
+def _labels(probes: Sequence[Probe]) -> tuple[str, ...]:
+    """What each probe is called: its kind, and a number where it is not the first of that."""
+    kinds = [probe.kind for probe in probes]
+    counts = [kinds[: index + 1].count(kind) for index, kind in enumerate(kinds)]
+    return tuple(kind if count == 1 else f"{kind}-{count}" for kind, count in zip(kinds, counts, strict=True))
 
 
 def _too_late(result: ProbeResult) -> float:

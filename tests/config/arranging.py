@@ -11,11 +11,11 @@ from drd.config.load import load
 from drd.config.problems import ConfigurationErrors
 from drd.ports.action import Action
 from drd.ports.configuration import Configuration
-from tests.config.kinds import SOURCES, STORES
+from tests.config.kinds import PROBES, SOURCES, STORES
 
 HERE = Path(__file__).parent
 SOUND = HERE / "sound"
-KINDS = Kinds(SOURCES, STORES, kinds_in(drd.actions, Action))
+KINDS = Kinds(SOURCES, STORES, kinds_in(drd.actions, Action), PROBES)
 
 
 def sound_folder(folder: Path) -> Path:

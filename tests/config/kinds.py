@@ -7,7 +7,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field, model_validator
 
 from drd.core.secrets import SecretReference
+from drd.core.units import PositiveDuration
 from drd.ports.look import Look
+from drd.ports.probe import Probe, Prober, Target
 from drd.ports.source import Prepared, Source
 from drd.ports.store import Backend, Location, Store
 from drd.ports.world import World
@@ -88,5 +90,20 @@ class S3(Somewhere):
         return f"bucket {self.bucket} at {self.endpoint}"
 
 
+class Tcp(Probe):
+    """A port that accepts connections."""
+
+    kind: ClassVar[str] = "tcp"
+    port: int
+    timeout: PositiveDuration = Field(default="1s", validate_default=True)
+
+    def summary(self) -> str:
+        return f"port {self.port}"
+
+    def opened(self, world: World, target: Target) -> AbstractAsyncContextManager[Prober]:
+        raise NotImplementedError
+
+
+PROBES = {"tcp": Tcp}
 SOURCES = {"files": Files, "command": Command}
 STORES = {"local": Local, "s3": S3}

@@ -127,6 +127,15 @@ def test_a_file_in_a_folder_below_is_warned_of_unless_it_is_a_base(drd_yaml: Pat
     )
 
 
+def test_an_automatic_runbook_that_cannot_replace_a_silent_host_is_told(drd_yaml: Path) -> None:
+    runbook = drd_yaml.parent / "runbooks" / "orders-failover.yaml"
+    write(runbook, runbook.read_text().replace("by: [ssh, power, revoke, proxy]", "by: [ssh, power]"))
+
+    [warning] = loaded(drd_yaml).warnings
+    assert warning.endswith("give orders-2 a `power:` in drd.yaml, or `revoke`")
+    assert "orders-failover.yaml:" in warning
+
+
 def test_what_a_source_advises_is_a_warning_that_names_its_policy(drd_yaml: Path, policies: Path) -> None:
     orders = (policies / "orders.yaml").read_text()
     write(policies / "orders.yaml", orders.replace("argv: [pg_dump, orders]", "argv: [gzip, orders]"))

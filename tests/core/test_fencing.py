@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from drd.core.fencing import Clients, FenceState, proxy, revocation
+from drd.core.fencing import Clients, FenceState, Rung, proxy, revocation, why_silence_is_not_served
 from drd.core.health import ClusterView
 from drd.core.probing import DatabaseSeen, Peer, Quorum, Sign
 from tests.core.watched import PEERS, QUORUM, a_node, a_view, good, of_three, primary, refused, standby
@@ -76,6 +76,13 @@ def test_a_standby_that_does_not_answer_or_is_a_primary_itself_is_not_reached() 
 
     assert revocation(a_view(view.node("one"), promoted)).state is FenceState.IMPOSSIBLE
     assert "reaches 0" in revocation(a_view(view.node("one"), a_node("two"))).why
+
+
+def test_a_runbook_that_starts_by_itself_needs_a_rung_that_works_on_a_silent_host() -> None:
+    assert why_silence_is_not_served([Rung.SSH, Rung.REVOKE], ["one"]) == ""
+    assert why_silence_is_not_served([Rung.POWER], []) == ""
+    assert "add `power`" in why_silence_is_not_served([Rung.SSH], [])
+    assert "give one, two a `power:`" in why_silence_is_not_served([Rung.SSH, Rung.POWER], ["two", "one"])
 
 
 def test_cutting_the_proxy_fences_only_where_all_clients_came_through_it() -> None:

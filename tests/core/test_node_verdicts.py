@@ -74,6 +74,15 @@ def test_before_a_standby_was_asked_since_then_nothing_is_said() -> None:
     assert verdict(view, before=before) == before
 
 
+def test_of_a_silent_primary_a_standby_is_a_witness_only_when_it_was_asked_after_the_last_time_out() -> None:
+    before = NodeVerdict("one", Cause.WELL, 1.0)
+    early = a_node("two", good(7.5, standby(heard_seconds_ago=1.2)))
+    late = a_node("two", good(8.6, standby(heard_seconds_ago=1.2)))
+
+    assert verdict(a_view(a_node("one", *SILENT), early), before=before) == before
+    assert verdict(a_view(a_node("one", *SILENT), late), before=before).cause is Cause.UNREACHABLE_FROM_HERE
+
+
 def test_where_no_node_answers_drd_may_be_cut_off_itself() -> None:
     two = a_node("two", good(0, standby()), bad(6), bad(7), bad(8))
 
@@ -169,6 +178,8 @@ def test_a_suspect_observer_calls_nothing_dead_and_leaves_alone_what_answers() -
 
     assert verdict(view).cause is Cause.OBSERVER_SUSPECT
     assert verdict(view, "two").cause is Cause.WELL
+    before = NodeVerdict("one", Cause.WELL, 1.0)
+    assert verdict(replace(of_three(SILENT[:2]), observer=late), before=before) == before
 
 
 def test_a_database_that_comes_back_is_well_when_it_has_answered_often_enough() -> None:

@@ -201,6 +201,36 @@ async def test_another_daemon_in_the_heartbeat_is_a_rival_and_this_ones_own_rows
         assert Guard.RIVAL in {each.guard for each in after.blockers}
 
 
+async def test_two_probes_of_one_kind_are_told_apart() -> None:
+    FakeProbe.ANSWERS.clear()
+    FakeProbe.ANSWERS["one"] = Answers(primary())
+    watch = Watch((Target("orders", "one", "127.0.0.1"),), (FakeProbe(), FakeProbe(name="again")), RULES)
+    house = FakeHouse(replace(protected(a_policy()), watch=watch))
+    task = asyncio.create_task(house.watching.serve("orders"))
+    await asyncio.sleep(2.5)
+
+    found = house.watching.of("orders")
+    assert found is not None
+    assert set(found.nodes["one"].streaks) == {"postgres", "postgres-2"}
+    assert set(found.failures) == {("one", "postgres"), ("one", "postgres-2")}
+    task.cancel()
+
+
+async def test_a_look_that_began_before_the_first_failure_is_made_again_at_once() -> None:
+    async with watched() as it:
+        await asyncio.sleep(2.3)
+        one, two = it.answers["one"], it.answers["two"]
+        two.latency, two.seen = 0.4, standby(heard_seconds_ago=None, is_receiving=False)
+        await asyncio.sleep(0.8)  # two is being asked
+        one.failure, one.signs = Failure.REFUSED, (Sign.SESSION_CLOSED,)
+        one.on_closed()
+        before = len(two.looks)
+        await asyncio.sleep(0.9)
+
+        assert len(two.looks) > before
+        assert it.cause("one") is Cause.PROCESS_DEAD
+
+
 async def test_what_is_not_watched_has_no_view() -> None:
     house = FakeHouse()
     await house.watching.serve("orders")

@@ -1,0 +1,31 @@
+"""What works as it is written, and would work better otherwise: sentences for a person, none of them a mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from drd.config.documents import Entry
+from drd.config.yaml import Spot
+from drd.core.fencing import Rung, why_silence_is_not_served
+from drd.core.runbook import Runbook, RunbookMode
+from drd.ports.configuration import Protected
+
+
+def of_sources(file: Entry, protected: Protected) -> Iterator[str]:
+    """What a policy's sources advise, each sentence with its place."""
+    for index, (name, source) in enumerate(protected.sources.items()):
+        for sentence in source.advice():
+            told = f"policy {protected.policy.name}, source {name}: {sentence}"
+            yield str(file.problem(("backup", "source", index, source.kind), told, Spot.OWNER))
+
+
+def of_automatic_runbook(file: Entry, runbook: Runbook, policies: Mapping[str, Protected]) -> Iterator[str]:
+    """What a runbook that starts by itself cannot serve all the same, with its place."""
+    rungs = runbook.fences
+    if runbook.mode is not RunbookMode.AUTOMATIC or not rungs:
+        return
+    protected = policies.get(runbook.policy)
+    targets = () if protected is None or protected.watch is None else protected.watch.targets
+    why = why_silence_is_not_served(map(Rung, rungs), [each.node for each in targets if not each.has_power])
+    if why:
+        yield str(file.problem(("mode",), f"`mode`: {why}"))
