@@ -62,6 +62,10 @@ class Fence(Action):
             return Answer.UNKNOWN
         return Answer.DONE if await self._is_stopped(at, machine) else Answer.NOT_DONE
 
+    async def found(self, at: Situation) -> Facts:
+        """Only the unit can be found fenced."""
+        return {"fenced": at.machine(self.node).name, "fenced_by": Rung.SSH.value}
+
     async def apply(self, at: Situation) -> Facts:
         """Try the ways in order. Raises `PermanentError` with the reason of each when none is confirmed."""
         machine = at.machine(self.node)

@@ -106,6 +106,8 @@ def _machine(name: str, declared: SettingsNode) -> Machine:
         None if ssh is None else Shell(ssh.user, ssh.key, ssh.known_hosts, ssh.port),
         () if declared.power is None else declared.power.command,
         None if declared.postgres is None else declared.postgres.unit,
+        None if declared.postgres is None else declared.postgres.dsn,
+        declared.priority,
     )
 
 

@@ -36,7 +36,7 @@ from drd.core.runbook_next import (
     Undo,
     next_orders,
 )
-from drd.core.runbook_progress import after
+from drd.core.runbook_progress import StepState, after
 from drd.core.runbook_step import Answer, Doing, StepOutcome
 from drd.core.units import format_duration
 from drd.engines.runbook_plan import action_of, filled, plan_of
@@ -187,15 +187,19 @@ class RunbookRun:
 
     async def _check(self, title: str, doing: Doing) -> None:
         """Ask whether a step is done, or taken back, already, and journal the answer."""
-        answer = Answer.UNKNOWN
+        answer, facts = Answer.UNKNOWN, {}
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                answer = await self._answer(title, doing)
+                asked = await self._answer(title, doing)
+                if asked is Answer.DONE and doing is Doing.APPLY:
+                    at = self._situation(title)
+                    facts = dict(await self._filled(self._steps[title].action, at).found(at))
+                answer = asked
         except (TimeoutError, DrdError) as error:
             self._tools.log(f"{title}: whether it is done is not known: {error}")
         except Exception as bug:  # noqa: BLE001 - a bug in a question leaves the answer open
             await self._bug(title, bug)
-        await self._settle(StepChecked(title, doing, answer))
+        await self._settle(StepChecked(title, doing, answer, facts))
 
     async def _answer(self, title: str, doing: Doing) -> Answer:
         step, at = self._steps[title], self._situation(title)
@@ -226,8 +230,17 @@ class RunbookRun:
             since=self.progress.of(title).first,
             timeout=self._steps[title].timeout,
             variables=self.variables,
+            members=self._members(),
+            done=frozenset(each.action for each in self.plan.steps if self._is_done(each.title)),
             by=self._start.by,
         )
+
+    def _members(self) -> tuple[str, ...]:
+        protected = self._tools.configuration().policies.get(self._start.policy)
+        return () if protected is None else tuple(protected.policy.nodes)
+
+    def _is_done(self, title: str) -> bool:
+        return self.progress.of(title).state is StepState.DONE
 
     async def _tell(self, topic: str, people: tuple[str, ...], text: str) -> None:
         where = f"{self._start.runbook} for {self._start.policy}, run {self.run}"

@@ -150,6 +150,7 @@ class Runbooks:
             stage=stage,
             step=step.title,
             variables={**variables, **own},
+            members=tuple(self._tools.configuration().policies[runbook.policy].policy.nodes),
         )
         action = action_of(step.action)
         not_yet = () if action.is_carried_out else (f"this release does not carry out {action.kind}",)

@@ -61,6 +61,10 @@ class Situation:
     timeout: timedelta | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     """What `${name}` and the roles stand for by now."""
+    members: tuple[str, ...] = ()
+    """The nodes of the policy."""
+    done: frozenset[str] = frozenset()
+    """The kinds of the actions that are done in this run."""
     by: str = ""
     """Who started the run."""
 
@@ -118,6 +122,10 @@ class Action(Spec):
     async def is_done(self, at: Situation) -> Answer:
         """Whether it has been done already since `at.since`. Changes nothing; raises `DrdError` for unknown too."""
         return Answer.UNKNOWN
+
+    async def found(self, at: Situation) -> Facts:
+        """What `apply` would have told of something that is found to be done."""
+        return {}
 
     async def apply(self, at: Situation) -> Facts:
         """Do it. Raises `PermanentError` when it was done and did not succeed, other `DrdError`s when that is open."""

@@ -29,6 +29,10 @@ class Machine:
     """The program that switches it off, and its arguments; empty where there is none."""
     unit: str | None = None
     """The systemd unit of its database."""
+    dsn: SecretReference | None = None
+    """How its database is reached."""
+    priority: int = 0
+    """Which standby is preferred among equals: the greater."""
 
 
 @dataclass(frozen=True, slots=True)

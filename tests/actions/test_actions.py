@@ -15,7 +15,7 @@ from drd.actions.backup import Backup
 from drd.actions.command import Command
 from drd.actions.http import Http
 from drd.actions.notify import Notify
-from drd.actions.postgres_promote import PostgresPromote
+from drd.actions.postgres_rejoin import PostgresRejoin
 from drd.actions.restore import Restore
 from drd.actions.service import Service
 from drd.actions.verify import Verify
@@ -173,14 +173,14 @@ def test_what_only_waits_says_for_what() -> None:
 
 
 async def test_what_this_release_does_not_carry_out_does_nothing(at: Situation) -> None:
-    promote = PostgresPromote(node="orders-2")
-    assert (promote.is_carried_out, promote.is_final, promote.is_undoable) == (False, True, False)
-    with pytest.raises(PermanentError, match="does not carry out postgres_promote"):
-        await promote.apply(at)
+    rejoin = PostgresRejoin(node="orders-2")
+    assert (rejoin.is_carried_out, rejoin.is_undoable) == (False, False)
+    with pytest.raises(PermanentError, match="does not carry out postgres_rejoin"):
+        await rejoin.apply(at)
     with pytest.raises(PermanentError, match="cannot be taken back by itself"):
-        await promote.undo(at)
-    assert (await promote.preview(at)).commands == ("promote orders-2",)
-    assert await promote.is_done(at) is Answer.UNKNOWN
+        await rejoin.undo(at)
+    assert (await rejoin.preview(at)).commands == ("bring orders-2 back as a standby",)
+    assert (await rejoin.is_done(at), await rejoin.found(at)) == (Answer.UNKNOWN, {})
 
 
 @dataclass

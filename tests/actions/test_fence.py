@@ -70,6 +70,7 @@ async def test_a_unit_is_stopped_and_masked_and_seen_to_be_gone(at: Situation) -
     assert await LADDER.apply(here) == {"fenced": "orders-1", "fenced_by": "ssh"}
     assert "sudo -n systemctl mask --now postgresql@15-main" in node.asked
     assert await LADDER.is_done(here) is Answer.DONE
+    assert await LADDER.found(here) == {"fenced": "orders-1", "fenced_by": "ssh"}
 
 
 async def test_what_is_not_confirmed_is_no_fence_and_the_next_way_is_gone(at: Situation) -> None:

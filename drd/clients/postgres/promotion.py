@@ -1,0 +1,82 @@
+"""Making a standby the primary, and what is known of a server just before that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from drd.clients.postgres.connection import Connection, Patience
+from drd.clients.postgres.dsn import Dsn
+from drd.clients.postgres.server import PostgresServer
+from drd.core.errors import TransientError
+from drd.core.postgres.lsn import Lsn
+from drd.core.units import format_duration
+
+PATIENCE: Final = Patience(timedelta(seconds=3), timedelta(seconds=5))
+POLL_SECONDS: Final = 0.01
+"""pg_promote itself looks ten times a second only, which would be felt."""
+_RISKS: Final = """
+SELECT current_setting('synchronous_standby_names') AS awaited,
+       (SELECT setting::int FROM pg_settings WHERE name = 'wal_retrieve_retry_interval') AS retry_ms,
+       current_setting('restore_command', true) AS restore_command
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A server as it answers now."""
+
+    is_in_recovery: bool
+    timeline: int
+    position: Lsn
+    """The newest that it has of the write-ahead log: of a standby, what it has received."""
+
+
+async def look(dsn: bytes) -> Found:
+    """What a server is now. Raises what keeps it from answering."""
+    server = PostgresServer(Dsn.parse(dsn), PATIENCE)
+    try:
+        facts, positions = await server.facts(), await server.positions()
+    finally:
+        await server.close()
+    return Found(facts.is_in_recovery, facts.timeline, positions.newest)
+
+
+async def risks(dsn: bytes) -> tuple[str, ...]:
+    """What would make a promotion slow, or writes wait after it, with what was measured of each."""
+    connection = Connection(Dsn.parse(dsn), PATIENCE)
+    try:
+        row = await connection.row(_RISKS)
+    finally:
+        await connection.close()
+    found = []
+    if row["awaited"]:
+        found.append(f"synchronous_standby_names is '{row['awaited']}': after the promotion writes wait for these")
+    if row["retry_ms"] >= 1000:
+        found.append(f"wal_retrieve_retry_interval is {row['retry_ms']} ms, which a promotion may take longer by")
+    if row["restore_command"]:
+        found.append("restore_command is asked several times during a promotion: it must not hang")
+    return tuple(found)
+
+
+async def promote(dsn: bytes, sleep: Callable[[float], Awaitable[None]], patience: timedelta) -> None:
+    """Make a standby the primary and return as soon as it is. Raises `TransientError` when that takes too long."""
+    connection = Connection(Dsn.parse(dsn), PATIENCE)
+    try:
+        await connection.rows("SELECT pg_promote(false)")
+        async with asyncio.timeout(patience.total_seconds()):
+            while await _is_in_recovery(connection):
+                await sleep(POLL_SECONDS)
+    except TimeoutError as error:
+        raise TransientError(
+            f"{connection.dsn.place} is not the primary after {format_duration(patience)}", "look at its log"
+        ) from error
+    finally:
+        await connection.close()
+
+
+async def _is_in_recovery(connection: Connection) -> bool:
+    return bool((await connection.row("SELECT pg_is_in_recovery() AS is_it"))["is_it"])

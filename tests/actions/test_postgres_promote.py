@@ -1,0 +1,86 @@
+"""A real standby becomes the primary after a fence, and never without one."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from drd.actions.fence import Fence, Rung
+from drd.actions.postgres_promote import PostgresPromote
+from drd.core.errors import PermanentError
+from drd.core.runbook_step import Answer
+from drd.core.secrets import SecretReference
+from drd.ports.action import Situation
+from drd.ports.machines import Machine
+from tests.postgres_lab import Cluster, Lab
+from tests.waiting import until
+
+BEST = PostgresPromote(node="best_standby")
+SLOW = ("wal_retrieve_retry_interval is 5000 ms, which a promotion may take longer by",)
+
+
+@pytest.fixture
+def pair(postgres_lab: Lab) -> Iterator[tuple[Cluster, Cluster]]:
+    primary = postgres_lab.new("orders-1", segment_mib=1)
+    yield primary, postgres_lab.standby(primary, "orders_2")
+    for cluster in (primary,):
+        cluster.kill()
+
+
+def machine(name: str, cluster: Cluster, folder: Path, power: tuple[str, ...] = ()) -> Machine:
+    secret = folder / name
+    secret.write_bytes(cluster.dsn())
+    secret.chmod(0o600)
+    return Machine(name, "127.0.0.1", power=power, dsn=SecretReference(file=secret))
+
+
+@pytest.mark.slow
+async def test_the_standby_with_the_most_data_is_promoted_after_the_fence_and_not_before(
+    pair: tuple[Cluster, Cluster], at: Situation, tmp_path: Path
+) -> None:
+    primary, standby = pair
+    primary.execute("CREATE TABLE orders (id int)")
+    primary.execute("INSERT INTO orders VALUES (1)")
+    switch = tmp_path / "switch-off"
+    switch.write_text(f"#!{sys.executable}\nimport os\nos.kill({primary.pid}, 9)\n")
+    switch.chmod(0o700)
+    machines = {
+        "orders-1": machine("orders-1", primary, tmp_path, (str(switch),)),
+        "orders-2": machine("orders-2", standby, tmp_path),
+        "orders-3": Machine("orders-3", "127.0.0.1"),
+    }
+    here = replace(at, machines=machines, members=tuple(machines), variables={"primary": "orders-1"})
+    assert (await BEST.preview(here)).commands == ("on orders-2: SELECT pg_promote(false)",)
+    assert (await BEST.preview(here)).unchecked == SLOW
+    assert await BEST.rehearse(here) == {}
+    assert await BEST.is_done(here) is Answer.NOT_DONE
+
+    with pytest.raises(PermanentError, match="no fence of the old primary is confirmed"):
+        await BEST.apply(here)
+    fenced = replace(here, done=frozenset({"fence"}))
+    with pytest.raises(PermanentError, match="orders-1 is a primary already"):  # nothing says which one was fenced
+        await BEST.apply(replace(fenced, variables={}))
+    assert standby.value("SELECT pg_is_in_recovery()")
+
+    facts = await Fence(node="primary", by=(Rung.POWER,)).apply(here)
+    assert facts == {"fenced": "orders-1", "fenced_by": "power"}
+    fenced = replace(fenced, variables={**here.variables, **facts})
+    await until(lambda: not primary.is_running, "the old primary is gone", 90)
+    assert await BEST.apply(fenced) == {"new_primary": "orders-2"}
+    standby.execute("INSERT INTO orders VALUES (2)")
+    assert standby.rows("SELECT id FROM orders ORDER BY id") == [(1,), (2,)]
+    assert (await BEST.is_done(fenced), await BEST.found(fenced)) == (Answer.DONE, {"new_primary": "orders-2"})
+    with pytest.raises(PermanentError, match="orders-2 is a primary already"):
+        await BEST.apply(fenced)
+
+
+async def test_where_no_standby_answers_the_reasons_are_told(at: Situation) -> None:
+    here = replace(at, machines={"orders-2": Machine("orders-2", "10.0.1.12")}, members=("orders-2",))
+    with pytest.raises(PermanentError, match=r"no standby can be promoted: orders-2: drd.yaml does not say"):
+        await BEST.apply(replace(here, done=frozenset({"fence"})))
+    assert await BEST.is_done(here) is Answer.UNKNOWN
+    with pytest.raises(PermanentError, match="does not say how the database"):
+        await BEST.is_done(replace(here, variables={"primary": "orders-1"}))
+    assert "no standby can be promoted" in (await BEST.preview(here)).unchecked[0]
