@@ -16,6 +16,9 @@ from drd.ports.machines import Machine
 
 PATIENCE: Final = timedelta(minutes=1)
 """How long a promotion may take whose step has no `timeout:`."""
+GOING_SECONDS: Final = 5.0
+"""How long a node that was fenced may go on answering, as one does whose power was only just cut."""
+ANSWER_SECONDS, AGAIN_SECONDS = 1.0, 0.05
 BEST: Final = "best_standby"
 
 
@@ -54,7 +57,7 @@ class PostgresPromote(Action):
             raise PermanentError(
                 "no fence of the old primary is confirmed in this run", "a step with `fence:` has to succeed before"
             )
-        machine = await self._candidate(at)
+        machine, _ = await asyncio.gather(self._candidate(at), _old_is_gone(at))
         await promote(await _dsn(at, machine), at.world.clock.sleep, at.timeout or PATIENCE)
         return {"new_primary": machine.name}
 
@@ -83,19 +86,23 @@ class PostgresPromote(Action):
     async def _candidate(self, at: Situation) -> Machine:
         """The standby that has the most: the newest timeline, then what it has received, then its priority.
 
-        A node that is a primary and not the fenced one keeps everybody from being promoted.
+        A node that is a primary and not the fenced one keeps everybody from being promoted, whoever was named.
         """
-        machines = _others(at) if self.node == BEST else (at.machine(self.node),)
+        others = {machine.name: machine for machine in _others(at)}
+        wanted = others if self.node == BEST else {(named := at.machine(self.node)).name: named}
+        machines = tuple({**others, **wanted}.values())
         looks = await asyncio.gather(*(_looked(at, machine) for machine in machines))
         standbys: list[tuple[int, Lsn, int, Machine]] = []
         refused: list[str] = []
         for machine, each in zip(machines, looks, strict=True):
-            if isinstance(each, DrdError):
-                refused.append(f"{machine.name}: {each.message}")
-            elif each.is_in_recovery:
+            if isinstance(each, Found) and not each.is_in_recovery:
+                raise PermanentError(f"{machine.name} is a primary already", "look at the nodes: nothing was promoted")
+            if machine.name not in wanted:
+                continue
+            if isinstance(each, Found):
                 standbys.append((each.timeline, each.position, machine.priority, machine))
             else:
-                raise PermanentError(f"{machine.name} is a primary already", "look at the nodes: nothing was promoted")
+                refused.append(f"{machine.name}: {each.message}")
         if not standbys:
             raise PermanentError(f"no standby can be promoted: {'; '.join(refused) or 'there is none'}", "drd status")
         return max(standbys, key=lambda each: each[:3])[3]
@@ -105,6 +112,31 @@ def _others(at: Situation) -> tuple[Machine, ...]:
     """The nodes of the policy but the one that was the primary."""
     gone = {at.variables.get("fenced"), at.variables.get("primary")}
     return tuple(at.machine(name) for name in at.members if name not in gone)
+
+
+async def _old_is_gone(at: Situation) -> None:
+    """Look at the fenced node once more: a fence that was confirmed and does not hold is found before it matters.
+
+    One that does not answer within a second is taken for gone, since the fence says so.
+    """
+    name, clock = at.variables.get("fenced"), at.world.clock
+    if name is None or at.machine(name).dsn is None:
+        return
+    end = clock.monotonic() + GOING_SECONDS
+    while True:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                found = await _looked(at, at.machine(name))
+        except TimeoutError:
+            return
+        if isinstance(found, DrdError) or found.is_in_recovery:
+            return
+        if clock.monotonic() > end:
+            raise PermanentError(
+                f"{name} was fenced, and still answers as a primary",
+                f"nothing was promoted: stop {name} by hand, then run the runbook again",
+            )
+        await clock.sleep(AGAIN_SECONDS)
 
 
 async def _looked(at: Situation, machine: Machine) -> Found | DrdError:

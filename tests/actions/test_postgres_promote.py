@@ -62,6 +62,10 @@ async def test_the_standby_with_the_most_data_is_promoted_after_the_fence_and_no
     fenced = replace(here, done=frozenset({"fence"}))
     with pytest.raises(PermanentError, match="orders-1 is a primary already"):  # nothing says which one was fenced
         await BEST.apply(replace(fenced, variables={}))
+    with pytest.raises(PermanentError, match="orders-1 is a primary already"):  # whoever was named
+        await PostgresPromote(node="orders-2").apply(replace(fenced, variables={}))
+    with pytest.raises(PermanentError, match="orders-1 was fenced, and still answers as a primary"):
+        await BEST.apply(replace(fenced, variables={**here.variables, "fenced": "orders-1"}))
     assert standby.value("SELECT pg_is_in_recovery()")
 
     facts = await Fence(node="primary", by=(Rung.POWER,)).apply(here)
