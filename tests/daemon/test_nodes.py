@@ -63,7 +63,7 @@ async def test_explain_says_what_would_be_done_and_what_it_would_cost() -> None:
 
         assert "failover: one is the primary, and well" in lines
         assert any(
-            line.startswith("if it were lost now, two would be promoted, in about 500ms; it lacks 0.98 KiB")
+            line.startswith("if it were lost now, two would be promoted, in about 500ms; it lacks 0.977 KiB")
             for line in lines
         )
         assert "fence by ssh: available" in lines
