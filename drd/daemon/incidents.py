@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import timedelta
 
-from drd.core.errors import UsageError
+from drd.core.errors import DrdError, UsageError
 from drd.core.events import (
     AbortAsked,
     Body,
@@ -20,7 +21,7 @@ from drd.core.events import (
 from drd.core.incident import IncidentRecord
 from drd.core.recovery import recovery_times
 from drd.core.runbook import Runbook
-from drd.core.runbook_plan import RunPlan
+from drd.core.runbook_plan import PlannedStage, PlannedStep, RunPlan
 from drd.core.runbook_progress import Progress, StepState
 from drd.core.runbook_step import Choice, Doing, StepOutcome
 from drd.daemon.house import House
@@ -48,8 +49,11 @@ async def find_incident(house: House, run: str) -> IncidentRecord:
 
 def incident_status(house: House, record: IncidentRecord) -> IncidentStatus:
     """One run of a runbook as it is told."""
-    runbook = house.runbooks.read(record.start.document)
-    plan = plan_of(runbook, house.in_force().contacts)
+    try:
+        runbook = house.runbooks.read(record.start.document)
+        plan = plan_of(runbook, house.in_force().contacts)
+    except DrdError:  # another version of drd has run it: what it did is told all the same
+        runbook, plan = None, _plan_of_facts(record)
     progress = record.progress(plan)
     questions = () if record.finished is not None else tuple(_questions(plan, progress))
     times = recovery_times(record, plan)
@@ -75,6 +79,24 @@ def incident_status(house: House, record: IncidentRecord) -> IncidentStatus:
     )
 
 
+async def waiting_incidents(house: House) -> tuple[str, ...]:
+    """The runs that wait for a person, a sentence each, for `drd status`."""
+    open_ones = [incident_status(house, each) for each in await house.catalogue.open_incidents()]
+    return tuple(
+        f"the runbook {each.runbook} waits for a person: {each.questions[0].step}; type: drd incident show {each.run}"
+        for each in open_ones
+        if each.questions
+    )
+
+
+def _plan_of_facts(record: IncidentRecord) -> RunPlan:
+    """As much of the plan as the steps that were begun tell."""
+    begun = [fact.body for fact in record.facts if isinstance(fact.body, StepStarted)]
+    stages = tuple(PlannedStage(name, "", timedelta()) for name in dict.fromkeys(each.stage for each in begun))
+    steps = {each.step: PlannedStep(each.step, each.stage, each.action, each.summary) for each in begun}
+    return RunPlan(stages, tuple(steps.values()))
+
+
 def _message(record: IncidentRecord) -> str:
     last = record.facts[-1].body
     return last.message if isinstance(last, IncidentFinished) else ""
@@ -93,8 +115,9 @@ def _stages(plan: RunPlan, progress: Progress) -> list[StageLine]:
     ]
 
 
-def _steps(plan: RunPlan, progress: Progress, runbook: Runbook) -> list[StepLine]:
-    by_hand = {step.title: step.by_hand or "" for stage in runbook.stages for step in stage.steps}
+def _steps(plan: RunPlan, progress: Progress, runbook: Runbook | None) -> list[StepLine]:
+    stages = () if runbook is None else runbook.stages
+    by_hand = {step.title: step.by_hand or "" for stage in stages for step in stage.steps}
     return [
         StepLine(
             stage=step.stage,
@@ -102,7 +125,7 @@ def _steps(plan: RunPlan, progress: Progress, runbook: Runbook) -> list[StepLine
             state=progress.of(step.title).state.value,
             since=progress.of(step.title).since,
             message=progress.of(step.title).message,
-            by_hand=by_hand[step.title],
+            by_hand=by_hand.get(step.title, ""),
         )
         for step in plan.steps
     ]

@@ -8,6 +8,7 @@ from drd.core.catalogue import PolicyRecord, RecoveryPoint, StoreRecord
 from drd.core.requirements import Place
 from drd.core.standing import assess
 from drd.daemon.house import House
+from drd.daemon.incidents import waiting_incidents
 from drd.daemon.nodes import node_status
 from drd.daemon.requirements import broken_promise, last_verified, places
 from drd.daemon.wal import newest_points, wal_status
@@ -54,6 +55,7 @@ async def status(house: House, version: str, since: datetime | None) -> Status:
             *configuration.warnings,
             *_of_the_journal(house),
             *_of_promises(house, configuration, stores),
+            *await waiting_incidents(house),
             *(_of_heartbeats(house, configuration) if since is not None else ()),
         ),
     )

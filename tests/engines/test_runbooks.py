@@ -1,11 +1,10 @@
 """Runs of runbooks by the engine, over the fakes: killed, resumed, answered, aborted, paused."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, ClassVar
 
 import pytest
 
@@ -23,115 +22,19 @@ from drd.core.events import (
 from drd.core.incident import IncidentRecord
 from drd.core.policy import Outcome
 from drd.core.runbook import Runbook
-from drd.core.runbook_step import Answer, Choice, Doing, Silence, StepOutcome, Waiting
+from drd.core.runbook_step import Answer, Choice, Doing, StepOutcome
 from drd.engines.runbooks import StartOrder
-from drd.ports.action import Action, Facts, Situation
-from drd.ports.machines import Contact
 from tests.fakes.clock import START
-from tests.fakes.house import FakeHouse, a_policy, protected
+from tests.fakes.deeds import DEEDS, Deeds, a_house, a_runbook, a_step
+from tests.fakes.house import FakeHouse
 
 pytestmark = pytest.mark.looptime
-
-Work = Callable[[], Awaitable[None]]
-
-
-@dataclass
-class Deeds:
-    """What really happened, whatever drd remembers of it."""
-
-    done: list[str] = field(default_factory=list)
-    """Marks of steps that were begun, and of those that were taken back."""
-    is_there: set[str] = field(default_factory=set)
-    failing: dict[str, Exception] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    answers: dict[str, Answer] = field(default_factory=dict)
-    rehearsed: list[str] = field(default_factory=list)
-
-
-DEEDS = Deeds()
-
-
-class Deed(Action):
-    """Does what the test says, and remembers it."""
-
-    kind: ClassVar[str] = "deed"
-    mark: str
-    waiting: tuple[str, ...] = ()
-    within: timedelta | None = None
-    silence: Silence = Silence.STOP
-    repeatable: bool = False
-    drilled: bool = False
-
-    @property
-    def is_undoable(self) -> bool:
-        return True
-
-    @property
-    def is_repeatable(self) -> bool:
-        return self.repeatable
-
-    @property
-    def waits(self) -> Waiting | None:
-        return Waiting(self.waiting, self.within, self.silence) if self.waiting or self.within else None
-
-    def summary(self) -> str:
-        return f"do {self.mark}"
-
-    async def is_done(self, at: Situation) -> Answer:
-        assert at.since is not None
-        return DEEDS.answers.get(self.mark, Answer.DONE if self.mark in DEEDS.is_there else Answer.NOT_DONE)
-
-    async def apply(self, at: Situation) -> Facts:
-        DEEDS.done.append(self.mark)
-        await asyncio.sleep(DEEDS.seconds.get(self.mark, 0))
-        if self.mark in DEEDS.failing:
-            raise DEEDS.failing.pop(self.mark)
-        DEEDS.is_there.add(self.mark)
-        return {"up": self.mark}
-
-    async def undo(self, at: Situation) -> Facts:
-        DEEDS.done.append(f"not {self.mark}")
-        return {}
-
-    async def rehearse(self, at: Situation) -> Facts | None:
-        if not self.drilled:
-            return None
-        DEEDS.rehearsed.append(self.mark)
-        return {}
 
 
 @pytest.fixture(autouse=True)
 def deeds() -> Deeds:
     DEEDS.__init__()  # type: ignore[misc]
     return DEEDS
-
-
-def a_step(mark: str, **more: Any) -> dict[str, Any]:
-    own = {name: more.pop(name) for name in tuple(more) if name in Deed.model_fields}
-    return {"step": f"Do {mark}", "action": Deed(mark=mark, **own), **more}
-
-
-def a_runbook(*steps: dict[str, Any], name: str = "orders-loss", deadline: timedelta = timedelta(hours=1)) -> Runbook:
-    return Runbook.model_validate(
-        {
-            "runbook": name,
-            "policy": "orders",
-            "disaster": "hardware",
-            "activate_when": "it is lost",
-            "deactivate_when": "it is back",
-            "digest": "5e" * 32,
-            "document": name,
-            "stages": [{"stage": "recover", "owner": "anna", "deadline": deadline, "steps": list(steps)}],
-        }
-    )
-
-
-def a_house(*runbooks: Runbook, after: FakeHouse | None = None, **objectives: Any) -> FakeHouse:
-    house = FakeHouse(*(() if after else (protected(a_policy(objectives=objectives)),)), after=after)
-    contacts = {"anna": Contact("Anna", (), "bob"), "bob": Contact("Bob")}
-    known = {each.name: each for each in runbooks} or dict(after.in_force().runbooks if after else {})
-    house.in_force.replace(replace(house.in_force(), runbooks=known, contacts=contacts))
-    return house
 
 
 ORDER = StartOrder("orders-loss", "anna", "it burns")
