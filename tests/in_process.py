@@ -28,8 +28,8 @@ from drd.core.policy import Cause, Mode
 from drd.daemon.control import HouseControl
 from drd.daemon.house import House
 from drd.daemon.startup import start_up
-from drd.engines.backup import Request, RunResult
 from drd.engines.restore_request import RestoreRequest
+from drd.engines.run_result import Request, RunResult
 from drd.ports.world import World
 
 PASSWORD = "one password for all stores"

@@ -27,7 +27,7 @@ from drd.config.runbooks import read_document
 from drd.daemon.house import House, InForce
 from drd.engines.anchor import Anchor
 from drd.engines.archive import Archive
-from drd.engines.backup import Backup, Request, RunResult
+from drd.engines.backup import Backup
 from drd.engines.copy import Copy
 from drd.engines.dispatch import Dispatch
 from drd.engines.healing import Healing
@@ -40,6 +40,7 @@ from drd.engines.reconcile import Reconcile
 from drd.engines.renewing import Renewing
 from drd.engines.restore import Restore
 from drd.engines.retain import Retain
+from drd.engines.run_result import Request, RunResult
 from drd.engines.runbook_run import Tools
 from drd.engines.runbook_services import EngineServices
 from drd.engines.runbooks import Runbooks

@@ -22,8 +22,8 @@ from drd.core.units import format_duration, format_size
 from drd.daemon.following_wal import follow_wal
 from drd.daemon.house import House
 from drd.daemon.restore_texts import as_of, damage_met, landed_text, parts_of
-from drd.engines.backup import Request, RunResult
 from drd.engines.restore_request import BESIDE, Landed, Plan, RestoreRequest
+from drd.engines.run_result import Request, RunResult
 from drd.ports.configuration import Protected
 from drd.ports.repository import Progress
 from drd.ports.steps import Step

@@ -9,61 +9,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from drd.core.entropy import Samples
-from drd.core.errors import DrdError, PermanentError, RepositoryMissing, StoreAway, TransientError
+from drd.core.errors import DrdError, RepositoryMissing, StoreAway, TransientError
 from drd.core.events import Body, RunFinished, RunStarted, SnapshotCreated
-from drd.core.figures import NO_SAMPLES, RunFigures
-from drd.core.policy import Cause, Mode, Outcome
+from drd.core.figures import NO_SAMPLES
+from drd.core.policy import Mode, Outcome
 from drd.core.suspicion import to_release
 from drd.core.tags import BESIDE_WAL, HOST, PART_OF, Origin
-from drd.core.units import format_duration, format_size
+from drd.core.units import format_duration
 from drd.engines.doubting import unless_away
 from drd.engines.earlier import to_follow
 from drd.engines.outbox import Outbox
 from drd.engines.progress import ProgressBoard
+from drd.engines.run_result import Request, RunResult, judge, must_hold
 from drd.engines.stores import Stores
 from drd.engines.suspecting import known_of, look_at
 from drd.engines.wal_standing import Stood, WalStanding
 from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.configuration import Protected, origin_of_wal
 from drd.ports.journal import Catalogue, Journal
-from drd.ports.repository import Progress, Repository, Saved, SaveOutcome, SaveRequest
+from drd.ports.repository import Progress, Repository, Saved, SaveRequest
 from drd.ports.source import Prepared, Source, data_part
 from drd.ports.world import World
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request that a policy be run."""
-
-    policy: str
-    mode: Mode
-    cause: Cause
-    slot: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """What came of a run; `message` and `hint` are for people."""
-
-    outcome: Outcome
-    message: str = ""
-    hint: str = ""
-    total_bytes: int = 0
-    added_bytes: int = 0
-    detail: str = ""
-    """What the program that failed said itself: to be shown now, and never journaled."""
-    stood: Stood | None = None
-    """Of a run that made no snapshot, because WAL leads on from the last base backup: what of it stands where."""
-    figures: RunFigures | None = None
-    """What it saw of its sources, where it came so far."""
-
-    @property
-    def whole_message(self) -> str:
-        """The message with its detail, for whoever waits for the run."""
-        return f"{self.message}: {self.detail}" if self.detail else self.message
 
 
 @dataclass(slots=True)
@@ -245,7 +214,7 @@ class Backup:
             is_whole = not any(each.is_incremental for each in saved.values())
             is_comparable = is_whole and job.stood is None
             compared_with = baseline if is_comparable else None
-            result = judge(amounts, compared_with, job.protected.policy.backup.guard.shrink, _must_hold(sources))
+            result = judge(amounts, compared_with, job.protected.policy.backup.guard.shrink, must_hold(sources))
             if not is_comparable:
                 result = replace(result, total_bytes=baseline or result.total_bytes)
             if result.outcome is Outcome.SUCCEEDED and notes:
@@ -313,52 +282,6 @@ class Backup:
             post,
         )
         return _Part(origin, saved, prepared.note, prepared.is_incremental)
-
-
-def judge(
-    saved: Mapping[str, Saved], baseline: int | None, shrink: float, must_hold: frozenset[str] = frozenset()
-) -> RunResult:
-    """What a run amounts to: incomplete when anything could not be read, failed when it saved nothing or shrank.
-
-    `baseline` is the size of the last good run in bytes, `shrink` the share (0 to 1) by which this one may be smaller,
-    `must_hold` the parts that are nothing without a single file.
-    """
-    total = sum(each.total_bytes for each in saved.values())
-    added = sum(each.added_bytes for each in saved.values())
-    empty = sorted(name for name in must_hold & saved.keys() if saved[name].total_files == 0)
-    if empty:
-        return RunResult(
-            Outcome.FAILED,
-            f"not a single file of the source was saved ({', '.join(empty)})",
-            "look at exclude: and one_file_system: in the policy, or set allow_empty: true",
-            total,
-            added,
-        )
-    if baseline and total < baseline * (1 - shrink):
-        return RunResult(
-            Outcome.FAILED,
-            f"the source has shrunk from {format_size(baseline)} to {format_size(total)}, "
-            "more than guard: shrink: allows",
-            "look at the source; if this is right, raise backup: guard: shrink: for one run",
-            total,
-            added,
-        )
-    unreadable = sum(each.unreadable for each in saved.values())
-    if any(each.outcome is SaveOutcome.INCOMPLETE for each in saved.values()):
-        return RunResult(
-            Outcome.INCOMPLETE,
-            f"{unreadable or 'some'} {'item' if unreadable == 1 else 'items'} of the source could not be read",
-            "let drd's user read them, or name them under exclude:",
-            total,
-            added,
-        )
-    if not saved:
-        raise PermanentError("the policy has no source", "add backup: source: to the policy")
-    return RunResult(Outcome.SUCCEEDED, total_bytes=total, added_bytes=added)
-
-
-def _must_hold(sources: Mapping[str, Source]) -> frozenset[str]:
-    return frozenset(name for name, source in sources.items() if not source.may_be_empty)
 
 
 def _created(part: _Part, store: str, outcome: Outcome) -> SnapshotCreated:

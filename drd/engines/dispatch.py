@@ -15,7 +15,8 @@ from drd.core.errors import PermanentError
 from drd.core.events import BugFound, RunFinished
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.ulid import RANDOM_BYTES, ulid
-from drd.engines.backup import Backup, Request, RunResult
+from drd.engines.backup import Backup
+from drd.engines.run_result import Request, RunResult
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.journal import Catalogue, Journal

@@ -12,10 +12,10 @@ from drd.core.policy import Cause, Mode, Outcome
 from drd.core.postgres.heartbeat import Beat
 from drd.core.postgres.nodes import NodeRole
 from drd.core.postgres.target import parse_target
-from drd.engines.backup import Request
 from drd.engines.dispatch import Dispatch
 from drd.engines.restore import Restore
 from drd.engines.restore_request import RestoreRequest
+from drd.engines.run_result import Request
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.journal import Catalogue
 from drd.ports.services import Messenger

@@ -16,8 +16,8 @@ from drd.core.events import ClockStepped
 from drd.core.plan import History, Plan
 from drd.core.policy import Window
 from drd.core.schedule import Verdict, consider
-from drd.engines.backup import Request, RunResult
 from drd.engines.dispatch import Dispatch
+from drd.engines.run_result import Request, RunResult
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.host import Host, Load

@@ -4,7 +4,7 @@ import pytest
 
 from drd.app.build import LogHook, RunListener
 from drd.core.policy import Cause, Mode, Outcome
-from drd.engines.backup import Request, RunResult
+from drd.engines.run_result import Request, RunResult
 from tests.fakes.house import FakeHouse
 
 pytestmark = pytest.mark.looptime

@@ -14,7 +14,7 @@ from drd.core.events import HoldPlaced, HoldReleased, RetentionHeld, RunStarted,
 from drd.core.policy import Cause, Mode, Outcome
 from drd.daemon.control import HouseControl
 from drd.daemon.startup import start_up
-from drd.engines.backup import Request
+from drd.engines.run_result import Request
 from drd.engines.work_queues import JobClass
 from drd.ports.restoring import RestoreOrder
 from drd.ports.steps import Step

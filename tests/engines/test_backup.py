@@ -9,7 +9,7 @@ import pytest
 from drd.core.errors import SourceRefused, TransientError
 from drd.core.events import PolicyAdded, RunFinished, RunStarted, SnapshotCreated, StoreCreated, StoreWentAway
 from drd.core.policy import Mode, Outcome
-from drd.engines.backup import judge
+from drd.engines.run_result import judge
 from drd.engines.work_queues import JobClass
 from drd.ports.repository import Saved, SaveOutcome
 from tests.fakes.clock import START

@@ -7,8 +7,8 @@ import pytest
 from drd.core.errors import PermanentError
 from drd.core.events import BugFound, PolicyAdded, RunFinished, RunStarted, SnapshotCreated
 from drd.core.policy import Cause, Mode, Outcome
-from drd.engines.backup import Request
 from drd.engines.dispatch import Ticket
+from drd.engines.run_result import Request
 from tests.fakes.house import FakeHouse, a_policy, protected
 from tests.fakes.source import FakeSource
 

@@ -12,7 +12,7 @@ from drd.core.events import ClockStepped, Paused, PolicyAdded, RunStarted
 from drd.core.policy import Cause, Mode
 from drd.core.schedule import Reason
 from drd.daemon.startup import resume_work
-from drd.engines.backup import Request
+from drd.engines.run_result import Request
 from drd.ports.configuration import Protected
 from tests.fakes.clock import START
 from tests.fakes.house import FakeHouse, a_policy, minutes, protected
