@@ -8,7 +8,7 @@ PYTEST   := $(VENV)/pytest
 PARTS     = $(shell scripts/parts where)
 # Every commit draws another share of the fault tests; the seed stands in pytest's header, so a run can be repeated.
 SEED     ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo 1)
-SHARE    ?= 0.2
+SHARE    ?= 0.08
 
 .PHONY: help run test check static unit faults endurance bench format lock setup parts programs ceph clean
 
