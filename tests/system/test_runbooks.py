@@ -111,7 +111,7 @@ def test_a_run_goes_on_after_the_daemon_is_killed_in_the_middle_of_a_step(machin
         file.write_text(json.dumps(runbook))
         machine.start()
 
-        planned = machine.drd("runbook", "plan", NAME).done().stdout
+        planned = " ".join(machine.drd("runbook", "plan", NAME).done().stdout.split())  # long lines are wrapped
         assert f"here: sh -c 'echo one >> {log}'" in planned
         assert "it was never run whole" in planned
         machine.drd("pause", "web", "--what", "failover", "--for", "2h", "--reason", "kernel").done()
