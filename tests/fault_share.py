@@ -1,7 +1,7 @@
 """A seeded share of the fault tests: every run draws some of each suite's cases, and a run can be repeated exactly.
 
-`--fault-share 0.1 --fault-seed abc` keeps a tenth of the cases marked `faults` of each folder, and at least one of each:
-a case takes from seconds to minutes, and the next commit draws others.
+`--fault-share 0.1 --fault-seed abc` keeps a tenth of the cases marked `faults` of each folder, and at least one of
+each: a case takes from seconds to minutes, and the next commit draws others.
 """
 
 import hashlib
