@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from drd.core.errors import DrdError, PermanentError, RepositoryDamaged, RepositoryMissing, StoreAway
@@ -117,12 +116,20 @@ class WalFetching:
         repository = await self._stores.open(shipped.store)
         at_once = self._stores.configured(shipped.store).limits.at_once
         async with self._queues.take(shipped.store, JobClass.RESTORE, at_once, self._board.waiter(run)):
-            if listed := lists.get(shipped.store):
-                with suppress(_GroupGone, PermanentError):
-                    return await self._read(repository, shipped, listed, files, folder, post)
+            known = lists.get(shipped.store)
+            lists[shipped.store] = listed = known or await repository.snapshots(wal_tags(shipped.policy))
+            try:
+                return await self._read(repository, shipped, listed, files, folder, post)
+            except RepositoryDamaged:
+                raise
+            except PermanentError:
+                if known is None:
+                    raise
                 # A newer batch may have taken the place of the one that was listed.
-            lists[shipped.store] = await repository.snapshots(wal_tags(shipped.policy))
-            return await self._read(repository, shipped, lists[shipped.store], files, folder, post)
+                lists[shipped.store] = newer = await repository.snapshots(wal_tags(shipped.policy))
+                if {each.id for each in known} == {each.id for each in newer}:
+                    raise
+            return await self._read(repository, shipped, newer, files, folder, post)
 
     async def _read(
         self,

@@ -56,7 +56,10 @@ async def test_a_primary_tells_its_role_position_peers_and_what_its_commits_wait
         assert [peer.name for peer in first.peers or ()] == ["two"]
         one.configure({"synchronous_standby_names": "FIRST 1 (two)"})
         one.reload()
-        second = await seen_by(prober, lambda seen: bool(seen.peers) and seen.peers[0].is_synchronous)
+        # Each process of the server reads its configuration again when it comes to it, in no order.
+        second = await seen_by(
+            prober, lambda seen: bool(seen.peers) and seen.peers[0].is_synchronous and seen.quorum is not None
+        )
         assert second.quorum == Quorum(1, ("two",), lowered_by=("batch",))
         assert second.clients is not None
         with psycopg.connect(one.dsn().decode()):
