@@ -117,40 +117,53 @@ class WalFetching:
         at_once = self._stores.configured(shipped.store).limits.at_once
         async with self._queues.take(shipped.store, JobClass.RESTORE, at_once, self._board.waiter(run)):
             known = lists.get(shipped.store)
-            lists[shipped.store] = listed = known or await repository.snapshots(wal_tags(shipped.policy))
-            try:
-                return await self._read(repository, shipped, listed, files, folder, post)
-            except RepositoryDamaged:
-                raise
-            except PermanentError:
-                if known is None:
+            tried = None if known is None else _listed(shipped, known)
+            refused: PermanentError | None = None
+            if tried is not None:
+                try:
+                    return await self._read(repository, shipped.store, tried, files, folder, post)
+                except RepositoryDamaged:
                     raise
-                # A newer batch may have taken the place of the one that was listed.
-                lists[shipped.store] = newer = await repository.snapshots(wal_tags(shipped.policy))
-                if {each.id for each in known} == {each.id for each in newer}:
-                    raise
-            return await self._read(repository, shipped, newer, files, folder, post)
+                except PermanentError as error:
+                    refused = error
+            # A newer batch may have taken the place of the one that was listed.
+            lists[shipped.store] = listed = await repository.snapshots(wal_tags(shipped.policy))
+            batch = _demanded(shipped, listed)
+            if refused is not None and batch == tried:
+                raise refused
+            return await self._read(repository, shipped.store, batch, files, folder, post)
 
     async def _read(
         self,
         repository: Repository,
-        shipped: ShippedGroup,
-        listed: Sequence[Snapshot],
+        store: str,
+        batch: tuple[Snapshot, Group],
         files: Files,
         folder: Path,
         post: OnProgress,
     ) -> int:
-        snapshot, group = _batch(shipped, listed)
+        snapshot, group = batch
         names = files(group)
         root = snapshot.paths[0]
         include = tuple(f"{root}/{name}" for name in names) if len(names) <= NAMED_AT_MOST else ()
-        read = folder.with_name(f"{folder.name}-{snapshot.id[:8]}")
+        # A mirror's snapshots have the ids of what they mirror.
+        read = folder.with_name(f"{folder.name}-{store}-{snapshot.id}")
         restored = await repository.restore(snapshot.id, read, include, post)
         await self._host.within(MOVE_SECONDS, lambda: _gather(read / root.lstrip("/"), folder))
         return restored.bytes
 
 
-def _batch(shipped: ShippedGroup, listed: Sequence[Snapshot]) -> tuple[Snapshot, Group]:
+def _demanded(shipped: ShippedGroup, listed: Sequence[Snapshot]) -> tuple[Snapshot, Group]:
+    batch = _listed(shipped, listed)
+    if batch is None:
+        raise _GroupGone(
+            f"store {shipped.store} does not list the WAL {shipped.group.name} any more",
+            "leave out --from, or name an earlier moment with --at",
+        )
+    return batch
+
+
+def _listed(shipped: ShippedGroup, listed: Sequence[Snapshot]) -> tuple[Snapshot, Group] | None:
     """The batch of a group that is known, or a newer one: each makes the one before superfluous, which then goes."""
     of_group = [
         (each, group)
@@ -161,12 +174,7 @@ def _batch(shipped: ShippedGroup, listed: Sequence[Snapshot]) -> tuple[Snapshot,
     ]
     known = [pair for pair in of_group if pair[0].id == shipped.snapshot_id]
     found = known or [pair for pair in of_group if pair[1].through >= shipped.group.through]
-    if not found:
-        raise _GroupGone(
-            f"store {shipped.store} does not list the WAL {shipped.group.name} any more",
-            "leave out --from, or name an earlier moment with --at",
-        )
-    return max(found, key=lambda pair: (pair[1].through, pair[0].time))
+    return max(found, key=lambda pair: (pair[1].through, pair[0].time), default=None)
 
 
 def _gather(read: Path, folder: Path) -> None:

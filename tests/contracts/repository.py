@@ -87,6 +87,8 @@ class RepositoryContract:
             assert restored.files == restored.verified_files == count
         assert (tmp_path / "a" / str(tree).lstrip("/") / "one").read_bytes() == b"12345"
         assert not (tmp_path / "b" / str(tree).lstrip("/") / "one").exists()
+        with pytest.raises(PermanentError, match="is not empty"):
+            await opened.first.restore(saved.snapshot_id, tmp_path / "b", (), watch)
 
     async def test_how_much_a_restore_writes_can_be_asked(self, opened: Opened, tree: Path) -> None:
         await opened.first.create()

@@ -280,6 +280,8 @@ class FakeRepository:
         async with self._working("restore"):
             if snapshot_id not in self.place.trees:
                 raise PermanentError(f"there is no snapshot {snapshot_id[:8]}", "drd points")
+            if target.exists() and any(target.iterdir()):
+                raise PermanentError(f"{target} is not empty", "name a folder that is empty or does not exist yet")
             tree = self.place.trees[snapshot_id]
             wanted = {path: data for path, data in tree.items() if not include or _is_within(path, include)}
             for path, data in wanted.items():
