@@ -200,7 +200,8 @@ class Following:
                 late.update(dict.fromkeys(waiting, "it takes longer than anybody waits for"))
                 break
             with suppress(TimeoutError):
-                await asyncio.wait_for(facts.get(), timeout=LOOK_SECONDS)
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await facts.get()
         yield Step(
             kind="finished",
             run=run,

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import h11
 from pydantic import AfterValidator, Field
 
-from drd.clients.http_request import Answer, get
+from drd.clients.http import HttpAnswer, exchange
 from drd.clients.lines import meaning
 from drd.core.lists import OneOrMany
 from drd.core.probing import Failure, ProbeResult
@@ -78,7 +78,7 @@ class _Prober:
         seconds = self._probe.timeout.total_seconds()
         try:
             async with asyncio.timeout(seconds):
-                answer = await get(self._probe.url, self._address)
+                answer = await exchange("GET", self._probe.url, address=self._address)
         except TimeoutError:
             return Failure.TIMEOUT, f"no answer within {seconds:g} s"
         except ssl.SSLCertVerificationError as error:
@@ -90,7 +90,7 @@ class _Prober:
         why = self._wrong(answer)
         return (Failure.WRONG_ANSWER, why) if why else None
 
-    def _wrong(self, answer: Answer) -> str:
+    def _wrong(self, answer: HttpAnswer) -> str:
         """What is wrong about an answer; empty where nothing is."""
         if answer.status not in self._probe.status:
             return f"it answers {answer.status}"

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import shutil
 from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator
 
 from drd.clients.carrier import examine
-from drd.core.errors import PermanentError, ProgramMissing
+from drd.clients.ssh import Patience, reaching
 from drd.core.secrets import SecretReference
 from drd.ports.look import Look
 from drd.ports.store import Backend, Location, Store
 from drd.ports.world import World
 
-CONNECT_SECONDS = 10
-ALIVE_SECONDS = 15
-ALIVE_QUESTIONS = 4
+PATIENCE = Patience(connect_seconds=10, alive_seconds=15, alive_questions=4)
 """A connection over which nothing comes for a minute is given up."""
 
 
@@ -83,32 +79,4 @@ class SftpStore(Store):
         return self.model_copy(update={"path": self.path.with_name(f"{self.path.name}-{word}")})
 
     def _ssh(self) -> tuple[str, ...]:
-        program = shutil.which("ssh")
-        if program is None:
-            raise ProgramMissing("ssh is not installed", "apt-get install openssh-client")
-        options = {
-            "BatchMode": "yes",
-            "StrictHostKeyChecking": "yes",
-            "UserKnownHostsFile": str(self.known_hosts),
-            "GlobalKnownHostsFile": "/dev/null",
-            "IdentitiesOnly": "yes",
-            "ConnectTimeout": str(CONNECT_SECONDS),
-            "ServerAliveInterval": str(ALIVE_SECONDS),
-            "ServerAliveCountMax": str(ALIVE_QUESTIONS),
-            "LogLevel": "ERROR",
-        }
-        return (
-            *(program, "-F", "/dev/null", "-i", str(self._key_file()), "-p", str(self.port)),
-            *(word for name, value in options.items() for word in ("-o", f"{name}={value}")),
-            *(f"{self.user}@{self.host}", "-s", "sftp"),
-        )
-
-    def _key_file(self) -> Path:
-        if self.key.file is not None:
-            return self.key.file
-        folder = os.environ.get("CREDENTIALS_DIRECTORY")
-        if folder is None:
-            raise PermanentError(
-                f"{self.key.summary()} cannot be read: drd does not run under systemd", "write `key: {file: /path}`"
-            )
-        return Path(folder) / str(self.key.credential)
+        return (*reaching(self.key, self.known_hosts, self.port, PATIENCE), f"{self.user}@{self.host}", "-s", "sftp")
