@@ -20,7 +20,7 @@ class Verify(Action):
     argv: tuple[str, ...] = ()
     """A program that uses it as a client does, and its arguments; exit code 0 says that it answers.
 
-    Left out, one row is written and read in the policy's database.
+    Left out, one row is written and read in the policy's database; a policy without one needs it.
     """
 
     @property
@@ -47,8 +47,8 @@ class Verify(Action):
         return {}
 
     def references(self) -> tuple[Reference, ...]:
-        """The policy."""
-        return (Reference(Referent.POLICY, self.service, ("service",)),)
+        """The policy, which must have a database where no program is written."""
+        return (Reference(Referent.POLICY if self.argv else Referent.DATABASE, self.service, ("service",)),)
 
     def summary(self) -> str:
         """Which service."""

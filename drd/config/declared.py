@@ -29,6 +29,8 @@ class Declared:
     people: Names
     nodes: Names
     policies: Names
+    databases: Collection[str]
+    """The policies that have one."""
     runbooks: Names
     here: str | None
     """The site of this daemon."""

@@ -16,7 +16,7 @@ from drd.config.documents import Entry, Report
 from drd.config.kinds import Kinds
 from drd.config.lint_policies import lint_disasters, lint_policy
 from drd.config.lint_runbooks import lint_runbook
-from drd.config.lint_servers import lint_servers
+from drd.config.lint_servers import has_database, lint_servers
 from drd.config.lint_settings import is_zone, lint_settings
 from drd.config.settings import Site, StoreRules
 from drd.core.geography import great_circle_metres
@@ -38,7 +38,7 @@ class Files:
 
 def lint(files: Files, kinds: Kinds, report: Report) -> None:
     """Report what does not fit together."""
-    declared = _declared(files)
+    declared = _declared(files, kinds)
     if files.settings is not None:
         lint_settings(files.settings, kinds.stores, report)
         lint_texts(files.settings, has_variables=False, report=report)
@@ -56,7 +56,7 @@ def lint(files: Files, kinds: Kinds, report: Report) -> None:
         lint_texts(entry, has_variables=True, report=report)
 
 
-def _declared(files: Files) -> Declared:
+def _declared(files: Files, kinds: Kinds) -> Declared:
     entry = files.settings
 
     def section(name: str) -> Names:
@@ -66,12 +66,14 @@ def _declared(files: Files) -> Declared:
         return None if name in _NEEDED and not entry.has((name,)) else frozenset(keys(entry, (name,)))
 
     store_sites, distances, immutable = _stores(entry)
+    policies = _by_name(files.policies, "policy")
     return Declared(
         sites=section("sites"),
         stores=section("stores"),
         people=section("people"),
         nodes=section("nodes"),
-        policies=frozenset(_by_name(files.policies, "policy")) if files.has_all_policies else None,
+        policies=frozenset(policies) if files.has_all_policies else None,
+        databases=frozenset(str(each.at(("policy",))) for each in files.policies if has_database(each, kinds.sources)),
         runbooks=frozenset(_by_name(files.runbooks, "runbook")) if files.has_all_runbooks else None,
         here=None if entry is None else _text(entry.at(("site",))),
         distances=distances,

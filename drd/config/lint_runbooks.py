@@ -14,7 +14,7 @@ from drd.config.suggest import what_to_write
 from drd.config.yaml import Path, Spot, Value
 from drd.core.runbook import NODE_ROLES, VARIABLES, StageName
 from drd.core.units import PositiveDuration, format_duration
-from drd.ports.action import Action, Referent
+from drd.ports.action import Action, Reference, Referent
 
 _VARIABLE: Final = re.compile(r"(?<!\$)\$\{([^}]*)\}?")
 _ORDER: Final = {stage.value: place for place, stage in enumerate(StageName)}
@@ -175,10 +175,19 @@ def _lint_actions(
             for verb in keys(entry, path):
                 action: Action | None = typed_value(entry.at((*path, verb)), actions[verb]) if verb in actions else None
                 for reference in action.references() if action is not None else ():
-                    known, section = _known(reference.kind, declared)
-                    if known is not None and reference.name not in known:
-                        sentence = unknown(reference.kind.value, reference.name, known, section)
+                    if sentence := _wrong(reference, declared):
                         report(entry.problem((*path, verb, *reference.path), sentence))
+
+
+def _wrong(reference: Reference, declared: Declared) -> str:
+    """What is wrong about a name in an action; empty where nothing is, or nobody can say."""
+    kind, name = reference.kind, reference.name
+    if kind is Referent.DATABASE:
+        if declared.policies is not None and name in declared.policies and name not in declared.databases:
+            return f"the policy `{name}` has no database: write with `argv:` a program that uses it as a client does"
+        kind = Referent.POLICY
+    known, section = _known(kind, declared)
+    return "" if known is None or name in known else unknown(kind.value, name, known, section)
 
 
 def _known(kind: Referent, declared: Declared) -> tuple[Names, str]:

@@ -36,6 +36,11 @@ def lint_servers(entry: Entry, declared: Declared, kinds: Mapping[str, type[Sour
             report(entry.problem(place, sentence))
 
 
+def has_database(entry: Entry, kinds: Mapping[str, type[Source]]) -> bool:
+    """Whether a policy has servers of a database, in its sources or by nodes of its own."""
+    return entry.has(_NODES) or any(kinds[verb].ADDRESS is not None for _, verb in _sources(entry, kinds))
+
+
 def _sources(entry: Entry, kinds: Mapping[str, type[Source]]) -> Iterator[tuple[Path, str]]:
     """The path of each source, down to the key of its kind, and that kind."""
     written = entry.at(_SOURCE)

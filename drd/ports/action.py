@@ -27,6 +27,8 @@ Facts = Mapping[str, str]
 class Referent(StrEnum):
     """What a name in an action stands for."""
 
+    DATABASE = "database"
+    """A policy that protects a database."""
     NODE = "node"
     PERSON = "person"
     POLICY = "policy"

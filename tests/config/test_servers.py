@@ -111,3 +111,36 @@ def test_an_rpo_that_wal_cannot_keep_is_a_mistake_whatever_the_schedule_is(
         assert told(tmp_path, also, "{wal: continuous}") == [f"3:19: `rpo`: WAL is {least}"]
     else:
         assert read(tmp_path, also, "{wal: continuous}").policies["orders"].wal_stores == ("local.wal",)
+
+
+RUNBOOK = """\
+runbook: orders-back
+policy: orders
+disaster: corruption
+activate_when: rows are missing
+deactivate_when: they are back
+mode: manual
+stages:
+  - stage: switch
+    owner: someone
+    deadline: 20m
+    steps:
+      - step: Use it as a client does
+        verify: {service: orders%s}
+"""
+
+
+@pytest.mark.parametrize("more", ["", ", argv: [ls]"], ids=["by a row", "by a program"])
+@pytest.mark.parametrize("source", ["postgres: {dsn: {file: /etc/drd/orders}}", "files: {paths: [/srv/orders]}"])
+def test_a_row_is_written_only_where_there_is_a_database(source: str, more: str, tmp_path: Path) -> None:
+    write(tmp_path / "drd.yaml", DRD_YAML + "people: {someone: {name: Someone}}\n")
+    write(tmp_path / "policies" / "orders.yaml", (POLICY % ("", "{}")).replace("postgres: {}", source))
+    write(tmp_path / "runbooks" / "orders-back.yaml", RUNBOOK % more)
+    problems: list[str] = []
+    try:
+        load(tmp_path / "drd.yaml", {}, find_kinds())
+    except ConfigurationErrors as errors:
+        problems = [str(problem).replace(f"{tmp_path}/", "") for problem in errors.problems]
+    sentence = "the policy `orders` has no database: write with `argv:` a program that uses it as a client does"
+    is_refused = "files" in source and not more
+    assert problems == ([f"runbooks/orders-back.yaml:13:27: {sentence}"] if is_refused else [])
