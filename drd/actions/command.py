@@ -35,7 +35,7 @@ class Command(Action):
     async def apply(self, at: Situation) -> Facts:
         """Run it to its end."""
         machine = None if self.node is None else at.machine(self.node)
-        await run_program(at.world.runner, self.argv, machine, at.timeout)
+        await run_program(at.world.runner, self.argv, machine, at.timeout, at.world.configuration)
         return {}
 
     def references(self) -> tuple[Reference, ...]:

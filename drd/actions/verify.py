@@ -37,7 +37,7 @@ class Verify(Action):
     async def apply(self, at: Situation) -> Facts:
         """Use the service; what answered is the end of the outage."""
         if self.argv:
-            await run_program(at.world.runner, self.argv, None, at.timeout)
+            await run_program(at.world.runner, self.argv, None, at.timeout, at.world.configuration)
             return {"up": self.service}
         return {"up": await at.services.use(self.service)}
 

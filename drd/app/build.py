@@ -106,7 +106,7 @@ def make_world(configuration: Configuration) -> World:
     runner = ChildRunner()
     secrets = SystemSecrets(runner, dict(os.environ))
     state = configuration.state
-    return World(SystemClock(), runner, secrets, configuration.data, state / STAGING, state / KEPT)
+    return World(SystemClock(), runner, secrets, configuration.data, state / STAGING, state / KEPT, configuration.file)
 
 
 @asynccontextmanager

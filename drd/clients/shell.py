@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 
 from drd.clients.ssh import NOT_REACHED, ssh_argv
 from drd.core.errors import PermanentError, ProgramMissing, TransientError
@@ -23,10 +24,15 @@ SAID = 400
 
 
 async def run_program(
-    runner: Runner, argv: Sequence[str], machine: Machine | None = None, patience: timedelta | None = None
+    runner: Runner,
+    argv: Sequence[str],
+    machine: Machine | None = None,
+    patience: timedelta | None = None,
+    configuration: Path | None = None,
 ) -> tuple[str, ...]:
     """Run it to its end and return the lines that it wrote.
 
+    `configuration` is the drd.yaml that a program here finds in `DRD_CONFIG`, so that a drd speaks to this daemon.
     Raises `PermanentError` when it ended with another status than 0, and `TransientError` when it was not reached or
     was stopped, so that nobody knows what it has done.
     """
@@ -38,6 +44,8 @@ async def run_program(
 
     words = tuple(argv) if machine is None else ssh_argv(machine, argv)
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    if configuration is not None:
+        environment["DRD_CONFIG"] = str(configuration)
     ended = await runner.run(Command(words, environment=environment, deadline=patience or LONGEST), keep)
     _judge(ended, argv[0], machine, patience or LONGEST)
     return tuple(lines)

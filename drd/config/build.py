@@ -52,6 +52,7 @@ def configuration_of(
         digest=digest,
         warnings=warnings,
         tokens=settings.http.tokens,
+        file=file.absolute(),
     )
 
 

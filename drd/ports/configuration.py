@@ -97,3 +97,5 @@ class Configuration:
     warnings: tuple[str, ...] = ()
     tokens: SecretReference | None = None
     loaded: datetime | None = None
+    file: Path | None = None
+    """The drd.yaml that it was read from, absolute."""

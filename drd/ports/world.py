@@ -23,3 +23,5 @@ class World:
     """Where sources make what has to lie on the disk before it is read, each in a folder of its own."""
     kept: Path | None = None
     """Where sources keep what makes their next run easier; what lacks there costs time and nothing else."""
+    configuration: Path | None = None
+    """The drd.yaml that is in force; a drd that a step of a runbook calls reads the same."""

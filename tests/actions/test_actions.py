@@ -44,6 +44,15 @@ async def test_a_command_succeeds_by_its_exit_code_and_its_words_stay_out_of_the
     assert await Command(argv=("true",)).rehearse(at) is None
 
 
+async def test_a_program_here_finds_the_configuration_that_is_in_force(at: Situation, tmp_path: Path) -> None:
+    asked = ("sh", "-c", 'test "$DRD_CONFIG" = ' + str(tmp_path / "drd.yaml"))
+    with pytest.raises(PermanentError):
+        await Command(argv=asked).apply(at)
+    there = replace(at, world=replace(at.world, configuration=tmp_path / "drd.yaml"))
+    assert await Command(argv=asked).apply(there) == {}
+    assert await Verify(service="orders", argv=asked).apply(there) == {"up": "orders"}
+
+
 async def test_a_plan_shows_the_whole_command_and_what_is_missing(at: Situation) -> None:
     preview = await Command(argv=("echo", "two words")).preview(at)
     assert (preview.commands, preview.unchecked) == (("here: echo 'two words'",), ())

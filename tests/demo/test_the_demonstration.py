@@ -1,6 +1,8 @@
 """`drd demo run`, as `make run` types it: nothing is configured, and both stores hold points soon."""
 
+import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ def test_within_two_minutes_points_stand_in_both_stores(demonstration: Callable[
     back = demo.folder.with_name("back")
     demo.drd("restore", "recordings", "--to", str(back), "--from", "offsite").done()
     assert list(back.rglob("*.flv"))
+    recovered_by_the_shipped_runbook(demo)
     assert daemon.stop() == 0, daemon.said()
     assert "Traceback" not in daemon.said()
 
@@ -35,6 +38,30 @@ def test_within_two_minutes_points_stand_in_both_stores(demonstration: Callable[
     assert before.keys() == {policy["name"] for policy in status["policies"]}
     assert again.stop() == 0, again.said()
     assert demo.drd("journal", "verify").done()
+
+
+def recovered_by_the_shipped_runbook(demo: Demonstration) -> None:
+    """It calls drd itself, restores, and waits for a person twice."""
+    name, place = "recordings-point-in-time", demo.folder.with_name("recovered")
+    words = ("--point", "latest", "--place", str(place), "--reason", "a test", "--confirm", name)
+    demo.drd("runbook", "start", name, *words)
+
+    def state() -> str:
+        return str(json.loads(demo.drd("incident", "show", name, "--json").stdout)["state"])
+
+    def approved(step: str) -> bool:
+        return demo.drd("runbook", "approve", name, "--step", step, "--reason", "seen").code == 0
+
+    for step in (
+        "Find the last moment at which the recordings were whole",
+        "Let a person look before the damaged recordings are replaced",
+    ):
+        wait_for(partial(approved, step), f"it waits for a person: {step}", SOON_SECONDS)
+    wait_for(lambda: state() not in ("waiting", "running"), "the runbook comes to its end", SOON_SECONDS)
+    shown = demo.drd("incident", "show", name).stdout
+    assert state() == "incomplete", shown
+    assert "\nnot done: Tell people that recordings are being put back\n" in shown, "nobody has an address here"
+    assert list(place.rglob("*.flv"))
 
 
 def test_two_demonstrations_run_side_by_side_but_not_in_one_folder(
