@@ -25,6 +25,7 @@ from drd.clients.spool import FolderSpools
 from drd.clients.timer import SchedulerTimer
 from drd.config.runbooks import read_document
 from drd.daemon.house import House, InForce
+from drd.engines.acting import Acting
 from drd.engines.anchor import Anchor
 from drd.engines.archive import Archive
 from drd.engines.backup import Backup
@@ -150,6 +151,8 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     restore = Restore(stores, queues, journal, journal, world, host, board, find_kinds().sources)
     services = EngineServices(in_force, dispatch, restore, journal, WebMessenger(), world, journal.daemon)
     tools = Tools(in_force, services, journal, world, log)
+    runbooks = Runbooks(tools, journal, lambda document: read_document(find_kinds(), document), dispatch.new_id)
+    watching = Watching(in_force, journal, world, journal.daemon)
     house = House(
         daemon=journal.daemon,
         restic=restic.version_text,
@@ -188,8 +191,9 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         archive=Archive(in_force, receiving, spools, stores, queues, copy, journal, journal, world),
         heartbeats=Heartbeats(in_force, journal, world, journal.daemon),
         standby_slots=StandbySlots(in_force, receiving, journal, world),
-        watching=Watching(in_force, journal, world, journal.daemon),
-        runbooks=Runbooks(tools, journal, lambda document: read_document(find_kinds(), document), dispatch.new_id),
+        watching=watching,
+        runbooks=runbooks,
+        acting=Acting(in_force, watching, runbooks, journal, journal, clock, log),
     )
     return Built(house, journal, world, tick, log)
 

@@ -50,6 +50,9 @@ class Guard(StrEnum):
     PAUSED = "paused"
     NO_RUNBOOK = "no runbook"
     MODE = "mode"
+    BUSY = "run under way"
+    TRIED = "tried before"
+    SHARED = "shared cluster"
     HOLD_DOWN = "hold-down"
     PER_DAY = "per day"
     CANDIDATE = "candidate"
@@ -57,9 +60,11 @@ class Guard(StrEnum):
     FENCE = "fence"
 
 
-BEYOND_OVERRIDING: Final = frozenset({Guard.FENCE, Guard.PRIMARY_ANSWERS, Guard.TWO_PRIMARIES, Guard.CANDIDATE})
-"""What even a person's word does not take away: without a fence there may be two primaries, and nothing is promoted
-where there is nothing to promote."""
+BEYOND_OVERRIDING: Final = frozenset(
+    {Guard.FENCE, Guard.PRIMARY_ANSWERS, Guard.TWO_PRIMARIES, Guard.CANDIDATE, Guard.BUSY}
+)
+"""What even a person's word does not take away: without a fence there may be two primaries, and so with two runs at a
+time, and nothing is promoted where there is nothing to promote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,12 @@ class View:
     """When failovers of the policy were completed; one that was not does not count."""
     paused: str = ""
     """Why failover is paused now; empty where it is not."""
+    busy: str = ""
+    """Which run works with the nodes now; empty where none does."""
+    tried: str = ""
+    """Which run was started for this outage already, and is over; empty where none was."""
+    shared: str = ""
+    """Which other policy replaces the primary of the same cluster by itself; empty where none does."""
     rivals: tuple[Rival, ...] = ()
     restart_is_over: bool = False
     """Whether starting the process again was tried in this outage, and did not help."""
@@ -136,6 +147,8 @@ class Decision:
     act: Act
     summary: str
     """One sentence."""
+    aim: Act | None = None
+    """What is done as soon as nothing stands in the way; None while nothing has to be."""
     primary: str | None = None
     cause: Cause | None = None
     disaster: DisasterClass | None = None
@@ -161,10 +174,11 @@ def decide(view: View, now: datetime) -> Decision:
     disaster = _disaster(primary)
     blockers = tuple(_blockers(view, best, found, now))
 
-    def decided(act: Act, summary: str) -> Decision:
+    def decided(act: Act, summary: str, aim: Act | None = None) -> Decision:
         return Decision(
             act=act,
             summary=summary,
+            aim=aim,
             primary=view.cluster.primary,
             cause=None if primary is None else primary.cause,
             disaster=disaster,
@@ -181,19 +195,19 @@ def decide(view: View, now: datetime) -> Decision:
     lost = f"{primary.node} is lost: {primary.cause}"
     if view.rules.restart is not None and not view.restart_is_over and primary.cause is Cause.PROCESS_DEAD:
         # Starting it where it was makes no second primary, so neither a candidate nor a fence is needed.
-        held = _held(view, [*_of_the_view(view), *_of_people(view, view.rules.restart)])
-        done, act = "it is started again in its place first", Act.RESTART
+        held = _held(view, [*_of_the_view(view), *_of_people(view, view.rules.restart), *_of_other_runs(view)])
+        done, aim = "it is started again in its place first", Act.RESTART
     else:
         held = _held(view, blockers)
         confirmed = _first(fences, FenceState.CONFIRMED)
-        done, act = f"{primary.node} is fenced before a standby is promoted", Act.FENCE
+        done, aim = f"{primary.node} is fenced before a standby is promoted", Act.FENCE
         if confirmed is not None and best is not None:
-            done, act = f"{best.node} is promoted, since {primary.node} was fenced by {confirmed.rung}", Act.PROMOTE
+            done, aim = f"{best.node} is promoted, since {primary.node} was fenced by {confirmed.rung}", Act.PROMOTE
     if not _only_asks(held):
-        return decided(Act.HOLD, f"{lost}; nothing is done: {_named(held)}")
+        return decided(Act.HOLD, f"{lost}; nothing is done: {_named(held)}", aim)
     if held:
-        return decided(Act.ASK, f"{lost}; a person has to approve: {_named(held)}")
-    return decided(act, f"{lost}; {done}")
+        return decided(Act.ASK, f"{lost}; a person has to approve: {_named(held)}", aim)
+    return decided(aim, f"{lost}; {done}", aim)
 
 
 def _held(view: View, blockers: Iterable[Blocker]) -> list[Blocker]:
@@ -238,6 +252,9 @@ def _of_one_that_is_not_lost(primary: NodeVerdict) -> str:
 def _blockers(view: View, best: Candidate | None, found: tuple[Candidate, ...], now: datetime) -> Iterator[Blocker]:
     yield from _of_the_view(view)
     yield from _of_people(view, view.rules.mode)
+    yield from _of_other_runs(view)
+    if view.tried:
+        yield Blocker(Guard.TRIED, view.tried)
     yield from _of_repetition(view, now)
     yield from _of_candidates(view, best, found)
     yield from _of_fences(view)
@@ -280,6 +297,13 @@ def _of_people(view: View, mode: RunbookMode | None) -> Iterator[Blocker]:
         yield Blocker(Guard.MODE, "the runbook's mode is approve")
     elif mode is RunbookMode.MANUAL:
         yield Blocker(Guard.MODE, "the runbook's mode is manual: a person starts it")
+
+
+def _of_other_runs(view: View) -> Iterator[Blocker]:
+    if view.busy:
+        yield Blocker(Guard.BUSY, view.busy)
+    if view.shared:
+        yield Blocker(Guard.SHARED, view.shared)
 
 
 def _of_repetition(view: View, now: datetime) -> Iterator[Blocker]:

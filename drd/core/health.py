@@ -48,6 +48,8 @@ class Streak:
     """Of the failures in a row."""
     failing_since: float | None = None
     """When the first failure in a row was over; None while it succeeds."""
+    failed_from: float | None = None
+    """When the first look that failed in a row began; None while it succeeds."""
     bad_since: float | None = None
     """When the failures in a row were enough to count; None while they are not."""
     changes: tuple[float, ...] = ()
@@ -95,6 +97,7 @@ class Streak:
                 kinds=self.kinds | {result.failure},
                 signs=self.signs | result.signs,
                 failing_since=result.ended if self.failing_since is None else self.failing_since,
+                failed_from=result.began if self.failed_from is None else self.failed_from,
                 changes=kept,
                 last=result,
             )
@@ -107,6 +110,7 @@ class Streak:
             kinds=frozenset(),
             signs=frozenset(),
             failing_since=None,
+            failed_from=None,
             slow=self.slow + 1 if is_slow else 0,
             usual_seconds=usual + USUAL_WEIGHT * (min(result.latency, slow_from(usual)) - usual),
             changes=kept,

@@ -86,6 +86,11 @@ def expected(records: tuple[IncidentRecord, ...], step: str) -> timedelta | None
     return None
 
 
+def promoted_at(record: IncidentRecord) -> datetime | None:
+    """When another node became the primary in a run that is over; a drill or a run that did not get there has none."""
+    return None if record.is_drill or record.finished is None else _first(record, "new_primary")
+
+
 def _first(record: IncidentRecord, name: str) -> datetime | None:
     found = (fact.at for fact in record.facts if isinstance(fact.body, StepFinished) and name in fact.body.facts)
     return next(found, None)

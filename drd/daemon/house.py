@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from drd.engines.acting import Acting
 from drd.engines.anchor import Anchor
 from drd.engines.archive import Archive
 from drd.engines.backup import Backup
@@ -75,8 +76,9 @@ class House:
     standby_slots: StandbySlots
     watching: Watching
     runbooks: Runbooks
+    acting: Acting
 
     async def pay(self) -> None:
         """Journal what the engines owe. Raises `StateFull` while there is no room, and `Busy` while it is locked."""
-        for engine in (self.stores, self.backup, self.restore, self.anchor, self.archive, self.watching):
+        for engine in (self.stores, self.backup, self.restore, self.anchor, self.archive, self.watching, self.acting):
             await engine.outbox.pay()

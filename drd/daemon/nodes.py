@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from drd.core.candidates import words_of_loss
 from drd.core.decision import Act, Decision
 from drd.core.node_verdicts import Cause
@@ -11,10 +9,6 @@ from drd.core.units import format_duration
 from drd.daemon.house import House
 from drd.engines.watching import Watched
 from drd.ports.control import NodeStatus
-from drd.reports.moments import local_with_offset
-
-FAILOVER = "failover"
-"""What a pause names that keeps a primary from being replaced."""
 
 
 def node_status(house: House) -> tuple[NodeStatus, ...]:
@@ -51,22 +45,13 @@ async def failover_lines(house: House, policy: str) -> list[str]:
         return []
     lines = [_node_line(status) for status in node_status(house) if status.policy == policy]
     lines += watched.notes
-    decision = house.watching.decision(house.in_force().policies[policy], await why_paused(house, policy), _now(house))
+    decision = await house.acting.decision(policy)
     if decision is None or not _has_database(watched):
         return lines
     lines.append(f"failover: {decision.summary}")
     if not house.in_force().policies[policy].policy.disasters:
         return lines
     return [*lines, *_details(decision)]
-
-
-async def why_paused(house: House, policy: str) -> str:
-    """Why a primary may not be replaced now; empty where it may."""
-    for pause in await house.catalogue.pauses():
-        if pause.policy == policy and pause.what in (FAILOVER, "all") and pause.until > _now(house):
-            until = local_with_offset(pause.until, house.in_force().zone)
-            return f"paused until {until} by {pause.by}: {pause.reason}"
-    return ""
 
 
 def _details(decision: Decision) -> list[str]:
@@ -93,7 +78,3 @@ def _node_line(status: NodeStatus) -> str:
 
 def _has_database(watched: Watched) -> bool:
     return any(node.database is not None for node in watched.nodes.values())
-
-
-def _now(house: House) -> datetime:
-    return house.clock.now()

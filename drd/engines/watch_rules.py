@@ -8,15 +8,14 @@ from drd.core.decision import Rules
 from drd.core.fencing import Clients, Fence, FenceState, Rung, proxy, revocation
 from drd.core.health import ClusterView
 from drd.core.policy import DisasterClass, Policy
-from drd.core.runbook import Runbook
+from drd.core.runbook import Runbook, RunbookMode
 from drd.ports.probe import Target, Watch
 
 
 def rules_of(policy: Policy, runbooks: Mapping[str, Runbook]) -> Rules:
     """The mode and guards of the runbook for lost hardware; its loss in time is what the policy promises."""
-    failover = _failover(policy, runbooks)
-    process = _runbook(policy, runbooks, DisasterClass.PROCESS)
-    restart = process if process is not None and not process.promotes else None
+    failover = failover_of(policy, runbooks)
+    restart = restart_of(policy, runbooks)
     hardware = policy.disasters.get(DisasterClass.HARDWARE)
     promised = hardware.rpo if hardware is not None and hardware.rpo is not None else policy.objectives.rpo
     return Rules(
@@ -31,7 +30,7 @@ def rules_of(policy: Policy, runbooks: Mapping[str, Runbook]) -> Rules:
 
 def fences_of(policy: Policy, runbooks: Mapping[str, Runbook], watch: Watch, view: ClusterView) -> tuple[Fence, ...]:
     """How each rung that the runbook names stands for the primary, in its order."""
-    failover = _failover(policy, runbooks)
+    failover = failover_of(policy, runbooks)
     target = next((each for each in watch.targets if each.node == view.primary), None)
     if failover is None or target is None:
         return ()
@@ -49,12 +48,19 @@ def _fence(rung: Rung, target: Target, view: ClusterView) -> Fence:
     return Fence(rung, FenceState.AVAILABLE)
 
 
-def _failover(policy: Policy, runbooks: Mapping[str, Runbook]) -> Runbook | None:
+def failover_of(policy: Policy, runbooks: Mapping[str, Runbook]) -> Runbook | None:
+    """The runbook that replaces the primary; None where no disaster has one."""
     for disaster in (DisasterClass.HARDWARE, DisasterClass.PROCESS):
         found = _runbook(policy, runbooks, disaster)
         if found is not None and found.promotes:
             return found
     return None
+
+
+def restart_of(policy: Policy, runbooks: Mapping[str, Runbook]) -> Runbook | None:
+    """The runbook that starts a dead process again in its place, which is tried first; None where none is started."""
+    found = _runbook(policy, runbooks, DisasterClass.PROCESS)
+    return None if found is None or found.promotes or found.mode is RunbookMode.MANUAL else found
 
 
 def _runbook(policy: Policy, runbooks: Mapping[str, Runbook], disaster: DisasterClass) -> Runbook | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from drd.core.decision import Decision, View, decide
+from drd.core.decision import View
 from drd.core.errors import NOT_NOW
 from drd.core.events import BugFound, NodeJudged
 from drd.core.health import ClusterView, NodeView, Observer, known_primary
@@ -68,6 +68,7 @@ class Watching:
         self._observing = Observing(world.clock)
         self._watched: dict[str, Watched] = {}
         self._told: asyncio.Queue[NodeJudged | BugFound] = asyncio.Queue()
+        self._on_loss: Callable[[str], None] = _nobody
         self._seen: Counter[str] = Counter()
         """Node → how many policies watch it."""
         self._silent: set[str] = set()
@@ -130,8 +131,21 @@ class Watching:
         watched = self._watched.get(policy)
         return None if watched is None else self._view(watched)
 
-    def decision(self, protected: Protected, paused: str, now: datetime) -> Decision | None:
-        """What would be done about the policy's primary now, and why; None while its nodes are not watched."""
+    def on_loss(self, call: Callable[[str], None]) -> None:
+        """Have `call` called with a policy's name after each look while its primary is lost, and when that ends."""
+        self._on_loss = call
+
+    def look_now(self, policy: str) -> None:
+        """Let every node of a policy be looked at at once."""
+        watched = self._watched.get(policy)
+        if watched is not None:
+            self._look_now(watched)
+
+    def situation(self, protected: Protected) -> View | None:
+        """What is seen of a policy now, with the rules and fences of its files; None while its nodes are not watched.
+
+        What the journal knows, pauses and earlier runs, is left to whoever decides.
+        """
         policy = protected.policy.name
         watched = self._watched.get(policy)
         if watched is None:
@@ -141,17 +155,13 @@ class Watching:
         found = {
             rival for node in view.nodes if node.seen is not None for rival in rivals(node.seen.beats, self._daemon)
         }
-        return decide(
-            View(
-                policy=policy,
-                cluster=view,
-                verdicts=watched.verdicts,
-                rules=rules_of(protected.policy, runbooks),
-                fences=fences_of(protected.policy, runbooks, watched.watch, view),
-                paused=paused,
-                rivals=tuple(sorted(found, key=lambda rival: rival.daemon)),
-            ),
-            now,
+        return View(
+            policy=policy,
+            cluster=view,
+            verdicts=watched.verdicts,
+            rules=rules_of(protected.policy, runbooks),
+            fences=fences_of(protected.policy, runbooks, watched.watch, view),
+            rivals=tuple(sorted(found, key=lambda rival: rival.daemon)),
         )
 
     async def _keep_looking(self, watched: Watched, target: Target, probe: Probe, label: str) -> None:
@@ -225,12 +235,16 @@ class Watching:
         after = node.streaks[result.probe]
         is_new = after.bad == 1 or (after.is_good is False and before is not None and before.is_good is not False)
         if is_new and len(watched.nodes) > 1:
-            watched.wanted_since = self._world.clock.monotonic()
-            for sleeper in watched.sleepers:
-                sleeper.set()
+            self._look_now(watched)
         self._judge(watched)
 
+    def _look_now(self, watched: Watched) -> None:
+        watched.wanted_since = self._world.clock.monotonic()
+        for sleeper in watched.sleepers:
+            sleeper.set()
+
     def _judge(self, watched: Watched) -> None:
+        was_lost = _is_lost(watched)
         before = watched.verdicts
         watched.verdicts = judge(self._view(watched), before)
         for name, verdict in watched.verdicts.items():
@@ -242,6 +256,8 @@ class Watching:
             if verdict.cause is Cause.UNKNOWN or (was_unknown and verdict.cause is Cause.WELL):
                 continue
             self._told.put_nowait(_judged(watched, name, verdict))
+        if was_lost or _is_lost(watched):
+            self._on_loss(watched.watch.targets[0].policy)
 
     def _view(self, watched: Watched) -> ClusterView:
         return ClusterView(
@@ -277,6 +293,15 @@ def _labels(probes: Sequence[Probe]) -> tuple[str, ...]:
     kinds = [probe.kind for probe in probes]
     counts = [kinds[: index + 1].count(kind) for index, kind in enumerate(kinds)]
     return tuple(kind if count == 1 else f"{kind}-{count}" for kind, count in zip(kinds, counts, strict=True))
+
+
+def _nobody(policy: str) -> None:
+    """Before anybody acts, nobody is told."""
+
+
+def _is_lost(watched: Watched) -> bool:
+    verdict = watched.verdicts.get(watched.primary or "")
+    return verdict is not None and verdict.is_lost
 
 
 def _too_late(result: ProbeResult) -> float:

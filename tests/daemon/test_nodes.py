@@ -82,7 +82,7 @@ async def test_explain_says_what_would_be_done_and_what_it_would_cost() -> None:
         lines = await failover_lines(house.house, "orders")
         assert any(line.startswith("node one, primary: process dead") for line in lines)
         assert "two would not be promoted: its replay is paused" in lines
-        assert lines[-1].startswith("held back by candidate")
+        assert any(line.startswith("held back by candidate") for line in lines)
 
 
 async def test_a_policy_without_nodes_tells_nothing_of_them() -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from drd.core.decision import Act, Guard
+from drd.core.decision import Act, Decision, Guard
 from drd.core.events import BugFound, NodeJudged
 from drd.core.health import Hysteresis
 from drd.core.node_verdicts import Cause
@@ -36,12 +36,10 @@ class Cluster:
     def told(self) -> list[tuple[str, str]]:
         return [(fact.node, fact.verdict) for fact in self.house.journal.of(NodeJudged)]
 
-    def decided(self, paused: str = "") -> Act:
-        decision = self.house.watching.decision(
-            self.house.in_force().policies["orders"], paused, self.house.clock.now()
-        )
-        assert decision is not None
-        return decision.act
+    async def decision(self) -> Decision:
+        found = await self.house.acting.decision("orders")
+        assert found is not None
+        return found
 
 
 @asynccontextmanager
@@ -90,7 +88,7 @@ async def test_a_closed_session_is_looked_at_at_once_and_the_standby_is_asked_at
 
         assert it.cause("one") is Cause.PROCESS_DEAD
         assert it.told() == [("one", "process dead")]
-        assert it.decided() is Act.HOLD, "there is no runbook"
+        assert (await it.decision()).act is Act.HOLD, "there is no runbook"
 
 
 async def test_a_primary_that_only_drd_cannot_reach_is_told_as_that() -> None:
@@ -167,7 +165,7 @@ async def test_unrelated_nodes_that_are_silent_too_make_drd_doubt_itself() -> No
         await asyncio.sleep(10)
 
         assert it.cause("one") is Cause.OBSERVER_SUSPECT
-        assert it.decided() is Act.HOLD
+        assert (await it.decision()).act is Act.HOLD
 
 
 async def test_a_clock_that_was_set_makes_drd_doubt_itself_for_a_while() -> None:
@@ -188,15 +186,11 @@ async def test_another_daemon_in_the_heartbeat_is_a_rival_and_this_ones_own_rows
     async with watched() as it:
         it.answers["two"].seen = standby(beats=(Beat(DAEMON, 0, 1.0), Beat(f"{DAEMON}/probe", 0, 0.5)))
         await asyncio.sleep(2.3)
-        decide = it.house.watching.decision
-        policy = it.house.in_force().policies["orders"]
-        before = decide(policy, "", it.house.clock.now())
+        before = await it.decision()
         it.answers["two"].seen = standby(beats=(Beat(DAEMON, 0, 9.0), Beat("01OTHER", 2, 12.0)))
         await asyncio.sleep(2)
-        after = decide(policy, "", it.house.clock.now())
+        after = await it.decision()
 
-        assert before is not None
-        assert after is not None
         assert Guard.RIVAL not in {each.guard for each in before.blockers}
         assert Guard.RIVAL in {each.guard for each in after.blockers}
 
@@ -237,7 +231,8 @@ async def test_what_is_not_watched_has_no_view() -> None:
     await house.watching.serve("nothing")
 
     assert house.watching.view("orders") is None
-    assert house.watching.decision(house.in_force().policies["orders"], "", house.clock.now()) is None
+    assert house.watching.situation(house.in_force().policies["orders"]) is None
+    assert await house.acting.decision("orders") is None
 
 
 async def test_a_loop_that_is_late_is_noticed_and_forgotten() -> None:

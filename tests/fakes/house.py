@@ -12,6 +12,7 @@ from drd.core.runbook import Runbook
 from drd.core.secrets import SecretReference
 from drd.core.tags import Origin
 from drd.daemon.house import House, InForce
+from drd.engines.acting import Acting
 from drd.engines.anchor import Anchor
 from drd.engines.archive import Archive
 from drd.engines.backup import Backup
@@ -227,6 +228,7 @@ class FakeHouse:
             lambda document: self.read_runbook(document),  # noqa: PLW0108 - a test puts another one in
             self.dispatch.new_id,
         )
+        self.acting = Acting(force, self.watching, self.runbooks, journal, journal, self.clock, self.log.append)
         self.archive = Archive(
             force,
             self.receiving,
@@ -275,6 +277,7 @@ class FakeHouse:
             standby_slots=self.standby_slots,
             watching=self.watching,
             runbooks=self.runbooks,
+            acting=self.acting,
         )
 
     def repository(self, store: str) -> FakeRepository:

@@ -32,7 +32,7 @@ from drd.core.events.incidents import (
     StepFinished,
     StepStarted,
 )
-from drd.core.events.nodes import NodeJudged
+from drd.core.events.nodes import FailoverHeld, NodeJudged
 from drd.core.events.policies import (
     Paused,
     PolicyAdded,
@@ -96,6 +96,7 @@ __all__ = [
     "DamageMended",
     "DeadlineMissed",
     "Event",
+    "FailoverHeld",
     "HeadAnchored",
     "HeartbeatInterrupted",
     "HeartbeatKept",

@@ -22,3 +22,16 @@ class NodeJudged(Body):
     """`up`, `down` or `unknown`."""
     message: str = ""
     """What the verdict is built from."""
+
+
+@dataclass(frozen=True)
+class FailoverHeld(Body):
+    """A primary is lost and nothing is started. Told once for each outage, and again when what holds it changes."""
+
+    KIND = "failover-held"
+    policy: str
+    node: str
+    guards: tuple[str, ...]
+    """What keeps drd from acting, in words that stay the same."""
+    message: str
+    """The same as a sentence."""

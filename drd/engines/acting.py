@@ -1,0 +1,258 @@
+"""Starting the runbook for a primary that is lost, by itself: one owner, woken by what is seen, one start an outage."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from drd.core.candidates import words_of_loss
+from drd.core.decision import Act, Decision, Guard, View, decide
+from drd.core.errors import NOT_NOW, DrdError
+from drd.core.events import BugFound, Event, FailoverHeld, IncidentFinished, IncidentStarted
+from drd.core.health import ClusterView
+from drd.core.incident import IncidentRecord
+from drd.core.policy import Cause
+from drd.core.recovery import promoted_at
+from drd.core.runbook import Runbook, RunbookMode
+from drd.core.units import format_duration
+from drd.engines.outbox import Outbox
+from drd.engines.runbooks import FAILOVER, Runbooks, StartOrder
+from drd.engines.watch_rules import failover_of, restart_of
+from drd.engines.watching import Watching
+from drd.ports.clock import Clock
+from drd.ports.configuration import Configuration, Protected
+from drd.ports.journal import Catalogue, Journal
+
+BY: Final = "drd"
+"""Who started a run that nobody has started."""
+REMEMBERED: Final = 50
+"""So many earlier runs of a policy are looked at: more failovers than a day may have."""
+_STARTS: Final = frozenset({Act.RESTART, Act.FENCE, Act.PROMOTE})
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What the journal tells of the runs of a policy."""
+
+    failovers: tuple[datetime, ...]
+    runs: tuple[IncidentRecord, ...]
+    """For real, newest first."""
+
+
+class Acting:
+    """Turns decisions into starts of runbooks."""
+
+    def __init__(
+        self,
+        configuration: Callable[[], Configuration],
+        watching: Watching,
+        runbooks: Runbooks,
+        journal: Journal,
+        catalogue: Catalogue,
+        clock: Clock,
+        log: Callable[[str], None],
+    ) -> None:
+        self._configuration = configuration
+        self._watching = watching
+        self._runbooks = runbooks
+        self._catalogue = catalogue
+        self._clock = clock
+        self._log = log
+        self._pasts: dict[str, _Past] = {}
+        self._wanted: set[str] = set()
+        self._woken = asyncio.Event()
+        self._told: dict[str, tuple[object, ...]] = {}
+        """Policy → what was told last of why nothing is started."""
+        self.outbox = Outbox(journal)
+        watching.on_loss(self._wake)
+        journal.observe(self._take)
+
+    async def serve(self) -> None:
+        """Act until cancelled."""
+        for policy, protected in self._configuration().policies.items():
+            if protected.watch is not None:
+                await self._past(policy)
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            wanted, self._wanted = sorted(self._wanted), set()
+            for policy in wanted:
+                try:
+                    await self._consider(policy)
+                except NOT_NOW:  # nothing is done that is not on record; the next look wakes this again
+                    continue
+                except Exception as bug:  # noqa: BLE001 - a bug that concerns one policy must not keep others from being served
+                    await self._bug(policy, bug)
+
+    async def decision(self, policy: str) -> Decision | None:
+        """What would be done about the policy's primary now, and why; None while its nodes are not watched."""
+        protected = self._configuration().policies[policy]
+        view = self._watching.situation(protected)
+        return None if view is None else decide(await self._informed(view), self._clock.now())
+
+    async def _consider(self, policy: str) -> None:
+        protected = self._configuration().policies.get(policy)
+        decision = None if protected is None else await self.decision(policy)
+        if protected is None or decision is None or decision.disaster is None:
+            self._told.pop(policy, None)
+            return
+        if await self._is_at_it(policy, decision):
+            return
+        runbook = self._runbook(protected, decision)
+        is_asked = decision.act is Act.ASK and runbook is not None and runbook.mode is not RunbookMode.MANUAL
+        if runbook is None or not (decision.act in _STARTS or is_asked):
+            await self._hold(policy, decision, decision.summary)
+            return
+        try:
+            run = await self._runbooks.start(self._order(policy, runbook, decision))
+        except NOT_NOW:
+            raise
+        except DrdError as error:
+            await self._hold(policy, decision, f"{decision.summary}, but {runbook.name} does not start: {error}")
+            return
+        self._told.pop(policy, None)
+        self._log(f"{policy}: {decision.summary}; {runbook.name} begins, run {run}")
+
+    async def _is_at_it(self, policy: str, decision: Decision) -> bool:
+        """Whether the run that is under way is drd's own answer, or has only just ended: nothing has to be told."""
+        if Guard.BUSY not in {blocker.guard for blocker in decision.blockers}:
+            return False
+        newest = (await self._past(policy)).runs[0]
+        return newest.finished is not None or newest.start.cause is not Cause.MANUAL
+
+    def _order(self, policy: str, runbook: Runbook, decision: Decision) -> StartOrder:
+        variables = {"primary": decision.primary or ""}
+        if decision.candidate is not None:
+            variables["best_standby"] = decision.candidate.node
+        return StartOrder(
+            runbook.name,
+            by=BY,
+            words="; ".join((decision.summary, *cost(decision))),
+            cause=Cause.HEALTH,
+            began=self._began(policy),
+            variables=variables,
+        )
+
+    def _runbook(self, protected: Protected, decision: Decision) -> Runbook | None:
+        runbooks = self._configuration().runbooks
+        if decision.aim is Act.RESTART:
+            return restart_of(protected.policy, runbooks)
+        return failover_of(protected.policy, runbooks)
+
+    def _began(self, policy: str) -> datetime | None:
+        """When the first look failed."""
+        view = self._watching.view(policy)
+        node = None if view is None or view.primary is None else view.node(view.primary)
+        if view is None or node is None or node.database is None or node.database.failed_from is None:
+            return None
+        return self._wall(view.at, node.database.failed_from)
+
+    def _wall(self, now: float, moment: float) -> datetime:
+        return self._clock.now() - timedelta(seconds=now - moment)
+
+    async def _hold(self, policy: str, decision: Decision, message: str) -> None:
+        """Say why nothing is started: once, and again when another thing holds it back."""
+        guards = tuple(blocker.guard.value for blocker in decision.blockers)
+        told = (decision.primary, decision.act, guards, "" if guards else message)
+        if self._told.get(policy) == told:
+            return
+        self._told[policy] = told
+        self._log(f"{policy}: {message}")
+        await self.outbox.record(FailoverHeld(policy, decision.primary or "", guards, message))
+
+    async def _bug(self, policy: str, bug: Exception) -> None:
+        told = ("bug", type(bug))
+        if self._told.get(policy) != told:
+            self._told[policy] = told
+            text = "".join(traceback.format_exception(bug, limit=-12))
+            await self.outbox.record(BugFound(f"failover of {policy}", type(bug).__name__, text, quarantined=False))
+
+    async def _informed(self, view: View) -> View:
+        """The view with what the journal knows of the policy."""
+        past = await self._past(view.policy)
+        known = replace(view, paused=await self._why_paused(view.policy), failovers=past.failovers)
+        return self._with_runs(known, past.runs)
+
+    def _with_runs(self, view: View, runs: tuple[IncidentRecord, ...]) -> View:
+        """What the runs say: one is under way, or some were tried in this outage."""
+        under_way = next((each for each in runs if each.finished is None), None)
+        if under_way is not None:
+            return replace(view, busy=f"{under_way.runbook}, run {under_way.run}")
+        primary = view.cluster.primary
+        lately = [
+            each
+            for each in runs
+            if primary is not None
+            and each.start.variables.get("primary") == primary
+            and self._is_of_this_outage(view.cluster, primary, each.started)
+        ]
+        if primary is None or not lately:
+            return view
+        ended = max(each.finished for each in lately if each.finished is not None)
+        if any(self._wall(view.cluster.at, looked) <= ended for looked in _last_looks(view.cluster)):
+            return replace(view, busy=f"run {lately[0].run} has only just ended")
+        failovers = [each for each in lately if self._promotes(each)]
+        tried = f"{failovers[0].runbook} for this outage, run {failovers[0].run}" if failovers else ""
+        return replace(view, tried=tried, restart_is_over=True)
+
+    def _promotes(self, record: IncidentRecord) -> bool:
+        runbook = self._configuration().runbooks.get(record.runbook)
+        return runbook is None or runbook.promotes
+
+    def _is_of_this_outage(self, cluster: ClusterView, primary: str, started: datetime) -> bool:
+        """Whether the primary has not answered since."""
+        node = cluster.node(primary)
+        return node.seen is None or self._wall(cluster.at, node.seen_at) < started
+
+    async def _why_paused(self, policy: str) -> str:
+        now = self._clock.now()
+        for pause in await self._catalogue.pauses():
+            if pause.policy == policy and pause.what in FAILOVER and pause.until > now:
+                until = pause.until.astimezone(self._configuration().zone)
+                return f"paused until {until:%Y-%m-%d %H:%M:%S %z} by {pause.by}: {pause.reason}"
+        return ""
+
+    async def _past(self, policy: str) -> _Past:
+        """What the journal tells, read once after each change: it is wanted at the moment that counts."""
+        found = self._pasts.get(policy)
+        if found is None:
+            records = await self._catalogue.incidents(policy, REMEMBERED)
+            runs = tuple(each for each in records if not each.is_drill)
+            found = _Past(tuple(at for each in runs if (at := promoted_at(each)) is not None), runs)
+            self._pasts[policy] = found
+        return found
+
+    def _wake(self, policy: str) -> None:
+        self._wanted.add(policy)
+        self._woken.set()
+
+    def _take(self, event: Event) -> None:
+        match event.body:
+            case IncidentStarted(policy=policy):
+                self._pasts.pop(policy, None)
+            case IncidentFinished(policy=policy):
+                self._pasts.pop(policy, None)
+                self._watching.look_now(policy)
+
+
+def _last_looks(cluster: ClusterView) -> list[float]:
+    """When the newest look at each database began."""
+    databases = [node.database for node in cluster.nodes]
+    return [database.last.began for database in databases if database is not None and database.last is not None]
+
+
+def cost(decision: Decision) -> tuple[str, ...]:
+    """What it would cost: who would be promoted, how soon, what is lost, and how the old primary is fenced."""
+    if decision.aim is Act.RESTART:
+        return ()
+    lines = []
+    best, fence = decision.candidate, decision.fence
+    if best is not None:
+        lines.append(f"{best.node} in about {format_duration(best.forecast)}: {words_of_loss(best)}")
+    if fence is not None:
+        lines.append(f"fence by {fence.rung}: {fence.state}")
+    return tuple(lines)

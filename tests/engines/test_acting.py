@@ -1,0 +1,261 @@
+"""Runbooks that start by themselves, in virtual time: when, with what, and never a second one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import pytest
+
+from drd.core.errors import PermanentError
+from drd.core.events import FailoverHeld, IncidentFinished, IncidentStarted, Paused, Resumed
+from drd.core.health import Hysteresis
+from drd.core.policy import Cause, Disaster, DisasterClass, Outcome
+from drd.core.probing import Failure, Sign
+from drd.core.runbook import Runbook
+from drd.engines.runbooks import StartOrder
+from drd.ports.action import Facts, Situation
+from drd.ports.probe import Target, Watch
+from tests.core.watched import primary, standby
+from tests.fakes.deeds import DEEDS, Deed, Deeds, a_runbook, a_step
+from tests.fakes.house import FakeHouse, a_policy, protected
+from tests.fakes.probe import Answers, FakeProbe
+
+pytestmark = pytest.mark.looptime
+RULES = Hysteresis(every_seconds=1.0, timeout_seconds=0.5)
+
+
+class FakePromotion(Deed):
+    """A promotion, as the rules know one by its name; `two` is the primary afterwards."""
+
+    kind: ClassVar[str] = "postgres_promote"
+
+    async def apply(self, at: Situation) -> Facts:
+        assert "fence" in at.done
+        told = await super().apply(at)
+        FakeProbe.ANSWERS["two"].seen = primary(2000, timeline=2)
+        return {**told, "new_primary": "two"}
+
+
+class FakeFence(Deed):
+    """A fence, as the rules know one by its name."""
+
+    kind: ClassVar[str] = "fence"
+    by: tuple[str, ...] = ("power",)
+
+
+PROMOTION = {"step": "Promote", "action": FakePromotion(mark="promote")}
+FENCE = {"step": "Fence", "action": FakeFence(mark="fence")}
+
+
+@pytest.fixture(autouse=True)
+def deeds() -> Deeds:
+    DEEDS.__init__()  # type: ignore[misc]
+    return DEEDS
+
+
+def a_failover(*steps: dict[str, Any], name: str = "orders-loss", mode: str = "automatic", **guards: Any) -> Runbook:
+    found = a_runbook(*(steps or (FENCE, PROMOTION)), name=name).model_dump(exclude={"stages"})
+    stages = a_runbook(*(steps or (FENCE, PROMOTION))).stages
+    health = {"health": {"node": "primary", "is": "down"}}
+    return Runbook.model_validate({**found, "mode": mode, "guards": guards, "triggers": [health], "stages": stages})
+
+
+def a_restart(*steps: dict[str, Any], mode: str = "automatic") -> Runbook:
+    found = a_failover(*(steps or (a_step("restart"),)), name="orders-restart", mode=mode)
+    return found.model_copy(update={"disaster": DisasterClass.PROCESS})
+
+
+@dataclass
+class Cluster:
+    house: FakeHouse
+    answers: dict[str, Answers]
+
+    def die(self, node: str = "one") -> None:
+        """The process is gone, and its sessions are closed."""
+        found = self.answers[node]
+        found.failure, found.signs = Failure.REFUSED, (Sign.SESSION_CLOSED,)
+        self.answers["two"].seen = standby(heard_seconds_ago=None, is_receiving=False)
+        found.on_closed()
+
+    def come_back(self, node: str = "one") -> None:
+        """It runs again, as a primary."""
+        found = self.answers[node]
+        found.failure, found.signs, found.seen = None, (), primary()
+
+    @property
+    def started(self) -> list[IncidentStarted]:
+        return self.house.journal.of(IncidentStarted)
+
+    @property
+    def held(self) -> list[FailoverHeld]:
+        return self.house.journal.of(FailoverHeld)
+
+
+async def until(claim: Callable[[], bool], seconds: float = 600) -> None:
+    async with asyncio.timeout(seconds):
+        while not claim():
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def watched(
+    *runbooks: Runbook, after: FakeHouse | None = None, answers: dict[str, Answers] | None = None, **objectives: Any
+) -> AsyncIterator[Cluster]:
+    """A primary `one` and a standby `two`, and a daemon that acts, killed at the end of the block."""
+    answers = answers or {"one": Answers(primary()), "two": Answers(standby(heard_seconds_ago=0.05))}
+    FakeProbe.ANSWERS.clear()
+    FakeProbe.ANSWERS.update(answers)
+    targets = tuple(Target("orders", name, "127.0.0.1", has_power=True) for name in answers)
+    disasters = {each.disaster: Disaster(runbook=each.name) for each in runbooks}
+    plan = a_policy(objectives=objectives).model_copy(update={"disasters": disasters, "nodes": tuple(answers)})
+    policy = replace(protected(plan), watch=Watch(targets, (FakeProbe(),), RULES))
+    house = FakeHouse(*(() if after else (policy,)), after=after)
+    house.in_force.replace(
+        replace(house.in_force(), policies={"orders": policy}, runbooks={each.name: each for each in runbooks})
+    )
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(house.watching.serve("orders")),
+            group.create_task(house.watching.serve_record()),
+            group.create_task(house.acting.serve()),
+        ]
+        await house.runbooks.resume_open()
+        yield Cluster(house, answers)
+        for task in tasks:
+            task.cancel()
+        await house.runbooks.drain(0)
+
+
+async def test_a_dead_primary_is_replaced_at_once_and_the_run_knows_why_it_was_started() -> None:
+    async with watched(a_failover()) as it:
+        await asyncio.sleep(3.3)
+        died = it.house.clock.now()
+        it.die()
+        await until(lambda: "promote" in DEEDS.done, seconds=0.3)
+        await asyncio.sleep(30)
+
+        [started] = it.started
+        assert (started.cause, started.by, started.variables["primary"]) == (Cause.HEALTH, "drd", "one")
+        assert started.began - died < timedelta(seconds=0.1)
+        assert "one is lost: process dead; one is fenced before a standby is promoted; two in about" in started.words
+        assert DEEDS.done == ["fence", "promote"]
+        assert it.held == []
+
+
+@pytest.mark.parametrize("mode", ["manual", "automatic"])
+async def test_what_holds_it_back_is_told_once_and_when_it_lets_go_the_run_begins(mode: str) -> None:
+    async with watched(a_failover(mode=mode)) as it:
+        until_later = it.house.clock.now() + timedelta(hours=2)
+        await it.house.journal.append(Paused("orders", "failover", until_later, "kernel", "bob"))
+        await asyncio.sleep(3.3)
+        it.die()
+        await asyncio.sleep(30)
+
+        [held] = it.held
+        assert held.guards == (("paused", "mode") if mode == "manual" else ("paused",))
+        assert "by bob: kernel" in held.message
+        assert it.started == []
+        await it.house.journal.append(Resumed("orders", "failover", "bob"))
+        await asyncio.sleep(30)
+        assert len(it.started) == (mode == "automatic")
+        assert [each.guards for each in it.held[1:]] == ([("mode",)] if mode == "manual" else [])
+
+
+async def test_a_run_that_failed_is_not_started_again_in_the_same_outage_not_by_the_next_daemon_either() -> None:
+    DEEDS.failing["fence"] = PermanentError("no answer", "")
+    async with watched(a_failover()) as it:
+        await asyncio.sleep(3.3)
+        it.die()
+        await until(lambda: bool(it.house.journal.of(IncidentFinished)))
+        await asyncio.sleep(30)
+        assert len(it.started) == 1
+        assert [each.guards for each in it.held] == [("tried before",)]
+    async with watched(a_failover(), after=it.house, answers=it.answers) as again:
+        await asyncio.sleep(30)
+        assert len(again.started) == 1
+        again.come_back()
+        await asyncio.sleep(30)
+        again.die()
+        await asyncio.sleep(30)
+        assert len(again.started) == 2
+
+
+async def test_a_daemon_that_is_killed_in_the_middle_goes_on_and_starts_nothing_twice() -> None:
+    DEEDS.seconds["fence"] = 5
+    async with watched(a_failover()) as it:
+        await asyncio.sleep(3.3)
+        it.die()
+        await until(lambda: DEEDS.done == ["fence"])
+    async with watched(a_failover(), after=it.house, answers=it.answers) as again:
+        await until(lambda: bool(again.house.journal.of(IncidentFinished)))
+        await asyncio.sleep(30)
+        assert len(again.started) == 1
+        assert again.house.journal.of(IncidentFinished)[0].outcome is Outcome.SUCCEEDED
+
+
+async def test_a_dead_process_is_started_again_first_and_replaced_when_that_does_not_help() -> None:
+    async with watched(a_failover(), a_restart()) as it:
+        await asyncio.sleep(3.3)
+        it.die()
+        await asyncio.sleep(30)
+        assert DEEDS.done == ["restart", "fence", "promote"]
+        assert [each.runbook for each in it.started] == ["orders-restart", "orders-loss"]
+
+
+async def test_a_process_that_comes_back_is_not_replaced_and_a_second_outage_is_another_one() -> None:
+    async with watched(a_failover(), a_restart(a_step("restart", repeatable=True))) as it:
+        DEEDS.seconds["restart"] = 1
+        for count in (1, 2):
+            await asyncio.sleep(10)
+            it.die()
+            await until(lambda: DEEDS.done == ["restart"] * count)  # noqa: B023 - it is called at once
+            it.come_back()
+        await asyncio.sleep(30)
+        assert DEEDS.done == ["restart"] * 2
+
+
+async def test_a_second_failover_waits_for_the_hold_down() -> None:
+    async with watched(a_failover(hold_down="30m")) as it:
+        await asyncio.sleep(3.3)
+        it.die()
+        await until(lambda: bool(it.house.journal.of(IncidentFinished)))
+        it.answers["one"].seen, it.answers["one"].failure = standby(2000, timeline=2), None
+        await asyncio.sleep(30)
+        two = it.answers["two"]
+        two.failure, two.signs = Failure.REFUSED, (Sign.SESSION_CLOSED,)
+        it.answers["one"].seen = standby(2000, timeline=2, heard_seconds_ago=None, is_receiving=False)
+        two.on_closed()
+        await asyncio.sleep(60)
+        assert [each.guards for each in it.held] == [("hold-down",)]
+        await asyncio.sleep(1800)
+        assert [each.variables["primary"] for each in it.started] == ["one", "two"]
+
+
+async def test_a_start_that_is_refused_is_told_and_not_repeated_in_the_journal() -> None:
+    asks = a_failover(FENCE, PROMOTION, a_step("in ${place}"))
+    async with watched(asks) as it:
+        await asyncio.sleep(3.3)
+        it.die()
+        await asyncio.sleep(30)
+        assert it.started == []
+        [held] = it.held
+        assert "orders-loss does not start: orders-loss has to be told: place" in held.message
+
+
+async def test_nothing_starts_while_a_person_runs_another_runbook_with_the_nodes() -> None:
+    by_hand = a_runbook(a_step("wait", waiting=("anna",)), name="by-hand")
+    async with watched(a_failover()) as it:
+        force = it.house.in_force()
+        it.house.in_force.replace(replace(force, runbooks={**force.runbooks, "by-hand": by_hand}))
+        await asyncio.sleep(3.3)
+        run = await it.house.runbooks.start(StartOrder("by-hand", "bob"))
+        it.die()
+        await asyncio.sleep(10)
+        assert [each.runbook for each in it.started] == ["by-hand"]
+        assert [each.guards for each in it.held] == [("run under way",)]
+        await it.house.runbooks.abort(run, "bob", "enough", takes_back=False)
+        await asyncio.sleep(10)
+        assert [each.runbook for each in it.started] == ["by-hand", "orders-loss"]
