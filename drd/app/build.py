@@ -152,7 +152,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     services = EngineServices(in_force, dispatch, restore, journal, WebMessenger(), world, journal.daemon)
     tools = Tools(in_force, services, journal, world, log)
     runbooks = Runbooks(tools, journal, lambda document: read_document(find_kinds(), document), dispatch.new_id)
-    watching = Watching(in_force, journal, world, journal.daemon)
+    watching = Watching(in_force, journal, journal, world, journal.daemon)
     house = House(
         daemon=journal.daemon,
         restic=restic.version_text,

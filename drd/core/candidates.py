@@ -56,7 +56,7 @@ def _candidate(node: NodeView, primary: NodeView | None, others: list[NodeView],
         return Candidate(node.name, "it has never answered")
     was = None if primary is None else primary.seen
     why_not = next(_why_not(node, seen, was, others, view), "")
-    return Candidate(node.name, why_not, _lag_bytes(seen, was), _lag(node, seen, primary), _forecast(seen))
+    return Candidate(node.name, why_not, _lag_bytes(seen, was), _lag(node, seen, primary, view.at), _forecast(seen))
 
 
 def _why_not(
@@ -67,7 +67,7 @@ def _why_not(
     if seen.is_primary:
         yield "it is no standby"
     if was is None:
-        yield "the primary has never been seen, so nobody can tell whether it follows that"
+        yield from _why_not_by_memory(seen, view)
     elif was.cluster != seen.cluster:
         yield "it is of another database cluster"
     elif seen.position.timeline < was.position.timeline:
@@ -83,18 +83,33 @@ def _why_not(
         yield f"it replays {seen.delay_seconds:.0f} s late on purpose"
 
 
+def _why_not_by_memory(seen: DatabaseSeen, view: ClusterView) -> Iterator[str]:
+    """Of a primary that died before this daemon began only the journal tells."""
+    was = view.recalled
+    if was is None or was.node != view.primary:
+        yield "the primary has never been seen, so nobody can tell whether it follows that"
+    elif was.cluster != seen.cluster:
+        yield "it is of another database cluster"
+    elif was.timeline != seen.position.timeline:
+        yield f"it is on timeline {seen.position.timeline}, and the primary was on {was.timeline}"
+
+
 def _lag_bytes(seen: DatabaseSeen, was: DatabaseSeen | None) -> int | None:
     if was is None or not was.is_primary:
         return None
     return max(0, was.position.offset - seen.position.offset)
 
 
-def _lag(node: NodeView, seen: DatabaseSeen, primary: NodeView | None) -> timedelta | None:
-    """How much older its newest heartbeat was than the last moment at which the primary was seen to be well."""
-    if not seen.beats or primary is None or primary.seen is None:
+def _lag(node: NodeView, seen: DatabaseSeen, primary: NodeView | None, now: float) -> timedelta | None:
+    """How much older its newest heartbeat was than the last moment at which the primary was seen to be well.
+
+    Where this daemon never saw the primary, that moment may have been any: all the time since the heartbeat counts.
+    """
+    if not seen.beats or primary is None:
         return None
     written_at = node.seen_at - min(beat.age_seconds for beat in seen.beats)
-    return timedelta(seconds=max(0.0, primary.seen_at - written_at))
+    last_well = now if primary.seen is None else primary.seen_at
+    return timedelta(seconds=max(0.0, last_well - written_at))
 
 
 def _forecast(seen: DatabaseSeen) -> timedelta:

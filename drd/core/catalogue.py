@@ -205,6 +205,17 @@ class Suspicion:
 
 
 @dataclass(frozen=True, slots=True)
+class PrimaryRecord:
+    """The node that was the primary when one was last seen."""
+
+    node: str
+    cluster: str
+    timeline: int
+    since: datetime
+    """When it was first seen to be that, after a start or an outage."""
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyRecord:
     """What the journal knows of a policy, which is all that the scheduler decides by."""
 
@@ -230,6 +241,8 @@ class PolicyRecord:
     """The stretches that were found lost, and have neither arrived since nor become superfluous."""
     suspicion: Suspicion | None = None
     """Set until a person releases it; nothing of the policy is forgotten meanwhile."""
+    last_primary: PrimaryRecord | None = None
+    """The node that was the primary when one was last seen."""
 
 
 @dataclass(frozen=True, slots=True)

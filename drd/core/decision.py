@@ -91,6 +91,8 @@ class Rules:
     """By the heartbeat: what may be lost at most."""
     restart: RunbookMode | None = None
     """Of the runbook that starts a dead process again, which is tried first; None where there is none."""
+    is_triggered: bool = True
+    """Whether the runbook names the loss of the primary among its triggers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +254,8 @@ def _of_one_that_is_not_lost(primary: NodeVerdict) -> str:
 def _blockers(view: View, best: Candidate | None, found: tuple[Candidate, ...], now: datetime) -> Iterator[Blocker]:
     yield from _of_the_view(view)
     yield from _of_people(view, view.rules.mode)
+    if view.rules.mode not in (None, RunbookMode.MANUAL) and not view.rules.is_triggered:
+        yield Blocker(Guard.NO_RUNBOOK, "the runbook's `triggers:` do not name `health: {node: primary, is: down}`")
     yield from _of_other_runs(view)
     if view.tried:
         yield Blocker(Guard.TRIED, view.tried)
@@ -327,6 +331,8 @@ def _of_candidates(view: View, best: Candidate | None, found: tuple[Candidate, .
     if rules.max_lag_bytes is not None and (best.lag_bytes is None or best.lag_bytes > rules.max_lag_bytes):
         lacks = "an unknown amount" if best.lag_bytes is None else format_size(best.lag_bytes)
         yield Blocker(Guard.LAG, f"{best.node} lacks {lacks}, and {format_size(rules.max_lag_bytes)} are allowed")
+    if rules.max_lag is not None and best.lag is None and best.lag_bytes is None:
+        yield Blocker(Guard.LAG, f"what {best.node} lacks is not known: the primary died before drd began")
     if rules.max_lag is not None and best.lag is not None and best.lag > rules.max_lag:
         allowed = format_duration(rules.max_lag)
         yield Blocker(Guard.LAG, f"{best.node} may lack {_rounded(best.lag)}, and {allowed} are allowed")

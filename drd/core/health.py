@@ -211,6 +211,15 @@ FEWEST_UNRELATED: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
+class Recalled:
+    """The primary that an earlier daemon saw last."""
+
+    node: str
+    cluster: str
+    timeline: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterView:
     """All that is known of a policy's nodes at one moment."""
 
@@ -221,6 +230,8 @@ class ClusterView:
     observer: Observer = Observer()
     primary: str | None = None
     """The node that was the primary when that was last known."""
+    recalled: Recalled | None = None
+    """What the journal knows of a primary that this daemon may never have seen itself."""
 
     def node(self, name: str) -> NodeView:
         """The node of that name."""

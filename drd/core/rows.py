@@ -52,6 +52,15 @@ class SuspicionRow(TypedDict):
     run: str
 
 
+class PrimaryRow(TypedDict):
+    """The node that was the primary when one was last seen, and since when it had answered then."""
+
+    node: str
+    cluster: str
+    timeline: int
+    since: str
+
+
 class PolicyRow(TypedDict):
     """A policy; `protected` is false before it was added and after it was removed. `failures` are by store and mode."""
 
@@ -69,6 +78,7 @@ class PolicyRow(TypedDict):
     last_new_base: str
     lost_wal: list[LostWalRow]
     suspicion: SuspicionRow | None
+    last_primary: PrimaryRow | None
 
 
 class CopyRow(TypedDict):

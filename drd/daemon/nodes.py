@@ -7,7 +7,7 @@ from drd.core.decision import Act, Decision
 from drd.core.node_verdicts import Cause
 from drd.core.units import format_duration
 from drd.daemon.house import House
-from drd.engines.watching import Watched
+from drd.engines.watched import Watched
 from drd.ports.control import NodeStatus
 
 

@@ -174,10 +174,12 @@ class Acting:
     async def _informed(self, view: View) -> View:
         """The view with what the journal knows of the policy."""
         past = await self._past(view.policy)
+        record = await self._catalogue.policy(view.policy)
+        since = None if record is None or record.last_primary is None else record.last_primary.since
         known = replace(view, paused=await self._why_paused(view.policy), failovers=past.failovers)
-        return self._with_runs(known, past.runs)
+        return self._with_runs(known, past.runs, since)
 
-    def _with_runs(self, view: View, runs: tuple[IncidentRecord, ...]) -> View:
+    def _with_runs(self, view: View, runs: tuple[IncidentRecord, ...], since: datetime | None) -> View:
         """What the runs say: one is under way, or some were tried in this outage."""
         under_way = next((each for each in runs if each.finished is None), None)
         if under_way is not None:
@@ -188,7 +190,7 @@ class Acting:
             for each in runs
             if primary is not None
             and each.start.variables.get("primary") == primary
-            and self._is_of_this_outage(view.cluster, primary, each.started)
+            and self._is_of_this_outage(view.cluster, primary, each.started, since)
         ]
         if primary is None or not lately:
             return view
@@ -203,10 +205,11 @@ class Acting:
         runbook = self._configuration().runbooks.get(record.runbook)
         return runbook is None or runbook.promotes
 
-    def _is_of_this_outage(self, cluster: ClusterView, primary: str, started: datetime) -> bool:
-        """Whether the primary has not answered since."""
+    def _is_of_this_outage(self, cluster: ClusterView, primary: str, started: datetime, since: datetime | None) -> bool:
+        """Whether the primary has not answered since; what this daemon has not seen itself, the journal tells."""
         node = cluster.node(primary)
-        return node.seen is None or self._wall(cluster.at, node.seen_at) < started
+        last = since if node.seen is None else self._wall(cluster.at, node.seen_at)
+        return last is None or last < started
 
     async def _why_paused(self, policy: str) -> str:
         now = self._clock.now()

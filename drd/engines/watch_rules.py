@@ -8,7 +8,7 @@ from drd.core.decision import Rules
 from drd.core.fencing import Clients, Fence, FenceState, Rung, proxy, revocation
 from drd.core.health import ClusterView
 from drd.core.policy import DisasterClass, Policy
-from drd.core.runbook import Runbook, RunbookMode
+from drd.core.runbook import NodeState, Runbook, RunbookMode
 from drd.ports.probe import Target, Watch
 
 
@@ -24,6 +24,7 @@ def rules_of(policy: Policy, runbooks: Mapping[str, Runbook]) -> Rules:
         per_day=None if failover is None else failover.guards.per_day,
         max_lag_bytes=None if failover is None else failover.guards.max_lag,
         max_lag=promised,
+        is_triggered=failover is None or is_triggered(failover),
         restart=None if restart is None else restart.mode,
     )
 
@@ -60,7 +61,15 @@ def failover_of(policy: Policy, runbooks: Mapping[str, Runbook]) -> Runbook | No
 def restart_of(policy: Policy, runbooks: Mapping[str, Runbook]) -> Runbook | None:
     """The runbook that starts a dead process again in its place, which is tried first; None where none is started."""
     found = _runbook(policy, runbooks, DisasterClass.PROCESS)
-    return None if found is None or found.promotes or found.mode is RunbookMode.MANUAL else found
+    if found is None or found.promotes or found.mode is RunbookMode.MANUAL or not is_triggered(found):
+        return None
+    return found
+
+
+def is_triggered(runbook: Runbook) -> bool:
+    """Whether the loss of the primary starts it."""
+    named = [trigger.health for trigger in runbook.triggers if trigger.health is not None]
+    return any(each.node == "primary" and each.is_ is NodeState.DOWN for each in named)
 
 
 def _runbook(policy: Policy, runbooks: Mapping[str, Runbook], disaster: DisasterClass) -> Runbook | None:

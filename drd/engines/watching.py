@@ -11,23 +11,23 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Final
 
 from drd.core.decision import View
 from drd.core.errors import NOT_NOW
-from drd.core.events import BugFound, NodeJudged
+from drd.core.events import BugFound, NodeJudged, PrimarySeen
 from drd.core.health import ClusterView, NodeView, Observer, known_primary
-from drd.core.node_verdicts import Cause, NodeVerdict, judge
+from drd.core.node_verdicts import Cause, judge
 from drd.core.probing import Failure, ProbeResult
 from drd.core.rivals import WRITE_CHECK, rivals
 from drd.engines.observing import Observing
 from drd.engines.outbox import Outbox
 from drd.engines.watch_rules import fences_of, rules_of
+from drd.engines.watched import Watched
 from drd.ports.configuration import Configuration, Protected
-from drd.ports.journal import Journal
-from drd.ports.probe import Probe, Prober, Target, Watch
+from drd.ports.journal import Catalogue, Journal
+from drd.ports.probe import Probe, Prober, Target
 from drd.ports.world import World
 
 LEAST_PAUSE_SECONDS: Final = 0.02
@@ -38,36 +38,24 @@ GRACE_SECONDS: Final = 1.0
 """A look that takes so much longer than one and a half of its timeout is given up."""
 
 
-@dataclass(slots=True)
-class Watched:
-    """How the nodes of one policy stand."""
-
-    watch: Watch
-    nodes: dict[str, NodeView]
-    verdicts: dict[str, NodeVerdict] = field(default_factory=dict)
-    changed: dict[str, datetime] = field(default_factory=dict)
-    """Node → when its verdict became what it is, by the wall clock."""
-    primary: str | None = None
-    failures: dict[tuple[str, str], int] = field(default_factory=dict)
-    """(node, probe) → failed looks since the daemon's start."""
-    notes: tuple[str, ...] = ()
-    """Probes that do not fit a node."""
-    wanted_since: float = float("-inf")
-    """When a look by everybody was last wanted at once; one that began before does not count."""
-    sleepers: set[asyncio.Event] = field(default_factory=set)
-    """Of the probes that wait until their next look is due: set when they shall look at once."""
-
-
 class Watching:
     """Watches the nodes of the policies in force."""
 
-    def __init__(self, configuration: Callable[[], Configuration], journal: Journal, world: World, daemon: str) -> None:
+    def __init__(
+        self,
+        configuration: Callable[[], Configuration],
+        journal: Journal,
+        catalogue: Catalogue,
+        world: World,
+        daemon: str,
+    ) -> None:
         self._configuration = configuration
+        self._catalogue = catalogue
         self._world = world
         self._daemon = daemon
         self._observing = Observing(world.clock)
         self._watched: dict[str, Watched] = {}
-        self._told: asyncio.Queue[NodeJudged | BugFound] = asyncio.Queue()
+        self._told: asyncio.Queue[NodeJudged | PrimarySeen | BugFound] = asyncio.Queue()
         self._on_loss: Callable[[str], None] = _nobody
         self._seen: Counter[str] = Counter()
         """Node → how many policies watch it."""
@@ -111,6 +99,8 @@ class Watching:
         )
         if before is not None:
             watched.primary = before.primary
+        else:
+            watched.recall(await self._catalogue.policy(policy))
         self._watched[policy] = watched
         self._seen.update(watched.nodes.keys())
         try:
@@ -244,7 +234,7 @@ class Watching:
             sleeper.set()
 
     def _judge(self, watched: Watched) -> None:
-        was_lost = _is_lost(watched)
+        was_lost = watched.is_lost
         before = watched.verdicts
         watched.verdicts = judge(self._view(watched), before)
         for name, verdict in watched.verdicts.items():
@@ -255,9 +245,11 @@ class Watching:
             was_unknown = was is None or was.cause is Cause.UNKNOWN
             if verdict.cause is Cause.UNKNOWN or (was_unknown and verdict.cause is Cause.WELL):
                 continue
-            self._told.put_nowait(_judged(watched, name, verdict))
-        if was_lost or _is_lost(watched):
-            self._on_loss(watched.watch.targets[0].policy)
+            self._told.put_nowait(watched.judged(name, verdict))
+        if (seen := watched.primary_to_note()) is not None:
+            self._told.put_nowait(seen)
+        if was_lost or watched.is_lost:
+            self._on_loss(watched.policy)
 
     def _view(self, watched: Watched) -> ClusterView:
         return ClusterView(
@@ -266,6 +258,7 @@ class Watching:
             rules=watched.watch.rules,
             observer=self._observer(watched),
             primary=watched.primary,
+            recalled=watched.recalled,
         )
 
     def _observer(self, watched: Watched) -> Observer:
@@ -299,17 +292,6 @@ def _nobody(policy: str) -> None:
     """Before anybody acts, nobody is told."""
 
 
-def _is_lost(watched: Watched) -> bool:
-    verdict = watched.verdicts.get(watched.primary or "")
-    return verdict is not None and verdict.is_lost
-
-
 def _too_late(result: ProbeResult) -> float:
     """From which lateness of drd's own loop on a time-out proves nothing."""
     return max(0.1, result.latency / 4)
-
-
-def _judged(watched: Watched, name: str, verdict: NodeVerdict) -> NodeJudged:
-    seen = watched.nodes[name].seen
-    role = "" if seen is None else seen.role.value
-    return NodeJudged(watched.watch.targets[0].policy, name, role, verdict.cause, verdict.state, verdict.why[:300])

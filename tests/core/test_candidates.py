@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from drd.core.candidates import Candidate, candidates, words_of_loss
-from drd.core.health import ClusterView
+from drd.core.health import ClusterView, Recalled
 from drd.core.probing import Beat, DatabaseSeen
 from tests.core.watched import a_node, a_view, good, primary, refused, standby
 
@@ -104,3 +104,19 @@ def test_the_forecast_counts_what_is_not_replayed_and_how_long_a_standby_may_sle
     assert quick < 1
     assert 10 < slow < 12
     assert 5 < sleepy < 6
+
+
+def test_of_a_primary_that_died_before_this_daemon_began_the_journal_tells_who_may_follow_it() -> None:
+    beats = (Beat("me", 0, 3.0),)
+    nodes = (a_node("one", refused(9)), a_node("two", good(9, standby(beats=beats))))
+    known = replace(a_view(*nodes), recalled=Recalled("one", "c1", 1))
+    [found] = candidates(known)
+
+    assert (found.why_not, found.lag_bytes) == ("", None)
+    assert found.lag == timedelta(seconds=4), "all the time since the heartbeat"
+    for was, why in (
+        (Recalled("one", "c2", 1), "another database cluster"),
+        (Recalled("one", "c1", 2), "and the primary was on 2"),
+        (Recalled("two", "c1", 1), "has never been seen"),
+    ):
+        assert why in candidates(replace(known, recalled=was))[0].why_not

@@ -20,7 +20,7 @@ from drd.core.decision import (
     decide,
 )
 from drd.core.fencing import AUTOMATIC, Fence, FenceState, Rung
-from drd.core.health import ClusterView, Observer
+from drd.core.health import ClusterView, Observer, Recalled
 from drd.core.node_verdicts import LOST, Cause, judge
 from drd.core.policy import DisasterClass
 from drd.core.probing import Beat, Failure, ProbeResult, Sign
@@ -127,6 +127,35 @@ def test_a_guard_holds_and_a_person_overrides_it(more: dict[str, Any], guard: Gu
     assert guards(found) == {guard}
     assert str(found.blockers[0]) in found.summary
     assert decide(silent(**more, approval=Approval("ann")), NOW).act is Act.FENCE
+
+
+def test_other_runs_and_other_policies_hold_and_a_run_under_way_holds_whatever_a_person_says() -> None:
+    for more, guard in (
+        ({"busy": "orders-loss, run 1"}, Guard.BUSY),
+        ({"tried": "orders-loss, run 1"}, Guard.TRIED),
+        ({"shared": "another policy"}, Guard.SHARED),
+        ({"rules": replace(AUTOMATICALLY, is_triggered=False)}, Guard.NO_RUNBOOK),
+    ):
+        found = decide(silent(**more), NOW)
+        assert (found.act, found.aim, guards(found)) == (Act.HOLD, Act.FENCE, {guard})
+        overridden = decide(silent(**more, approval=Approval("ann")), NOW).act
+        assert overridden is (Act.HOLD if guard is Guard.BUSY else Act.FENCE)
+    restarting = a_situation(of_three(CRASHED), rules=replace(AUTOMATICALLY, restart=RunbookMode.AUTOMATIC))
+    assert decide(restarting, NOW).act is Act.RESTART
+    assert decide(replace(restarting, busy="run 1"), NOW).act is Act.HOLD
+
+
+def test_what_is_not_known_to_be_lacking_is_too_much_where_something_is_promised() -> None:
+    cluster = replace(
+        a_view(
+            a_node("one", refused(7), refused(8), refused(9)), a_node("two", good(9.5, standby(heard_seconds_ago=9.0)))
+        ),
+        recalled=Recalled("one", "c1", 1),
+    )
+    promised = replace(AUTOMATICALLY, max_lag=timedelta(seconds=5))
+
+    assert decide(a_situation(cluster), NOW).act is Act.FENCE
+    assert guards(decide(a_situation(cluster, rules=promised), NOW)) == {Guard.LAG}
 
 
 def test_guards_of_repetition_let_go_after_their_time() -> None:

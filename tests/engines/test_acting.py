@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from drd.core.errors import PermanentError
-from drd.core.events import FailoverHeld, IncidentFinished, IncidentStarted, Paused, Resumed
+from drd.core.events import FailoverHeld, IncidentFinished, IncidentStarted, Paused, PolicyAdded, PrimarySeen, Resumed
 from drd.core.health import Hysteresis
 from drd.core.policy import Cause, Disaster, DisasterClass, Outcome
 from drd.core.probing import Failure, Sign
@@ -116,6 +116,8 @@ async def watched(
     house.in_force.replace(
         replace(house.in_force(), policies={"orders": policy}, runbooks={each.name: each for each in runbooks})
     )
+    if after is None:
+        await house.journal.append(PolicyAdded("orders"))
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(house.watching.serve("orders")),
@@ -194,6 +196,17 @@ async def test_a_daemon_that_is_killed_in_the_middle_goes_on_and_starts_nothing_
         await asyncio.sleep(30)
         assert len(again.started) == 1
         assert again.house.journal.of(IncidentFinished)[0].outcome is Outcome.SUCCEEDED
+
+
+async def test_a_primary_that_dies_while_drd_is_away_is_known_from_the_journal_and_replaced() -> None:
+    async with watched(a_failover()) as it:
+        await asyncio.sleep(3.3)
+    it.die()
+    async with watched(a_failover(), after=it.house, answers=it.answers) as again:
+        await asyncio.sleep(30)
+        assert DEEDS.done == ["fence", "promote"]
+        assert [each.variables["primary"] for each in again.started] == ["one"]
+        assert [each.node for each in again.house.journal.of(PrimarySeen)] == ["one", "two"]
 
 
 async def test_a_dead_process_is_started_again_first_and_replaced_when_that_does_not_help() -> None:

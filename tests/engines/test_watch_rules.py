@@ -21,6 +21,7 @@ PROMOTE = PostgresPromote(node="best_standby")
 
 
 def a_runbook(name: str, disaster: str, *actions: Any, mode: str = "automatic", **guards: Any) -> Runbook:
+    health = {"health": {"node": "primary", "is": "down"}}
     steps = tuple(Step(step=f"step {number}", action=action) for number, action in enumerate(actions))
     return Runbook(
         runbook=name,
@@ -30,6 +31,7 @@ def a_runbook(name: str, disaster: str, *actions: Any, mode: str = "automatic", 
         deactivate_when="it is back",
         mode=mode,  # type: ignore[arg-type]
         guards=Guards(**guards),
+        triggers=(health,),  # type: ignore[arg-type]
         stages=(Stage(stage=StageName.RECOVER, owner="ann", deadline=timedelta(minutes=1), steps=steps),),
         digest="1",
     )
@@ -97,3 +99,11 @@ def test_the_rungs_are_those_of_the_runbook_and_stand_as_the_node_is_set_up() ->
     assert "no power: in drd.yaml" in found[1].why
     assert fences_of(policy, {}, watch, view) == ()
     assert fences_of(policy, RUNBOOKS, watch, a_view(a_node("one"), primary=None)) == ()
+
+
+def test_a_runbook_that_its_triggers_do_not_start_is_not_started_by_a_lost_primary() -> None:
+    policy = a_policy(hardware={"runbook": "failover"}, process={"runbook": "restart"})
+    without = {name: each.model_copy(update={"triggers": ()}) for name, each in RUNBOOKS.items()}
+    found = rules_of(policy, without)
+
+    assert (found.is_triggered, found.restart) == (False, None)

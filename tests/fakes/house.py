@@ -218,7 +218,7 @@ class FakeHouse:
         self.anchor = Anchor(force, self.stores, queues, journal, journal, journal, self.clock, DAEMON, journal)
         self.heartbeats = Heartbeats(force, journal, world, DAEMON)
         self.standby_slots = StandbySlots(force, self.receiving, journal, world)
-        self.watching = Watching(force, journal, world, DAEMON)
+        self.watching = Watching(force, journal, journal, world, DAEMON)
         self.messenger = after.messenger if after else FakeMessenger()
         services = EngineServices(force, self.dispatch, self.restore, journal, self.messenger, world, DAEMON)
         self.read_runbook: Callable[[str], Runbook] = lambda document: force().runbooks[document]

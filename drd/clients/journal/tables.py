@@ -68,7 +68,16 @@ POLICIES = TableSchema(
     "policies",
     ("policy",),
     PolicyRow,
-    json=("last_start", "last_success_start", "last_run", "failures", "new_base", "lost_wal", "suspicion"),
+    json=(
+        "last_start",
+        "last_success_start",
+        "last_run",
+        "failures",
+        "new_base",
+        "lost_wal",
+        "suspicion",
+        "last_primary",
+    ),
     is_small=True,
 )
 RUNS = TableSchema("runs", ("policy", "slot"), RunRow, json=("figures",), sorted_by="sequence")

@@ -32,7 +32,7 @@ from drd.core.events.incidents import (
     StepFinished,
     StepStarted,
 )
-from drd.core.events.nodes import FailoverHeld, NodeJudged
+from drd.core.events.nodes import FailoverHeld, NodeJudged, PrimarySeen
 from drd.core.events.policies import (
     Paused,
     PolicyAdded,
@@ -113,6 +113,7 @@ __all__ = [
     "PeopleTold",
     "PolicyAdded",
     "PolicyRemoved",
+    "PrimarySeen",
     "ProtectionProbed",
     "RestoreFinished",
     "RestoreStarted",

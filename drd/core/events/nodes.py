@@ -25,6 +25,18 @@ class NodeJudged(Body):
 
 
 @dataclass(frozen=True)
+class PrimarySeen(Body):
+    """A node was seen to be the primary: the first time since a start or an outage, or another one than before."""
+
+    KIND = "primary-seen"
+    policy: str
+    node: str
+    cluster: str
+    """The identifier that all copies of one database share."""
+    timeline: int
+
+
+@dataclass(frozen=True)
 class FailoverHeld(Body):
     """A primary is lost and nothing is started. Told once for each outage, and again when what holds it changes."""
 

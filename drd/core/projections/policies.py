@@ -47,6 +47,17 @@ def _resumed(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
     tables.pauses.drop((body["policy"], body["what"]))
 
 
+def _primary_seen(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
+    row = policy_row(tables, body["policy"], fact.at)
+    row["last_primary"] = {
+        "node": body["node"],
+        "cluster": body["cluster"],
+        "timeline": body["timeline"],
+        "since": fact.at,
+    }
+    tables.policies.put((body["policy"],), row)
+
+
 def policy_row(tables: Tables, name: str, at: str) -> PolicyRow:
     """The row of a policy, a new one when there is none."""
     return tables.policies.get((name,)) or {
@@ -64,6 +75,7 @@ def policy_row(tables: Tables, name: str, at: str) -> PolicyRow:
         "last_new_base": "",
         "lost_wal": [],
         "suspicion": None,
+        "last_primary": None,
     }
 
 
@@ -74,4 +86,5 @@ EFFECTS: Final[Mapping[str, Effect]] = {
     "suspicion-released": _suspicion_released,
     "paused": _paused,
     "resumed": _resumed,
+    "primary-seen": _primary_seen,
 }
