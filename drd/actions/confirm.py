@@ -7,9 +7,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from drd.core.errors import DrdError
 from drd.core.lists import OneOrMany
 from drd.core.runbook import NodeName
-from drd.ports.action import Action, Reference, node_references
+from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_references
 
 
 class Witness(StrEnum):
@@ -24,12 +25,34 @@ class Confirm(Action):
     """Ask more than one witness whether a node is gone, not just slow."""
 
     kind: ClassVar[str] = "confirm"
-    is_carried_out: ClassVar[bool] = False
 
     node: NodeName
     """A name under `nodes:`, or a role, as `primary`."""
     by: Annotated[OneOrMany[Witness], Field(min_length=1)] = (Witness.OBSERVERS,)
     """`probes`: drd's own; `standbys`: what they see of their primary; `observers`: both."""
+
+    @property
+    def is_repeatable(self) -> bool:
+        """A question more hurts nobody."""
+        return True
+
+    async def preview(self, at: Situation) -> Preview:
+        """What the witnesses say now."""
+        try:
+            said = await self._ask(at)
+        except DrdError as error:
+            return Preview((self.summary(),), (error.message,))
+        return Preview((f"{self.summary()} (now: {said})",))
+
+    async def apply(self, at: Situation) -> Facts:
+        """Ask. Raises `PermanentError` unless all witnesses say that it is gone."""
+        await self._ask(at)
+        return {}
+
+    async def _ask(self, at: Situation) -> str:
+        everybody = Witness.OBSERVERS in self.by
+        by_probes, by_standbys = everybody or Witness.PROBES in self.by, everybody or Witness.STANDBYS in self.by
+        return await at.services.confirm_lost(at.policy, at.machine(self.node).name, by_probes, by_standbys)
 
     def references(self) -> tuple[Reference, ...]:
         """The node, unless it is a role."""

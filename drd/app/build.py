@@ -149,10 +149,12 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     wal_retention = WalRetention(in_force, spools, stores, queues, journal, journal, clock)
     protecting = Protecting(stores, carrier, journal, journal, world)
     restore = Restore(stores, queues, journal, journal, world, host, board, find_kinds().sources)
-    services = EngineServices(in_force, dispatch, restore, journal, WebMessenger(), world, journal.daemon)
-    tools = Tools(in_force, services, journal, world, log)
-    runbooks = Runbooks(tools, journal, lambda document: read_document(find_kinds(), document), dispatch.new_id)
     watching = Watching(in_force, journal, journal, world, journal.daemon)
+    services = EngineServices(in_force, dispatch, restore, watching, journal, WebMessenger(), world, journal.daemon)
+    tools = Tools(in_force, services, journal, world, log)
+    runbooks = Runbooks(
+        tools, journal, lambda document: read_document(find_kinds(), document), dispatch.new_id, watching.known
+    )
     house = House(
         daemon=journal.daemon,
         restic=restic.version_text,

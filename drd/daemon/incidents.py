@@ -19,6 +19,7 @@ from drd.core.events import (
     StepStarted,
 )
 from drd.core.incident import IncidentRecord
+from drd.core.policy import Cause
 from drd.core.recovery import recovery_times
 from drd.core.runbook import Runbook
 from drd.core.runbook_plan import PlannedStage, PlannedStep, RunPlan
@@ -55,7 +56,7 @@ def incident_status(house: House, record: IncidentRecord) -> IncidentStatus:
     except DrdError:  # another version of drd has run it: what it did is told all the same
         runbook, plan = None, _plan_of_facts(record)
     progress = record.progress(plan)
-    questions = () if record.finished is not None else tuple(_questions(plan, progress))
+    questions = () if record.finished is not None else tuple(_questions(plan, progress, _why(record)))
     times = recovery_times(record, plan)
     return IncidentStatus(
         run=record.run,
@@ -131,7 +132,12 @@ def _steps(plan: RunPlan, progress: Progress, runbook: Runbook | None) -> list[S
     ]
 
 
-def _questions(plan: RunPlan, progress: Progress) -> list[Question]:
+def _why(record: IncidentRecord) -> str:
+    """Why drd started it by itself, which whoever approves has to know; a person knows it."""
+    return "" if record.start.cause is Cause.MANUAL or not record.start.words else f"; {record.start.words}"
+
+
+def _questions(plan: RunPlan, progress: Progress, cause: str) -> list[Question]:
     found = []
     for step in plan.steps:
         at = progress.of(step.title)
@@ -142,7 +148,9 @@ def _questions(plan: RunPlan, progress: Progress) -> list[Question]:
                 Question(step=step.title, choices=(Choice.APPROVE, Choice.REFUSE), why="it waits for a person")
             )
         elif at.state is StepState.RUNNING and step.waits is not None and step.waits.people:
-            why = f"{' or '.join(step.waits.people)} asked for approval; silence means {step.waits.silence.value}"
+            why = (
+                f"{' or '.join(step.waits.people)} asked for approval; silence means {step.waits.silence.value}{cause}"
+            )
             found.append(Question(step=step.title, choices=(Choice.APPROVE, Choice.REFUSE), why=why))
     return found
 
@@ -150,8 +158,9 @@ def _questions(plan: RunPlan, progress: Progress) -> list[Question]:
 def words_of(body: Body) -> str:
     """One event of an incident in words; empty for what says nothing to people."""
     match body:
-        case IncidentStarted(by=by, words=words, is_drill=is_drill):
-            return f"{'drill' if is_drill else 'run'} started by {by}" + (f": {words}" if words else "")
+        case IncidentStarted(by=by, words=words, is_drill=is_drill, against=against):
+            started = f"{'drill' if is_drill else 'run'} started by {by}" + (f": {words}" if words else "")
+            return started + (f"; although {'; '.join(against)}" if against else "")
         case StepStarted(step=step, doing=doing, summary=summary):
             return f"{'taking back: ' if doing is Doing.UNDO else ''}{step} ({summary})"
         case StepChecked(step=step, answer=answer):

@@ -76,6 +76,7 @@ class RunbookControl:
         facts: asyncio.Queue[Event] = asyncio.Queue()
         stop_observing = self._house.journal.observe(facts.put_nowait)
         try:
+            against = () if order.is_drill else await self._house.acting.overridden(order.runbook)
             run = await self._house.runbooks.start(
                 StartOrder(
                     order.runbook,
@@ -84,6 +85,7 @@ class RunbookControl:
                     began=order.began,
                     is_drill=order.is_drill,
                     variables=order.variables,
+                    against=against,
                 )
             )
             yield Step(kind="started", run=run, text=f"runbook {order.runbook}")

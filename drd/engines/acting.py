@@ -15,13 +15,14 @@ from drd.core.errors import NOT_NOW, DrdError
 from drd.core.events import BugFound, Event, FailoverHeld, IncidentFinished, IncidentStarted
 from drd.core.health import ClusterView
 from drd.core.incident import IncidentRecord
+from drd.core.node_verdicts import Cause as NodeCause
 from drd.core.policy import Cause
 from drd.core.recovery import promoted_at
 from drd.core.runbook import Runbook, RunbookMode
 from drd.core.units import format_duration
 from drd.engines.outbox import Outbox
 from drd.engines.runbooks import FAILOVER, Runbooks, StartOrder
-from drd.engines.watch_rules import failover_of, restart_of
+from drd.engines.watch_rules import failover_of, is_triggered, restart_of
 from drd.engines.watching import Watching
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration, Protected
@@ -31,6 +32,10 @@ BY: Final = "drd"
 """Who started a run that nobody has started."""
 REMEMBERED: Final = 50
 """So many earlier runs of a policy are looked at: more failovers than a day may have."""
+_NOT_A_PERSONS: Final = frozenset({Guard.MODE, Guard.NO_RUNBOOK})
+"""What concerns only runbooks that start by themselves."""
+_HARMLESS: Final = frozenset({"approve", "confirm", "notify", "wait"})
+"""Actions after which a run may still end as if nothing had been."""
 _STARTS: Final = frozenset({Act.RESTART, Act.FENCE, Act.PROMOTE})
 
 
@@ -94,11 +99,22 @@ class Acting:
         view = self._watching.situation(protected)
         return None if view is None else decide(await self._informed(view), self._clock.now())
 
+    async def overridden(self, runbook: str) -> tuple[str, ...]:
+        """What would keep drd from starting a failover by itself now, where a person starts it all the same."""
+        found = self._configuration().runbooks.get(runbook)
+        if found is None or not found.promotes or found.policy not in self._configuration().policies:
+            return ()
+        decision = await self.decision(found.policy)
+        blockers = () if decision is None else decision.blockers
+        return tuple(str(each) for each in blockers if each.guard not in _NOT_A_PERSONS)
+
     async def _consider(self, policy: str) -> None:
         protected = self._configuration().policies.get(policy)
         decision = None if protected is None else await self.decision(policy)
         if protected is None or decision is None or decision.disaster is None:
             self._told.pop(policy, None)
+            if decision is not None and decision.cause is NodeCause.WELL:
+                await self._end_what_is_not_needed(policy, decision.primary or "")
             return
         if await self._is_at_it(policy, decision):
             return
@@ -116,6 +132,17 @@ class Acting:
             return
         self._told.pop(policy, None)
         self._log(f"{policy}: {decision.summary}; {runbook.name} begins, run {run}")
+
+    async def _end_what_is_not_needed(self, policy: str, primary: str) -> None:
+        """End runs that drd began for a primary that is well again, as long as they have changed nothing."""
+        for each in self._runbooks.under_way():
+            start = each.start
+            if start.policy != policy or start.cause is Cause.MANUAL or start.variables.get("primary") != primary:
+                continue
+            begun = {step.action for step in each.plan.steps if each.progress.of(step.title).order}
+            if begun <= _HARMLESS and each.progress.stopping is None:
+                self._log(f"{policy}: {primary} is well again; {start.runbook} ends, run {each.run}")
+                await self._runbooks.abort(each.run, BY, f"{primary} is well again", takes_back=False)
 
     async def _is_at_it(self, policy: str, decision: Decision) -> bool:
         """Whether the run that is under way is drd's own answer, or has only just ended: nothing has to be told."""
@@ -176,7 +203,12 @@ class Acting:
         past = await self._past(view.policy)
         record = await self._catalogue.policy(view.policy)
         since = None if record is None or record.last_primary is None else record.last_primary.since
-        known = replace(view, paused=await self._why_paused(view.policy), failovers=past.failovers)
+        known = replace(
+            view,
+            paused=await self._why_paused(view.policy),
+            failovers=past.failovers,
+            shared=self._shared_with(view.policy),
+        )
         return self._with_runs(known, past.runs, since)
 
     def _with_runs(self, view: View, runs: tuple[IncidentRecord, ...], since: datetime | None) -> View:
@@ -210,6 +242,16 @@ class Acting:
         node = cluster.node(primary)
         last = since if node.seen is None else self._wall(cluster.at, node.seen_at)
         return last is None or last < started
+
+    def _shared_with(self, policy: str) -> str:
+        """Which other policy acts by itself for the same cluster: two that do would promote one after the other."""
+        configuration, cluster = self._configuration(), self._watching.known(policy).cluster
+        for name, other in configuration.policies.items():
+            runbook = failover_of(other.policy, configuration.runbooks)
+            acts = runbook is not None and runbook.mode is not RunbookMode.MANUAL and is_triggered(runbook)
+            if name != policy and acts and cluster and self._watching.known(name).cluster == cluster:
+                return f"{name} replaces the primary of the same cluster by itself too: let one of them be manual"
+        return ""
 
     async def _why_paused(self, policy: str) -> str:
         now = self._clock.now()

@@ -23,6 +23,7 @@ from drd.core.events import (
     StepStarted,
 )
 from drd.core.incident import IncidentRecord
+from drd.core.run import Cause
 from drd.core.runbook import Runbook, Step
 from drd.core.runbook_next import (
     Cancel,
@@ -71,7 +72,7 @@ class RunbookRun:
 
     def __init__(self, tools: Tools, record: IncidentRecord, runbook: Runbook) -> None:
         self._tools = tools
-        self._start = record.start
+        self.start = record.start
         self.run = record.run
         self.plan = plan_of(runbook, tools.configuration().contacts)
         self.progress = record.progress(self.plan)
@@ -82,7 +83,7 @@ class RunbookRun:
     @property
     def variables(self) -> dict[str, str]:
         """What `${name}` and the roles stand for by now."""
-        return {**self._start.variables, **self.progress.facts}
+        return {**self.start.variables, **self.progress.facts}
 
     def take(self, event: Event) -> None:
         """One more event of this run is on record."""
@@ -139,9 +140,11 @@ class RunbookRun:
             case MissDeadline(stage):
                 await self._note(DeadlineMissed(stage.name, stage.owner, stage.deputy))
             case Tell(topic, people, text):
-                self._spawn(topic, self._tell(topic, people, text))
+                asks = topic.startswith("approval ") and self.start.cause is not Cause.MANUAL
+                why = f": {self.start.words}" if asks and self.start.words else ""
+                self._spawn(topic, self._tell(topic, people, f"{text}{why}"))
             case End(outcome, message):
-                await self._note(IncidentFinished(self._start.policy, self._start.runbook, outcome, message))
+                await self._note(IncidentFinished(self.start.policy, self.start.runbook, outcome, message))
 
     async def _begin(self, title: str, doing: Doing) -> None:
         planned, step = self.plan.step(title), self._steps[title]
@@ -180,7 +183,7 @@ class RunbookRun:
         step, at = self._steps[title], self._situation(title)
         if doing is Doing.APPLY:
             action = filled(action_of(step.action), at.variables)
-            return await (action.rehearse(at) if self._start.is_drill else action.apply(at))
+            return await (action.rehearse(at) if self.start.is_drill else action.apply(at))
         if step.undo is not None:
             return await filled(action_of(step.undo), at.variables).apply(at)
         return await filled(action_of(step.action), at.variables).undo(at)
@@ -223,8 +226,8 @@ class RunbookRun:
             services=tools.services,
             machines=configuration.machines,
             run=self.run,
-            runbook=self._start.runbook,
-            policy=self._start.policy,
+            runbook=self.start.runbook,
+            policy=self.start.policy,
             stage=self.plan.step(title).stage,
             step=title,
             since=self.progress.of(title).first,
@@ -232,19 +235,19 @@ class RunbookRun:
             variables=self.variables,
             members=self._members(),
             done=frozenset(each.action for each in self.plan.steps if self._is_done(each.title)),
-            by=self._start.by,
+            by=self.start.by,
         )
 
     def _members(self) -> tuple[str, ...]:
-        protected = self._tools.configuration().policies.get(self._start.policy)
+        protected = self._tools.configuration().policies.get(self.start.policy)
         return () if protected is None else tuple(protected.policy.nodes)
 
     def _is_done(self, title: str) -> bool:
         return self.progress.of(title).state is StepState.DONE
 
     async def _tell(self, topic: str, people: tuple[str, ...], text: str) -> None:
-        where = f"{self._start.runbook} for {self._start.policy}, run {self.run}"
-        prefix = "DRILL, nothing is wrong: " if self._start.is_drill else ""
+        where = f"{self.start.runbook} for {self.start.policy}, run {self.run}"
+        prefix = "DRILL, nothing is wrong: " if self.start.is_drill else ""
         failures = await self._tools.services.tell(people, f"{prefix}{where}: {text}")
         await self._settle(PeopleTold(topic, people, failures))
 

@@ -12,10 +12,12 @@ from drd.core.policy import Cause, Mode, Outcome
 from drd.core.postgres.heartbeat import Beat
 from drd.core.postgres.nodes import NodeRole
 from drd.core.postgres.target import parse_target
+from drd.core.witnesses import NotLost, confirmed_lost
 from drd.engines.dispatch import Dispatch
 from drd.engines.restore import Restore
 from drd.engines.restore_request import RestoreRequest
 from drd.engines.run_result import Request
+from drd.engines.watching import Watching
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.journal import Catalogue
 from drd.ports.services import Messenger
@@ -32,6 +34,7 @@ class EngineServices:
         configuration: Callable[[], Configuration],
         dispatch: Dispatch,
         restore: Restore,
+        watching: Watching,
         catalogue: Catalogue,
         messenger: Messenger,
         world: World,
@@ -40,6 +43,7 @@ class EngineServices:
         self._configuration = configuration
         self._dispatch = dispatch
         self._restore = restore
+        self._watching = watching
         self._catalogue = catalogue
         self._messenger = messenger
         self._world = world
@@ -113,6 +117,16 @@ class EngineServices:
         if not any(each.written >= written.written for each in found):
             raise PermanentError(f"a row that was written in {policy} is not read back", "look at the database")
         return node.name or policy
+
+    async def confirm_lost(self, policy: str, node: str, by_probes: bool, by_standbys: bool) -> str:
+        """Ask witnesses whether a node is gone, not just slow; returns what they say."""
+        watched, view = self._watching.of(policy), self._watching.view(policy)
+        if watched is None or view is None or node not in watched.nodes:
+            raise PermanentError(f"{node} is not watched", f"name it under `nodes:` of {policy}, with `health:`")
+        try:
+            return confirmed_lost(view, watched.verdicts, node, by_probes=by_probes, by_standbys=by_standbys)
+        except NotLost as error:
+            raise PermanentError(str(error), f"look at {node}: drd explain {policy}") from error
 
     async def tell(self, people: Iterable[str], text: str) -> tuple[str, ...]:
         """Tell people something, all at once; one who has no address is a failure too."""

@@ -20,6 +20,16 @@ from drd.engines.runbook_run import Reader, RunbookRun, Tools
 from drd.ports.action import Preview, Situation
 from drd.ports.journal import Catalogue
 
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is seen of a policy's nodes, as a start needs it; empty where nothing is."""
+
+    primary: str = ""
+    cluster: str = ""
+    """The identifier that all copies of one database share."""
+
+
 FAILOVER: Final = frozenset({"failover", "all"})
 """What is paused when no runbook of a policy may start."""
 ASKED_FOR: Final = frozenset({"point", "place"})
@@ -39,13 +49,24 @@ class StartOrder:
     """The outage's first symptom; None: now."""
     is_drill: bool = False
     variables: Mapping[str, str] = field(default_factory=dict)
+    against: tuple[str, ...] = ()
+    """What would have kept drd from starting it by itself, and a person has overridden."""
 
 
 class Runbooks:
     """Owns the runs of runbooks that are under way in this process."""
 
-    def __init__(self, tools: Tools, catalogue: Catalogue, read: Reader, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        tools: Tools,
+        catalogue: Catalogue,
+        read: Reader,
+        new_id: Callable[[], str],
+        known: Callable[[str], Known],
+    ) -> None:
+        """`known` tells what is seen of a policy's nodes."""
         self._tools = tools
+        self._known = known
         self._catalogue = catalogue
         self.read = read
         self._new_id = new_id
@@ -196,7 +217,7 @@ class Runbooks:
 
     def _begun(self, runbook: Runbook, order: StartOrder, run: str) -> IncidentStarted:
         now = self._tools.world.clock.now()
-        rto = self.rto(runbook)
+        rto, primary = self.rto(runbook), self._known(runbook.policy).primary
         own = {"policy": runbook.policy, "run": run, "incident": run, "disaster": runbook.disaster.value}
         return IncidentStarted(
             policy=runbook.policy,
@@ -210,13 +231,16 @@ class Runbooks:
             began=min(order.began or now, now),
             is_drill=order.is_drill,
             locks=() if order.is_drill else self._locks(runbook),
-            variables={**order.variables, **own},
+            variables={**({"primary": primary} if primary else {}), **order.variables, **own},
             rto_seconds=None if rto is None else rto.total_seconds(),
+            against=order.against,
         )
 
     def _locks(self, runbook: Runbook) -> tuple[str, ...]:
         nodes = self._tools.configuration().policies[runbook.policy].policy.nodes
-        return tuple(nodes) or (f"policy {runbook.policy}",)
+        cluster = self._known(runbook.policy).cluster
+        own = tuple(nodes) or (f"policy {runbook.policy}",)
+        return (*own, f"cluster {cluster}") if cluster else own
 
     async def _demand_startable(self, runbook: Runbook, *, is_drill: bool = False) -> None:
         self._demand_carried_out(runbook)

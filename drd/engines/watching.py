@@ -23,6 +23,7 @@ from drd.core.probing import Failure, ProbeResult
 from drd.core.rivals import WRITE_CHECK, rivals
 from drd.engines.observing import Observing
 from drd.engines.outbox import Outbox
+from drd.engines.runbooks import Known
 from drd.engines.watch_rules import fences_of, rules_of
 from drd.engines.watched import Watched
 from drd.ports.configuration import Configuration, Protected
@@ -130,6 +131,15 @@ class Watching:
         watched = self._watched.get(policy)
         if watched is not None:
             self._look_now(watched)
+
+    def known(self, policy: str) -> Known:
+        """The primary and the cluster of a policy's nodes, as far as they are known."""
+        watched = self._watched.get(policy)
+        if watched is None:
+            return Known()
+        clusters = [node.seen.cluster for node in watched.nodes.values() if node.seen is not None]
+        recalled = [] if watched.recalled is None else [watched.recalled.cluster]
+        return Known(watched.primary or "", next(iter([*clusters, *recalled]), ""))
 
     def situation(self, protected: Protected) -> View | None:
         """What is seen of a policy now, with the rules and fences of its files; None while its nodes are not watched.

@@ -30,6 +30,13 @@ class Services(Protocol):
         """Use a policy's service as its clients do; returns what answered. Raises `DrdError` when it does not."""
         ...
 
+    async def confirm_lost(self, policy: str, node: str, by_probes: bool, by_standbys: bool) -> str:
+        """Ask witnesses whether a node is gone, not just slow; returns what they say.
+
+        Raises `DrdError` where one of them does not say so, or there is none.
+        """
+        ...
+
     async def tell(self, people: Iterable[str], text: str) -> tuple[str, ...]:
         """Tell people something, all of them at once; who could not be reached, and why."""
         ...

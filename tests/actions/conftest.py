@@ -9,6 +9,7 @@ import pytest
 from drd.clients.clock import SystemClock
 from drd.clients.process import ChildRunner
 from drd.clients.secrets import SystemSecrets
+from drd.core.errors import PermanentError
 from drd.ports.action import Situation
 from drd.ports.world import World
 
@@ -38,6 +39,12 @@ class FakeServices:
     async def use(self, policy: str) -> str:
         self.asked.append(("use", policy))
         return "orders-2"
+
+    async def confirm_lost(self, policy: str, node: str, by_probes: bool, by_standbys: bool) -> str:
+        self.asked.append(("confirm", policy, node, by_probes, by_standbys))
+        if self.failures:
+            raise PermanentError(self.failures[0], "")
+        return "it is gone"
 
     async def tell(self, people: Iterable[str], text: str) -> tuple[str, ...]:
         self.asked.append(("tell", *people, text))

@@ -13,6 +13,7 @@ import pytest
 from drd.actions.approve import Approve
 from drd.actions.backup import Backup
 from drd.actions.command import Command
+from drd.actions.confirm import Confirm
 from drd.actions.http import Http
 from drd.actions.notify import Notify
 from drd.actions.postgres_rejoin import PostgresRejoin
@@ -51,6 +52,24 @@ async def test_a_program_here_finds_the_configuration_that_is_in_force(at: Situa
     there = replace(at, world=replace(at.world, configuration=tmp_path / "drd.yaml"))
     assert await Command(argv=asked).apply(there) == {}
     assert await Verify(service="orders", argv=asked).apply(there) == {"up": "orders"}
+
+
+@pytest.mark.parametrize(
+    ("by", "asked"), [("observers", (True, True)), ("probes", (True, False)), ("standbys", (False, True))]
+)
+async def test_witnesses_are_asked_and_a_node_that_is_not_gone_fails_the_step(
+    at: Situation, services: FakeServices, by: str, asked: tuple[bool, bool]
+) -> None:
+    at = replace(at, machines={"orders-1": Machine("orders-1", "127.0.0.1")}, variables={"primary": "orders-1"})
+    confirm = Confirm.model_validate({"node": "primary", "by": by})
+    assert await confirm.apply(at) == {}
+    assert services.asked == [("confirm", "orders", "orders-1", *asked)]
+    assert (await confirm.preview(at)).commands == (f"ask {by} whether primary is gone (now: it is gone)",)
+    services.failures = ("orders-1 answers drd",)
+    with pytest.raises(PermanentError, match="answers drd"):
+        await confirm.apply(at)
+    assert (await confirm.preview(at)).unchecked == ("orders-1 answers drd",)
+    assert confirm.is_repeatable
 
 
 async def test_a_plan_shows_the_whole_command_and_what_is_missing(at: Situation) -> None:

@@ -10,11 +10,23 @@ from typing import Any, ClassVar
 import pytest
 
 from drd.core.errors import PermanentError
-from drd.core.events import FailoverHeld, IncidentFinished, IncidentStarted, Paused, PolicyAdded, PrimarySeen, Resumed
+from drd.core.events import (
+    FailoverHeld,
+    IncidentFinished,
+    IncidentStarted,
+    Paused,
+    PeopleTold,
+    PolicyAdded,
+    PrimarySeen,
+    Resumed,
+)
 from drd.core.health import Hysteresis
+from drd.core.incident import IncidentRecord
 from drd.core.policy import Cause, Disaster, DisasterClass, Outcome
 from drd.core.probing import Failure, Sign
 from drd.core.runbook import Runbook
+from drd.core.runbook_step import Choice
+from drd.daemon.incidents import incident_status
 from drd.engines.runbooks import StartOrder
 from drd.ports.action import Facts, Situation
 from drd.ports.probe import Target, Watch
@@ -44,6 +56,12 @@ class FakeFence(Deed):
 
     kind: ClassVar[str] = "fence"
     by: tuple[str, ...] = ("power",)
+
+
+class FakeApproval(Deed):
+    """An approval, as the rules know one by its name."""
+
+    kind: ClassVar[str] = "approve"
 
 
 PROMOTION = {"step": "Promote", "action": FakePromotion(mark="promote")}
@@ -98,6 +116,12 @@ async def until(claim: Callable[[], bool], seconds: float = 600) -> None:
     async with asyncio.timeout(seconds):
         while not claim():
             await asyncio.sleep(0.05)
+
+
+async def record_of(house: FakeHouse, run: str) -> IncidentRecord:
+    found = await house.journal.incident(run)
+    assert found is not None
+    return found
 
 
 @asynccontextmanager
@@ -272,3 +296,64 @@ async def test_nothing_starts_while_a_person_runs_another_runbook_with_the_nodes
         await it.house.runbooks.abort(run, "bob", "enough", takes_back=False)
         await asyncio.sleep(10)
         assert [each.runbook for each in it.started] == ["by-hand", "orders-loss"]
+
+
+async def test_with_mode_approve_the_incident_opens_and_waits_and_those_asked_are_told_the_cost() -> None:
+    asking = a_step("ask", waiting=("anna",), within=timedelta(minutes=10))
+    async with watched(a_failover(asking, FENCE, PROMOTION, mode="approve")) as it:
+        await asyncio.sleep(3.3)
+        it.die()
+        await until(lambda: bool(it.house.journal.of(PeopleTold)))
+        await asyncio.sleep(30)
+        [started] = it.started
+        assert "a person has to approve: mode: the runbook's mode is approve" in started.words
+        assert "two in about 500ms: it lacks 0 B" in started.words
+        assert "fence by power: available" in started.words
+        [run] = it.house.runbooks.under_way()
+        [question] = incident_status(it.house.house, await record_of(it.house, run.run)).questions
+        assert "it lacks 0 B" in question.why
+        assert DEEDS.done == []
+        await it.house.runbooks.answer(run.run, None, Choice.APPROVE, "anna", "go")
+        await until(lambda: DEEDS.done == ["fence", "promote"])
+
+
+async def test_a_primary_that_is_well_again_ends_a_run_that_has_changed_nothing_and_no_other() -> None:
+    asking = a_step("ask", waiting=("anna",))
+    asking["action"] = FakeApproval(mark="ask", waiting=("anna",))
+    async with watched(a_failover(asking, FENCE, PROMOTION, mode="approve")) as it:
+        await asyncio.sleep(3.3)
+        it.die()
+        await until(lambda: bool(it.started))
+        it.come_back()
+        await until(lambda: bool(it.house.journal.of(IncidentFinished)))
+        [over] = it.house.journal.of(IncidentFinished)
+        assert (over.outcome, over.message) == (Outcome.CANCELLED, "drd ended it: one is well again")
+        assert DEEDS.done == []
+
+
+async def test_two_policies_that_act_by_themselves_over_one_cluster_hold_each_other() -> None:
+    async with watched(a_failover()) as it:
+        force = it.house.in_force()
+        other = force.policies["orders"]
+        billing = replace(other, policy=other.policy.model_copy(update={"policy": "billing"}))
+        it.house.in_force.replace(replace(force, policies={"orders": other, "billing": billing}))
+        also = asyncio.create_task(it.house.watching.serve("billing"))
+        await asyncio.sleep(3.3)
+        it.die()
+        await asyncio.sleep(10)
+        assert it.started == []
+        assert {each.guards for each in it.held} == {("shared cluster",)}
+        also.cancel()
+
+
+async def test_a_person_who_starts_it_all_the_same_overrides_what_holds_it_and_that_is_on_record() -> None:
+    async with watched(a_failover(hold_down="30m")) as it:
+        await asyncio.sleep(3.3)
+        assert await it.house.acting.overridden("orders-loss") == ("primary answers: one answers",)
+        assert await it.house.acting.overridden("nothing") == ()
+        order = StartOrder("orders-loss", "anna", against=("primary answers: one answers",))
+        await it.house.runbooks.start(order)
+        [started] = it.started
+        assert (started.against, started.variables["primary"]) == (("primary answers: one answers",), "one")
+        assert started.locks == ("one", "two", "cluster c1")
+        await until(lambda: bool(it.house.journal.of(IncidentFinished)))

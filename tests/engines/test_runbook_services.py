@@ -25,7 +25,14 @@ pytestmark = pytest.mark.looptime
 
 def services(house: FakeHouse) -> EngineServices:
     return EngineServices(
-        house.in_force, house.dispatch, house.restore, house.journal, house.messenger, house.world, DAEMON
+        house.in_force,
+        house.dispatch,
+        house.restore,
+        house.watching,
+        house.journal,
+        house.messenger,
+        house.world,
+        DAEMON,
     )
 
 

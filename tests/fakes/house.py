@@ -220,13 +220,16 @@ class FakeHouse:
         self.standby_slots = StandbySlots(force, self.receiving, journal, world)
         self.watching = Watching(force, journal, journal, world, DAEMON)
         self.messenger = after.messenger if after else FakeMessenger()
-        services = EngineServices(force, self.dispatch, self.restore, journal, self.messenger, world, DAEMON)
+        services = EngineServices(
+            force, self.dispatch, self.restore, self.watching, journal, self.messenger, world, DAEMON
+        )
         self.read_runbook: Callable[[str], Runbook] = lambda document: force().runbooks[document]
         self.runbooks = Runbooks(
             Tools(force, services, journal, world, self.log.append),
             journal,
             lambda document: self.read_runbook(document),  # noqa: PLW0108 - a test puts another one in
             self.dispatch.new_id,
+            self.watching.known,
         )
         self.acting = Acting(force, self.watching, self.runbooks, journal, journal, self.clock, self.log.append)
         self.archive = Archive(

@@ -52,6 +52,7 @@ def a_runbook(folder: Path, **more: Any) -> dict[str, Any]:
         "guards": {"hold_down": "30m", "per_day": 2, "max_lag": "16 MiB"},
         "triggers": [{"health": {"node": "primary", "is": "down"}}],
         "stages": [
+            stage("detect", "5m", {"step": "Confirm", "confirm": {"node": "primary", "by": "observers"}}),
             stage("respond", "10m", {"step": "Fence", "fence": {"node": "primary", "by": ["power"]}}),
             stage(
                 "recover",

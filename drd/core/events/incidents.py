@@ -29,11 +29,13 @@ class IncidentStarted(Body):
     """The outage's first symptom; the deadlines and the RTO count from here."""
     is_drill: bool
     locks: tuple[str, ...]
-    """The nodes, or the policy where it has none, that no other run may touch meanwhile."""
+    """The nodes, or the policy where it has none, and the database cluster, that no other run may touch meanwhile."""
     variables: dict[str, str]
     """What `${name}` stood for when it began."""
     rto_seconds: float | None = None
     """What the policy promised then for this class of disaster."""
+    against: tuple[str, ...] = ()
+    """What would have kept drd from starting it by itself, and the person has overridden."""
 
 
 @dataclass(frozen=True)

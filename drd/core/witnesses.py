@@ -1,0 +1,44 @@
+"""Whether witnesses say of a node that it is gone, and not just slow or cut off from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from drd.core.health import ClusterView
+from drd.core.node_verdicts import NodeVerdict
+
+
+class NotLost(Exception):
+    """A witness says otherwise, or there is none."""
+
+
+def confirmed_lost(
+    view: ClusterView, verdicts: Mapping[str, NodeVerdict], node: str, *, by_probes: bool, by_standbys: bool
+) -> str:
+    """What the witnesses say. Raises `NotLost` unless all of those that are asked say that the node is gone."""
+    if suspicion := view.observer.suspicion:
+        raise NotLost(suspicion)
+    said = []
+    if by_probes:
+        verdict = verdicts.get(node)
+        if verdict is None or not verdict.is_lost:
+            raise NotLost(f"{node} is not seen to be lost: {'not known yet' if verdict is None else verdict.cause}")
+        said.append(f"{node}: {verdict.cause}")
+    if by_standbys:
+        said += _of_standbys(view, node)
+    return "; ".join(said)
+
+
+def _of_standbys(view: ClusterView, node: str) -> list[str]:
+    streak = view.node(node).database
+    since = None if streak is None else streak.failing_since
+    if since is None:
+        raise NotLost(f"{node} answers drd")
+    asked = [each for each in view.others(node) if each.seen is not None and each.seen_at > since]
+    if not asked:
+        raise NotLost(f"no standby has answered since {node} does not")
+    for each in asked:
+        heard = None if each.seen is None else each.seen.heard_seconds_ago
+        if heard is not None and each.seen_at - heard > since:
+            raise NotLost(f"{each.name} still receives from {node}")
+    return [f"{each.name} receives nothing from it" for each in asked]
