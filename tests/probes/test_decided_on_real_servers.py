@@ -48,7 +48,7 @@ class Looking:
 
 def in_force(view: ClusterView) -> bool:
     seen = view.node("one").seen
-    return seen is not None and any(peer.is_synchronous for peer in seen.peers or ())
+    return seen is not None and seen.quorum is not None and any(peer.is_synchronous for peer in seen.peers or ())
 
 
 def are_cut(view: ClusterView) -> bool:
