@@ -5,12 +5,22 @@ from __future__ import annotations
 import shlex
 from datetime import timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
+from drd.clients.haproxy import order, servers
+from drd.clients.postgres.of_machines import dsn_of
+from drd.clients.postgres.orders import demand_right
+from drd.clients.postgres.revoking import SLOT, give_all_back, revoke
+from drd.clients.postgres_node import PostgresNode, sudo
 from drd.clients.shell import find_program, run_program
 from drd.core.errors import DrdError, PermanentError
+from drd.core.fencing import Fence as FenceFound
+from drd.core.fencing import FenceState, proxy, revocation
+from drd.core.fencing import Rung as CoreRung
+from drd.core.kinds import Model
 from drd.core.lists import OneOrMany
 from drd.core.runbook import NodeName
 from drd.core.runbook_step import Answer
@@ -18,6 +28,7 @@ from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_
 from drd.ports.machines import Machine
 
 ASK_TIMEOUT: Final = timedelta(seconds=10)
+CANNOT_SEE: Final = FenceFound(CoreRung.REVOKE, FenceState.IMPOSSIBLE, "the nodes of the policy are not watched")
 
 
 class Rung(StrEnum):
@@ -27,6 +38,17 @@ class Rung(StrEnum):
     POWER = "power"
     REVOKE = "revoke"
     PROXY = "proxy"
+
+
+class FenceProxy(Model):
+    """The proxy through which all clients come."""
+
+    backend: str
+    """The HAProxy backend, in which the server is called like the node."""
+    socket: Path = Path("/run/haproxy/admin.sock")
+    """HAProxy's runtime socket, with level admin."""
+    addresses: Annotated[OneOrMany[str], Field(min_length=1)]
+    """Where its connections come from, as the database sees them."""
 
 
 class Fence(Action):
@@ -39,19 +61,26 @@ class Fence(Action):
     by: Annotated[OneOrMany[Rung], Field(min_length=1)]
     """Ways in order; the first that is confirmed is enough.
 
-    `ssh` stops and masks the service, `power` switches the node off, `revoke` takes its clients' right to connect,
-    `proxy` cuts it off from clients that come through one.
+    `ssh` stops and masks the service, `power` switches the node off, `revoke` cuts off so many synchronous standbys
+    that no commit is confirmed, `proxy` cuts the node off from clients that all come through one.
     """
+    proxy: FenceProxy | None = None
+    """Which one that is, for the way `proxy`."""
 
     @property
     def is_repeatable(self) -> bool:
-        """What is stopped or off stays so. It is not taken back by itself: another node may be the primary by then."""
+        """What is stopped, off or cut stays so."""
         return True
+
+    @property
+    def is_undoable(self) -> bool:
+        """What was cut off is given back; what was stopped is not, for another node may be the primary by then."""
+        return bool({Rung.REVOKE, Rung.PROXY} & set(self.by))
 
     async def preview(self, at: Situation) -> Preview:
         """Each way with its command, and what would keep it from working."""
         machine = at.machine(self.node)
-        commands = [each for rung in self.by if (each := _command(machine, rung))]
+        commands = [each for rung in self.by if (each := self._command(at, machine, rung))]
         reasons = [await self._why_not(at, machine, rung) for rung in self.by]
         return Preview(tuple(commands), tuple(filter(None, reasons)))
 
@@ -60,7 +89,7 @@ class Fence(Action):
         machine = at.machine(self.node)
         if Rung.SSH not in self.by or machine.unit is None:
             return Answer.UNKNOWN
-        return Answer.DONE if await self._is_stopped(at, machine) else Answer.NOT_DONE
+        return Answer.DONE if await _is_stopped(at, machine) else Answer.NOT_DONE
 
     async def found(self, at: Situation) -> Facts:
         """Only the unit can be found fenced."""
@@ -72,13 +101,28 @@ class Fence(Action):
         refused: list[str] = []
         for rung in self.by:
             try:
-                await self._fence(at, machine, rung)
+                found = await self._fence(at, machine, rung)
             except DrdError as error:
                 refused.append(f"{rung}: {error.message}")
             else:
-                return {"fenced": machine.name, "fenced_by": rung.value}
+                return {"fenced": machine.name, "fenced_by": rung.value, **found}
         raise PermanentError(
             f"{machine.name} is not fenced: {'; '.join(refused)}", f"fence it by hand: drd runbook show {at.runbook}"
+        )
+
+    async def undo(self, at: Situation) -> Facts:
+        """Let the standbys receive again, or the proxy's clients in."""
+        by = at.variables.get("fenced_by")
+        if by == Rung.REVOKE.value:
+            await give_all_back(at.world, _standbys(at, at.machine(self.node)))
+            return {}
+        if by == Rung.PROXY.value and self.proxy is not None:
+            server = f"{self.proxy.backend}/{at.machine(self.node).name}"
+            await order(self.proxy.socket, f"set server {server} state ready")
+            return {}
+        raise PermanentError(
+            f"{at.machine(self.node).name} was fenced by {by or 'no way that is known'}, which is not taken back",
+            "look whether another node is the primary, then start it by hand",
         )
 
     async def rehearse(self, at: Situation) -> Facts | None:
@@ -89,41 +133,79 @@ class Fence(Action):
             raise PermanentError(f"{machine.name} could not be fenced: {'; '.join(filter(None, reasons))}", "")
         return {}
 
-    async def _fence(self, at: Situation, machine: Machine, rung: Rung) -> None:
+    async def _fence(self, at: Situation, machine: Machine, rung: Rung) -> dict[str, str]:
         match rung:
             case Rung.SSH:
-                await run_program(at.world.runner, _mask(machine), machine, at.timeout)
-                if not await self._is_stopped(at, machine):
-                    raise PermanentError(f"{machine.unit} is not seen to be stopped and masked", "")
-            case Rung.POWER if machine.power:
-                await run_program(at.world.runner, machine.power, None, at.timeout)
+                return await _stop(at, machine)
             case Rung.POWER:
-                raise PermanentError("drd.yaml names no command that switches it off", "write `power:` at the node")
-            case _:
-                raise PermanentError("not in this release", "")
+                if not machine.power:
+                    raise PermanentError("drd.yaml names no command that switches it off", "write `power:` at the node")
+                await run_program(at.world.runner, machine.power, None, at.timeout)
+                return {}
+            case Rung.REVOKE:
+                return await _revoke(at, machine)
+            case Rung.PROXY:
+                return await self._cut_proxy(at, machine)
 
-    async def _is_stopped(self, at: Situation, machine: Machine) -> bool:
-        argv = ("systemctl", "show", "-p", "ActiveState,LoadState,MainPID", str(machine.unit))
-        lines = await run_program(at.world.runner, argv, machine, ASK_TIMEOUT)
-        state = {name: value for name, _, value in (line.partition("=") for line in lines)}
-        is_gone = state.get("ActiveState") in ("inactive", "failed") and state.get("MainPID") == "0"
-        return is_gone and state.get("LoadState") == "masked"
+    async def _cut_proxy(self, at: Situation, machine: Machine) -> dict[str, str]:
+        """Shut its server at the proxy, and every session that is open to it: each would go on to write."""
+        found = self._by_proxy(at)
+        if self.proxy is None or found.state is FenceState.IMPOSSIBLE:
+            raise PermanentError(found.why, "")
+        server = f"{self.proxy.backend}/{machine.name}"
+        await order(self.proxy.socket, f"set server {server} state maint")
+        await order(self.proxy.socket, f"shutdown sessions server {server}")
+        found_servers = await servers(self.proxy.socket, self.proxy.backend)
+        if any(each.name == machine.name and each.is_ready for each in found_servers):
+            raise PermanentError(f"HAProxy lets clients in to {machine.name} all the same", "look at HAProxy")
+        return {}
+
+    def _by_proxy(self, at: Situation) -> FenceFound:
+        view = at.services.view(at.policy)
+        if self.proxy is None:
+            return FenceFound(CoreRung.PROXY, FenceState.IMPOSSIBLE, "the step does not say which proxy that is")
+        if view is None:
+            return CANNOT_SEE
+        return proxy(view, at.services.clients(at.policy), frozenset(self.proxy.addresses))
 
     async def _why_not(self, at: Situation, machine: Machine, rung: Rung) -> str:
         """Why a way could not be gone, as far as can be told without going it."""
-        match rung:
-            case Rung.SSH:
-                try:
+        try:
+            match rung:
+                case Rung.SSH:
                     _mask(machine)
-                    await self._is_stopped(at, machine)
-                except DrdError as error:
-                    return f"ssh: {error.message}"
-                return ""
-            case Rung.POWER:
-                missing = find_program(machine.power[0]) if machine.power else "drd.yaml names no command"
-                return f"power: {missing}" if missing else ""
+                    await _is_stopped(at, machine)
+                case Rung.POWER:
+                    missing = find_program(machine.power[0]) if machine.power else "drd.yaml names no command"
+                    return f"power: {missing}" if missing else ""
+                case Rung.REVOKE:
+                    view = at.services.view(at.policy)
+                    found = CANNOT_SEE if view is None else revocation(view)
+                    if found.state is FenceState.IMPOSSIBLE:
+                        return f"revoke: {found.why}"
+                    for standby in _standbys(at, machine):
+                        await demand_right(await dsn_of(at.world.secrets, standby), SLOT)
+                case Rung.PROXY:
+                    found = self._by_proxy(at)
+                    if found.state is FenceState.IMPOSSIBLE:
+                        return f"proxy: {found.why}"
+        except DrdError as error:
+            return f"{rung}: {error.message}"
+        return ""
+
+    def _command(self, at: Situation, machine: Machine, rung: Rung) -> str:
+        match rung:
+            case Rung.SSH if machine.unit is not None:
+                return f"on {machine.name}: {shlex.join(_mask(machine))}"
+            case Rung.POWER if machine.power:
+                return f"here: {shlex.join(machine.power)}"
+            case Rung.REVOKE:
+                others = ", ".join(name for name in at.members if name != machine.name)
+                return f"on {others or 'its standbys'}: ALTER SYSTEM SET {SLOT} = 'drd_cut_…'"
+            case Rung.PROXY if self.proxy is not None:
+                return f"{self.proxy.socket}: set server {self.proxy.backend}/{machine.name} state maint"
             case _:
-                return f"{rung}: not in this release"
+                return ""
 
     def references(self) -> tuple[Reference, ...]:
         """The node, unless it is a role."""
@@ -134,15 +216,41 @@ class Fence(Action):
         return f"fence {self.node} by {', then '.join(self.by)}"
 
 
+async def _stop(at: Situation, machine: Machine) -> dict[str, str]:
+    """Stop and mask its unit, and leave word in its data that it may not take writes, however it is started."""
+    await run_program(at.world.runner, _mask(machine), machine, at.timeout)
+    if not await _is_stopped(at, machine):
+        raise PermanentError(f"{machine.unit} is not seen to be stopped and masked", "")
+    if machine.data_directory is None:
+        return {}
+    try:
+        await PostgresNode(at.world.runner, machine).leave_standby_signal()
+    except DrdError as error:
+        return {"note": f"standby.signal could not be left on {machine.name}: {error.message}"}
+    return {}
+
+
+async def _revoke(at: Situation, machine: Machine) -> dict[str, str]:
+    view = at.services.view(at.policy)
+    if view is None:
+        raise PermanentError(CANNOT_SEE.why, "")
+    return {"revoked": ",".join(await revoke(at.world, view, machine, _standbys(at, machine)))}
+
+
+def _standbys(at: Situation, machine: Machine) -> list[Machine]:
+    return [at.machine(name) for name in at.members if name != machine.name]
+
+
+async def _is_stopped(at: Situation, machine: Machine) -> bool:
+    argv = ("systemctl", "show", "-p", "ActiveState,LoadState,MainPID", str(machine.unit))
+    lines = await run_program(at.world.runner, argv, machine, ASK_TIMEOUT)
+    state = {name: value for name, _, value in (line.partition("=") for line in lines)}
+    is_gone = state.get("ActiveState") in ("inactive", "failed") and state.get("MainPID") == "0"
+    return is_gone and state.get("LoadState") == "masked"
+
+
 def _mask(machine: Machine) -> tuple[str, ...]:
     """Stopped now, and not started by anything, a reboot included, before somebody unmasks it."""
     if machine.unit is None:
         raise PermanentError(f"drd.yaml does not say which unit runs on {machine.name}", "write `postgres: {unit: …}`")
-    sudo = ("sudo", "-n") if machine.shell is not None and machine.shell.user != "root" else ()
-    return (*sudo, "systemctl", "mask", "--now", machine.unit)
-
-
-def _command(machine: Machine, rung: Rung) -> str:
-    if rung is Rung.SSH and machine.unit is not None:
-        return f"on {machine.name}: {shlex.join(_mask(machine))}"
-    return f"here: {shlex.join(machine.power)}" if rung is Rung.POWER and machine.power else ""
+    return (*sudo(machine), "systemctl", "mask", "--now", machine.unit)

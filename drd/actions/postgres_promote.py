@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from typing import ClassVar, Final
 
+from drd.clients.postgres.of_machines import dsn_of
+from drd.clients.postgres.orders import demand_right, set_parameter
 from drd.clients.postgres.promotion import Found, look, promote, risks
+from drd.clients.postgres.revoking import give_all_back, give_back
 from drd.core.errors import DrdError, PermanentError
 from drd.core.postgres.lsn import Lsn
+from drd.core.postgres.synchronous import for_new_primary, quorum_of, says, setting_of
+from drd.core.probing import Quorum
 from drd.core.runbook import NodeName
 from drd.core.runbook_step import Answer
 from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_references
@@ -20,6 +26,10 @@ GOING_SECONDS: Final = 5.0
 """How long a node that was fenced may go on answering, as one does whose power was only just cut."""
 ANSWER_SECONDS, AGAIN_SECONDS = 1.0, 0.05
 BEST: Final = "best_standby"
+REVOKE: Final = "revoke"
+AWAITED: Final = "synchronous_standby_names"
+SYNCHRONOUS: Final = "synchronous"
+"""The fact that holds what commits of the old primary waited for."""
 
 
 class PostgresPromote(Action):
@@ -34,11 +44,15 @@ class PostgresPromote(Action):
     async def preview(self, at: Situation) -> Preview:
         """Which standby it would be now, and what would make it slow."""
         try:
-            machine = await self._candidate(at)
-            found = await risks(await _dsn(at, machine))
+            machine, awaited, there = await self._candidate(at)
+            found = await risks(await dsn_of(at.world.secrets, machine))
         except DrdError as error:
             return Preview((self.summary(),), (error.message,))
-        return Preview((f"on {machine.name}: SELECT pg_promote(false)",), found)
+        new = for_new_primary(_rule(at, awaited), there)
+        setting = f"ALTER SYSTEM SET {AWAITED} = '{setting_of(new.quorum)}'"
+        orders = [] if says(awaited, new.quorum) else [setting]
+        lines = [f"on {machine.name}: {order}" for order in (*orders, "SELECT pg_promote(false)")]
+        return Preview(tuple(lines), (*found, *filter(None, (new.note,))))
 
     async def is_done(self, at: Situation) -> Answer:
         """Whether it, or with `best_standby` any node but the fenced one, is a primary."""
@@ -49,7 +63,7 @@ class PostgresPromote(Action):
     async def found(self, at: Situation) -> Facts:
         """Who is the primary now."""
         promoted = await self._promoted(at)
-        return {} if promoted is None else {"new_primary": promoted.name}
+        return {} if promoted is None else {"new_primary": promoted.name, **_old(at)}
 
     async def apply(self, at: Situation) -> Facts:
         """Promote it. Refuses when no fence is confirmed in this run, or when another node is a primary."""
@@ -57,13 +71,26 @@ class PostgresPromote(Action):
             raise PermanentError(
                 "no fence of the old primary is confirmed in this run", "a step with `fence:` has to succeed before"
             )
-        machine, _ = await asyncio.gather(self._candidate(at), _old_is_gone(at))
-        await promote(await _dsn(at, machine), at.world.clock.sleep, at.timeout or PATIENCE)
-        return {"new_primary": machine.name}
+        (machine, awaited, there), _ = await asyncio.gather(self._candidate(at), _old_is_gone(at))
+        dsn, sleep = await dsn_of(at.world.secrets, machine), at.world.clock.sleep
+        rule = _rule(at, awaited)
+        new = for_new_primary(rule, there)
+        if not says(awaited, new.quorum):
+            await set_parameter(dsn, AWAITED, setting_of(new.quorum), sleep)
+        await promote(dsn, sleep, at.timeout or PATIENCE)
+        with suppress(DrdError):
+            await give_back(dsn, sleep)  # it follows nobody now, and shall ask for its own slot when it does again
+        facts = {"new_primary": machine.name, **_old(at)}
+        if rule is not None:
+            # What was asked of the old primary: whoever comes back later is waited for again.
+            facts |= {SYNCHRONOUS: setting_of(rule)} | ({"note": new.note} if new.note else {})
+        return facts
 
     async def rehearse(self, at: Situation) -> Facts | None:
         """Look who it would be."""
-        await self._candidate(at)
+        machine, awaited, there = await self._candidate(at)
+        if not says(awaited, for_new_primary(_rule(at, awaited), there).quorum):
+            await demand_right(await dsn_of(at.world.secrets, machine), AWAITED)
         return {}
 
     def references(self) -> tuple[Reference, ...]:
@@ -83,29 +110,61 @@ class PostgresPromote(Action):
             raise next((each for each in looks if isinstance(each, DrdError)), PermanentError("there is no node", ""))
         return next((machine for machine, each in answers if not each.is_in_recovery), None)
 
-    async def _candidate(self, at: Situation) -> Machine:
-        """The standby that has the most: the newest timeline, then what it has received, then its priority.
+    async def _candidate(self, at: Situation) -> tuple[Machine, str, tuple[str, ...]]:
+        """The standby that has the most, what its commits would wait for, and which other members are there.
 
-        A node that is a primary and not the fenced one keeps everybody from being promoted, whoever was named.
+        That is: of the newest timeline what has received the most, then of the highest priority. A node that is a
+        primary and not the fenced one keeps everybody from being promoted, whoever was named.
         """
         others = {machine.name: machine for machine in _others(at)}
         wanted = others if self.node == BEST else {(named := at.machine(self.node)).name: named}
         machines = tuple({**others, **wanted}.values())
         looks = await asyncio.gather(*(_looked(at, machine) for machine in machines))
-        standbys: list[tuple[int, Lsn, int, Machine]] = []
+        standbys: list[tuple[int, Lsn, int, Machine, str]] = []
         refused: list[str] = []
+        there = {machine.name: _member(at, machine) for machine, each in zip(machines, looks, strict=True) if _is(each)}
         for machine, each in zip(machines, looks, strict=True):
             if isinstance(each, Found) and not each.is_in_recovery:
                 raise PermanentError(f"{machine.name} is a primary already", "look at the nodes: nothing was promoted")
             if machine.name not in wanted:
                 continue
             if isinstance(each, Found):
-                standbys.append((each.timeline, each.position, machine.priority, machine))
+                standbys.append((each.timeline, each.position, machine.priority, machine, each.awaited))
             else:
                 refused.append(f"{machine.name}: {each.message}")
         if not standbys:
             raise PermanentError(f"no standby can be promoted: {'; '.join(refused) or 'there is none'}", "drd status")
-        return max(standbys, key=lambda each: each[:3])[3]
+        *_, best, awaited = max(standbys, key=lambda each: each[:3])
+        return best, awaited, tuple(member for name, member in there.items() if name != best.name)
+
+
+def _is(look: Found | DrdError) -> bool:
+    return isinstance(look, Found) and look.is_in_recovery
+
+
+def _rule(at: Situation, awaited: str) -> Quorum | None:
+    """What commits waited for on the old primary when it was seen last; else what the standby has inherited."""
+    view = at.services.view(at.policy)
+    primary = None if view is None else next((node for node in view.nodes if node.name == view.primary), None)
+    if primary is not None and primary.seen is not None and primary.seen.is_primary:
+        return primary.seen.quorum
+    try:
+        return quorum_of(awaited)
+    except ValueError:
+        return None
+
+
+def _member(at: Situation, machine: Machine) -> str:
+    """The name under which a standby replicates, as it was seen, else as drd.yaml has it."""
+    view = at.services.view(at.policy)
+    seen = None if view is None else next((node.seen for node in view.nodes if node.name == machine.name), None)
+    return machine.member if seen is None or not seen.replicates_as else seen.replicates_as
+
+
+def _old(at: Situation) -> dict[str, str]:
+    """Who was the primary, for what brings it back."""
+    name = at.variables.get("fenced") or at.variables.get("primary")
+    return {} if name is None else {"old_primary": name}
 
 
 def _others(at: Situation) -> tuple[Machine, ...]:
@@ -131,6 +190,12 @@ async def _old_is_gone(at: Situation) -> None:
             return
         if isinstance(found, DrdError) or found.is_in_recovery:
             return
+        if at.variables.get("fenced_by") == REVOKE:
+            # It may well be alive then: nobody's commits were lost, and it may go on.
+            await give_all_back(at.world, _others(at))
+            raise PermanentError(
+                f"{name} answers again, so its standbys receive again", "nothing was promoted: drd status"
+            )
         if clock.monotonic() > end:
             raise PermanentError(
                 f"{name} was fenced, and still answers as a primary",
@@ -141,14 +206,6 @@ async def _old_is_gone(at: Situation) -> None:
 
 async def _looked(at: Situation, machine: Machine) -> Found | DrdError:
     try:
-        return await look(await _dsn(at, machine))
+        return await look(await dsn_of(at.world.secrets, machine))
     except DrdError as error:
         return error
-
-
-async def _dsn(at: Situation, machine: Machine) -> bytes:
-    if machine.dsn is None:
-        raise PermanentError(
-            f"drd.yaml does not say how the database of {machine.name} is reached", "write `postgres:` at the node"
-        )
-    return await at.world.secrets.read(machine.dsn)

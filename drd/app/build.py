@@ -63,6 +63,8 @@ STAGING = "staging"
 """In the state folder: where base backups lie until they are saved."""
 KEPT = "kept"
 """In the state folder: where sources keep what makes their next run easier."""
+STRANDED = "stranded"
+"""In the state folder: log of old primaries that no other server has; removed by people only."""
 SCRATCH = "scratch"
 """In the state folder: where keys lie for a moment, on their way to a mirror."""
 
@@ -107,7 +109,16 @@ def make_world(configuration: Configuration) -> World:
     runner = ChildRunner()
     secrets = SystemSecrets(runner, dict(os.environ))
     state = configuration.state
-    return World(SystemClock(), runner, secrets, configuration.data, state / STAGING, state / KEPT, configuration.file)
+    return World(
+        SystemClock(),
+        runner,
+        secrets,
+        configuration.data,
+        state / STAGING,
+        state / KEPT,
+        configuration.file,
+        state / STRANDED,
+    )
 
 
 @asynccontextmanager
@@ -150,7 +161,9 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     protecting = Protecting(stores, carrier, journal, journal, world)
     restore = Restore(stores, queues, journal, journal, world, host, board, find_kinds().sources)
     watching = Watching(in_force, journal, journal, world, journal.daemon)
-    services = EngineServices(in_force, dispatch, restore, watching, journal, WebMessenger(), world, journal.daemon)
+    services = EngineServices(
+        in_force, dispatch, restore, watching, journal, WebMessenger(), world, journal.daemon, stores, queues
+    )
     tools = Tools(in_force, services, journal, world, log)
     runbooks = Runbooks(
         tools, journal, lambda document: read_document(find_kinds(), document), dispatch.new_id, watching.known

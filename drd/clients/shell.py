@@ -29,8 +29,12 @@ async def run_program(
     machine: Machine | None = None,
     patience: timedelta | None = None,
     configuration: Path | None = None,
+    *,
+    standard_input: bytes | None = None,
+    output: Path | None = None,
+    most_lines: int | None = LINES_KEPT,
 ) -> tuple[str, ...]:
-    """Run it to its end and return the lines that it wrote.
+    """Run it to its end and return the lines that it wrote, unless they go to the file `output`.
 
     `configuration` is the drd.yaml that a program here finds in `DRD_CONFIG`, so that a drd speaks to this daemon.
     Raises `PermanentError` when it ended with another status than 0, and `TransientError` when it was not reached or
@@ -39,14 +43,21 @@ async def run_program(
     lines: list[str] = []
 
     def keep(stream: str, line: bytes) -> None:
-        if stream == "stdout" and len(lines) < LINES_KEPT:
+        if stream == "stdout" and (most_lines is None or len(lines) < most_lines):
             lines.append(line.decode("utf-8", "replace"))
 
     words = tuple(argv) if machine is None else ssh_argv(machine, argv)
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     if configuration is not None:
         environment["DRD_CONFIG"] = str(configuration)
-    ended = await runner.run(Command(words, environment=environment, deadline=patience or LONGEST), keep)
+    command = Command(
+        words,
+        environment=environment,
+        deadline=patience or LONGEST,
+        standard_input=standard_input,
+        output=output,
+    )
+    ended = await runner.run(command, keep)
     _judge(ended, argv[0], machine, patience or LONGEST)
     return tuple(lines)
 

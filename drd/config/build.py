@@ -109,6 +109,8 @@ def _machine(name: str, declared: SettingsNode) -> Machine:
         None if declared.postgres is None else declared.postgres.unit,
         None if declared.postgres is None else declared.postgres.dsn,
         declared.priority,
+        None if declared.postgres is None else declared.postgres.data_directory,
+        "" if declared.postgres is None else declared.postgres.replicates_as or "",
     )
 
 

@@ -121,6 +121,8 @@ class NodePostgres(Model):
     """Where its data lies."""
     unit: str | None = None
     """Its systemd unit, as postgresql@15-main."""
+    replicates_as: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,63}$")] | None = None
+    """Its `application_name` and its slot while it follows a primary; left out, its name with `_` for each `-`."""
 
 
 class NodeSsh(Model):

@@ -72,7 +72,7 @@ def revocation(view: ClusterView, cut: Iterable[str] = ()) -> Fence:
         return _impossible(why_not)
     if primary.seen.peers is None or sum(peer.is_synchronous for peer in primary.seen.peers) < quorum.needed:
         return _impossible("the last look at the primary did not show synchronous replication in force")
-    needed = len(quorum.named) - quorum.needed + 1
+    needed = cuts_needed(quorum)
     reachable = {
         node.seen.replicates_as
         for node in view.others(primary.name)
@@ -88,6 +88,11 @@ def revocation(view: ClusterView, cut: Iterable[str] = ()) -> Fence:
     if len(reachable) >= needed:
         return Fence(Rung.REVOKE, FenceState.AVAILABLE, f"{needed} of {len(quorum.named)} standbys have to be cut off")
     return _impossible(f"{needed} standbys have to be cut off, and drd reaches {len(reachable)} of those that count")
+
+
+def cuts_needed(quorum: Quorum) -> int:
+    """How many of the named standbys have to be cut off until no commit is confirmed: N − W + 1."""
+    return len(quorum.named) - quorum.needed + 1
 
 
 def _why_not_by_quorum(quorum: Quorum | None) -> str:
@@ -116,6 +121,8 @@ def proxy(view: ClusterView, clients: Clients, proxies: frozenset[str]) -> Fence
         return Fence(Rung.PROXY, FenceState.IMPOSSIBLE, "where the primary's clients come from is not known")
     if not proxies:
         return Fence(Rung.PROXY, FenceState.IMPOSSIBLE, "the proxy's own address is not known")
+    if primary is not None and (why_not := _why_too_old(primary, view)):
+        return Fence(Rung.PROXY, FenceState.IMPOSSIBLE, why_not)
     if others := sorted(found - proxies):
         return Fence(Rung.PROXY, FenceState.IMPOSSIBLE, f"clients came from elsewhere too: {', '.join(others)}")
     return Fence(Rung.PROXY, FenceState.AVAILABLE, "all clients came through the proxy")

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from drd.core.fencing import Clients
 from drd.core.kinds import Model
 from drd.core.lists import OneOrMany
 from drd.core.run import Cause as Cause
@@ -203,6 +204,8 @@ class Policy(Model):
     """What was promised to the users of the service."""
     nodes: tuple[Name, ...] = ()
     """Names under `nodes:` of drd.yaml: the machines that serve it."""
+    clients: Clients = Clients.LIBPQ
+    """How clients reach them: each node by itself, or all through a proxy and in no other way."""
     health: Health = Health()
     """How those nodes are watched."""
     backup: BackupPlan

@@ -57,6 +57,8 @@ class Quorum:
     """Whether any standby of whatever name may confirm, so that nobody can say who else does."""
     lowered_by: tuple[str, ...] = ()
     """Roles and databases, or the server itself, that let commits go without waiting."""
+    is_ranked: bool = True
+    """Whether the first of those that are there have to confirm, and not any of them."""
 
 
 @dataclass(frozen=True, slots=True)

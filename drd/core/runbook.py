@@ -231,6 +231,12 @@ class Runbook(RunbookRules):
         ]
         return tuple(dict.fromkeys(str(rung) for rungs in named for rung in rungs))
 
+    @property
+    def proxies(self) -> frozenset[str]:
+        """The addresses of the proxies by which it fences, as the database sees them."""
+        named = [getattr(step.action, "proxy", None) for stage in self.stages for step in stage.steps]
+        return frozenset(str(address) for proxy in named for address in getattr(proxy, "addresses", ()))
+
     def stage(self, name: StageName) -> Stage | None:
         """The stage of that name, None where the file leaves it out."""
         return next((stage for stage in self.stages if stage.stage is name), None)

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from drd.core.errors import DrdError, PermanentError, TransientError, UsageError
+from drd.core.fencing import Clients
+from drd.core.health import ClusterView
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.postgres.heartbeat import Beat
 from drd.core.postgres.nodes import NodeRole
 from drd.core.postgres.target import parse_target
+from drd.core.tags import HOST
 from drd.core.witnesses import NotLost, confirmed_lost
 from drd.engines.dispatch import Dispatch
 from drd.engines.restore import Restore
 from drd.engines.restore_request import RestoreRequest
 from drd.engines.run_result import Request
+from drd.engines.stores import Stores
 from drd.engines.watching import Watching
+from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.journal import Catalogue
+from drd.ports.repository import FilesToSave, SaveRequest
 from drd.ports.services import Messenger
 from drd.ports.world import World
 
 LATEST: Final = "latest"
+KEEP_WITHIN: Final = timedelta(hours=1)
+"""How long a folder that a step wants kept may take to be saved in one store."""
+KEEP_STALL: Final = timedelta(minutes=5)
 
 
 class EngineServices:
@@ -39,6 +50,8 @@ class EngineServices:
         messenger: Messenger,
         world: World,
         daemon: str,
+        stores: Stores,
+        queues: WorkQueues,
     ) -> None:
         self._configuration = configuration
         self._dispatch = dispatch
@@ -48,6 +61,8 @@ class EngineServices:
         self._messenger = messenger
         self._world = world
         self._daemon = daemon
+        self._stores = stores
+        self._queues = queues
 
     async def backup(self, policy: str, full: bool) -> str:
         """Run a policy's backup to its end and return its id. A run that is under way counts only if it fits."""
@@ -127,6 +142,35 @@ class EngineServices:
             return confirmed_lost(view, watched.verdicts, node, by_probes=by_probes, by_standbys=by_standbys)
         except NotLost as error:
             raise PermanentError(str(error), f"look at {node}: drd explain {policy}") from error
+
+    def view(self, policy: str) -> ClusterView | None:
+        """All that is known of a policy's nodes now."""
+        return self._watching.view(policy)
+
+    def clients(self, policy: str) -> Clients:
+        """How the clients of a policy's service reach its nodes."""
+        return self._protected(policy).policy.clients
+
+    async def keep(self, policy: str, folder: Path, name: str) -> str:
+        """Save a folder in the first store of a policy that answers; it is no point, so that no rotation takes it."""
+        for store in self._protected(policy).policy.backup.to:
+            with suppress(DrdError):
+                repository = await self._stores.open(store, may_make=True)
+                async with self._queues.take(store, JobClass.BACKUP, self._stores.configured(store).limits.at_once):
+                    await self._stores.confirm_identity(store, repository)
+                    await repository.save(
+                        SaveRequest(
+                            content=FilesToSave((folder,)),
+                            host=HOST,
+                            tags=(name, f"of={policy}"),
+                            reread_everything=True,
+                            deadline=KEEP_WITHIN,
+                            stall=KEEP_STALL,
+                        ),
+                        lambda _: None,
+                    )
+                return store
+        return ""
 
     async def tell(self, people: Iterable[str], text: str) -> tuple[str, ...]:
         """Tell people something, all at once; one who has no address is a failure too."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from drd.core.decision import Rules
-from drd.core.fencing import Clients, Fence, FenceState, Rung, proxy, revocation
+from drd.core.fencing import Fence, FenceState, Rung, proxy, revocation
 from drd.core.health import ClusterView
 from drd.core.policy import DisasterClass, Policy
 from drd.core.runbook import NodeState, Runbook, RunbookMode
@@ -35,14 +35,13 @@ def fences_of(policy: Policy, runbooks: Mapping[str, Runbook], watch: Watch, vie
     target = next((each for each in watch.targets if each.node == view.primary), None)
     if failover is None or target is None:
         return ()
-    return tuple(_fence(rung, target, view) for rung in map(Rung, failover.fences))
+    by_proxy = proxy(view, policy.clients, failover.proxies)
+    return tuple(by_proxy if rung is Rung.PROXY else _fence(rung, target, view) for rung in map(Rung, failover.fences))
 
 
 def _fence(rung: Rung, target: Target, view: ClusterView) -> Fence:
     if rung is Rung.REVOKE:
         return revocation(view)
-    if rung is Rung.PROXY:
-        return proxy(view, Clients.LIBPQ, frozenset())
     is_set_up, key = (target.has_shell, "ssh:") if rung is Rung.SSH else (target.has_power, "power:")
     if not is_set_up:
         return Fence(rung, FenceState.IMPOSSIBLE, f"{target.node} has no {key} in drd.yaml")

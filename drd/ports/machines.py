@@ -33,6 +33,15 @@ class Machine:
     """How its database is reached."""
     priority: int = 0
     """Which standby is preferred among equals: the greater."""
+    data_directory: Path | None = None
+    """Where the data of its database lies."""
+    replicates_as: str = ""
+    """The name under which it follows a primary, which is its slot's too; empty: the node's own."""
+
+    @property
+    def member(self) -> str:
+        """The name under which it follows a primary, as `synchronous_standby_names` may have it."""
+        return self.replicates_as or self.name.replace("-", "_")
 
 
 @dataclass(frozen=True, slots=True)

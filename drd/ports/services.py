@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
+
+from drd.core.fencing import Clients
+from drd.core.health import ClusterView
 
 
 class Services(Protocol):
@@ -34,6 +38,21 @@ class Services(Protocol):
         """Ask witnesses whether a node is gone, not just slow; returns what they say.
 
         Raises `DrdError` where one of them does not say so, or there is none.
+        """
+        ...
+
+    def view(self, policy: str) -> ClusterView | None:
+        """All that is known of a policy's nodes now; None where they are not watched."""
+        ...
+
+    def clients(self, policy: str) -> Clients:
+        """How the clients of a policy's service reach its nodes."""
+        ...
+
+    async def keep(self, policy: str, folder: Path, name: str) -> str:
+        """Save a folder in the first store of a policy that answers, beside its backups.
+
+        Returns that store; empty when none does, so that the folder is all there is.
         """
         ...
 

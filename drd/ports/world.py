@@ -25,3 +25,5 @@ class World:
     """Where sources keep what makes their next run easier; what lacks there costs time and nothing else."""
     configuration: Path | None = None
     """The drd.yaml that is in force; a drd that a step of a runbook calls reads the same."""
+    stranded: Path | None = None
+    """Where what would be overwritten elsewhere, and nobody else has, is laid before that."""

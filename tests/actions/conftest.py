@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,8 @@ from drd.clients.clock import SystemClock
 from drd.clients.process import ChildRunner
 from drd.clients.secrets import SystemSecrets
 from drd.core.errors import PermanentError
+from drd.core.fencing import Clients
+from drd.core.health import ClusterView
 from drd.ports.action import Situation
 from drd.ports.world import World
 
@@ -21,6 +24,8 @@ class FakeServices:
     asked: list[tuple[object, ...]] = field(default_factory=list)
     failures: tuple[str, ...] = ()
     is_there: bool = False
+    seen: ClusterView | None = None
+    reached_by: Clients = Clients.LIBPQ
 
     async def backup(self, policy: str, full: bool) -> str:
         self.asked.append(("backup", policy, full))
@@ -45,6 +50,16 @@ class FakeServices:
         if self.failures:
             raise PermanentError(self.failures[0], "")
         return "it is gone"
+
+    def view(self, policy: str) -> ClusterView | None:
+        return self.seen
+
+    def clients(self, policy: str) -> Clients:
+        return self.reached_by
+
+    async def keep(self, policy: str, folder: Path, name: str) -> str:
+        self.asked.append(("keep", policy, name))
+        return ""
 
     async def tell(self, people: Iterable[str], text: str) -> tuple[str, ...]:
         self.asked.append(("tell", *people, text))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -16,7 +16,6 @@ from drd.actions.command import Command
 from drd.actions.confirm import Confirm
 from drd.actions.http import Http
 from drd.actions.notify import Notify
-from drd.actions.postgres_rejoin import PostgresRejoin
 from drd.actions.restore import Restore
 from drd.actions.service import Service
 from drd.actions.verify import Verify
@@ -24,7 +23,7 @@ from drd.actions.wait import Wait
 from drd.core.errors import PermanentError, ProgramMissing, TransientError, UsageError
 from drd.core.runbook_step import Answer, Silence, Waiting
 from drd.core.secrets import SecretReference
-from drd.ports.action import Situation
+from drd.ports.action import Action, Situation
 from drd.ports.machines import Machine, Shell
 from drd.ports.runner import Command as Program
 from drd.ports.runner import Ended, Ending, OnLine
@@ -200,15 +199,24 @@ def test_what_only_waits_says_for_what() -> None:
     assert Wait().waits == Waiting()
 
 
-async def test_what_this_release_does_not_carry_out_does_nothing(at: Situation) -> None:
-    rejoin = PostgresRejoin(node="orders-2")
-    assert (rejoin.is_carried_out, rejoin.is_undoable) == (False, False)
-    with pytest.raises(PermanentError, match="does not carry out postgres_rejoin"):
-        await rejoin.apply(at)
+async def test_what_an_action_leaves_out_is_not_carried_out_and_not_taken_back(at: Situation) -> None:
+    class Dance(Action):
+        """Dance."""
+
+        kind: ClassVar[str] = "dance"
+
+        def summary(self) -> str:
+            """What is done."""
+            return "dance"
+
+    dance = Dance()
+    with pytest.raises(PermanentError, match="does not carry out dance"):
+        await dance.apply(at)
     with pytest.raises(PermanentError, match="cannot be taken back by itself"):
-        await rejoin.undo(at)
-    assert (await rejoin.preview(at)).commands == ("bring orders-2 back as a standby",)
-    assert (await rejoin.is_done(at), await rejoin.found(at)) == (Answer.UNKNOWN, {})
+        await dance.undo(at)
+    assert (await dance.preview(at)).commands == ("dance",)
+    assert (dance.is_undoable, dance.is_repeatable, dance.waits) == (False, False, None)
+    assert (await dance.is_done(at), await dance.found(at), await dance.rehearse(at)) == (Answer.UNKNOWN, {}, None)
 
 
 @dataclass

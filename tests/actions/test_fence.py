@@ -77,14 +77,16 @@ async def test_what_is_not_confirmed_is_no_fence_and_the_next_way_is_gone(at: Si
     for node in (Node(keeps_running=True), Node(is_reached=False)):
         works = replace(NODE, power=("true", "orders-1"))
         assert await LADDER.apply(beside(at, node, works)) == {"fenced": "orders-1", "fenced_by": "power"}
-        with pytest.raises(PermanentError, match=r"is not fenced: ssh: .*power: .*revoke: not in this release"):
+        with pytest.raises(
+            PermanentError, match=r"is not fenced: ssh: .*power: .*revoke: the nodes of the policy are not watched"
+        ):
             await LADDER.apply(beside(at, node))
 
 
 async def test_a_fence_that_no_way_leads_to_is_told_before(at: Situation) -> None:
     bare = Machine("orders-1", "10.0.1.11")
     preview = await LADDER.preview(beside(at, Node(), bare))
-    assert preview.commands == ()
+    assert preview.commands == ("on its standbys: ALTER SYSTEM SET primary_slot_name = 'drd_cut_…'",)
     assert [each.partition(":")[0] for each in preview.unchecked] == ["ssh", "power", "revoke"]
     assert await LADDER.is_done(beside(at, Node(), bare)) is Answer.UNKNOWN
     with pytest.raises(PermanentError, match="could not be fenced"):
@@ -100,7 +102,13 @@ async def test_a_drill_and_a_plan_stop_nothing(at: Situation) -> None:
     assert preview.commands == (
         "on orders-1: sudo -n systemctl mask --now postgresql@15-main",
         "here: false orders-1",
+        "on its standbys: ALTER SYSTEM SET primary_slot_name = 'drd_cut_…'",
     )
     assert not node.is_masked
     assert LADDER.is_repeatable
-    assert not LADDER.is_undoable
+    assert LADDER.is_undoable
+    assert not Fence(node="primary", by=(Rung.SSH, Rung.POWER)).is_undoable
+    with pytest.raises(PermanentError, match="orders-1 was fenced by power, which is not taken back"):
+        await LADDER.undo(replace(beside(at, node), variables={"primary": "orders-1", "fenced_by": "power"}))
+    with pytest.raises(PermanentError, match="the step does not say which proxy that is"):
+        await Fence(node="primary", by=(Rung.PROXY,)).apply(beside(at, node))

@@ -71,11 +71,21 @@ async def test_the_standby_with_the_most_data_is_promoted_after_the_fence_and_no
     facts = await Fence(node="primary", by=(Rung.POWER,)).apply(here)
     assert facts == {"fenced": "orders-1", "fenced_by": "power"}
     fenced = replace(fenced, variables={**here.variables, **facts})
+    standby.configure({"synchronous_standby_names": "*"})  # as it is inherited: writes would wait for nobody
+    standby.reload()
+    await until(lambda: standby.value("SHOW synchronous_standby_names") == "*", "the setting is in force", 90)
     await until(lambda: not primary.is_running, "the old primary is gone", 90)
-    assert await BEST.apply(fenced) == {"new_primary": "orders-2"}
+    promoted = await BEST.apply(fenced)
+    assert {name: promoted[name] for name in ("new_primary", "synchronous")} == {
+        "new_primary": "orders-2",
+        "synchronous": 'FIRST 1 ("*")',
+    }
+    assert promoted["note"] == "no other member is there: commits wait for nobody until one is back"
+    assert standby.value("SHOW synchronous_standby_names") == ""
     standby.execute("INSERT INTO orders VALUES (2)")
     assert standby.rows("SELECT id FROM orders ORDER BY id") == [(1,), (2,)]
-    assert (await BEST.is_done(fenced), await BEST.found(fenced)) == (Answer.DONE, {"new_primary": "orders-2"})
+    assert await BEST.is_done(fenced) is Answer.DONE
+    assert await BEST.found(fenced) == {"new_primary": "orders-2", "old_primary": "orders-1"}
     with pytest.raises(PermanentError, match="orders-2 is a primary already"):
         await BEST.apply(fenced)
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,6 +34,8 @@ def services(house: FakeHouse) -> EngineServices:
         house.messenger,
         house.world,
         DAEMON,
+        house.stores,
+        house.queues,
     )
 
 
@@ -54,6 +57,18 @@ async def test_a_full_is_waited_for_also_behind_an_incremental_that_is_under_way
     assert record.last_success_start[Mode.FULL] > before
     assert await ours.is_backed_up("orders", full=True, since=before)
     assert not await ours.is_backed_up("nothing", full=True, since=before)
+
+
+async def test_a_folder_is_kept_in_the_first_store_that_answers_and_is_no_point_of_the_policy(tmp_path: Path) -> None:
+    house = FakeHouse()
+    (tmp_path / "wal.tar").write_bytes(b"wal")
+    house.local.away = house.offsite.away = "the line is cut"
+    assert await services(house).keep("orders", tmp_path, "stranded-orders-1") == ""
+    house.local.away = house.offsite.away = ""
+    assert await services(house).keep("orders", tmp_path, "stranded-orders-1") == "local"
+    [kept] = await house.repository("local").snapshots()
+    assert kept.tags == ("stranded-orders-1", "of=orders")
+    assert await house.journal.points("orders") == ()
 
 
 async def test_a_backup_that_fails_fails_the_step() -> None:

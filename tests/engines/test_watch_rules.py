@@ -16,7 +16,8 @@ from drd.engines.watch_rules import fences_of, rules_of
 from drd.ports.probe import Target, Watch
 from tests.core.watched import a_node, a_view, good, primary
 
-FENCE = FenceAction(node="primary", by=("ssh", "power", "revoke", "proxy"))
+PROXY = {"backend": "orders", "addresses": "10.0.0.9"}
+FENCE = FenceAction.model_validate({"node": "primary", "by": ["ssh", "power", "revoke", "proxy"], "proxy": PROXY})
 PROMOTE = PostgresPromote(node="best_standby")
 
 

@@ -221,7 +221,16 @@ class FakeHouse:
         self.watching = Watching(force, journal, journal, world, DAEMON)
         self.messenger = after.messenger if after else FakeMessenger()
         services = EngineServices(
-            force, self.dispatch, self.restore, self.watching, journal, self.messenger, world, DAEMON
+            force,
+            self.dispatch,
+            self.restore,
+            self.watching,
+            journal,
+            self.messenger,
+            world,
+            DAEMON,
+            self.stores,
+            queues,
         )
         self.read_runbook: Callable[[str], Runbook] = lambda document: force().runbooks[document]
         self.runbooks = Runbooks(

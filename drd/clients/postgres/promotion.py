@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,13 +12,22 @@ from typing import Final
 from drd.clients.postgres.connection import Connection, Patience
 from drd.clients.postgres.dsn import Dsn
 from drd.clients.postgres.server import PostgresServer
-from drd.core.errors import TransientError
+from drd.core.errors import DrdError, TransientError
 from drd.core.postgres.lsn import Lsn
 from drd.core.units import format_duration
 
 PATIENCE: Final = Patience(timedelta(seconds=3), timedelta(seconds=5))
 POLL_SECONDS: Final = 0.01
 """pg_promote itself looks ten times a second only, which would be felt."""
+AGAIN_POLLS: Final = 20
+"""How often it is looked before the order is given again.
+
+One that arrives in the moment in which the standby has lost its primary is slept over until the next try for log
+(`wal_retrieve_retry_interval`, 5 s); the next order wakes it.
+"""
+_LOOK: Final = """
+SELECT current_setting('synchronous_standby_names') AS awaited, current_setting('primary_slot_name') AS slot
+"""
 _RISKS: Final = """
 SELECT current_setting('synchronous_standby_names') AS awaited,
        (SELECT setting::int FROM pg_settings WHERE name = 'wal_retrieve_retry_interval') AS retry_ms,
@@ -33,16 +43,22 @@ class Found:
     timeline: int
     position: Lsn
     """The newest that it has of the write-ahead log: of a standby, what it has received."""
+    awaited: str = ""
+    """Its `synchronous_standby_names`."""
+    receives_by: str = ""
+    """Of a standby: the slot by which it asks for log."""
 
 
 async def look(dsn: bytes) -> Found:
     """What a server is now. Raises what keeps it from answering."""
-    server = PostgresServer(Dsn.parse(dsn), PATIENCE)
+    server, connection = PostgresServer(Dsn.parse(dsn), PATIENCE), Connection(Dsn.parse(dsn), PATIENCE)
     try:
         facts, positions = await server.facts(), await server.positions()
+        row = await connection.row(_LOOK)
     finally:
         await server.close()
-    return Found(facts.is_in_recovery, facts.timeline, positions.newest)
+        await connection.close()
+    return Found(facts.is_in_recovery, facts.timeline, positions.newest, row["awaited"], row["slot"])
 
 
 async def risks(dsn: bytes) -> tuple[str, ...]:
@@ -66,9 +82,12 @@ async def promote(dsn: bytes, sleep: Callable[[float], Awaitable[None]], patienc
     """Make a standby the primary and return as soon as it is. Raises `TransientError` when that takes too long."""
     connection = Connection(Dsn.parse(dsn), PATIENCE)
     try:
-        await connection.rows("SELECT pg_promote(false)")
         async with asyncio.timeout(patience.total_seconds()):
-            while await _is_in_recovery(connection):
+            for count in itertools.count():
+                if count % AGAIN_POLLS == 0:
+                    await _order(connection, is_first=count == 0)
+                if not await _is_in_recovery(connection):
+                    return
                 await sleep(POLL_SECONDS)
     except TimeoutError as error:
         raise TransientError(
@@ -76,6 +95,15 @@ async def promote(dsn: bytes, sleep: Callable[[float], Awaitable[None]], patienc
         ) from error
     finally:
         await connection.close()
+
+
+async def _order(connection: Connection, *, is_first: bool) -> None:
+    try:
+        await connection.rows("SELECT pg_promote(false)")
+    except DrdError:
+        if is_first:
+            raise
+        # It is none any more that could be promoted, which the next look shows.
 
 
 async def _is_in_recovery(connection: Connection) -> bool:

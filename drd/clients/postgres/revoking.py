@@ -1,0 +1,122 @@
+"""Cutting a standby off from its primary, and giving it back, over its own connection.
+
+A standby that asks for log by a slot that the primary does not have gets none, so that it confirms nothing. The name
+that it had is part of the one that it gets, so that whoever comes next knows it; nothing secret is moved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from drd.clients.postgres.connection import Connection
+from drd.clients.postgres.dsn import Dsn
+from drd.clients.postgres.following_primary import Leading
+from drd.clients.postgres.of_machines import dsn_of, lead_of
+from drd.clients.postgres.orders import LOOK_SECONDS, QUICK, parameter, set_parameter
+from drd.core.errors import PermanentError, TransientError
+from drd.core.fencing import FenceState, cuts_needed, revocation
+from drd.core.health import ClusterView
+from drd.core.postgres.names import LONGEST
+from drd.core.probing import Quorum
+from drd.ports.machines import Machine
+from drd.ports.world import World
+
+SLOT: Final = "primary_slot_name"
+CUT: Final = "drd_cut_"
+"""Begins the name of a slot that no primary has."""
+ANSWER_SECONDS: Final = 1.0
+"""A primary that has not answered for so long does not answer."""
+_RECEIVER: Final = "SELECT pid, slot_name FROM pg_stat_wal_receiver"
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+async def cut(dsn: bytes, sleep: Sleep) -> None:
+    """Have a standby receive nothing any more, and return once its receiver is seen to be gone.
+
+    Raises `RightMissing` with what to grant, and `TransientError` when the receiver does not go in time.
+    """
+    before = await parameter(dsn, SLOT)
+    if not before.startswith(CUT):
+        if len(CUT + before) > LONGEST:
+            raise PermanentError(f"the slot {before} has too long a name to be told apart", "choose a shorter one")
+        await set_parameter(dsn, SLOT, CUT + before, sleep)
+    connection = Connection(Dsn.parse(dsn), QUICK)
+    try:
+        for _ in range(round(QUICK.answer.total_seconds() / LOOK_SECONDS)):
+            rows = await connection.rows(_RECEIVER)
+            # What asks by that name gets an answer that it does not like, and no log.
+            if all((row["slot_name"] or "").startswith(CUT) for row in rows):
+                return
+            await sleep(LOOK_SECONDS)
+    finally:
+        await connection.close()
+    raise TransientError(f"the receiver of {connection.dsn.place} does not stop", "look at its log")
+
+
+async def give_back(dsn: bytes, sleep: Sleep) -> bool:
+    """Let it receive again as before. Whether it had been cut off."""
+    now = await parameter(dsn, SLOT)
+    if not now.startswith(CUT):
+        return False
+    await set_parameter(dsn, SLOT, now.removeprefix(CUT), sleep)
+    return True
+
+
+async def revoke(world: World, view: ClusterView, primary: Machine, others: Sequence[Machine]) -> tuple[str, ...]:
+    """Cut off so many synchronous standbys that the primary confirms no commit any more; their nodes.
+
+    Raises `PermanentError`, and gives all of them back, where that counts for nothing: the last look at the primary is
+    old or did not show the rule in force, too few are reached, or the primary answers after all.
+    """
+    found = revocation(view)
+    if found.state is FenceState.IMPOSSIBLE:
+        raise PermanentError(found.why, "")
+    if view.primary != primary.name:
+        raise PermanentError(f"{primary.name} was not the primary when the nodes were looked at last", "")
+    seen = view.node(primary.name).seen
+    quorum = None if seen is None else seen.quorum
+    names = {node.name: node.seen.replicates_as for node in view.nodes if node.seen is not None}
+    counting = [each for each in others if quorum is not None and names.get(each.name) in quorum.named]
+    try:
+        await _demand_silence(world, primary)
+        ends = await asyncio.gather(*(_cut(world, each) for each in counting), return_exceptions=True)
+        gone = {names[each.name]: each.name for each, end in zip(counting, ends, strict=True) if end is None}
+        why = "; ".join(f"{each.name}: {end}" for each, end in zip(counting, ends, strict=True) if end is not None)
+        _demand_enough(len(gone), quorum, why)
+        await _demand_silence(world, primary)
+    except BaseException:
+        await give_all_back(world, others)
+        raise
+    return tuple(sorted(gone.values()))
+
+
+async def give_all_back(world: World, machines: Sequence[Machine]) -> None:
+    """Let all receive that had been cut off, as far as they answer."""
+    await asyncio.gather(*(_give_back(world, each) for each in machines), return_exceptions=True)
+
+
+async def _cut(world: World, machine: Machine) -> None:
+    await cut(await dsn_of(world.secrets, machine), world.clock.sleep)
+
+
+async def _give_back(world: World, machine: Machine) -> None:
+    await give_back(await dsn_of(world.secrets, machine), world.clock.sleep)
+
+
+def _demand_enough(gone: int, quorum: Quorum | None, why: str) -> None:
+    if quorum is None or gone < cuts_needed(quorum):
+        raise PermanentError(f"too few standbys are cut off: {why or 'none that counts is reached'}", "")
+
+
+async def _demand_silence(world: World, primary: Machine) -> None:
+    """See that it does not answer: one that does has clients, and loses nobody's writes by going on."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            found = await lead_of(world.secrets, primary)
+    except TimeoutError:
+        return
+    if isinstance(found, Leading):
+        raise PermanentError(f"{primary.name} answers, so its standbys receive again", "")

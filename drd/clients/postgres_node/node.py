@@ -1,0 +1,221 @@
+"""One server's machine: its unit, its data directory, and what brings it back as a standby."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from drd.clients.postgres.dsn import NOTICING, Dsn
+from drd.clients.postgres_node import scripts
+from drd.clients.shell import run_program
+from drd.core.errors import PermanentError
+from drd.core.postgres.divergence import CommittedTransaction, Fork, WalRange, beyond, committed
+from drd.core.postgres.lsn import Lsn
+from drd.core.postgres.timeline import History
+from drd.core.postgres.wal import Segment
+from drd.ports.machines import Machine
+from drd.ports.runner import Runner
+
+OWNER: Final = "postgres"
+"""Who owns the data directory, as every package has it."""
+QUICK: Final = timedelta(seconds=60)
+FOLLOWING: Final = {"connect_timeout": "3", "tcp_user_timeout": "10000"}
+"""A standby notices within 10 s that its primary is gone, however silently."""
+_HERE: Final = frozenset({"localhost", "127.0.0.1", "::1", ""})
+_SHUT_DOWN: Final = frozenset({"shut down", "shut down in recovery"})
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """A data directory at rest, or of a server that runs."""
+
+    is_running: bool
+    is_broken: bool
+    """Whether a rewind of it was begun and not ended: a copy is all that helps."""
+    is_shut_down: bool
+    has_tablespaces: bool
+    has_checksums: bool
+    logs_hints: bool
+    checkpoint: Lsn
+    """The last one, which of a server that was shut down is the end of its log."""
+    history: History
+    """Of the timeline that it was on."""
+    cluster: str
+    segment_bytes: int
+    data_kib: int
+    room_kib: int
+
+    @property
+    def can_be_rewound(self) -> bool:
+        """Whether pg_rewind can tell which pages were changed."""
+        return (self.has_checksums or self.logs_hints) and not self.is_broken
+
+
+class PostgresNode:
+    """A node through its shell. Everything raises what `run_program` raises."""
+
+    def __init__(self, runner: Runner, machine: Machine, patience: timedelta | None = None) -> None:
+        if machine.data_directory is None:
+            raise PermanentError(
+                f"drd.yaml does not say where the data of {machine.name} lies",
+                "write `postgres: {data_directory: …}` at the node",
+            )
+        self._runner = runner
+        self._machine = machine
+        self._data = machine.data_directory
+        self._patience = patience
+
+    async def state(self) -> NodeState:
+        """What is there now."""
+        return _state(await self._run(scripts.STATE, patience=QUICK), self._machine.name)
+
+    async def commits(self, where: WalRange) -> tuple[CommittedTransaction, ...]:
+        """The transactions that were committed in a part of its log."""
+        given = {"TIMELINE": str(where.timeline), "START": str(where.start), "END": str(where.end or "")}
+        return tuple(committed(await self._run(scripts.COMMITS, given)))
+
+    async def lost(self, history: History, fork: Fork) -> tuple[CommittedTransaction, ...]:
+        """All that it has committed beyond a fork, oldest first."""
+        return tuple([each for where in beyond(history, fork) for each in await self.commits(where)])
+
+    async def save_wal(self, state: NodeState, fork: Fork, into: Path) -> None:
+        """Bring its log beyond a fork here, as a tar file."""
+        name = Segment.at(fork.timeline, fork.at, state.segment_bytes).name
+        argv = self._argv()
+        text = scripts.script(scripts.WAL, {"DATA": str(self._data), "FROM": name[8:]})
+        await run_program(self._runner, argv, self._machine, self._patience, standard_input=text, output=into)
+
+    async def rewind(self, primary: Dsn) -> None:
+        """Make its data a copy of the primary's by what differs, its own settings kept."""
+        await self._run(scripts.REWIND, {"SERVICE": primary.service_file().decode()}, has_service=True)
+
+    async def copy(self, primary: Dsn, run: str) -> str:
+        """Copy the primary anew. Returns where what was there lies now."""
+        given = {"SERVICE": primary.service_file().decode(), "RUN": run}
+        await self._run(scripts.COPY, given, has_service=True)
+        return f"{self._data}.before-{run}"
+
+    async def follow(self, primary: Dsn) -> None:
+        """Have it follow that primary when it is started the next time, by the slot of its name."""
+        await self._run(scripts.FOLLOW, {"SETTINGS": _settings(primary, self._machine.member)}, patience=QUICK)
+
+    async def leave_standby_signal(self) -> None:
+        """However it is started, it will not take writes."""
+        await self._run(scripts.LEAVE_STANDBY_SIGNAL, patience=QUICK)
+
+    async def lead(self) -> None:
+        """When it is started the next time it may take writes."""
+        await self._run(scripts.LEAD, patience=QUICK)
+
+    async def fence(self) -> NodeState:
+        """Stop its unit and keep it from being started by anything, a reboot included; what is there then.
+
+        In one command, since writes wait meanwhile.
+        """
+        first = shlex.join((*sudo(self._machine), "systemctl", "mask", "--now", self._unit))
+        text = scripts.script(scripts.STATE, {"DATA": str(self._data)})
+        argv = ("sh", "-c", f"{first} >&2 && exec {shlex.join(self._argv())}")
+        lines = await run_program(
+            self._runner, argv, self._machine, self._patience, standard_input=text, most_lines=None
+        )
+        return _state(lines, self._machine.name)
+
+    async def is_masked(self) -> bool:
+        """Whether its unit is kept from being started."""
+        argv = ("systemctl", "show", "-p", "LoadState", self._unit)
+        return "LoadState=masked" in await run_program(self._runner, argv, self._machine, QUICK)
+
+    @property
+    def _unit(self) -> str:
+        machine = self._machine
+        if machine.unit is None:
+            raise PermanentError(
+                f"drd.yaml does not say which unit runs on {machine.name}", "write `postgres: {unit: …}`"
+            )
+        return machine.unit
+
+    async def unit(self, *words: str) -> None:
+        """Ask its systemd something about its unit."""
+        argv = (*sudo(self._machine), "systemctl", *words, self._unit)
+        await run_program(self._runner, argv, self._machine, self._patience)
+
+    def _argv(self) -> tuple[str, ...]:
+        shell = self._machine.shell
+        if shell is not None and shell.user == OWNER:
+            return ("sh", "-s")
+        if shell is not None and shell.user == "root":
+            return ("runuser", "-u", OWNER, "--", "sh", "-s")
+        return ("sudo", "-n", "-u", OWNER, "sh", "-s")
+
+    async def _run(
+        self,
+        body: str,
+        variables: Mapping[str, str] | None = None,
+        *,
+        has_service: bool = False,
+        patience: timedelta | None = None,
+    ) -> tuple[str, ...]:
+        text = scripts.script(body, {"DATA": str(self._data), **(variables or {})}, has_service=has_service)
+        return await run_program(
+            self._runner, self._argv(), self._machine, patience or self._patience, standard_input=text, most_lines=None
+        )
+
+
+def sudo(machine: Machine) -> tuple[str, ...]:
+    """What has to stand before a command that only root may give."""
+    return ("sudo", "-n") if machine.shell is not None and machine.shell.user != "root" else ()
+
+
+def as_others_see(primary: Machine, dsn: bytes) -> Dsn:
+    """How a primary is reached from other nodes, when drd reaches it like this."""
+    parsed = Dsn.parse(dsn)
+    host = parsed.parameters.get("host", "")
+    if primary.host in _HERE or not (host in _HERE or host.startswith("/")):
+        return parsed
+    kept = {name: value for name, value in parsed.parameters.items() if name not in ("host", "hostaddr")}
+    return Dsn({**kept, "host": primary.host})
+
+
+def _settings(primary: Dsn, member: str) -> str:
+    """Lines of postgresql.auto.conf."""
+    import psycopg
+
+    parameters = {name: value for name, value in primary.parameters.items() if name != "dbname"}
+    conninfo = psycopg.conninfo.make_conninfo(**{**NOTICING, **FOLLOWING, **parameters, "application_name": member})
+    given = {
+        "primary_conninfo": conninfo,
+        "primary_slot_name": member,
+        "recovery_target_timeline": "latest",
+    }
+    return "\n".join(f"{name} = '{_quoted(value)}'" for name, value in given.items())
+
+
+def _quoted(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "''")
+
+
+def _state(lines: tuple[str, ...], node: str) -> NodeState:
+    said = {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}
+    history = "\n".join(line.removeprefix("history=") for line in lines if line.startswith("history="))
+    try:
+        timeline = max(int(said["Latest checkpoint's TimeLineID"]), int(said["newest"] or "0", 16))
+        return NodeState(
+            is_running=said["running"] == "yes",
+            is_broken=said["broken"] == "yes",
+            is_shut_down=said["Database cluster state"] in _SHUT_DOWN,
+            has_tablespaces=said["tablespaces"] == "yes",
+            has_checksums=said["Data page checksum version"] != "0",
+            logs_hints=said["wal_log_hints setting"] == "on",
+            checkpoint=Lsn.parse(said["Latest checkpoint location"]),
+            history=History.parse(timeline, history),
+            cluster=said["Database system identifier"],
+            segment_bytes=int(said["Bytes per WAL segment"]),
+            data_kib=int(said["size"]),
+            room_kib=int(said["room"]),
+        )
+    except (KeyError, ValueError) as error:
+        raise PermanentError(f"the data directory of {node} is not understood: {error}", "look at it") from error

@@ -1,0 +1,134 @@
+"""What a node's shell is told, as POSIX scripts: each is sent on standard input, so that no secret stands in argv.
+
+They run as the owner of the data directory. `DATA` is that directory; `WORK` lies beside it and holds what has to
+outlive a rewind, which removes from `DATA` all that the other server does not have.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Final
+
+LOCAL_FILES: Final = "postgresql.conf postgresql.auto.conf pg_hba.conf pg_ident.conf conf.d"
+"""What is a node's own: pg_rewind and pg_basebackup bring the other server's."""
+BUSY: Final = 75
+"""Somebody else works on the node's data now."""
+
+_BEGIN: Final = f"""
+set -eu
+umask 077
+export LC_ALL=C TZ=UTC
+[ -d "$DATA" ] && [ -f "$DATA/PG_VERSION" ] || {{ echo "$DATA is no data directory" >&2; exit 1; }}
+MAJOR=$(cat "$DATA/PG_VERSION")
+BIN=
+for folder in "/usr/lib/postgresql/$MAJOR/bin" "/usr/pgsql-$MAJOR/bin" /usr/lib64/pgsql/bin /usr/local/pgsql/bin \\
+    "$(dirname "$(readlink -f "$(command -v pg_rewind || echo /nowhere)")")"; do
+  if [ -x "$folder/pg_rewind" ]; then
+    case $("$folder/pg_rewind" --version) in *") $MAJOR"*) BIN=$folder; break;; esac
+  fi
+done
+[ -n "$BIN" ] || {{ echo "the programs of PostgreSQL $MAJOR are not there" >&2; exit 127; }}
+WORK="$(dirname "$DATA")/.drd-$(basename "$DATA")"
+mkdir -p "$WORK"
+exec 9>"$WORK/lock"
+flock -n 9 || {{ echo "somebody else works on $DATA" >&2; exit {BUSY}; }}
+is_running() {{ [ -f "$DATA/postmaster.pid" ] && kill -0 "$(head -n 1 "$DATA/postmaster.pid")" 2>/dev/null; }}
+demand_stopped() {{ if is_running; then echo "the server in $DATA still runs" >&2; exit 1; fi; }}
+keep_local() {{
+  if [ ! -d "$WORK/local" ]; then
+    rm -rf "$WORK/local.new"; mkdir "$WORK/local.new"
+    for file in {LOCAL_FILES}; do [ ! -e "$DATA/$file" ] || cp -a "$DATA/$file" "$WORK/local.new/"; done
+    mv "$WORK/local.new" "$WORK/local"
+  fi
+}}
+bring_local() {{ cp -a "$WORK/local/." "$DATA/"; sync; rm -rf "$WORK/local" "$WORK/broken"; }}
+config_file() {{
+  [ -f "$DATA/postgresql.conf" ] || echo "/etc/postgresql/$MAJOR/$(basename "$DATA")/postgresql.conf"
+}}
+"""
+_SERVICE: Final = """
+SERVICE_FILE=$(mktemp)
+trap 'rm -f "$SERVICE_FILE"' EXIT
+printf '%s' "$SERVICE" > "$SERVICE_FILE"
+export PGSERVICEFILE="$SERVICE_FILE"
+"""
+
+STATE: Final = """
+is_running && echo "running=yes" || echo "running=no"
+[ -e "$WORK/broken" ] && echo "broken=yes" || echo "broken=no"
+[ -n "$(ls -A "$DATA/pg_tblspc")" ] && echo "tablespaces=yes" || echo "tablespaces=no"
+echo "size=$(du -skx "$DATA" | cut -f 1)"
+echo "room=$(df -kP "$(dirname "$DATA")" | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4)"
+newest=$(ls "$DATA/pg_wal" | grep -E '^[0-9A-F]{24}$' | cut -c 1-8 | sort | tail -n 1)
+echo "newest=$newest"
+"$BIN/pg_controldata" "$DATA" | sed -E 's/: +/=/'
+[ ! -f "$DATA/pg_wal/$newest.history" ] || sed 's/^/history=/' "$DATA/pg_wal/$newest.history"
+"""
+"""What is there, a line `name=value` each. The newest timeline is told by the log, as a crash comes before it stands in
+the control file."""
+
+COMMITS: Final = """
+"$BIN/pg_waldump" -p "$DATA/pg_wal" -t "$TIMELINE" -s "$START" ${END:+-e "$END"} -r Transaction > "$WORK/dump" \\
+  2> "$WORK/said" || true
+if grep -q 'could not find file' "$WORK/said"; then cat "$WORK/said" >&2; exit 1; fi
+grep 'desc: COMMIT' "$WORK/dump" || true
+rm -f "$WORK/dump" "$WORK/said"
+"""
+"""pg_waldump ends with a failure wherever the log ends, and says so in the same way as where it is damaged."""
+
+WAL: Final = """
+cd "$DATA/pg_wal"
+tar -cf - $(ls | grep -E '^[0-9A-F]{24}$' | awk -v from="$FROM" 'substr($0, 9) >= from' ) $(ls | grep '\\.history$')
+"""
+"""The log beyond the fork, of every timeline."""
+
+REWIND: Final = """
+demand_stopped
+keep_local
+: > "$WORK/broken"
+CONFIG=$(config_file)
+"$BIN/pg_rewind" --target-pgdata="$DATA" --source-server="service=drd" ${CONFIG:+--config-file="$CONFIG"} >&2
+bring_local
+"""
+"""Until it is over the data are nothing that a server may start from."""
+
+COPY: Final = """
+demand_stopped
+keep_local
+rm -rf "$DATA.drd-new"
+"$BIN/pg_basebackup" -D "$DATA.drd-new" -d service=drd -w -X stream -c fast >&2
+mv "$DATA" "$DATA.before-$RUN"
+mv "$DATA.drd-new" "$DATA"
+bring_local
+"""
+
+FOLLOW: Final = """
+demand_stopped
+AUTO="$DATA/postgresql.auto.conf"
+touch "$AUTO"
+OWN='^[[:space:]]*(primary_conninfo|primary_slot_name|recovery_target[a-z_]*)[[:space:]=]'
+grep -vE "$OWN" "$AUTO" > "$AUTO.drd" || true
+printf '%s\\n' "$SETTINGS" >> "$AUTO.drd"
+chmod --reference="$AUTO" "$AUTO.drd"
+sync "$AUTO.drd"
+mv "$AUTO.drd" "$AUTO"
+rm -f "$DATA/recovery.signal"
+touch "$DATA/standby.signal"
+sync "$DATA"
+"""
+LEAVE_STANDBY_SIGNAL: Final = """
+touch "$DATA/standby.signal"
+sync "$DATA"
+"""
+LEAD: Final = """
+demand_stopped
+rm -f "$DATA/standby.signal"
+sync "$DATA"
+"""
+
+
+def script(body: str, variables: Mapping[str, str], *, has_service: bool = False) -> bytes:
+    """A whole script. The shell has read all of it before the first program runs that might read from it too."""
+    given = "\n".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+    return f"{{\n{given}\n{_BEGIN}{_SERVICE if has_service else ''}{body}\nexit 0\n}} </dev/null\n".encode()

@@ -1,0 +1,124 @@
+"""A primary whose standbys are cut off confirms no commit, on real servers; and is given back when it lives."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from drd.actions.fence import Fence, Rung
+from drd.actions.postgres_promote import PostgresPromote
+from drd.clients.postgres import Dsn
+from drd.clients.postgres.watched import WatchedServer
+from drd.core.errors import PermanentError
+from drd.core.health import ClusterView, Hysteresis, NodeView
+from drd.core.secrets import SecretReference
+from drd.ports.action import Situation
+from drd.ports.machines import Machine
+from tests.actions.conftest import FakeServices
+from tests.postgres_lab import Cluster, Lab, children
+from tests.waiting import until
+
+FENCE = Fence(node="primary", by=(Rung.REVOKE,))
+PATIENCE = 90
+
+
+@pytest.fixture
+def pair(postgres_lab: Lab) -> Iterator[tuple[Cluster, Cluster]]:
+    primary = postgres_lab.new("one", segment_mib=1)
+    primary.execute("CREATE TABLE orders (id int)")
+    standby = postgres_lab.standby(primary, "orders_2")
+    primary.execute("ALTER SYSTEM SET synchronous_standby_names = 'orders_2'")
+    primary.reload()
+    yield primary, standby
+    if primary.is_running:
+        send(primary, signal.SIGCONT)
+        primary.kill()
+
+
+def send(cluster: Cluster, number: int) -> None:
+    """A signal to all processes of a server, the postmaster first, so that it starts no more of them."""
+    os.kill(cluster.pid, number)
+    for pid in children(cluster.pid):
+        os.kill(pid, number)
+
+
+def counts(primary: Cluster) -> bool:
+    return bool(primary.rows("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"))
+
+
+async def the_view(at: Situation, clusters: dict[str, Cluster]) -> ClusterView:
+    """What drd's own probe sees, at the moment at which it saw the primary."""
+    nodes = []
+    for name, cluster in clusters.items():
+        server = WatchedServer(Dsn.parse(cluster.dsn()), "orders", at.world.clock, timedelta(seconds=30))
+        nodes.append(NodeView(name).after(await server.look(), Hysteresis()))
+        await server.close()
+    nodes = [replace(node, seen_at=nodes[0].seen_at) for node in nodes]
+    return ClusterView(nodes[0].seen_at, tuple(nodes), primary="orders-1")
+
+
+@pytest.mark.slow
+async def test_a_silent_primary_is_fenced_by_cutting_its_standby_off_and_given_back_when_it_wakes(
+    pair: tuple[Cluster, Cluster], at: Situation, services: FakeServices, tmp_path: Path
+) -> None:
+    primary, standby = pair
+    machines = {}
+    for name, cluster in (("orders-1", primary), ("orders-2", standby)):
+        secret = tmp_path / name
+        secret.write_bytes(cluster.dsn())
+        secret.chmod(0o600)
+        machines[name] = Machine(name, "127.0.0.1", dsn=SecretReference(file=secret))
+    here = replace(at, machines=machines, members=tuple(machines), variables={"primary": "orders-1"})
+    await until(lambda: counts(primary), "the standby counts", PATIENCE)
+    with pytest.raises(PermanentError, match="the nodes of the policy are not watched"):
+        await FENCE.apply(here)
+    services.seen = await the_view(at, {"orders-1": primary, "orders-2": standby})
+    assert await FENCE.rehearse(here) == {}
+    with pytest.raises(PermanentError, match="orders-1 answers, so its standbys receive again"):
+        await FENCE.apply(here)
+    services.seen = replace(services.seen, at=services.seen.at + 60)
+    with pytest.raises(PermanentError, match="the last look at the primary is 60 s old"):
+        await FENCE.apply(here)
+    services.seen = replace(services.seen, at=services.seen.at - 60)
+
+    send(primary, signal.SIGSTOP)
+    facts = await FENCE.apply(here)
+    assert facts == {"fenced": "orders-1", "fenced_by": "revoke", "revoked": "orders-2"}
+    fenced = replace(here, variables={**here.variables, **facts}, done=frozenset({"fence"}))
+    assert standby.value("SHOW primary_slot_name") == "drd_cut_orders_2"
+
+    # It wakes, as a machine that was paused: a client writes, and gets no confirmation.
+    send(primary, signal.SIGCONT)
+    confirmed = threading.Event()
+
+    def write() -> None:
+        with psycopg.connect(primary.dsn().decode(), autocommit=True) as connection:
+            connection.execute("INSERT INTO orders VALUES (1)")
+        confirmed.set()
+
+    client = threading.Thread(target=write)
+    client.start()
+    waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    await until(lambda: bool(primary.rows(waits)), "the commit waits", PATIENCE)
+    assert not confirmed.is_set()
+    with pytest.raises(PermanentError, match="orders-1 answers again, so its standbys receive again"):
+        await PostgresPromote(node="best_standby").apply(fenced)
+    await until(confirmed.is_set, "the commit is confirmed", PATIENCE)
+    client.join()
+    assert standby.value("SELECT pg_is_in_recovery()")
+
+    # It goes for good: fenced the same way, and this time the standby takes over with all that was confirmed.
+    await until(lambda: counts(primary), "the standby counts", PATIENCE)
+    services.seen = await the_view(at, {"orders-1": primary, "orders-2": standby})
+    send(primary, signal.SIGSTOP)
+    await FENCE.apply(here)
+    assert (await PostgresPromote(node="best_standby").apply(fenced))["new_primary"] == "orders-2"
+    assert standby.rows("SELECT id FROM orders") == [(1,)]
+    assert standby.value("SHOW primary_slot_name") == "orders_2"
+    standby.execute("INSERT INTO orders VALUES (2)")

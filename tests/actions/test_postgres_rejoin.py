@@ -1,0 +1,139 @@
+"""Old primaries come back as standbys, real ones: clean, killed with log that nobody else has, and diverged."""
+
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from drd.actions.postgres_rejoin import PostgresRejoin
+from drd.core.errors import PermanentError, TransientError
+from drd.core.runbook_step import Answer
+from drd.ports.action import Facts, Situation
+from drd.ports.machines import Machine
+from tests.actions.conftest import FakeServices
+from tests.database_nodes import DatabaseNodes
+from tests.postgres_lab import Cluster, Lab
+from tests.waiting import until
+
+REJOIN = PostgresRejoin(node="orders-1")
+PATIENCE = 90
+
+
+@pytest.fixture
+def nodes(postgres_lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DatabaseNodes]:
+    made = DatabaseNodes(postgres_lab, tmp_path / "nodes")
+    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+        folder.chmod(0o755)
+    monkeypatch.setenv("PATH", made.path)
+    yield made
+    made.close()
+
+
+def situation(at: Situation, machines: dict[str, Machine], folder: Path, run: str = "01INCIDENT") -> Situation:
+    return replace(
+        at,
+        machines=machines,
+        members=tuple(machines),
+        run=run,
+        variables={"primary": "orders-1"},
+        world=replace(at.world, stranded=folder / "stranded"),
+    )
+
+
+def ids(cluster: Cluster) -> list[int]:
+    return [each[0] for each in cluster.rows("SELECT id FROM orders ORDER BY id")]
+
+
+async def comes_back(action: PostgresRejoin, here: Situation, back: Cluster, primary: Cluster, row: int) -> Facts:
+    """Bring it back, and see that it has what the primary has, and gets what that writes now."""
+    assert await action.is_done(here) is Answer.NOT_DONE
+    facts = await action.apply(here)
+    assert await action.is_done(here) is Answer.DONE
+    primary.execute("INSERT INTO orders VALUES (%s)", row)
+    await until(lambda: ids(back) == ids(primary), "it has what the primary has", PATIENCE)
+    return facts
+
+
+@pytest.mark.slow
+async def test_an_old_primary_is_rewound_and_what_only_it_had_is_saved_and_listed_first(
+    postgres_lab: Lab, nodes: DatabaseNodes, at: Situation, services: FakeServices, tmp_path: Path
+) -> None:
+    one = postgres_lab.new("one", segment_mib=1)
+    two = postgres_lab.standby(one, "orders_2")
+    here = situation(at, {"orders-1": nodes.add("orders-1", one), "orders-2": nodes.add("orders-2", two)}, tmp_path)
+    one.execute("CREATE TABLE orders (id int)")
+    one.execute("INSERT INTO orders VALUES (1)")
+    one.configure({"work_mem": "4321kB"})
+    with pytest.raises(TransientError, match="no other node is a primary: orders-2: it is a standby"):
+        await REJOIN.apply(here)
+
+    # The link is cut: what is committed now, nobody else ever gets.
+    at_end = one.value("SELECT pg_current_wal_flush_lsn()")
+    await until(lambda: two.value("SELECT pg_last_wal_replay_lsn() >= %s", at_end), "both have the same", PATIENCE)
+    two.rows("ALTER SYSTEM SET primary_slot_name = 'nobody'")
+    two.reload()
+    await until(lambda: not one.rows("SELECT 1 FROM pg_stat_replication"), "nobody receives", PATIENCE)
+    before = one.value("SELECT clock_timestamp()")
+    lost = []
+    for number in range(10, 13):
+        [[xid]] = one.rows("INSERT INTO orders VALUES (%s) RETURNING pg_current_xact_id()::text", number)
+        lost.append(xid)
+    two.promote()
+    with pytest.raises(PermanentError, match="orders-1 answers as a primary itself"):
+        await REJOIN.apply(here)
+    one.kill()
+    assert "pg_rewind" in (await REJOIN.preview(here)).commands[0]
+
+    facts = await comes_back(REJOIN, here, one, two, 2)
+    assert (facts["rejoined"], facts["rejoined_by"], facts["lost_transactions"]) == ("orders-1", "rewind", "3")
+    assert ids(one) == [1, 2]
+    assert one.value("SHOW work_mem") == "4321kB"  # its own settings are kept
+    assert two.value("SELECT active FROM pg_replication_slots WHERE slot_name = 'orders_1'")
+    listed = (tmp_path / "stranded" / "01INCIDENT" / "orders-1" / "lost-transactions.txt").read_text().splitlines()
+    assert [line.split()[1] for line in listed] == lost
+    assert all(f"{before:%Y-%m-%d}" in line for line in listed) or before.hour == 23
+    with tarfile.open(tmp_path / "stranded" / "01INCIDENT" / "orders-1" / "wal.tar") as saved:
+        assert [name for name in saved.getnames() if name.startswith("00000001")]
+    assert services.asked == [("keep", "orders", "stranded-orders-1")]
+    assert (await REJOIN.found(here))["lost_transactions"] == "3"
+    assert not any("password" in line or "host=" in line for line in nodes.asked)
+
+    # Shut down in order it has nothing that the other one lacks, and is started as it is. Roles have changed by now.
+    back = PostgresRejoin(node="orders-2")
+    later = situation(at, dict(here.machines), tmp_path, "02INCIDENT")
+    two.stop()
+    one.promote()
+    facts = await comes_back(back, later, two, one, 3)
+    assert (facts["rejoined_by"], facts["lost_transactions"]) == ("following", "0")
+
+    # Both were promoted: without a rewind they would stream and never be the same again. This one may not be rewound.
+    two.kill()
+    subprocess_stop(nodes, two)
+    two.start()
+    two.rows("ALTER SYSTEM SET primary_slot_name = 'nobody'")
+    two.promote()
+    two.execute("INSERT INTO orders VALUES (99)")
+    one.execute("INSERT INTO orders VALUES (4)")
+    two.stop()
+    (two.data.parent / ".drd-data" / "broken").touch()  # as a rewind leaves it that drd's end has broken off
+    facts = await comes_back(back, situation(at, dict(here.machines), tmp_path, "03INCIDENT"), two, one, 5)
+    assert facts["rejoined_by"] == "copy"
+    assert Path(facts["old_data"]).is_dir()
+    assert ids(two) == [1, 2, 3, 4, 5]
+
+
+def subprocess_stop(nodes: DatabaseNodes, cluster: Cluster) -> None:
+    """Stop a server that its unit has started, so that the lab may start it."""
+    nodes.lab.run("pg_ctl", "-D", str(cluster.data), "-m", "fast", "-w", "stop")
+
+
+async def test_a_node_that_cannot_be_brought_back_says_why(at: Situation, tmp_path: Path) -> None:
+    here = situation(at, {"orders-1": Machine("orders-1", "127.0.0.1")}, tmp_path)
+    with pytest.raises(PermanentError, match="does not say where the data of orders-1 lies"):
+        await REJOIN.apply(here)
+    assert "does not say" in (await REJOIN.preview(here)).unchecked[0] or (await REJOIN.preview(here)).unchecked
+    placed = replace(here.machines["orders-1"], data_directory=tmp_path)
+    with pytest.raises(TransientError, match="no other node is a primary: there is none"):
+        await REJOIN.apply(replace(here, machines={"orders-1": placed}))
