@@ -4,12 +4,12 @@
 """
 
 import os
+import shlex
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
-
+from drd.core.node_grants import allowed
 from drd.core.secrets import SecretReference
 from drd.ports.machines import Machine, Shell
 from tests.postgres_lab import Cluster, Lab
@@ -65,6 +65,7 @@ class DatabaseNodes:
             program.write_text(text.format(folder=self.folder, as_user=as_user, programs=self.lab.programs))
             program.chmod(0o755)
         self._clusters: list[Cluster] = []
+        self._units: list[str] = []
 
     @property
     def path(self) -> str:
@@ -76,16 +77,17 @@ class DatabaseNodes:
         """Every command that was given to a node."""
         return (self.folder / "asked").read_text().splitlines()
 
-    def add(self, name: str, cluster: Cluster) -> Machine:
-        """A cluster as a node of that name, which is its unit too."""
+    def add(self, name: str, cluster: Cluster, dsn: bytes = b"") -> Machine:
+        """A cluster as a node of that name, which is its unit too; without a `dsn` drd is a superuser there."""
         options = f"-c port={cluster.port} -c listen_addresses= -c unix_socket_directories={cluster.sockets}"
         if cluster.has_port:
             options = options.replace("listen_addresses=", "listen_addresses=127.0.0.1")
         unit = self.folder / "units" / name
         unit.write_text(f"DATA={cluster.data}\nLOG={cluster.folder}/unit.log\nOPTIONS='{options}'\n")
         self._clusters.append(cluster)
+        self._units.append(name)
         secret, key, known = (self.folder / f"{name}.{part}" for part in ("dsn", "key", "known_hosts"))
-        secret.write_bytes(cluster.dsn())
+        secret.write_bytes(dsn or cluster.dsn())
         for file in (key, known):
             file.touch()
         for file in (secret, key):
@@ -100,17 +102,10 @@ class DatabaseNodes:
         )
 
     def close(self) -> None:
-        """Stop what units have started."""
+        """Stop what units have started, and see that nothing was asked for that `drd grants` does not allow."""
         for cluster in self._clusters:
             words = [self.lab.programs / "pg_ctl", "-D", cluster.data, "-m", "immediate", "stop"]
             subprocess.run(words, capture_output=True, check=False, cwd="/", **self.lab.identity)
             cluster.stop()  # whoever the lab itself had started has ended, and is waited for
-
-
-def answers(cluster: Cluster) -> bool:
-    """Whether a server lets somebody in."""
-    try:
-        cluster.rows("SELECT 1")
-    except psycopg.OperationalError:
-        return False
-    return True
+        may = {shlex.join(argv) for unit in self._units for argv in allowed("drd", unit)}
+        assert set(self.asked) <= may

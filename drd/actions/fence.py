@@ -14,7 +14,7 @@ from drd.clients.haproxy import order, servers
 from drd.clients.postgres.of_machines import dsn_of
 from drd.clients.postgres.orders import demand_right
 from drd.clients.postgres.revoking import SLOT, give_all_back, revoke
-from drd.clients.postgres_node import PostgresNode, sudo
+from drd.clients.postgres_node import PostgresNode
 from drd.clients.shell import find_program, run_program
 from drd.core.errors import DrdError, PermanentError
 from drd.core.fencing import Fence as FenceFound
@@ -22,6 +22,7 @@ from drd.core.fencing import FenceState, proxy, revocation
 from drd.core.fencing import Rung as CoreRung
 from drd.core.kinds import Model
 from drd.core.lists import OneOrMany
+from drd.core.node_grants import STOPPED, show, sudo
 from drd.core.runbook import NodeName
 from drd.core.runbook_step import Answer
 from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_references
@@ -242,7 +243,7 @@ def _standbys(at: Situation, machine: Machine) -> list[Machine]:
 
 
 async def _is_stopped(at: Situation, machine: Machine) -> bool:
-    argv = ("systemctl", "show", "-p", "ActiveState,LoadState,MainPID", str(machine.unit))
+    argv = show(str(machine.unit), STOPPED)
     lines = await run_program(at.world.runner, argv, machine, ASK_TIMEOUT)
     state = {name: value for name, _, value in (line.partition("=") for line in lines)}
     is_gone = state.get("ActiveState") in ("inactive", "failed") and state.get("MainPID") == "0"
@@ -253,4 +254,4 @@ def _mask(machine: Machine) -> tuple[str, ...]:
     """Stopped now, and not started by anything, a reboot included, before somebody unmasks it."""
     if machine.unit is None:
         raise PermanentError(f"drd.yaml does not say which unit runs on {machine.name}", "write `postgres: {unit: …}`")
-    return (*sudo(machine), "systemctl", "mask", "--now", machine.unit)
+    return (*sudo("root" if machine.shell is None else machine.shell.user), "systemctl", "mask", "--now", machine.unit)

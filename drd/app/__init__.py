@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from drd.clients.control import RemoteControl
     from drd.config.whereabouts import Whereabouts
     from drd.core.findings import Finding
+    from drd.core.node_grants import NodeGrants
     from drd.core.postgres.grants import Grants
     from drd.daemon.control import HouseControl
     from drd.ports.configuration import Configuration
@@ -77,7 +78,9 @@ async def validate(path: Path | None, environment: Mapping[str, str]) -> tuple[F
     return await reaching.reach(read_configuration(path, environment))
 
 
-async def grants(configuration: Configuration, policy: str, address: str | None) -> tuple[Grants, ...]:
+async def grants(
+    configuration: Configuration, policy: str, address: str | None
+) -> tuple[tuple[Grants, ...], tuple[NodeGrants, ...]]:
     """The rights that a policy's sources need where their data is. Raises `UsageError` when they need none."""
     from drd.app import granting
 

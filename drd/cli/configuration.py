@@ -82,11 +82,12 @@ def _document(finding: Finding) -> dict[str, Any]:
 def grants(session: Session, policy: str, address: str | None) -> None:
     """Print the SQL and pg_hba.conf lines that POLICY needs, nothing more.
 
+    Where its runbooks fence, promote or bring nodes back, the lines for sudoers and authorized_keys there as well.
     Role and database are those of its connection strings. `drd validate --reach` tries each right out.
     """
     import asyncio
 
-    needed = asyncio.run(session.application().grants(session.configuration(), policy, address))
+    needed, nodes = asyncio.run(session.application().grants(session.configuration(), policy, address))
     if session.as_json:
         session.emit(
             [
@@ -98,9 +99,10 @@ def grants(session: Session, policy: str, address: str | None) -> None:
                 }
                 for each in needed
             ]
+            + [{"node": each.node, "sudoers": list(each.sudoers), "authorized_keys": each.ssh} for each in nodes]
         )
         return
-    session.write("\n\n".join(map(str, needed)))
+    session.write("\n\n".join(map(str, (*needed, *nodes))))
 
 
 @click.command(cls=Command)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from drd.config.whereabouts import Whereabouts
     from drd.core.findings import Finding
+    from drd.core.node_grants import NodeGrants
     from drd.core.postgres.grants import Grants
     from drd.ports.configuration import Configuration
     from drd.ports.control import Anchors, Control, Questions
@@ -81,7 +82,9 @@ class Application(Protocol):
         """What cannot be reached or used from here, and what is risky about it."""
         ...
 
-    async def grants(self, configuration: Configuration, policy: str, address: str | None) -> tuple[Grants, ...]:
+    async def grants(
+        self, configuration: Configuration, policy: str, address: str | None
+    ) -> tuple[tuple[Grants, ...], tuple[NodeGrants, ...]]:
         """The rights that a policy needs where its data is. Raises `UsageError` when it needs none."""
         ...
 

@@ -188,7 +188,7 @@ class Source(Spec):
         """What is risky about what it reads, and what else `look` would say, seen from here; never raises for that."""
         return ()
 
-    async def grants(self, world: World, address: str | None) -> tuple[Grants, ...]:
+    async def grants(self, world: World, address: str | None, *, recovers: bool = False) -> tuple[Grants, ...]:
         """The rights that it needs where its data is, and nothing more; `address` is where drd connects from."""
         return ()
 

@@ -183,11 +183,13 @@ class PostgresSource(Source):
             return (Verdict("read", Severity.NOTE, f"base backups are read from {directory.path}", ""),)
         return (Verdict("read", Severity.NOTE, f"the server sends base backups: {why_not}", ""),)
 
-    async def grants(self, world: World, address: str | None) -> tuple[Grants, ...]:
+    async def grants(self, world: World, address: str | None, *, recovers: bool = False) -> tuple[Grants, ...]:
         """The rights that it needs on its servers."""
         incoming = None if self.incoming is None else str(self.incoming)
         reads_files = self.read is not ReadFrom.SERVER
-        return await grants_of(self.servers, world.secrets, address, incoming, reads_files=reads_files)
+        return await grants_of(
+            self.servers, world.secrets, address, incoming, reads_files=reads_files, recovers=recovers
+        )
 
     async def look(self, world: World) -> None:
         """Raise what keeps a base backup from being made, as far as it can be told without making one."""

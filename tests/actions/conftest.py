@@ -1,6 +1,7 @@
 """Where actions are carried out in tests: the real outside, and services that remember what they were asked."""
 
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,8 @@ from drd.core.fencing import Clients
 from drd.core.health import ClusterView
 from drd.ports.action import Situation
 from drd.ports.world import World
+from tests.database_nodes import DatabaseNodes
+from tests.postgres_lab import Lab
 
 
 @dataclass
@@ -89,3 +92,12 @@ def at(services: FakeServices) -> Situation:
         timeout=timedelta(seconds=60),
         by="anna",
     )
+
+
+@pytest.fixture
+def nodes(postgres_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[DatabaseNodes]:
+    """Nodes whose shells are reached; the clusters' user has to get there, so it is no folder of pytest's."""
+    made = DatabaseNodes(postgres_lab, Path(tempfile.mkdtemp(prefix="nodes-", dir=postgres_lab.folder)))
+    monkeypatch.setenv("PATH", made.path)
+    yield made
+    made.close()

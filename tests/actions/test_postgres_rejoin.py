@@ -1,7 +1,6 @@
 """Old primaries come back as standbys, real ones: clean, killed with log that nobody else has, and diverged."""
 
 import tarfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,16 +18,6 @@ from tests.waiting import until
 
 REJOIN = PostgresRejoin(node="orders-1")
 PATIENCE = 90
-
-
-@pytest.fixture
-def nodes(postgres_lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DatabaseNodes]:
-    made = DatabaseNodes(postgres_lab, tmp_path / "nodes")
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(0o755)
-    monkeypatch.setenv("PATH", made.path)
-    yield made
-    made.close()
 
 
 def situation(at: Situation, machines: dict[str, Machine], folder: Path, run: str = "01INCIDENT") -> Situation:

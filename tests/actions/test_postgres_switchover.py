@@ -3,7 +3,6 @@
 import itertools
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from drd.actions.postgres_rejoin import PostgresRejoin
 from drd.actions.postgres_switchover import PostgresSwitchover
 from drd.clients.postgres_node import PostgresNode
 from drd.core.errors import PermanentError
+from drd.core.postgres.grants import Use, grants
 from drd.core.runbook_step import Answer
 from drd.ports.action import Situation
 from tests.database_nodes import DatabaseNodes
@@ -51,16 +51,6 @@ class Client:
         return max(after - before for before, after in itertools.pairwise(moments))
 
 
-@pytest.fixture
-def nodes(postgres_lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DatabaseNodes]:
-    made = DatabaseNodes(postgres_lab, tmp_path / "nodes")
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(0o755)
-    monkeypatch.setenv("PATH", made.path)
-    yield made
-    made.close()
-
-
 def conninfo(*clusters: Cluster) -> str:
     hosts, ports = ",".join(str(each.sockets) for each in clusters), ",".join(str(each.port) for each in clusters)
     return f"host={hosts} port={ports} user=owner dbname=postgres target_session_attrs=read-write"
@@ -73,7 +63,12 @@ async def test_a_cluster_is_handed_over_and_back_while_a_client_writes(
     one = postgres_lab.new("one", segment_mib=1)
     one.execute("CREATE TABLE orders (id int)")
     two = postgres_lab.standby(one, "orders_2")
-    machines = {"orders-1": nodes.add("orders-1", one), "orders-2": nodes.add("orders-2", two)}
+    for statement in grants(Use("drd", "postgres", has_standbys=True, recovers=True)).sql:
+        one.execute(statement.replace("…", "the-password"))  # drd may do what `drd grants` says, and nothing else
+    machines = {
+        name: nodes.add(name, cluster, cluster.dsn("drd", "the-password"))
+        for name, cluster in (("orders-1", one), ("orders-2", two))
+    }
     here = replace(
         at,
         machines=machines,

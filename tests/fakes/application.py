@@ -12,6 +12,7 @@ from drd.config.whereabouts import Whereabouts
 from drd.core.errors import DrdError
 from drd.core.events import Event
 from drd.core.findings import Finding
+from drd.core.node_grants import NodeGrants
 from drd.core.policy import Policy
 from drd.core.postgres.grants import Grants, Use, grants
 from drd.core.secrets import SecretReference
@@ -173,8 +174,10 @@ class FakeApplication:
     async def validate(self, path: Path | None, environment: Mapping[str, str]) -> tuple[Finding, ...]:
         return self.findings
 
-    async def grants(self, configuration: Configuration, policy: str, address: str | None) -> tuple[Grants, ...]:
-        return (grants(Use("drd", "shop", address or "ADDRESS", beats=True)),)
+    async def grants(
+        self, configuration: Configuration, policy: str, address: str | None
+    ) -> tuple[tuple[Grants, ...], tuple[NodeGrants, ...]]:
+        return (grants(Use("drd", "shop", address or "ADDRESS", beats=True)),), ()
 
     def session(self) -> Session:
         """A session of user eva on host db1, at the fakes' hour."""

@@ -30,11 +30,17 @@ async def inspect(servers: ClusterServers, world: World, policy: str, *, receive
 
 
 async def grants_of(
-    servers: ClusterServers, secrets: Secrets, address: str | None, incoming: str | None, *, reads_files: bool = False
+    servers: ClusterServers,
+    secrets: Secrets,
+    address: str | None,
+    incoming: str | None,
+    *,
+    reads_files: bool = False,
+    recovers: bool = False,
 ) -> tuple[Grants, ...]:
     """What to grant, by the connection strings alone: where they agree, once."""
     uses = [await _use(servers, each, secrets, address, incoming) for each in servers.members]
-    return tuple(grants(replace(use, reads_files=reads_files)) for use in dict.fromkeys(uses))
+    return tuple(grants(replace(use, reads_files=reads_files, recovers=recovers)) for use in dict.fromkeys(uses))
 
 
 async def _use(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,6 +12,7 @@ from drd.clients.postgres.dsn import NOTICING, Dsn
 from drd.clients.postgres_node import scripts
 from drd.clients.shell import run_program
 from drd.core.errors import PermanentError
+from drd.core.node_grants import as_owner, show, stop_and_look, sudo
 from drd.core.postgres.divergence import CommittedTransaction, Fork, WalRange, beyond, committed
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.timeline import History
@@ -20,8 +20,6 @@ from drd.core.postgres.wal import Segment
 from drd.ports.machines import Machine
 from drd.ports.runner import Runner
 
-OWNER: Final = "postgres"
-"""Who owns the data directory, as every package has it."""
 QUICK: Final = timedelta(seconds=60)
 FOLLOWING: Final = {"connect_timeout": "3", "tcp_user_timeout": "10000"}
 """A standby notices within 10 s that its primary is gone, however silently."""
@@ -85,7 +83,7 @@ class PostgresNode:
     async def save_wal(self, state: NodeState, fork: Fork, into: Path) -> None:
         """Bring its log beyond a fork here, as a tar file."""
         name = Segment.at(fork.timeline, fork.at, state.segment_bytes).name
-        argv = self._argv()
+        argv = as_owner(self._user)
         text = scripts.script(scripts.WAL, {"DATA": str(self._data), "FROM": name[8:]})
         await run_program(self._runner, argv, self._machine, self._patience, standard_input=text, output=into)
 
@@ -116,9 +114,8 @@ class PostgresNode:
 
         In one command, since writes wait meanwhile.
         """
-        first = shlex.join((*sudo(self._machine), "systemctl", "mask", "--now", self._unit))
+        argv = stop_and_look(self._user, self._unit)
         text = scripts.script(scripts.STATE, {"DATA": str(self._data)})
-        argv = ("sh", "-c", f"{first} >&2 && exec {shlex.join(self._argv())}")
         lines = await run_program(
             self._runner, argv, self._machine, self._patience, standard_input=text, most_lines=None
         )
@@ -126,7 +123,7 @@ class PostgresNode:
 
     async def is_masked(self) -> bool:
         """Whether its unit is kept from being started."""
-        argv = ("systemctl", "show", "-p", "LoadState", self._unit)
+        argv = show(self._unit, "LoadState")
         return "LoadState=masked" in await run_program(self._runner, argv, self._machine, QUICK)
 
     @property
@@ -140,16 +137,12 @@ class PostgresNode:
 
     async def unit(self, *words: str) -> None:
         """Ask its systemd something about its unit."""
-        argv = (*sudo(self._machine), "systemctl", *words, self._unit)
+        argv = (*sudo(self._user), "systemctl", *words, self._unit)
         await run_program(self._runner, argv, self._machine, self._patience)
 
-    def _argv(self) -> tuple[str, ...]:
-        shell = self._machine.shell
-        if shell is not None and shell.user == OWNER:
-            return ("sh", "-s")
-        if shell is not None and shell.user == "root":
-            return ("runuser", "-u", OWNER, "--", "sh", "-s")
-        return ("sudo", "-n", "-u", OWNER, "sh", "-s")
+    @property
+    def _user(self) -> str:
+        return "" if self._machine.shell is None else self._machine.shell.user
 
     async def _run(
         self,
@@ -160,14 +153,8 @@ class PostgresNode:
         patience: timedelta | None = None,
     ) -> tuple[str, ...]:
         text = scripts.script(body, {"DATA": str(self._data), **(variables or {})}, has_service=has_service)
-        return await run_program(
-            self._runner, self._argv(), self._machine, patience or self._patience, standard_input=text, most_lines=None
-        )
-
-
-def sudo(machine: Machine) -> tuple[str, ...]:
-    """What has to stand before a command that only root may give."""
-    return ("sudo", "-n") if machine.shell is not None and machine.shell.user != "root" else ()
+        argv, limit = as_owner(self._user), patience or self._patience
+        return await run_program(self._runner, argv, self._machine, limit, standard_input=text, most_lines=None)
 
 
 def as_others_see(primary: Machine, dsn: bytes) -> Dsn:

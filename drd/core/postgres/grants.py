@@ -15,6 +15,16 @@ STATISTICS: Final = "pg_read_all_stats"
 READING: Final = "pg_backup_start(text, boolean), pg_backup_stop(boolean)"
 """What begins and ends a base backup since 15; a server before that names its own when drd asks for them."""
 
+CHECKPOINT: Final = "pg_checkpoint"
+PROMOTING: Final = "pg_promote(boolean, integer), pg_reload_conf()"
+REWINDING: Final = (
+    "pg_ls_dir(text, boolean, boolean), pg_stat_file(text, boolean), pg_read_binary_file(text), "
+    "pg_read_binary_file(text, bigint, bigint, boolean)"
+)
+"""What pg_rewind asks the new primary for, as its manual says."""
+PARAMETERS: Final = "synchronous_standby_names, primary_slot_name"
+"""What is set before a promotion, and what cuts a standby off; since 15, before that only a superuser may."""
+
 
 @dataclass(frozen=True, slots=True)
 class Use:
@@ -31,6 +41,8 @@ class Use:
     """Whether it chooses among several servers."""
     reads_files: bool = False
     """Whether the files of the data directory are read where they lie."""
+    recovers: bool = False
+    """Whether runbooks make standbys primaries and bring old primaries back."""
     incoming: str | None = None
     """The folder that the server's `archive_command` brings WAL into; None: it comes by a slot alone."""
 
@@ -67,6 +79,10 @@ def grants(use: Use) -> Grants:
     if use.reads_files:
         sql.append(f"GRANT pg_read_all_settings TO {role};")
         sql.append(f"GRANT EXECUTE ON FUNCTION {READING} TO {role};")
+    if use.recovers:
+        sql.append(f"GRANT {CHECKPOINT} TO {role};")
+        sql.append(f"GRANT EXECUTE ON FUNCTION {PROMOTING}, {REWINDING} TO {role};")
+        sql.append(f"GRANT ALTER SYSTEM ON PARAMETER {PARAMETERS} TO {role};")
     if use.beats:
         sql += [*heartbeat.CREATE, *heartbeat.rights(use.role)]
     return Grants(use.database, tuple(sql), tuple(_hba_lines(use)), tuple(_archiving(use)))

@@ -6,6 +6,13 @@ from drd.core.postgres.grants import Use, grants
 from drd.core.postgres.heartbeat import CREATE
 
 
+def test_a_role_that_recovers_may_promote_and_rewind_and_set_two_parameters() -> None:
+    sql = grants(Use("drd", "shop", recovers=True)).sql
+    assert sql[1] == "GRANT pg_checkpoint TO drd;"
+    assert "pg_promote(boolean, integer)" in sql[2]
+    assert sql[3] == "GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names, primary_slot_name TO drd;"
+
+
 def test_a_base_backup_needs_a_role_that_may_replicate_and_nothing_else() -> None:
     least = grants(Use("drd", "shop", "10.0.0.7"))
     assert least.sql == ("CREATE ROLE drd LOGIN REPLICATION PASSWORD '…';",)
