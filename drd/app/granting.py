@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from drd.app.build import make_world
+from drd.app.recovering import kinds_of
 from drd.core.errors import UsageError
 from drd.core.node_grants import NodeGrants, node_grants
 from drd.core.postgres.grants import Grants
@@ -27,22 +28,12 @@ async def grants(
         known = ", ".join(sorted(configuration.policies)) or "none is configured"
         raise UsageError(f"there is no policy {policy}", f"one of: {known}")
     world = make_world(configuration)
-    recovers = _recovers(configuration, policy)
+    recovers = bool(kinds_of(configuration, policy) & RECOVERING)
     found = [await source.grants(world, address, recovers=recovers) for source in protected.sources.values()]
     needed = tuple(dict.fromkeys(grant for grants in found for grant in grants))
     if not needed:
         raise UsageError(f"{policy} protects no database, so there is nothing to grant", f"drd explain {policy}")
     return needed, tuple(_of_nodes(configuration, protected)) if recovers else ()
-
-
-def _recovers(configuration: Configuration, policy: str) -> bool:
-    return any(
-        step.action.kind in RECOVERING
-        for runbook in configuration.runbooks.values()
-        if runbook.policy == policy
-        for stage in runbook.stages
-        for step in stage.steps
-    )
 
 
 def _of_nodes(configuration: Configuration, protected: Protected) -> Iterator[NodeGrants]:

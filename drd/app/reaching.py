@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from drd.app.build import make_world
+from drd.app.recovering import reach_nodes
 from drd.clients.restic import find_restic
 from drd.config.places import place_of
 from drd.core.errors import DrdError
@@ -28,7 +29,8 @@ async def reach(configuration: Configuration) -> tuple[Finding, ...]:
         for protected in configuration.policies.values()
         for index, part in enumerate(protected.sources)
     ]
-    found = await asyncio.gather(_restic(world, configuration), *stores, *sources)
+    nodes = [reach_nodes(world, configuration, protected) for protected in configuration.policies.values()]
+    found = await asyncio.gather(_restic(world, configuration), *stores, *sources, *nodes)
     return tuple(finding for findings in found for finding in findings)
 
 

@@ -131,6 +131,8 @@ async def test_of_a_pair_each_says_its_own_and_what_they_share_is_said_once(
         "heartbeat",
         "node-orders-3",
         "restore-command",
+        "retry-interval",
+        "rewind",
         "statistics",
         "statistics",
     ]

@@ -13,6 +13,7 @@ from drd.core.findings import Severity
 from drd.core.postgres import heartbeat
 from drd.core.postgres.grants import LOCAL, SOMEWHERE, STATISTICS, Grants, Use, grants
 from drd.core.postgres.names import slot_name, sql_name
+from drd.core.postgres.promotability import of_promotability
 from drd.core.postgres.server import Role, WalStatus
 from drd.core.postgres.verdicts import Verdict, of_role, of_server, of_settings, of_slot
 from drd.ports.secrets import Secrets
@@ -70,18 +71,19 @@ async def _of_member(
     return tuple(each if each.about in _SHARED else replace(each, message=f"{said}{each.message}") for each in verdicts)
 
 
-_SHARED = frozenset({"role", "role-attributes", "role-memberships", "heartbeat", "checksums"})
+_SHARED = frozenset({"role", "role-attributes", "role-memberships", "heartbeat", "checksums", "rewind"})
 """What verdicts are about that a primary and its standbys have in common."""
 
 
 async def _of_node(node: ReachedNode, servers: ClusterServers, policy: str, *, receives_wal: bool) -> list[Verdict]:
     server, facts = node.server, node.facts
-    role, slot = await server.role(), await server.slot(slot_name(policy))
+    role, slot, settings = await server.role(), await server.slot(slot_name(policy)), await server.settings()
     found = [
         *of_role(role),
         *await _of_replication(node),
         *of_server(facts, receives_wal=receives_wal),
-        *of_settings(facts, await server.settings(), slot, receives_wal=receives_wal),
+        *of_settings(facts, settings, slot, receives_wal=receives_wal),
+        *(of_promotability(facts, settings) if len(servers.members) > 1 else ()),
     ]
     # A slot of a standby is moved by drd and received by nobody, and none is there before the first start.
     if receives_wal and slot is not None and (not facts.is_in_recovery or slot.wal_status is WalStatus.LOST):

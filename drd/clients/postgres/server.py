@@ -53,7 +53,10 @@ SELECT current_setting('max_replication_slots')::int AS max_replication_slots,
        current_setting('full_page_writes') = 'on' AS writes_full_pages,
        current_setting('password_encryption') AS password_encryption,
        current_setting('restore_command') AS restore_command,
-       current_setting('summarize_wal', true)::bool AS summarizes_wal
+       current_setting('summarize_wal', true)::bool AS summarizes_wal,
+       current_setting('synchronous_standby_names') LIKE '%*%' AS awaits_anybody,
+       (SELECT setting::float8 / 1000 FROM pg_settings WHERE name = 'wal_retrieve_retry_interval') AS retry_seconds,
+       current_setting('wal_log_hints') = 'on' AS logs_hints
 """
 # To ask for the size of a database that one may not see is an error. The shared catalogues are in no database.
 _DATA_BYTES = """

@@ -35,6 +35,8 @@ class NodeState:
     is_broken: bool
     """Whether a rewind of it was begun and not ended: a copy is all that helps."""
     is_shut_down: bool
+    is_guarded: bool
+    """Whether the drop-in that is shipped for its unit keeps it from leading by itself after a reboot."""
     has_tablespaces: bool
     has_checksums: bool
     logs_hints: bool
@@ -194,6 +196,7 @@ def _state(lines: tuple[str, ...], node: str) -> NodeState:
             is_running=said["running"] == "yes",
             is_broken=said["broken"] == "yes",
             is_shut_down=said["Database cluster state"] in _SHUT_DOWN,
+            is_guarded=said["guarded"] == "yes",
             has_tablespaces=said["tablespaces"] == "yes",
             has_checksums=said["Data page checksum version"] != "0",
             logs_hints=said["wal_log_hints setting"] == "on",

@@ -33,7 +33,12 @@ WORK="$(dirname "$DATA")/.drd-$(basename "$DATA")"
 mkdir -p "$WORK"
 exec 9>"$WORK/lock"
 flock -n 9 || {{ echo "somebody else works on $DATA" >&2; exit {BUSY}; }}
-is_running() {{ [ -f "$DATA/postmaster.pid" ] && kill -0 "$(head -n 1 "$DATA/postmaster.pid")" 2>/dev/null; }}
+is_running() {{
+  [ -f "$DATA/postmaster.pid" ] || return 1
+  pid=$(head -n 1 "$DATA/postmaster.pid")
+  # One that has ended and that nobody has waited for yet is there, and does nothing.
+  kill -0 "$pid" 2>/dev/null && ! grep -q '^State:.*Z' "/proc/$pid/status" 2>/dev/null
+}}
 demand_stopped() {{ if is_running; then echo "the server in $DATA still runs" >&2; exit 1; fi; }}
 keep_local() {{
   if [ ! -d "$WORK/local" ]; then
@@ -57,6 +62,7 @@ export PGSERVICEFILE="$SERVICE_FILE"
 STATE: Final = """
 is_running && echo "running=yes" || echo "running=no"
 [ -e "$WORK/broken" ] && echo "broken=yes" || echo "broken=no"
+[ -e "$DATA/drd-boot" ] && echo "guarded=yes" || echo "guarded=no"
 [ -n "$(ls -A "$DATA/pg_tblspc")" ] && echo "tablespaces=yes" || echo "tablespaces=no"
 echo "size=$(du -skx "$DATA" | cut -f 1)"
 echo "room=$(df -kP "$(dirname "$DATA")" | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4)"

@@ -85,6 +85,12 @@ class ServerSettings:
     restore_command: str = ""
     summarizes_wal: bool | None = None
     """`summarize_wal`; None before PostgreSQL 17."""
+    awaits_anybody: bool = False
+    """Whether any standby of whatever name may confirm commits."""
+    retry_seconds: float = 0.0
+    """`wal_retrieve_retry_interval`."""
+    logs_hints: bool = True
+    """`wal_log_hints`, without which, and without checksums, nothing can be rewound."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,61 @@
+"""Whether what the runbooks of a policy do with its nodes could be done: rights, shells, and where drd itself runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from drd.clients.postgres.of_machines import dsn_of
+from drd.clients.postgres.orders import demand_right
+from drd.clients.postgres_node import PostgresNode
+from drd.clients.this_machine import is_this_machine
+from drd.core.errors import DrdError
+from drd.core.findings import Finding, Severity
+from drd.core.runbook import Runbook
+from drd.ports.configuration import Configuration, Protected
+from drd.ports.machines import Machine
+from drd.ports.world import World
+
+PARAMETERS = ("synchronous_standby_names", "primary_slot_name")
+REJOIN, SWITCHOVER = "postgres_rejoin", "postgres_switchover"
+
+
+def kinds_of(configuration: Configuration, policy: str) -> frozenset[str]:
+    """The kinds of steps that a policy's runbooks have."""
+    runbooks: Iterator[Runbook] = (each for each in configuration.runbooks.values() if each.policy == policy)
+    return frozenset(step.action.kind for runbook in runbooks for stage in runbook.stages for step in stage.steps)
+
+
+async def reach_nodes(world: World, configuration: Configuration, protected: Protected) -> tuple[Finding, ...]:
+    """Look at each node of a policy whose runbooks promote. Changes nothing."""
+    policy = protected.policy
+    kinds = kinds_of(configuration, policy.name)
+    if not kinds & {"postgres_promote", SWITCHOVER}:
+        return ()
+    machines = [configuration.machines[name] for name in policy.nodes]
+    found = await asyncio.gather(*(_of_node(world, machine, kinds) for machine in machines))
+    return tuple(finding for findings in found for finding in findings)
+
+
+async def _of_node(world: World, machine: Machine, kinds: frozenset[str]) -> list[Finding]:
+    what = f"node {machine.name}"
+    found = []
+    if is_this_machine(machine.host):
+        message = "drd runs on the same machine: when that is lost, nobody replaces its primary"
+        found.append(Finding(what, message, "run drd on a machine of its own", Severity.WARNING))
+    try:
+        dsn = await dsn_of(world.secrets, machine)
+        for parameter in PARAMETERS:
+            await demand_right(dsn, parameter)
+    except DrdError as error:
+        found.append(Finding(what, error.message, error.hint, Severity.WARNING))
+    if kinds & {REJOIN, SWITCHOVER}:
+        try:
+            state = await PostgresNode(world.runner, machine).state()
+            if not state.is_guarded:
+                message = "PostgreSQL may start as a primary by itself after a reboot, beside the one that replaced it"
+                hint = f"put systemd/postgresql-as-standby.conf into: systemctl edit {machine.unit}"
+                found.append(Finding(what, message, hint, Severity.WARNING))
+        except DrdError as error:
+            found.append(Finding(what, error.message, error.hint, Severity.WARNING))
+    return found

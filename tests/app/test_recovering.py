@@ -1,0 +1,86 @@
+"""What validate and grants say about the nodes of a policy whose runbooks promote."""
+
+from pathlib import Path
+
+import pytest
+
+from drd.app.granting import grants
+from drd.app.reaching import reach
+from drd.app.read import read_configuration
+from drd.ports.configuration import Configuration
+from tests.config.arranging import write
+
+RUNBOOK = """\
+runbook: orders-failover
+policy: orders
+disaster: hardware
+activate_when: the primary is gone
+deactivate_when: another one serves
+mode: manual
+stages:
+  - stage: respond
+    owner: anna
+    deadline: 10m
+    steps:
+      - step: Fence
+        fence: {node: primary, by: [ssh, revoke]}
+  - stage: recover
+    owner: anna
+    deadline: 20m
+    steps:
+      - step: Promote
+        postgres_promote: {node: best_standby}
+      - step: Bring it back
+        postgres_rejoin: {node: old_primary}
+"""
+POLICY = """\
+policy: orders
+nodes: [orders-1, orders-2]
+backup:
+  source: {postgres: {}}
+  full: {every: 1d}
+  to: [local]
+  keep: {last: 3}
+disasters:
+  hardware: {runbook: orders-failover}
+"""
+
+
+@pytest.fixture
+def configuration(tmp_path: Path, newest_restic: Path) -> Configuration:
+    settings = f"""\
+site: here
+state: {tmp_path}/state
+sites: {{here: {{latitude: 30.25, longitude: 120.17}}}}
+people: {{anna: {{name: Anna}}}}
+stores: {{local: {{local: {tmp_path}/repository, site: here, password: {{file: {tmp_path}/dsn}}}}}}
+nodes:
+  orders-1:
+    host: 127.0.0.1
+    site: here
+    postgres: {{dsn: {{file: {tmp_path}/dsn}}, unit: postgresql@15-main}}
+    ssh: {{user: drd, key: {{file: {tmp_path}/dsn}}, known_hosts: {tmp_path}/dsn}}
+  orders-2: {{host: 192.0.2.9, site: here, postgres: {{dsn: {{file: {tmp_path}/dsn}}}}}}
+"""
+    write(tmp_path / "drd.yaml", settings)
+    write(tmp_path / "policies" / "orders.yaml", POLICY)
+    write(tmp_path / "runbooks" / "orders-failover.yaml", RUNBOOK)
+    place = tmp_path / "dsn"
+    place.touch(mode=0o600)
+    place.write_text("host=/nowhere user=drd")
+    return read_configuration(tmp_path / "drd.yaml", {"DRD_RESTIC": str(newest_restic)})
+
+
+async def test_what_a_promotion_lacks_is_told_node_by_node(configuration: Configuration) -> None:
+    found = [str(finding) for finding in await reach(configuration) if finding.what.startswith("node ")]
+    assert found[0].startswith("node orders-1: drd runs on the same machine")
+    assert any(each.startswith("node orders-1: /nowhere") for each in found)
+    assert any("does not say where the data of orders-2 lies" in each for each in found)
+    assert not any("same machine" in each for each in found if each.startswith("node orders-2"))
+
+
+async def test_grants_tells_the_shells_of_the_nodes_as_well(configuration: Configuration) -> None:
+    (first, *_), [node] = await grants(configuration, "orders", None)
+    assert any("pg_promote" in statement for statement in first.sql)
+    assert node.node == "orders-1"
+    assert "postgresql@15-main" in node.ssh
