@@ -1,6 +1,6 @@
 """One HTTP server in the daemon's own event loop: control on a unix socket, metrics on loopback.
 
-On TCP there is nothing but `/metrics` and `/livez`, whatever is asked.
+On TCP there is `/metrics`, `/livez` and, for who shows a token, what starts runbooks; nothing else, whatever is asked.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from drd.api.control_routes import ERROR_HANDLERS, ControlRoutes
 from drd.api.runbook_routes import RunbookRoutes
 from drd.api.sockets import bind_control_socket, bind_tcp, remove_control_socket
 from drd.api.tokens import Guarded, Tokens
+from drd.api.trigger_routes import TriggerRoutes
 from drd.core.errors import DrdError
 from drd.ports.control import Control
+from drd.ports.triggers import Triggers
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Prometheus 3 refuses a scrape without the exact type."""
@@ -47,6 +49,7 @@ class ApiServer:
         who_listens: Callable[[int], str] = lambda _port: "",
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         tokens: Tokens | None = None,
+        triggers: Triggers | None = None,
     ) -> None:
         self._path = control_socket
         self._listen = listen
@@ -57,7 +60,8 @@ class ApiServer:
             *RunbookRoutes(control, self._answers).routes(),
         ]
         public_routes = _public_routes(self._answers, metrics, alive)
-        public = Starlette(routes=public_routes)
+        trigger_routes = [] if triggers is None or tokens is None else TriggerRoutes(triggers, self._answers).routes()
+        public = Starlette(routes=[*public_routes, *trigger_routes], exception_handlers=ERROR_HANDLERS)
         self._ready = asyncio.Event()
         self._server = _Server(
             _ByDoor(

@@ -1,4 +1,4 @@
-"""Who may scrape: bearer tokens (RFC 6750) on the TCP door, where the configuration names some."""
+"""Who may scrape and start runbooks: bearer tokens (RFC 6750) on the TCP door, where the configuration names some."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ changed without a restart.
 OPEN = ("/livez",)
 """What a load balancer or a supervisor asks without any secret."""
 
+ORDERS = "/api/"
+"""What begins with it starts something, and nobody does that without a token."""
+
 
 class Guarded:
     """Lets through what shows a good token, and what needs none."""
@@ -35,6 +38,14 @@ class Guarded:
             good = await self._tokens()
         except DrdError as error:
             refusal = PlainTextResponse(f"{error.message}\n", status_code=HTTPStatus.SERVICE_UNAVAILABLE)
+            await refusal(scope, receive, send)
+            return
+        is_order = scope["path"].startswith(ORDERS)
+        if good is None and is_order:
+            refusal = PlainTextResponse(
+                "nothing is started here without a token: name `http: {tokens: …}` in drd.yaml\n",
+                status_code=HTTPStatus.FORBIDDEN,
+            )
             await refusal(scope, receive, send)
             return
         if good is None or _is_good(dict(scope["headers"]).get(b"authorization", b""), good):

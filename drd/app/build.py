@@ -49,6 +49,7 @@ from drd.engines.salvage import Salvage
 from drd.engines.scheduler import Scheduler
 from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
+from drd.engines.triggering import Triggering
 from drd.engines.upkeep import Upkeep
 from drd.engines.wal_retention import WalRetention
 from drd.engines.wal_standing import WalStanding
@@ -168,6 +169,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     runbooks = Runbooks(
         tools, journal, lambda document: read_document(find_kinds(), document), dispatch.new_id, watching.known
     )
+    acting = Acting(in_force, watching, runbooks, journal, journal, clock)
     house = House(
         daemon=journal.daemon,
         restic=restic.version_text,
@@ -208,7 +210,8 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         standby_slots=StandbySlots(in_force, receiving, journal, world),
         watching=watching,
         runbooks=runbooks,
-        acting=Acting(in_force, watching, runbooks, journal, journal, clock, log),
+        acting=acting,
+        triggering=Triggering(in_force, acting, runbooks, journal, journal, clock),
     )
     return Built(house, journal, world, tick, log)
 

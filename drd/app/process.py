@@ -55,6 +55,7 @@ async def run(
             on_bug=lambda unit, bug: _bug(built, unit, bug),
             who_listens=holder_of_port,
             tokens=_tokens(built),
+            triggers=built.house.triggering,
         )
         say(f"drd {__version__} at {configuration.site}, restic {built.house.restic}, state {configuration.state}")
         for warning in configuration.warnings:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from drd.config.declared import Declared, Names, keys, lint_texts, lint_twice, typed
 from drd.config.documents import Entry, Report
 from drd.config.kinds import Kinds
+from drd.config.lint_failover import lint_failovers
 from drd.config.lint_policies import lint_disasters, lint_policy
 from drd.config.lint_runbooks import lint_runbook
 from drd.config.lint_servers import has_database, lint_servers
@@ -54,6 +55,7 @@ def lint(files: Files, kinds: Kinds, report: Report) -> None:
     for entry in files.runbooks:
         lint_runbook(entry, declared, policies.get(str(entry.at(("policy",)))), kinds.actions, report)
         lint_texts(entry, has_variables=True, report=report)
+    lint_failovers(files.policies, runbooks, frozenset(kinds.actions), report)
 
 
 def _declared(files: Files, kinds: Kinds) -> Declared:

@@ -10,6 +10,7 @@ from typing import Final
 
 from drd.config.declared import Declared, Names, keys, refer, texts, typed, typed_value, unknown, words
 from drd.config.documents import Entry, Report
+from drd.config.lint_failover import lint_start
 from drd.config.suggest import what_to_write
 from drd.config.yaml import Path, Spot, Value
 from drd.core.runbook import NODE_ROLES, VARIABLES, StageName
@@ -49,6 +50,7 @@ def lint_runbook(
     _lint_variables(entry, report)
     _lint_actions(entry, steps, declared, actions, report)
     _lint_start(entry, declared, report)
+    lint_start(entry, policy, frozenset(actions), report)
 
 
 def _steps(entry: Entry) -> Iterator[_Step]:

@@ -100,6 +100,10 @@ class JournalUnusable(TransientError):
     """The journal of a living daemon can be neither written nor read: its disk fails, or its file is damaged."""
 
 
+class AtWork(Busy):
+    """Another run works with the same nodes."""
+
+
 NOT_NOW: Final = (StateFull, Busy, JournalUnusable)
 """Why the journal may take no fact for a while: no room, another process has it locked, or its disk fails. No loop ends
 of that.

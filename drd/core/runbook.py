@@ -104,12 +104,14 @@ class Trigger(Model):
     """A node's health changes."""
     alertmanager: AlertTrigger | None = None
     """An alert of Alertmanager arrives."""
+    webhook: Flag = False
+    """Another program may call for it: POST /api/v1/runbooks/NAME/start, with a token."""
 
     @model_validator(mode="before")
     @classmethod
     def _names_exactly_one(cls, value: object) -> object:
         if isinstance(value, dict) and value.keys() <= cls.model_fields.keys() and len(value) != 1:
-            raise ValueError("name one trigger here: health or alertmanager")
+            raise ValueError("name one trigger here: health, alertmanager or webhook")
         return value
 
 

@@ -21,6 +21,7 @@ from drd.engines.runbooks import Runbooks
 from drd.engines.scheduler import Scheduler
 from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
+from drd.engines.triggering import Triggering
 from drd.engines.upkeep import Upkeep
 from drd.engines.wal_retention import WalRetention
 from drd.engines.watching import Watching
@@ -77,8 +78,19 @@ class House:
     watching: Watching
     runbooks: Runbooks
     acting: Acting
+    triggering: Triggering
 
     async def pay(self) -> None:
         """Journal what the engines owe. Raises `StateFull` while there is no room, and `Busy` while it is locked."""
-        for engine in (self.stores, self.backup, self.restore, self.anchor, self.archive, self.watching, self.acting):
+        engines = (
+            self.stores,
+            self.backup,
+            self.restore,
+            self.anchor,
+            self.archive,
+            self.watching,
+            self.acting,
+            self.triggering,
+        )
+        for engine in engines:
             await engine.outbox.pay()

@@ -11,7 +11,7 @@ from typing import Final
 
 from drd.core.candidates import words_of_loss
 from drd.core.decision import Act, Decision, Guard, View, decide
-from drd.core.errors import NOT_NOW, DrdError
+from drd.core.errors import NOT_NOW, AtWork, DrdError
 from drd.core.events import BugFound, Event, FailoverHeld, IncidentFinished, IncidentStarted
 from drd.core.health import ClusterView
 from drd.core.incident import IncidentRecord
@@ -40,6 +40,17 @@ _STARTS: Final = frozenset({Act.RESTART, Act.FENCE, Act.PROMOTE})
 
 
 @dataclass(frozen=True, slots=True)
+class Occasion:
+    """What makes drd start something: by default, what it sees."""
+
+    cause: Cause = Cause.HEALTH
+    by: str = BY
+    words: str = ""
+    alert: str = ""
+    """The occurrence of an alert."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Past:
     """What the journal tells of the runs of a policy."""
 
@@ -59,14 +70,12 @@ class Acting:
         journal: Journal,
         catalogue: Catalogue,
         clock: Clock,
-        log: Callable[[str], None],
     ) -> None:
         self._configuration = configuration
         self._watching = watching
         self._runbooks = runbooks
         self._catalogue = catalogue
         self._clock = clock
-        self._log = log
         self._pasts: dict[str, _Past] = {}
         self._wanted: set[str] = set()
         self._woken = asyncio.Event()
@@ -118,20 +127,39 @@ class Acting:
             return
         if await self._is_at_it(policy, decision):
             return
+        run, why = await self._attempt(protected, decision, Occasion())
+        if run:
+            self._told.pop(policy, None)
+        else:
+            await self._hold(policy, decision, why)
+
+    async def started_for(self, runbook: Runbook, occasion: Occasion) -> tuple[str, str]:
+        """Start a failover that something else than its health trigger calls for: the run, or why there is none.
+
+        What drd sees decides, with all guards. Raises `DrdError` where the runbook cannot be started.
+        """
+        protected = self._configuration().policies[runbook.policy]
+        view = self._watching.situation(protected)
+        if view is None:
+            return "", f"the nodes of {runbook.policy} are not watched, so nobody can tell whether the primary is lost"
+        called = replace(view, rules=replace(view.rules, is_triggered=True))
+        decision = decide(await self._informed(called), self._clock.now())
+        if decision.aim is None:
+            return "", decision.summary
+        return await self._attempt(protected, decision, occasion)
+
+    async def _attempt(self, protected: Protected, decision: Decision, occasion: Occasion) -> tuple[str, str]:
+        """Start what a decision asks for: the run, or why there is none."""
         runbook = self._runbook(protected, decision)
         is_asked = decision.act is Act.ASK and runbook is not None and runbook.mode is not RunbookMode.MANUAL
         if runbook is None or not (decision.act in _STARTS or is_asked):
-            await self._hold(policy, decision, decision.summary)
-            return
+            return "", decision.summary
         try:
-            run = await self._runbooks.start(self._order(policy, runbook, decision))
-        except NOT_NOW:
-            raise
+            return await self._runbooks.start(self._order(runbook, decision, occasion)), ""
         except DrdError as error:
-            await self._hold(policy, decision, f"{decision.summary}, but {runbook.name} does not start: {error}")
-            return
-        self._told.pop(policy, None)
-        self._log(f"{policy}: {decision.summary}; {runbook.name} begins, run {run}")
+            if isinstance(error, NOT_NOW) and not isinstance(error, AtWork):
+                raise
+            return "", f"{decision.summary}, but {runbook.name} does not start: {error}"
 
     async def _end_what_is_not_needed(self, policy: str, primary: str) -> None:
         """End runs that drd began for a primary that is well again, as long as they have changed nothing."""
@@ -141,7 +169,6 @@ class Acting:
                 continue
             begun = {step.action for step in each.plan.steps if each.progress.of(step.title).order}
             if begun <= _HARMLESS and each.progress.stopping is None:
-                self._log(f"{policy}: {primary} is well again; {start.runbook} ends, run {each.run}")
                 await self._runbooks.abort(each.run, BY, f"{primary} is well again", takes_back=False)
 
     async def _is_at_it(self, policy: str, decision: Decision) -> bool:
@@ -151,17 +178,18 @@ class Acting:
         newest = (await self._past(policy)).runs[0]
         return newest.finished is not None or newest.start.cause is not Cause.MANUAL
 
-    def _order(self, policy: str, runbook: Runbook, decision: Decision) -> StartOrder:
+    def _order(self, runbook: Runbook, decision: Decision, occasion: Occasion) -> StartOrder:
         variables = {"primary": decision.primary or ""}
         if decision.candidate is not None:
             variables["best_standby"] = decision.candidate.node
         return StartOrder(
             runbook.name,
-            by=BY,
-            words="; ".join((decision.summary, *cost(decision))),
-            cause=Cause.HEALTH,
-            began=self._began(policy),
+            by=occasion.by,
+            words="; ".join((*filter(None, (occasion.words,)), decision.summary, *cost(decision))),
+            cause=occasion.cause,
+            began=self._began(runbook.policy),
             variables=variables,
+            alert=occasion.alert,
         )
 
     def _runbook(self, protected: Protected, decision: Decision) -> Runbook | None:
@@ -188,7 +216,6 @@ class Acting:
         if self._told.get(policy) == told:
             return
         self._told[policy] = told
-        self._log(f"{policy}: {message}")
         await self.outbox.record(FailoverHeld(policy, decision.primary or "", guards, message))
 
     async def _bug(self, policy: str, bug: Exception) -> None:

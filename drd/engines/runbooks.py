@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from drd.core.errors import Busy, DrdError, RefusedByGuard, UsageError
+from drd.core.errors import AtWork, Busy, DrdError, RefusedByGuard, UsageError
 from drd.core.events import AbortAsked, Event, IncidentFinished, IncidentStarted, StepAnswered
 from drd.core.incident import IncidentRecord
 from drd.core.policy import Cause, Outcome
@@ -51,6 +51,8 @@ class StartOrder:
     variables: Mapping[str, str] = field(default_factory=dict)
     against: tuple[str, ...] = ()
     """What would have kept drd from starting it by itself, and a person has overridden."""
+    alert: str = ""
+    """The occurrence of the alert that starts it."""
 
 
 class Runbooks:
@@ -79,7 +81,7 @@ class Runbooks:
     async def start(self, order: StartOrder) -> str:
         """Begin a run and return its id; it goes on by itself.
 
-        Raises `UsageError` for what cannot run, `RefusedByGuard` while it is paused, and `Busy` while another run
+        Raises `UsageError` for what cannot run, `RefusedByGuard` while it is paused, and `AtWork` while another run
         works with one of its nodes.
         """
         runbook = self.demand(order.runbook)
@@ -234,6 +236,7 @@ class Runbooks:
             variables={**({"primary": primary} if primary else {}), **order.variables, **own},
             rto_seconds=None if rto is None else rto.total_seconds(),
             against=order.against,
+            alert=order.alert,
         )
 
     def _locks(self, runbook: Runbook) -> tuple[str, ...]:
@@ -274,7 +277,7 @@ class Runbooks:
         for record in await self._catalogue.open_incidents():
             shared = sorted(set(record.start.locks) & set(locks))
             if shared:
-                raise Busy(
+                raise AtWork(
                     f"{record.runbook} works with {', '.join(shared)} already, run {record.run}",
                     f"type: drd incident show {record.run}",
                 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from drd.api.server import ApiServer
 from drd.api.tokens import Tokens
+from drd.ports.triggers import Triggers
 from tests.fakes.control import FakeControl
 
 DEADLINE_SECONDS = 10
@@ -35,6 +36,7 @@ async def serving(
     alive: tuple[bool, str] = (True, "alive"),
     who: Callable[[int], str] = lambda _port: "",
     tokens: Tokens | None = None,
+    triggers: Triggers | None = None,
 ) -> AsyncIterator[ApiServer]:
     server = ApiServer(
         fake,
@@ -46,6 +48,7 @@ async def serving(
         who_listens=who,
         heartbeat_seconds=heartbeat_seconds,
         tokens=tokens,
+        triggers=triggers,
     )
     task = asyncio.create_task(server.serve())
     ready = asyncio.create_task(server.ready())

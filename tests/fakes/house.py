@@ -36,6 +36,7 @@ from drd.engines.salvage import Salvage
 from drd.engines.scheduler import Scheduler
 from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
+from drd.engines.triggering import Triggering
 from drd.engines.upkeep import Upkeep
 from drd.engines.wal_retention import WalRetention
 from drd.engines.wal_standing import WalStanding
@@ -240,7 +241,8 @@ class FakeHouse:
             self.dispatch.new_id,
             self.watching.known,
         )
-        self.acting = Acting(force, self.watching, self.runbooks, journal, journal, self.clock, self.log.append)
+        self.acting = Acting(force, self.watching, self.runbooks, journal, journal, self.clock)
+        self.triggering = Triggering(force, self.acting, self.runbooks, journal, journal, self.clock)
         self.archive = Archive(
             force,
             self.receiving,
@@ -290,6 +292,7 @@ class FakeHouse:
             watching=self.watching,
             runbooks=self.runbooks,
             acting=self.acting,
+            triggering=self.triggering,
         )
 
     def repository(self, store: str) -> FakeRepository:

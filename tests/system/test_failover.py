@@ -3,13 +3,16 @@
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import closing
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from drd.core.postgres.heartbeat import CREATE, rights
-from tests.postgres_lab import Cluster, Lab
+from tests.postgres_lab import Cluster, Lab, free_port
 from tests.system.machine import Machine
 from tests.system.programs import wait_for
 from tests.system.test_watched_nodes import verdicts
@@ -50,7 +53,10 @@ def a_runbook(folder: Path, **more: Any) -> dict[str, Any]:
         "deactivate_when": "the other one serves",
         "mode": "automatic",
         "guards": {"hold_down": "30m", "per_day": 2, "max_lag": "16 MiB"},
-        "triggers": [{"health": {"node": "primary", "is": "down"}}],
+        "triggers": [
+            {"health": {"node": "primary", "is": "down"}},
+            {"alertmanager": {"alertname": "OrdersPrimaryDown"}},
+        ],
         "stages": [
             stage("detect", "5m", {"step": "Confirm", "confirm": {"node": "primary", "by": "observers"}}),
             stage("respond", "10m", {"step": "Fence", "fence": {"node": "primary", "by": ["power"]}}),
@@ -67,6 +73,9 @@ def a_runbook(folder: Path, **more: Any) -> dict[str, Any]:
 
 
 def set_up(machine: Machine, pair: tuple[Cluster, Cluster], lab: Lab, **runbook: Any) -> None:
+    machine.set_secret("tokens", "let-me-in")
+    tokens = {"file": str(machine.folder / "secrets" / "tokens")}
+    machine.settings["http"] = {"listen": f"127.0.0.1:{free_port()}", "tokens": tokens}
     machine.settings["people"] = {"anna": {"name": "Anna"}}
     machine.settings["nodes"] = {}
     for name, cluster in zip(NODES, pair, strict=True):
@@ -105,6 +114,19 @@ def incidents(machine: Machine) -> list[dict[str, Any]]:
     return machine.events("incident-started")
 
 
+def an_alert_of(machine: Machine, name: str) -> Any:
+    """What drd answers to an alert, sent as Alertmanager sends it."""
+    host, _, port = str(machine.settings["http"]["listen"]).partition(":")
+    moment = "2026-03-02T08:30:17.123Z"
+    alert = {"status": "firing", "labels": {"alertname": name}, "startsAt": moment, "fingerprint": "68d1bd5a"}
+    headers = {"Authorization": "Bearer let-me-in"}
+    with closing(HTTPConnection(host, int(port), timeout=PATIENCE)) as connection:
+        connection.request("POST", "/api/v1/alertmanager", json.dumps({"version": "4", "alerts": [alert]}), headers)
+        answer = connection.getresponse()
+        assert answer.status == HTTPStatus.OK, answer.read()
+        return json.loads(answer.read())
+
+
 def held(machine: Machine) -> list[dict[str, Any]]:
     return machine.events("failover-held", "orders")
 
@@ -139,6 +161,8 @@ def test_a_primary_that_dies_is_fenced_and_replaced_and_a_restarted_drd_goes_on_
     [started] = incidents(machine)
     assert (started["cause"], started["variables"]["primary"]) == ("health", "orders-1")
     assert fenced.read_text() == "off "
+    [held] = an_alert_of(machine, "OrdersPrimaryDown")
+    assert (held["outcome"], held["why"]) == ("held", "orders-2 is the primary, and well")
     machine.stop()
 
 

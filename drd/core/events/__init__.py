@@ -31,6 +31,7 @@ from drd.core.events.incidents import (
     StepChecked,
     StepFinished,
     StepStarted,
+    TriggerHeld,
 )
 from drd.core.events.nodes import FailoverHeld, NodeJudged, PrimarySeen
 from drd.core.events.policies import (
@@ -140,6 +141,7 @@ __all__ = [
     "StoreWentAway",
     "SuspicionRaised",
     "SuspicionReleased",
+    "TriggerHeld",
     "WalForgotten",
     "WalGapClosed",
     "WalGapFound",

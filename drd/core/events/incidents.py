@@ -36,6 +36,8 @@ class IncidentStarted(Body):
     """What the policy promised then for this class of disaster."""
     against: tuple[str, ...] = ()
     """What would have kept drd from starting it by itself, and the person has overridden."""
+    alert: str = ""
+    """The fingerprint and the start of the alert that started it."""
 
 
 @dataclass(frozen=True)
@@ -125,3 +127,15 @@ class IncidentFinished(Body):
     outcome: Outcome
     message: str = ""
     hint: str = ""
+
+
+@dataclass(frozen=True)
+class TriggerHeld(Body):
+    """An alert or a call wanted to start a runbook, and it was not started."""
+
+    KIND = "trigger-held"
+    policy: str
+    runbook: str
+    trigger: str
+    message: str
+    """Why it was not started."""

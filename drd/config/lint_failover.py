@@ -1,0 +1,87 @@
+"""Rules for runbooks that start by themselves: what starts them, who is asked, and one at most for a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from drd.config.declared import keys, words
+from drd.config.documents import Entry, Report
+from drd.config.yaml import Path, Spot
+
+_BY_ITSELF: Final = frozenset({"automatic", "approve"})
+_HARMLESS: Final = frozenset({"approve", "confirm", "http", "notify", "verify", "wait"})
+"""Actions that may come before a person's approval."""
+_PROMOTES: Final = "postgres_promote"
+
+
+def lint_start(entry: Entry, policy: Entry | None, actions: frozenset[str], report: Report) -> None:
+    """What starts a runbook by itself, and that it asks where its mode says so."""
+    triggers = entry.at(("triggers",))
+    for index in range(len(triggers) if isinstance(triggers, list) else 0):
+        _lint_health(entry, ("triggers", index, "health"), policy, report)
+    if entry.at(("mode",)) == "approve" and not _asks_first(entry, actions):
+        sentence = (
+            "`mode: approve` asks before anything is changed, and no step does: add one with `approve:` before the "
+            "first that changes something, or write automatic or manual"
+        )
+        report(entry.problem(("mode",), sentence))
+
+
+def _lint_health(entry: Entry, path: Path, policy: Entry | None, report: Report) -> None:
+    health = entry.at(path)
+    if not isinstance(health, dict) or not {"node", "is"} <= health.keys():
+        return
+    if health["node"] != "primary" or health["is"] != "down":
+        sentence = (
+            "`health`: a runbook is started when the primary is down, and for no other node or state: "
+            "write {node: primary, is: down}, or let an alert start it with `alertmanager:`"
+        )
+        report(entry.problem(path, sentence, Spot.KEY))
+    elif policy is not None and not policy.at(("nodes",)):
+        sentence = "`health`: its policy names no nodes, so nobody sees it: add `nodes:` there, or remove this trigger"
+        report(entry.problem(path, sentence, Spot.KEY))
+
+
+def _asks_first(entry: Entry, actions: frozenset[str]) -> bool:
+    for verb in _verbs(entry, actions):
+        if verb == "approve":
+            return True
+        if verb not in _HARMLESS:
+            return False
+    return True
+
+
+def _verbs(entry: Entry, actions: frozenset[str]) -> Iterator[str]:
+    """The actions of all steps, in their order."""
+    stages = entry.at(("stages",))
+    for number, stage in enumerate(stages if isinstance(stages, list) else ()):
+        steps = stage.get("steps") if isinstance(stage, dict) else None
+        for index in range(len(steps) if isinstance(steps, list) else 0):
+            yield from (key for key in keys(entry, ("stages", number, "steps", index)) if key in actions)
+
+
+def lint_failovers(
+    policies: tuple[Entry, ...], runbooks: Mapping[str, Entry], actions: frozenset[str], report: Report
+) -> None:
+    """No node of one policy that is failed over by itself is a node of another such policy."""
+    owners: dict[str, str] = {}
+    for policy in policies:
+        if not any(_fails_over(runbooks.get(name), actions) for name in _named(policy)):
+            continue
+        for path, node in words(policy, ("nodes",)):
+            owner = owners.setdefault(node, str(policy.at(("policy",))))
+            if owner != policy.at(("policy",)):
+                sentence = (
+                    f"`{node}` is replaced by itself for the policy `{owner}` as well, and two would promote one "
+                    "after the other: write `mode: manual` in one of their runbooks"
+                )
+                report(policy.problem(path, sentence))
+
+
+def _named(policy: Entry) -> list[str]:
+    return [str(policy.at(("disasters", name, "runbook"))) for name in keys(policy, ("disasters",))]
+
+
+def _fails_over(runbook: Entry | None, actions: frozenset[str]) -> bool:
+    return runbook is not None and runbook.at(("mode",)) in _BY_ITSELF and _PROMOTES in _verbs(runbook, actions)
