@@ -42,6 +42,7 @@ def lint_policy(entry: Entry, declared: Declared, zone: ZoneInfo, report: Report
     _lint_parts(entry, report)
     _lint_schedule(entry, zone, report)
     _lint_windows(entry, report)
+    _lint_maintenance(entry, report)
     _lint_keep(entry, report)
     _lint_require(entry, declared, report)
 
@@ -118,6 +119,19 @@ def _lint_windows(entry: Entry, report: Report) -> None:
             report(entry.problem(path, f"`not`: {error}"))
     if is_always_forbidden(tuple(found)):
         report(entry.problem((BACKUP, "window", "not"), "`not`: it leaves no time to run in: write shorter times"))
+
+
+def _lint_maintenance(entry: Entry, report: Report) -> None:
+    windows = entry.at(("maintenance",))
+    for index in range(len(windows) if isinstance(windows, list) else 0):
+        for path, text in words(entry, ("maintenance", index, "every")):
+            try:
+                found = ForbiddenTime.parse(text)
+            except ForbiddenTimeError as error:
+                report(entry.problem(path, f"`every`: {error}"))
+                continue
+            if is_always_forbidden((found,)):
+                report(entry.problem(path, "`every`: that is always: write shorter times, or `mode: manual`"))
 
 
 def _lint_rpo(entry: Entry, plan: Plan, report: Report) -> None:

@@ -34,7 +34,7 @@ class ProbeRules(OneVerb):
 class PolicyRules(Policy):
     """A policy file."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"service", "prove", "drills", "maintenance"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"service", "prove", "drills"})
 
 
 @lru_cache(maxsize=2)

@@ -6,7 +6,7 @@ The `source:` of a policy names kinds, which the core does not know: the configu
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -191,6 +191,17 @@ class Disaster(Model):
     """Instead of the policy's."""
 
 
+class Maintenance(Model):
+    """Planned downtime that comes again and again."""
+
+    every: Annotated[str, Field(min_length=1)]
+    """Local times, as `Sun 03:00-04:00`."""
+    what: Literal["failover"] = "failover"
+    """What is not started by itself meanwhile. Alarms about backups are never silenced."""
+    reason: str = ""
+    """Why; it is shown."""
+
+
 class Policy(Model):
     """What protects one service."""
 
@@ -212,6 +223,8 @@ class Policy(Model):
     """How it is backed up."""
     disasters: dict[DisasterClass, Disaster] = {}
     """What is done about each class of disaster."""
+    maintenance: tuple[Maintenance, ...] = ()
+    """When no runbook starts by itself, since the service is meant to be down."""
 
     @property
     def name(self) -> str:

@@ -13,6 +13,7 @@ from drd.core.candidates import words_of_loss
 from drd.core.decision import Act, Decision, Guard, View, decide
 from drd.core.errors import NOT_NOW, AtWork, DrdError
 from drd.core.events import BugFound, Event, FailoverHeld, IncidentFinished, IncidentStarted
+from drd.core.forbidden import ForbiddenTime, free_from
 from drd.core.health import ClusterView
 from drd.core.incident import IncidentRecord
 from drd.core.node_verdicts import Cause as NodeCause
@@ -232,7 +233,7 @@ class Acting:
         since = None if record is None or record.last_primary is None else record.last_primary.since
         known = replace(
             view,
-            paused=await self._why_paused(view.policy),
+            paused=await self._why_paused(view.policy) or self._maintenance(view.policy),
             failovers=past.failovers,
             shared=self._shared_with(view.policy),
         )
@@ -269,6 +270,14 @@ class Acting:
         node = cluster.node(primary)
         last = since if node.seen is None else self._wall(cluster.at, node.seen_at)
         return last is None or last < started
+
+    def _maintenance(self, policy: str) -> str:
+        """The planned downtime that it is now; empty where it is none."""
+        configuration, now = self._configuration(), self._clock.now()
+        for window in configuration.policies[policy].policy.maintenance:
+            if free_from((ForbiddenTime.parse(window.every),), now, configuration.zone) > now:
+                return f"maintenance, {window.every}" + (f": {window.reason}" if window.reason else "")
+        return ""
 
     def _shared_with(self, policy: str) -> str:
         """Which other policy acts by itself for the same cluster: two that do would promote one after the other."""

@@ -355,6 +355,18 @@ def test_a_pause_ends_by_itself() -> None:
     assert drd(application, "pause", "uploads", "--for", "0s", "--reason", "x").exit_code == 2
 
 
+def test_a_pause_of_everything_is_one_command_and_so_is_its_end() -> None:
+    application = FakeApplication()
+    words = ("pause", "--all", "--what", "failover", "--for", "2h", "--reason", "kernel")
+    policies = drd(application, *words, "--json").document["policies"]
+    paused = [asked[1] for asked in application.fake_control.asked if asked[0] == "pause"]
+    assert paused == policies
+    assert len(policies) > 1
+    assert drd(application, "resume", "--all", "--json").document["policies"] == policies
+    assert drd(application, "pause", "--for", "2h", "--reason", "x").exit_code == 2
+    assert drd(application, "resume", "uploads", "--all").exit_code == 2
+
+
 def test_validate_counts_what_it_found_and_warns() -> None:
     configuration = a_configuration((a_policy("uploads"),))
     answered = drd(FakeApplication(configuration=configuration), "validate")

@@ -22,7 +22,7 @@ from drd.core.events import (
 )
 from drd.core.health import Hysteresis
 from drd.core.incident import IncidentRecord
-from drd.core.policy import Cause, Disaster, DisasterClass, Outcome
+from drd.core.policy import Cause, Disaster, DisasterClass, Maintenance, Outcome
 from drd.core.probing import Failure, Sign
 from drd.core.runbook import Runbook
 from drd.core.runbook_step import Choice
@@ -357,3 +357,21 @@ async def test_a_person_who_starts_it_all_the_same_overrides_what_holds_it_and_t
         assert (started.against, started.variables["primary"]) == (("primary answers: one answers",), "one")
         assert started.locks == ("one", "two", "cluster c1")
         await until(lambda: bool(it.house.journal.of(IncidentFinished)))
+
+
+async def test_in_planned_downtime_nothing_starts_and_afterwards_it_does() -> None:
+    async with watched(a_failover()) as it:
+        force = it.house.in_force()
+        found = force.policies["orders"]
+        now = it.house.clock.now()
+        window = f"{now:%H:%M}-{now + timedelta(minutes=2):%H:%M}"
+        planned = found.policy.model_copy(update={"maintenance": (Maintenance(every=window, reason="kernel"),)})
+        it.house.in_force.replace(replace(force, policies={"orders": replace(found, policy=planned)}))
+        await asyncio.sleep(3.3)
+        it.die()
+        await asyncio.sleep(20)
+        assert it.started == []
+        assert [each.guards for each in it.held] == [("paused",)]
+        assert f"maintenance, {window}: kernel" in it.held[0].message
+        await asyncio.sleep(180)
+        assert DEEDS.done == ["fence", "promote"]
