@@ -33,6 +33,7 @@ from drd.engines.copy import Copy
 from drd.engines.dispatch import Dispatch
 from drd.engines.healing import Healing
 from drd.engines.heartbeat import Heartbeats
+from drd.engines.losing import Losing
 from drd.engines.progress import ProgressBoard
 from drd.engines.proof import Proof
 from drd.engines.protecting import Protecting
@@ -211,6 +212,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         watching=watching,
         runbooks=runbooks,
         acting=acting,
+        losing=Losing(watching, journal, clock),
         triggering=Triggering(in_force, acting, runbooks, journal, journal, clock),
     )
     return Built(house, journal, world, tick, log)

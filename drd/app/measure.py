@@ -8,12 +8,17 @@ from datetime import datetime, timedelta
 from drd.app.build import Built
 from drd.core.cadence import longest_gap
 from drd.core.plan import Plan
+from drd.daemon.incidents import incident_status
 from drd.daemon.life import Liveness
 from drd.daemon.nodes import node_status
 from drd.daemon.requirements import clauses
 from drd.daemon.wal import newest_points, wal_status
 from drd.ports.configuration import Configuration
+from drd.ports.incidents import IncidentStatus
 from drd.reports.metrics import MetricsInput, render
+
+INCIDENTS = 20
+"""So many of the newest are looked at."""
 
 
 class Measure:
@@ -25,6 +30,8 @@ class Measure:
         self._version = version
         self._intervals: dict[str, timedelta] = {}
         self._intervals_of = ""
+        self._ended: dict[str, IncidentStatus] = {}
+        """Run → what was told of it, of the newest that are over: that does not change any more."""
 
     async def __call__(self) -> bytes:
         """The text exposition of this moment."""
@@ -51,10 +58,21 @@ class Measure:
             free_bytes={name: look.free_bytes for name, look in looks.items() if look and look.free_bytes is not None},
             wal=await wal_status(house),
             nodes=node_status(house),
+            incidents=await self._incidents(),
             is_chain_valid=not house.anchor.problem,
             last_tick=self._liveness.last_tick,
         )
         return await asyncio.to_thread(render, seen)
+
+    async def _incidents(self) -> tuple[IncidentStatus, ...]:
+        """The newest runs of runbooks; the daemon's loop is not held up by reading many of them."""
+        house, known = self._built.house, self._ended
+        found: list[IncidentStatus] = []
+        for record in await house.catalogue.incidents(None, INCIDENTS):
+            found.append(known.get(record.run) or incident_status(house, record))
+            await asyncio.sleep(0)
+        self._ended = {each.run: each for each in found if each.finished is not None}
+        return tuple(found)
 
     async def _intervals_in(self, configuration: Configuration, now: datetime) -> dict[str, timedelta]:
         """The longest gap of each schedule; a matter of the configuration alone, so computed once for each."""

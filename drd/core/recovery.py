@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from drd.core.events import StepFinished, StepStarted
+from drd.core.events import LossMeasured, StepFinished, StepStarted
 from drd.core.incident import IncidentRecord
 from drd.core.runbook_plan import RunPlan
 from drd.core.runbook_progress import Progress, StepState, after
@@ -36,6 +36,25 @@ class RecoveryTimes:
     verify: timedelta = _NONE
     rto: timedelta | None = None
     """What was promised when it began."""
+    rpo: timedelta | None = None
+    newest: datetime | None = None
+    """When the newest record that survived was written, by the heartbeat in the database."""
+    lost_bytes: int | None = None
+    """Of log that the old primary was seen to have, and the new one lacks."""
+    stopped: datetime | None = None
+    """When the old primary took no writes any more: fenced, or dead before."""
+
+    @property
+    def rpa(self) -> timedelta | None:
+        """The newest data that was lost, at most; None where nothing measured it."""
+        if self.newest is None or self.stopped is None:
+            return None
+        return max(_NONE, self.stopped - self.newest)
+
+    @property
+    def is_rpo_kept(self) -> bool | None:
+        """Whether the RPO was kept; None where none was promised, or nothing measured it."""
+        return None if self.rpa is None or self.rpo is None else self.rpa <= self.rpo
 
     @property
     def rta(self) -> timedelta | None:
@@ -53,6 +72,7 @@ def recovery_times(record: IncidentRecord, plan: RunPlan) -> RecoveryTimes:
     start = record.start
     rto = None if start.rto_seconds is None else timedelta(seconds=start.rto_seconds)
     up = _first(record, "up")
+    loss = next((fact.body for fact in record.facts if isinstance(fact.body, LossMeasured)), None)
     sums = dict.fromkeys(("human_wait", "act", "verify"), _NONE)
     progress, before = Progress(start.began), record.started
     for fact in record.facts:
@@ -69,6 +89,10 @@ def recovery_times(record: IncidentRecord, plan: RunPlan) -> RecoveryTimes:
         up=up,
         until_start=record.started - start.began,
         rto=rto,
+        rpo=None if start.rpo_seconds is None else timedelta(seconds=start.rpo_seconds),
+        newest=None if loss is None else loss.newest,
+        lost_bytes=None if loss is None else loss.lost_bytes,
+        stopped=start.began if start.was_dead else _first(record, "fenced"),
         **sums,
     )
 

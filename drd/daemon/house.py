@@ -12,6 +12,7 @@ from drd.engines.copy import Copy
 from drd.engines.dispatch import Dispatch
 from drd.engines.healing import Healing
 from drd.engines.heartbeat import Heartbeats
+from drd.engines.losing import Losing
 from drd.engines.progress import ProgressBoard
 from drd.engines.proof import Proof
 from drd.engines.reconcile import Reconcile
@@ -79,6 +80,7 @@ class House:
     runbooks: Runbooks
     acting: Acting
     triggering: Triggering
+    losing: Losing
 
     async def pay(self) -> None:
         """Journal what the engines owe. Raises `StateFull` while there is no room, and `Busy` while it is locked."""
@@ -91,6 +93,7 @@ class House:
             self.watching,
             self.acting,
             self.triggering,
+            self.losing,
         )
         for engine in engines:
             await engine.outbox.pay()

@@ -12,6 +12,7 @@ from drd.core.events import (
     DeadlineMissed,
     IncidentFinished,
     IncidentStarted,
+    LossMeasured,
     PeopleTold,
     StepAnswered,
     StepChecked,
@@ -25,6 +26,7 @@ from drd.core.runbook import Runbook
 from drd.core.runbook_plan import PlannedStage, PlannedStep, RunPlan
 from drd.core.runbook_progress import Progress, StepState
 from drd.core.runbook_step import Choice, Doing, StepOutcome
+from drd.core.units import format_size
 from drd.daemon.house import House
 from drd.engines.runbook_plan import plan_of
 from drd.ports.incidents import IncidentStatus, Question, StageLine, StepLine, TimelineLine, Times
@@ -76,7 +78,9 @@ def incident_status(house: House, record: IncidentRecord) -> IncidentStatus:
         steps=tuple(_steps(plan, progress, runbook)),
         questions=questions,
         timeline=tuple(TimelineLine(at=each.at, text=text) for each in record.facts if (text := words_of(each.body))),
-        times=Times(**asdict(times), rta=times.rta, is_kept=times.is_kept),
+        times=Times(
+            **asdict(times), rta=times.rta, is_kept=times.is_kept, rpa=times.rpa, is_rpo_kept=times.is_rpo_kept
+        ),
     )
 
 
@@ -165,7 +169,7 @@ def words_of(body: Body) -> str:
             return f"{'taking back: ' if doing is Doing.UNDO else ''}{step} ({summary})"
         case StepChecked(step=step, answer=answer):
             return f"asked whether it is done: {step}: {answer.value}"
-        case StepFinished():
+        case StepFinished() | LossMeasured():
             return _ended_words(body)
         case StepAnswered(step=step, choice=choice, by=by, words=words):
             return f"{by} says {choice.value}: {step}" + (f": {words}" if words else "")
@@ -181,7 +185,10 @@ def words_of(body: Body) -> str:
             return ""
 
 
-def _ended_words(body: StepFinished) -> str:
+def _ended_words(body: StepFinished | LossMeasured) -> str:
+    if isinstance(body, LossMeasured):
+        lost = "" if body.lost_bytes is None else f": {format_size(body.lost_bytes)} of log"
+        return f"measured what was lost{lost}"
     said = f": {body.message}" if body.message else ""
     if body.doing is Doing.UNDO:
         return f"{'taken back' if body.outcome is StepOutcome.SUCCEEDED else 'NOT taken back'}: {body.step}{said}"

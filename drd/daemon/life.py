@@ -146,6 +146,7 @@ class Daemon:
                 self._staff()
                 await self._resume_runbooks()
                 loops.append(group.create_task(self._house.acting.serve(), name="acting"))
+                loops.append(group.create_task(self._house.losing.serve(), name="losing"))
                 self._supervisor.ready(self._line())
                 self._say(f"ready: {self._line()}")
                 await self._stop.wait()

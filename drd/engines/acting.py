@@ -191,6 +191,7 @@ class Acting:
             began=self._began(runbook.policy),
             variables=variables,
             alert=occasion.alert,
+            was_dead=decision.cause is NodeCause.PROCESS_DEAD,
         )
 
     def _runbook(self, protected: Protected, decision: Decision) -> Runbook | None:

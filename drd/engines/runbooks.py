@@ -53,6 +53,8 @@ class StartOrder:
     """What would have kept drd from starting it by itself, and a person has overridden."""
     alert: str = ""
     """The occurrence of the alert that starts it."""
+    was_dead: bool = False
+    """Whether the primary's process is gone already."""
 
 
 class Runbooks:
@@ -189,6 +191,12 @@ class Runbooks:
         disaster = policy.disasters.get(runbook.disaster)
         return disaster.rto if disaster is not None and disaster.rto is not None else policy.objectives.rto
 
+    def rpo(self, runbook: Runbook) -> timedelta | None:
+        """What the policy promises to lose at most in the runbook's class of disaster."""
+        policy = self._tools.configuration().policies[runbook.policy].policy
+        disaster = policy.disasters.get(runbook.disaster)
+        return disaster.rpo if disaster is not None and disaster.rpo is not None else policy.objectives.rpo
+
     def demand(self, name: str) -> Runbook:
         """The runbook of that name in force. Raises `UsageError`."""
         runbooks = self._tools.configuration().runbooks
@@ -219,7 +227,8 @@ class Runbooks:
 
     def _begun(self, runbook: Runbook, order: StartOrder, run: str) -> IncidentStarted:
         now = self._tools.world.clock.now()
-        rto, primary = self.rto(runbook), self._known(runbook.policy).primary
+        rto, rpo = self.rto(runbook), self.rpo(runbook)
+        primary = self._known(runbook.policy).primary
         own = {"policy": runbook.policy, "run": run, "incident": run, "disaster": runbook.disaster.value}
         return IncidentStarted(
             policy=runbook.policy,
@@ -236,6 +245,8 @@ class Runbooks:
             variables={**({"primary": primary} if primary else {}), **order.variables, **own},
             rto_seconds=None if rto is None else rto.total_seconds(),
             against=order.against,
+            rpo_seconds=None if rpo is None else rpo.total_seconds(),
+            was_dead=order.was_dead,
             alert=order.alert,
         )
 

@@ -117,6 +117,12 @@ class Times(_Message):
     rta: timedelta | None = None
     rto: timedelta | None = None
     is_kept: bool | None = None
+    newest: datetime | None = None
+    stopped: datetime | None = None
+    lost_bytes: int | None = None
+    rpa: timedelta | None = None
+    rpo: timedelta | None = None
+    is_rpo_kept: bool | None = None
 
 
 class IncidentStatus(_Message):

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from drd.core.units import format_duration
+from drd.core.units import format_duration, format_size
 from drd.ports.incidents import IncidentStatus, RunbookPlan, StepLine, Times
 from drd.reports.moments import local
 from drd.reports.tables import heading, table
@@ -117,6 +117,19 @@ def _times(times: Times, zone: ZoneInfo) -> list[str]:
     if times.rto is not None:
         kept = {True: "kept", False: "MISSED", None: "open"}[times.is_kept]
         lines.append(f"RTO         {format_duration(times.rto)}, {kept}")
+    return lines + _losses(times)
+
+
+def _losses(times: Times) -> list[str]:
+    """What was lost, where that was measured."""
+    lines = []
+    if times.rpa is not None:
+        lines.append(f"RPA         {_long(times.rpa)} at most, by the heartbeat in the database")
+    if times.lost_bytes is not None:
+        lines.append(f"            {format_size(times.lost_bytes)} of log that the old primary was seen to have")
+    if times.rpo is not None and times.promoted is not None:
+        kept = {True: "kept", False: "MISSED", None: "not measured"}[times.is_rpo_kept]
+        lines.append(f"RPO         {format_duration(times.rpo)}, {kept}")
     return lines
 
 

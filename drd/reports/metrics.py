@@ -23,7 +23,9 @@ from drd.core.policy import Mode, Outcome, Policy
 from drd.core.requirements import Clause, rpo_in
 from drd.ports.configuration import Configuration
 from drd.ports.control import NodeStatus, WalStatus
+from drd.ports.incidents import IncidentStatus
 from drd.reports.exposition import Family, Sample, expose, seconds
+from drd.reports.metrics_of_incidents import families_of_incidents
 from drd.reports.metrics_of_nodes import families_of_nodes
 from drd.reports.metrics_of_wal import families_of_wal
 
@@ -60,6 +62,8 @@ class MetricsInput:
     """Of the policies whose WAL is received."""
     nodes: tuple[NodeStatus, ...] = ()
     """Those that are watched."""
+    incidents: tuple[IncidentStatus, ...] = ()
+    """The newest runs of runbooks, newest first."""
     is_chain_valid: bool = True
     """What the last verification of the journal found; true until one has been."""
     last_tick: datetime | None = None
@@ -76,7 +80,8 @@ def render(snapshot: MetricsInput) -> bytes:
     )
     families = (_of_the_daemon, _of_policies, _of_copies, _of_restores, _of_stores)
     found = chain.from_iterable(each(snapshot) for each in families)
-    return expose(chain(found, families_of_wal(snapshot.wal), families_of_nodes(snapshot.nodes)))
+    incidents = families_of_incidents(snapshot.configuration.policies, snapshot.incidents)
+    return expose(chain(found, families_of_wal(snapshot.wal), families_of_nodes(snapshot.nodes), incidents))
 
 
 def _of_the_daemon(snapshot: MetricsInput) -> Iterator[Family]:

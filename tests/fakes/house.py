@@ -20,6 +20,7 @@ from drd.engines.copy import Copy
 from drd.engines.dispatch import Dispatch
 from drd.engines.healing import Healing
 from drd.engines.heartbeat import Heartbeats
+from drd.engines.losing import Losing
 from drd.engines.progress import ProgressBoard
 from drd.engines.proof import Proof
 from drd.engines.protecting import Protecting
@@ -242,6 +243,7 @@ class FakeHouse:
             self.watching.known,
         )
         self.acting = Acting(force, self.watching, self.runbooks, journal, journal, self.clock)
+        self.losing = Losing(self.watching, journal, self.clock)
         self.triggering = Triggering(force, self.acting, self.runbooks, journal, journal, self.clock)
         self.archive = Archive(
             force,
@@ -293,6 +295,7 @@ class FakeHouse:
             runbooks=self.runbooks,
             acting=self.acting,
             triggering=self.triggering,
+            losing=self.losing,
         )
 
     def repository(self, store: str) -> FakeRepository:

@@ -13,8 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from drd.core.catalogue import Copy, Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, Standing, StoreRecord
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.requirements import Clause
+from drd.core.runbook_step import Choice
 from drd.ports.configuration import Configuration
 from drd.ports.control import NodeStatus, StoredWal, WalStatus
+from drd.ports.incidents import IncidentStatus, Question, StageLine, Times
 from drd.reports.exposition import Family, expose
 from drd.reports.metrics import MetricsInput, render
 from tests.fakes.application import a_configuration, a_policy
@@ -260,3 +262,43 @@ def test_a_family_without_a_series_is_left_out() -> None:
 def test_numbers_are_written_without_loss(number: float) -> None:
     [family] = text_string_to_metric_families(expose([Family("drd_x", "gauge", "x", (((), number),))]).decode())
     assert family.samples[0].value == number
+
+
+def test_incidents_are_told_by_policy_and_drills_are_not() -> None:
+    policy = next(iter(a_snapshot().configuration.policies))
+    times = Times(
+        bad=NOW, start=NOW, until_start=timedelta(), human_wait=timedelta(), act=timedelta(), verify=timedelta()
+    )
+    late = StageLine(stage="respond", owner="anna", deadline=NOW, is_missed=True, is_over=False)
+    question = Question(step="Ask", choices=(Choice.APPROVE,), why="")
+    running = IncidentStatus(
+        run="2",
+        runbook="loss",
+        policy=policy,
+        disaster="hardware",
+        is_drill=False,
+        by="drd",
+        words="",
+        digest="",
+        state="waiting",
+        outcome=None,
+        started=NOW,
+        finished=None,
+        stages=(late,),
+        questions=(question,),
+        times=times,
+    )
+    over = running.model_copy(
+        update={
+            "finished": NOW,
+            "times": times.model_copy(update={"rta": timedelta(seconds=2), "rpa": timedelta(seconds=3)}),
+        }
+    )
+    drill = running.model_copy(update={"is_drill": True})
+    scrape = render(replace(a_snapshot(), incidents=(drill, running)))
+    for name in ("open", "waiting", "late_stages"):
+        assert value(scrape, f"drd_incident_{name}", policy=policy) == 1
+    scrape = render(replace(a_snapshot(), incidents=(drill, over)))
+    assert value(scrape, "drd_incident_open", policy=policy) == 0
+    assert value(scrape, "drd_incident_rta_seconds", policy=policy) == 2
+    assert value(scrape, "drd_incident_rpa_seconds", policy=policy) == 3

@@ -36,6 +36,10 @@ class IncidentStarted(Body):
     """What the policy promised then for this class of disaster."""
     against: tuple[str, ...] = ()
     """What would have kept drd from starting it by itself, and the person has overridden."""
+    rpo_seconds: float | None = None
+    """What may be lost at most by the same promise."""
+    was_dead: bool = False
+    """Whether the process of the primary was gone when it was started, so that it took no write after `began`."""
     alert: str = ""
     """The fingerprint and the start of the alert that started it."""
 
@@ -139,3 +143,17 @@ class TriggerHeld(Body):
     trigger: str
     message: str
     """Why it was not started."""
+
+
+@dataclass(frozen=True)
+class LossMeasured(Body):
+    """What a failover has lost, as far as it was seen."""
+
+    KIND = "loss-measured"
+    policy: str
+    node: str
+    """The new primary."""
+    lost_bytes: int | None
+    """Of log that the old primary was seen to have beyond where the new timeline left its own."""
+    newest: datetime | None
+    """When the newest record of the heartbeat was written that the new primary had when it was promoted."""

@@ -52,5 +52,6 @@ EFFECTS: Final[Mapping[str, Effect]] = {
     "deadline-missed": _went_on,
     "people-told": _went_on,
     "abort-asked": _went_on,
+    "loss-measured": _went_on,
     "incident-finished": _finished,
 }
