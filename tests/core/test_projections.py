@@ -18,6 +18,7 @@ from drd.core.events import (
     Paused,
     PolicyAdded,
     PolicyRemoved,
+    PrimarySeen,
     RestoreFinished,
     RestoreStarted,
     Resumed,
@@ -437,6 +438,15 @@ def test_a_pause_lasts_until_it_is_ended() -> None:
     assert told.pauses.get(("web", "backup")) == {"until": moment_text(NOON), "reason": "moving", "by": "ann"}
     told.tell(Resumed("web", "backup", "ann"))
     assert told.pauses.rows == {}
+
+
+def test_the_primary_that_was_seen_last_is_remembered() -> None:
+    told = Told()
+    told.tell(PolicyAdded("web"), PrimarySeen("web", "one", "c1", 1), PrimarySeen("web", "two", "c1", 2))
+    row = told.policies.get(("web",))
+    assert row is not None
+    assert row["last_primary"] is not None
+    assert {**row["last_primary"], "since": ""} == {"node": "two", "cluster": "c1", "timeline": 2, "since": ""}
 
 
 def a_restore(run: str) -> tuple[Body, Body]:

@@ -1,11 +1,13 @@
 """What a recovery's time was made of."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from drd.core.events import (
     Body,
     IncidentFinished,
     IncidentStarted,
+    LossMeasured,
     StepAnswered,
     StepChecked,
     StepFinished,
@@ -13,7 +15,7 @@ from drd.core.events import (
 )
 from drd.core.incident import IncidentFact, IncidentRecord
 from drd.core.policy import Cause, Outcome
-from drd.core.recovery import expected, recovery_times
+from drd.core.recovery import expected, promoted_at, recovery_times
 from drd.core.runbook import OnFailure
 from drd.core.runbook_plan import PlannedStage, PlannedStep, RunPlan
 from drd.core.runbook_step import Answer, Choice, Doing, StepOutcome, Waiting
@@ -103,3 +105,29 @@ def test_a_step_is_expected_to_take_what_it_took_last() -> None:
     assert expected((newer, first), "fence") == SECOND * 3
     assert expected((first,), "fence") == SECOND * 5
     assert expected((newer, first), "use") is None
+
+
+def test_what_was_lost_is_counted_from_the_newest_record_until_the_old_primary_took_no_writes() -> None:
+    lost = LossMeasured("orders", "orders-2", 800, NOON + SECOND * 8)
+    told = incident((22, ended("fence", fenced="orders-1")), (30, ended("ask", new_primary="orders-2")), (31, lost))
+    times = recovery_times(told, PLAN)
+    assert (times.rpa, times.lost_bytes, times.is_rpo_kept) == (SECOND * 14, 800, None)
+
+    def started(**more: object) -> IncidentRecord:
+        first = IncidentFact(told.facts[0].at, replace(told.start, **more))  # type: ignore[arg-type]
+        return replace(told, facts=(first, *told.facts[1:]))
+
+    assert recovery_times(started(rpo_seconds=5.0), PLAN).is_rpo_kept is False
+    dead = recovery_times(started(rpo_seconds=5.0, was_dead=True), PLAN)
+    assert (dead.rpa, dead.is_rpo_kept) == (timedelta(), True), "it took no writes after its death"
+    unfenced = recovery_times(incident((31, lost)), PLAN)
+    assert (unfenced.rpa, unfenced.lost_bytes) == (None, 800)
+    assert recovery_times(incident((22, ended("fence", fenced="orders-1"))), PLAN).rpa is None
+
+
+def test_only_a_real_run_that_is_over_counts_as_a_failover_and_only_where_a_node_was_promoted() -> None:
+    over = replace(incident((30, ended("ask", new_primary="orders-2"))), finished=NOON + SECOND * 90)
+    assert promoted_at(over) == NOON + SECOND * 30
+    assert promoted_at(replace(over, finished=None)) is None
+    assert promoted_at(replace(over, is_drill=True)) is None
+    assert promoted_at(replace(incident((22, ended("fence"))), finished=NOON)) is None
