@@ -59,7 +59,7 @@ parts: ## The programs that the tests run on, without root: restic, OpenSSH's se
 # Programs of Debian's that tests start and that a minimal machine may lack.
 programs:
 	@scripts/apt-install ssh=openssh-client systemd-analyze=systemd
-	@[ "$$(id -u)" -ne 0 ] || scripts/apt-install systemd-nspawn=systemd-container # only root can boot a container
+	@[ "$$(id -u)" -ne 0 ] || scripts/apt-install systemd-nspawn=systemd-container ip=iproute2 iptables # only root
 
 ceph: # its S3 is the one with a real object lock that Debian has; without root it has to be there already
 	@scripts/apt-install ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common

@@ -120,6 +120,9 @@ class Cluster:
         self.data = self.folder / "data"
         self.sockets = self.folder / "s"
         self.port = free_port() if has_port else 5432
+        self.address = "127.0.0.1" if has_port else ""
+        self.before: list[str] = []
+        """Words before the server's command, as those that have it run on another host."""
         self._lab = lab
         self._log = self.folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -185,7 +188,8 @@ class Cluster:
     def shared_memory(self) -> str:
         """The identifier of the segment that guards the data directory; empty while there is none."""
         # It stands in the seventh line of postmaster.pid, behind its key.
-        words = " ".join((self.data / "postmaster.pid").read_text().splitlines()[6:7]).split()
+        lock = self.data / "postmaster.pid"
+        words = " ".join(lock.read_text().splitlines()[6:7]).split() if lock.exists() else []
         return words[-1] if words else ""
 
     @property
@@ -196,12 +200,11 @@ class Cluster:
     def start(self) -> None:
         """Start and wait until it lets somebody in; raises AssertionError with its log when it does not."""
         assert not self.is_running, "it runs already"
-        address = "127.0.0.1" if self.has_port else ""
-        options = [f"port={self.port}", f"listen_addresses={address}", f"unix_socket_directories={self.sockets}"]
+        options = [f"port={self.port}", f"listen_addresses={self.address}", f"unix_socket_directories={self.sockets}"]
         words = [str(self._lab.programs / "postgres"), "-D", str(self.data)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._as_user(), *words, *(word for option in options for word in ("-c", option))],
+                [*self.before, *self._as_user(), *words, *(word for option in options for word in ("-c", option))],
                 cwd=self.folder,
                 env=self._lab.environment,
                 stdin=subprocess.DEVNULL,
@@ -242,7 +245,7 @@ class Cluster:
 
     def dsn(self, user: str = OWNER, password: str = "", database: str = "postgres", *, by_port: bool = False) -> bytes:
         """How it is reached: by its socket, or by its port."""
-        host = "127.0.0.1" if by_port else str(self.sockets)
+        host = self.address if by_port else str(self.sockets)
         values = {"host": host, "port": self.port, "user": user, "dbname": database, "password": password or None}
         return psycopg.conninfo.make_conninfo("", **values).encode()
 

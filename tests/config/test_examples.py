@@ -32,10 +32,12 @@ stores:
     site: xian
     password: {file: /etc/drd/offsite}
 nodes:
-  orders-1: {host: 127.0.0.1, site: hangzhou, postgres: {dsn: {file: /etc/drd/orders-1}}}
+  orders-1: {host: 10.0.1.11, site: hangzhou, postgres: {dsn: {file: /etc/drd/orders-1}}, power: {command: [off, "1"]}}
+  orders-2: {host: 10.0.1.12, site: hangzhou, postgres: {dsn: {file: /etc/drd/orders-2}}, power: {command: [off, "2"]}}
 people:
   sre-on-call: {name: SRE on call, deputy: sre-lead}
   sre-lead: {name: Lead of the SREs}
+  dba-on-call: {name: DBA on call, deputy: sre-lead}
   community-on-call: {name: Community on call}
 """
 

@@ -21,7 +21,10 @@ SETTINGS: Mapping[str, Any] = {
         "local": {"local": "/srv/drd/repository", "site": "hangzhou", "password": {"credential": "restic-local"}},
         "offsite": {"local": "/mnt/offsite", "site": "xian", "password": {"credential": "restic-offsite"}},
     },
-    "nodes": {"orders-1": {"host": "127.0.0.1", "site": "hangzhou", "postgres": {"dsn": {"credential": "orders-1"}}}},
+    "nodes": {
+        name: {"host": "127.0.0.1", "site": "hangzhou", "postgres": {"dsn": {"credential": name}}}
+        for name in ("orders-1", "orders-2")
+    },
     "people": {
         name: {"name": name} for name in ("sre-on-call", "sre-lead", "dba-on-call", "community-on-call")
     },

@@ -1,0 +1,162 @@
+"""How long clients cannot write: drd beside Patroni, on the same hosts, with the same clients, in turn.
+
+Two nodes, a proxy, a client's host and whoever watches are network namespaces of this machine (tests/namespaces.py).
+Two clients write a row each 10 ms all the time, one by libpq with both servers in its string, one through HAProxy. What
+is measured is the longest time between two acknowledgements, as each of them sees it, around
+
+    kill      the postmaster of the primary is killed (kill -9)
+    silent    the primary's host goes silent: every packet from and to it is dropped
+    switch    a planned switchover
+
+and how many acknowledged rows the new primary does not have. `--note FILE` adds each run to a file, so that a
+measurement can be made in pieces; `--show FILE` prints what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from bench.failover_drd import IS_SYNCHRONOUS, Drd
+from bench.failover_patroni import SETTINGS, Patroni
+from tests.failover_site import Client, Site
+from tests.namespaces import network
+from tests.postgres_lab import Lab, lab
+from tests.system.programs import wait_for
+from tests.writing_client import longest_gap
+
+CASES = ("kill", "silent", "switch")
+BEFORE_SECONDS = 1.0
+SETTLED_ROWS = 100
+"""So many rows after the gap, it is over."""
+LONGEST_SECONDS = 180.0
+SURELY_OVER_SECONDS = 0.3
+"""Later than this after the blow, no acknowledgement is one of before it."""
+
+
+class Side(Protocol):
+    """What is compared."""
+
+    site: Site
+
+    def choose(self, settings: str) -> None:
+        """Take settings, by their name."""
+
+    def kill(self) -> None:
+        """Kill -9 of the primary's postmaster."""
+
+    def silence(self) -> None:
+        """The primary's host is heard no more."""
+
+    def switch(self) -> None:
+        """The planned way."""
+
+    def heal(self) -> None:
+        """Make the pair whole again, and wait until it is."""
+
+    def ids(self) -> set[int]:
+        """The rows that the primary has."""
+
+
+def measure(side: Side, settings: str, case: str, number: int) -> dict[str, object]:
+    """One blow, and what the clients saw of it."""
+    side.choose(settings)
+    ways = {"libpq": side.site.multihost, "proxy": side.site.proxied}
+    clients = {
+        way: side.site.start_client(dsn, (2 * number + index + 1) * 1_000_000)
+        for index, (way, dsn) in enumerate(ways.items())
+    }
+    time.sleep(BEFORE_SECONDS)
+    struck = time.monotonic()
+    {"kill": side.kill, "silent": side.silence, "switch": side.switch}[case]()
+    for way, client in clients.items():
+        wait_for(lambda client=client: _is_over(client, struck), f"{way} writes again", LONGEST_SECONDS)  # type: ignore[misc]
+    rows = {way: client.stop() for way, client in clients.items()}
+    there = side.ids()
+    lost = {row.id for each in rows.values() for row in each} - there
+    side.heal()
+    gaps = {way: round(longest_gap(each, struck), 4) for way, each in rows.items()}
+    return {"side": settings, "case": case, "lost": len(lost), **gaps}
+
+
+def _is_over(client: Client, struck: float) -> bool:
+    after = [row for row in client.rows() if row.moment > struck + SURELY_OVER_SECONDS]
+    return len(after) > SETTLED_ROWS
+
+
+def show(note: Path) -> None:
+    """What was measured, a line a case and side."""
+    found: dict[tuple[str, str], list[dict[str, float]]] = defaultdict(list)
+    for line in note.read_text().splitlines():
+        run = json.loads(line)
+        found[run["case"], run["side"]].append(run)
+    print(f"{'case':8}{'side':26}{'runs':>5}  {'way':6}{'p50':>8}{'p99':>8}{'max':>8}   lost rows: sum, most")
+    for (case, side), runs in sorted(found.items()):
+        for way in ("libpq", "proxy"):
+            gaps = sorted(run[way] for run in runs)
+            p50, p99 = (gaps[min(len(gaps) - 1, int(share * len(gaps)))] for share in (0.5, 0.99))
+            losses = [int(run["lost"]) for run in runs]
+            lost = f"   {sum(losses)}, {max(losses)}" if way == "libpq" else ""
+            print(f"{case:8}{side:26}{len(runs):5}  {way:6}{p50:8.2f}{p99:8.2f}{gaps[-1]:8.2f}{lost}")
+
+
+@contextmanager
+def side(laboratory: Lab, parts: Path, *, is_ours: bool) -> Iterator[Side]:
+    """Drd's pair, or Patroni's cluster, as long as the context lasts."""
+    with network() as net:
+        folder = Path(tempfile.mkdtemp(prefix="failover-", dir=laboratory.folder))
+        folder.chmod(0o711)
+        made: Drd | Patroni
+        if is_ours:
+            made = Drd(laboratory, net, folder, parts / "restic-newest" / "restic")
+        else:
+            made = Patroni(laboratory, net, folder, Path(_answer("scripts/patroni")))
+        try:
+            made.start(parts / "haproxy" / "haproxy")
+            yield made
+        finally:
+            made.close()
+
+
+def main() -> None:
+    given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    given.add_argument("--runs", type=int, default=1)
+    given.add_argument("--sides", default=",".join([*IS_SYNCHRONOUS, *SETTINGS]))
+    given.add_argument("--cases", default=",".join(CASES))
+    given.add_argument("--note", type=Path)
+    given.add_argument("--show", type=Path)
+    said = given.parse_args()
+    if said.show:
+        show(said.show)
+        return
+    note = said.note or Path(tempfile.mkdtemp()) / "failover.jsonl"
+    parts = Path(_answer("scripts/parts", "where"))
+    wanted = [(name, case) for name in said.sides.split(",") for case in said.cases.split(",")]
+    with ExitStack() as stack:
+        laboratory = stack.enter_context(lab((parts / "postgresql" / "bin").resolve()))
+        needed = {name in IS_SYNCHRONOUS for name, _ in wanted}
+        sides = {is_ours: stack.enter_context(side(laboratory, parts, is_ours=is_ours)) for is_ours in needed}
+        for number in range(said.runs):
+            for place, (name, case) in enumerate(wanted):
+                run = measure(sides[name in IS_SYNCHRONOUS], name, case, number * len(wanted) + place)
+                with note.open("a") as file:
+                    file.write(f"{json.dumps(run)}\n")
+                print(json.dumps(run), file=sys.stderr, flush=True)
+    show(note)
+
+
+def _answer(*words: str) -> str:
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    main()

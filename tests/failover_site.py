@@ -1,0 +1,140 @@
+"""A site for tests of failover: hosts in a network of namespaces, HAProxy before the servers, and clients that write.
+
+orders-1, orders-2   the servers       proxy   HAProxy       client   the writers       watcher   whoever watches
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.namespaces import Host, Network
+from tests.postgres_lab import OWNER
+from tests.system.programs import wait_for
+from tests.writing_client import Noted, noted
+
+NODES = ("orders-1", "orders-2")
+BACKEND = "orders"
+PORT = 5432
+PATIENCE = 90.0
+QUICK = "connect_timeout=2 tcp_user_timeout=2000"
+"""A client that does not wait for a silent host."""
+WRITER = Path(__file__).parent / "writing_client.py"
+
+
+class Site:
+    """The hosts, the proxy and the clients."""
+
+    def __init__(self, net: Network, folder: Path, user: str = OWNER) -> None:
+        self.network = net
+        self.folder = folder
+        self.user = user
+        for name in (*NODES, "proxy", "client", "watcher"):
+            net.add(name)
+        self.socket = folder / "haproxy.sock"
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._clients = 0
+
+    def host(self, name: str) -> Host:
+        """A host by its name."""
+        return self.network.hosts[name]
+
+    def run(self, host: str, command: list[str], log: str, **more: Any) -> subprocess.Popen[bytes]:
+        """Start a program on a host; it ends with the tests."""
+        with (self.folder / log).open("ab") as output:
+            words = [*self.host(host).enter, "setpriv", "--pdeathsig", "KILL", "--", *command]
+            environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(WRITER.parents[1])}
+            process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, **more
+            )
+        self._processes.append(process)
+        return process
+
+    def start_proxy(self, program: Path, check: str = "", first: str = "", others: str = "disabled") -> None:
+        """HAProxy over both servers. `check` are lines for the backend, the others words behind a server each."""
+        configuration = self.folder / "haproxy.cfg"
+        servers = "".join(
+            f" server {name} {self.host(name).address}:{PORT} {words}\n"
+            for name, words in zip(NODES, (first, others), strict=True)
+        )
+        configuration.write_text(
+            f"global\n stats socket {self.socket} mode 600 level admin\n"
+            "defaults\n mode tcp\n retries 0\n timeout connect 2s\n timeout client 1m\n timeout server 1m\n"
+            f"listen {BACKEND}\n bind {self.host('proxy').address}:{PORT}\n{check}{servers}"
+        )
+        self.run("proxy", [str(program), "-db", "-f", str(configuration)], "haproxy.log")
+        wait_for(self.socket.exists, "HAProxy listens", PATIENCE)
+
+    @property
+    def multihost(self) -> str:
+        """The way of a client that knows both servers."""
+        hosts = ",".join(self.host(name).address for name in NODES)
+        return f"host={hosts} port={PORT},{PORT} target_session_attrs=read-write {self._rest}"
+
+    @property
+    def proxied(self) -> str:
+        """The way of one that knows the proxy."""
+        return f"host={self.host('proxy').address} port={PORT} {self._rest}"
+
+    @property
+    def _rest(self) -> str:
+        return f"user={self.user} dbname=postgres {QUICK}"
+
+    def start_client(self, dsn: str, first: int = 0) -> "Client":
+        """A writer, whose first row has been acknowledged when this returns."""
+        self._clients += 1
+        note = self.folder / f"client-{self._clients}.txt"
+        client = Client(
+            note, self.run("client", [sys.executable, str(WRITER), dsn, str(note), str(first)], "client.log")
+        )
+        wait_for(client.rows, "the client's first row", PATIENCE)
+        return client
+
+    def close(self) -> None:
+        """End what runs on the hosts."""
+        for host in self.network.hosts.values():
+            host.lose_power()
+        for process in self._processes:
+            process.wait(PATIENCE)
+
+
+class Client:
+    """A writer and its note."""
+
+    def __init__(self, note: Path, process: subprocess.Popen[bytes]) -> None:
+        self._note = note
+        self._process = process
+
+    def rows(self) -> list[Noted]:
+        """What it was told so far."""
+        return noted(self._note)
+
+    def writes_again(self, since: float, seconds: float = PATIENCE) -> None:
+        """Wait until a row is acknowledged that was written after `since`."""
+        wait_for(lambda: any(row.moment > since for row in self.rows()[-1:]), "the client writes", seconds)
+
+    def writes_at(self, address: str, seconds: float = PATIENCE) -> None:
+        """Wait until it writes at a server."""
+        wait_for(lambda: any(row.server == address for row in self.rows()[-1:]), f"a row at {address}", seconds)
+
+    def stop(self) -> list[Noted]:
+        """End it; all that it was told."""
+        self._process.kill()
+        self._process.wait(PATIENCE)
+        return self.rows()
+
+
+def assert_one_writer_at_a_time(rows: list[Noted]) -> None:
+    """At most one server acknowledged writes at any time: once another has, the first never does again."""
+    order: list[str] = []
+    for row in rows:
+        if row.server not in order[-1:]:
+            assert row.server not in order, f"{row.server} acknowledged row {row.id} after {order[-1]} had taken over"
+            order.append(row.server)
+
+
+def now() -> float:
+    """The clock of the clients' notes."""
+    return time.monotonic()

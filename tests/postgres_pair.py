@@ -1,0 +1,113 @@
+"""A primary and its standby on hosts of their own, with all that stands around them (tests/failover_site.py)."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.failover_site import NODES, PATIENCE, PORT, QUICK, Site
+from tests.namespaces import SUBNET, WIDTH, Network, network
+from tests.postgres_lab import OWNER, Cluster, Lab
+from tests.system.programs import wait_for
+from tests.writing_client import TABLE, Noted
+
+SETTINGS: Mapping[str, object] = {
+    "wal_log_hints": "on",
+    "wal_keep_size": "256MB",
+    "wal_retrieve_retry_interval": "100ms",
+    "hot_standby": "on",
+}
+
+
+class Pair(Site):
+    """The two servers at their site."""
+
+    def __init__(self, lab: Lab, net: Network, folder: Path) -> None:
+        super().__init__(net, folder)
+        self.lab = lab
+        self.servers: dict[str, Cluster] = {}
+
+    def start(self, *, is_synchronous: bool = False, settings: Mapping[str, object] | None = None) -> None:
+        """Make the primary and its standby."""
+        first, second = NODES
+        primary = self._place(first)
+        primary.initialise(is_durable=True, settings={**SETTINGS, **(settings or {})})
+        primary.start()
+        primary.execute(TABLE)
+        self.follow(second, first)
+        if is_synchronous:
+            self.synchronise(first, second)
+
+    def follow(self, name: str, primary: str) -> None:
+        """Make a node anew as a standby of another one, and start it."""
+        source, slot = self.servers[primary], name.replace("-", "_")
+        cluster = self.servers.get(name) or self._place(name)
+        cluster.kill()
+        shutil.rmtree(cluster.data, ignore_errors=True)
+        source.execute(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", slot
+        )
+        words = ["-D", str(cluster.data), "-X", "stream", "-c", "fast", "-C", "-S", slot, "-N", "-d"]
+        self.lab.run("pg_basebackup", *words, source.dsn().decode())
+        conninfo = f"host={source.address} port={PORT} user={OWNER} application_name={slot} {QUICK}"
+        (cluster.data / "postgresql.auto.conf").write_text("")
+        cluster.configure({"primary_conninfo": conninfo, "primary_slot_name": slot, "synchronous_standby_names": ""})
+        (cluster.data / "standby.signal").touch()
+        cluster.start()
+        streaming = "SELECT count(*) FROM pg_stat_replication WHERE application_name = %s AND state = 'streaming'"
+        wait_for(lambda: source.value(streaming, slot) == 1, f"{name} follows {primary}", PATIENCE)
+
+    def synchronise(self, primary: str, standby: str) -> None:
+        """Have the primary acknowledge nothing that the standby has not."""
+        source, slot = self.servers[primary], standby.replace("-", "_")
+        source.configure({"synchronous_standby_names": f"FIRST 1 ({slot})"})
+        source.reload()
+        waits = "SELECT count(*) FROM pg_stat_replication WHERE application_name = %s AND sync_state = 'sync'"
+        wait_for(lambda: source.value(waits, slot) == 1, f"{standby} is synchronous", PATIENCE)
+
+    def _place(self, name: str) -> Cluster:
+        cluster, host = self.lab._place(name, False), self.host(name)
+        cluster.address, cluster.before, cluster.port = host.address, host.enter, PORT
+        cluster.admit = lambda *_: _admit(cluster)  # type: ignore[method-assign]
+        self.servers[name] = cluster
+        return cluster
+
+    def survivor(self) -> Cluster:
+        """The one that is a primary. An AssertionError says when there are more, or none."""
+        found = [each for each in self.servers.values() if each.is_running and not _is_standby(each)]
+        assert len(found) == 1, f"primaries: {[each.name for each in found]}"
+        return found[0]
+
+    def close(self) -> None:
+        """Take everything down."""
+        for cluster in self.servers.values():
+            cluster.kill()
+        super().close()
+
+
+@contextmanager
+def pair(lab: Lab, folder: Path) -> Iterator[Pair]:
+    """A pair's hosts as long as the context lasts; `start` makes its servers."""
+    with network() as net:
+        made = Pair(lab, net, folder)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def lost(rows: list[Noted], survivor: Cluster) -> list[int]:
+    """The rows that were acknowledged and that the survivor does not have."""
+    there = {row[0] for row in survivor.rows("SELECT id FROM written")}
+    return sorted({row.id for row in rows} - there)
+
+
+def _admit(cluster: Cluster) -> None:
+    """Let everybody on the lab's network in: what is tested here is not who may."""
+    network_part = f"{SUBNET}0/{WIDTH}"
+    lines = ["local all,replication all trust", f"host all,replication all {network_part} trust"]
+    (cluster.data / "pg_hba.conf").write_text("\n".join(lines) + "\n")
+
+
+def _is_standby(cluster: Cluster) -> bool:
+    return bool(cluster.value("SELECT pg_is_in_recovery()"))

@@ -1,0 +1,111 @@
+"""drd watching a pair (tests/postgres_pair.py) from a host of its own, with the shipped policy and runbooks.
+
+The files are those of policies/ and runbooks/, unchanged but for where HAProxy's socket lies.
+"""
+
+import json
+import shutil
+import threading
+from contextlib import closing, suppress
+from http import HTTPStatus
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+from drd.core.postgres.heartbeat import CREATE
+from tests.failover_site import NODES, PATIENCE, PORT
+from tests.postgres_lab import OWNER
+from tests.postgres_pair import Pair
+from tests.system.machine import OFFSITE_PASSWORD, Machine, _ControlConnection
+from tests.system.programs import wait_for
+
+REPOSITORY = Path(__file__).parent.parent
+SOCKET = "/run/haproxy/admin.sock"
+PEOPLE = ("sre-on-call", "sre-lead", "dba-on-call")
+POWER = """#!/bin/sh
+# Switches a host of the lab off: nothing lives there any more when this has succeeded.
+tries=0
+while pids=$(ip netns pids {namespace}) && [ -n "$pids" ]; do
+    kill -9 $pids 2>/dev/null
+    tries=$((tries + 1))
+    [ "$tries" -lt 500 ] || exit 1
+    sleep 0.01
+done
+"""
+
+
+class Watcher:
+    """The daemon of a pair, with one policy of the repository."""
+
+    def __init__(self, machine: Machine, pair: Pair, policy: str = "orders") -> None:
+        self.machine = machine
+        self.pair = pair
+        self.policy = policy
+        machine.wrapper = tuple(pair.host("watcher").enter)
+        machine.settings["people"] = {name: {"name": name} for name in PEOPLE}
+        machine.settings["nodes"] = {name: self._node(name) for name in NODES}
+        machine.settings["stores"]["offsite"] = {
+            "local": str(machine.folder / "offsite"),
+            "site": "xian",
+            "password": machine._secret("offsite", OFFSITE_PASSWORD),
+        }
+        machine.write()
+        shutil.copy(REPOSITORY / "policies" / f"{policy}.yaml", machine.policy_file(policy))
+        for file in (REPOSITORY / "runbooks").glob(f"{policy}-*.yaml"):
+            text = file.read_text().replace(SOCKET, str(pair.socket))
+            (machine.folder / "runbooks" / file.name).write_text(text)
+
+    def start(self) -> None:
+        """Start it, and wait until it sees both nodes to be well."""
+        for server in self.pair.servers.values():
+            if not server.value("SELECT pg_is_in_recovery()"):
+                for statement in CREATE:
+                    server.execute(statement)
+        self.machine.start()
+        wait_for(lambda: set(self.verdicts().values()) == {"well"}, "both nodes are well", PATIENCE)
+
+    def verdicts(self) -> dict[str, str]:
+        """What it says of each node."""
+        return {node["node"]: node["verdict"] for node in self.machine.status()["nodes"]}
+
+    def begin(self, runbook: str, primary: str, **variables: str) -> None:
+        """Have it start a runbook at once, as `drd runbook start` does."""
+        order = {
+            "by": "the lab",
+            "words": "told to",
+            "began": None,
+            "is_drill": False,
+            "variables": {"primary": primary, **variables},
+        }
+        begun = threading.Event()
+
+        def ask() -> None:
+            socket = self.machine.state / "control.sock"
+            with closing(_ControlConnection(socket)) as connection, suppress(OSError, HTTPException):
+                body = json.dumps(order)
+                connection.request("POST", f"/runbooks/{runbook}/start", body, {"Content-Type": "application/json"})
+                answer = connection.getresponse()
+                assert answer.status == HTTPStatus.OK, answer.read()
+                begun.set()
+                answer.read()
+
+        threading.Thread(target=ask, daemon=True).start()
+        assert begun.wait(PATIENCE), f"{runbook} was not started"
+
+    def incident(self, runbook: str) -> dict[str, Any]:
+        """What it tells of the newest run of a runbook."""
+        told: dict[str, Any] = self.machine.drd("incident", "show", runbook, "--json").done().json
+        return told
+
+    def _node(self, name: str) -> dict[str, Any]:
+        host, machine = self.pair.host(name), self.machine
+        switch = machine.folder / f"switch-off-{name}"
+        switch.write_text(POWER.format(namespace=host.namespace))
+        switch.chmod(0o700)
+        dsn = f"host={host.address} port={PORT} user={OWNER} dbname=postgres"
+        return {
+            "host": host.address,
+            "site": "hangzhou",
+            "postgres": {"dsn": machine._secret(name, dsn)},
+            "power": {"command": [str(switch)]},
+        }
