@@ -17,7 +17,7 @@ help: ## This list
 
 run: setup ## The demonstration: a shop with its database, an off-site store, and drd in the foreground
 	@scripts/parts demonstration
-	@PATH="$(PARTS)/restic-newest:$(PARTS)/postgresql/bin:$(CURDIR)/$(VENV):$$PATH" $(VENV)/drd demo run
+	@PATH="$(PARTS)/restic-newest:$(PARTS)/postgresql/bin:$(PARTS)/haproxy:$(CURDIR)/$(VENV):$$PATH" $(VENV)/drd demo run
 
 test: setup parts programs ceph static ## Everything CI runs: the static checks, all tests and a seeded share of the fault tests
 	$(PYTEST) -n auto -m "not endurance" --durations 40 --fault-share $(SHARE) --fault-seed $(SEED)

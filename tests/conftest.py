@@ -97,6 +97,15 @@ def postgres_programs() -> Path:
 
 
 @pytest.fixture(scope="session")
+def haproxy() -> Path:
+    """The program."""
+    program = _parts_folder() / "haproxy" / "haproxy"
+    if not program.exists():
+        pytest.fail(f"{program} is missing; type: make parts", pytrace=False)
+    return program
+
+
+@pytest.fixture(scope="session")
 def newer_postgres_programs() -> Path:
     """The same of a version that takes incremental base backups."""
     return _postgres("postgresql-newer")

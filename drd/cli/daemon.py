@@ -1,15 +1,19 @@
-"""`drd run`, `drd demo run` and `drd demo orders`."""
+"""`drd run`, and `drd demo run`, `orders` and `disaster`."""
 
 from __future__ import annotations
 
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from drd.cli.command import Command, Group, pass_session
 from drd.cli.session import Session
+
+if TYPE_CHECKING:
+    from drd.demo.disaster import Survived
+    from drd.ports.configuration import Configuration
 
 
 def _daemon(session: Session) -> Coroutine[Any, Any, int]:
@@ -90,6 +94,41 @@ def demo_orders(session: Session, copy: Path | None, folder: Path) -> int:
     session.show(table(["order", "placed", "amount"], rows, ("order", "amount")))
     session.show(found.told())
     return 1 if found.missing else 0
+
+
+@demo.command("disaster", short_help="Kill the shop's primary server, and show the recovery.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True, help="Where all its data is."
+)
+@pass_session
+def demo_disaster(session: Session, folder: Path) -> int:
+    """Kill the primary of the demonstration's shop, and show what becomes of it, until customers order again.
+
+    The next `make run` makes the server that was killed a standby of the other one.
+    """
+    import asyncio
+
+    from drd.core.errors import UsageError
+    from drd.demo import strike
+
+    settings, application = folder.resolve() / "drd.yaml", session.application()
+    if not settings.exists():
+        raise UsageError(f"there is no demonstration in {folder}", "type: make run, or name it with --folder")
+
+    def read() -> Configuration:
+        return application.read_configuration(settings, session.environment)
+
+    async def struck() -> Survived:
+        async with application.control(application.find(settings, session.environment), read, alone=False) as control:
+            return await strike(settings.parent, control, session.say)
+
+    survived = asyncio.run(struck())
+    if session.as_json:
+        session.emit(survived.document())
+    else:
+        session.show(survived.told())
+        session.next(f"drd incident show {survived.incident.runbook}")
+    return 1 if survived.sold.missing else 0
 
 
 SECTION = "The daemon"

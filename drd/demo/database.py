@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,18 +12,34 @@ from drd.clients.postgres import Dsn
 from drd.clients.postgres.connection import Connection
 from drd.core.postgres.grants import Use, grants
 from drd.demo.ports import ADDRESS, noted_port
+from drd.demo.proxy import proxy
 from drd.demo.secret_files import kept, put
 from drd.demo.server import OWNER, Server, find_server
+from drd.demo.standby import follow, newest
 
 SHOP: Final = "shop"
 """The shop's role, and its database."""
 DRD: Final = "drd"
 """drd's role."""
-NODE: Final = "orders-1"
-"""The server's name in policies/orders.yaml, and that of the secret with drd's connection string."""
+NODES: Final = ("orders-1", "orders-2")
+"""The servers' names in policies/orders.yaml, and those of the secrets with drd's connection strings."""
 DATA: Final = "data"
-USE: Final = Use(role=DRD, database=SHOP, address=ADDRESS, beats=True)
+USE: Final = Use(role=DRD, database=SHOP, address=ADDRESS, beats=True, has_standbys=True)
+PROMOTING: Final = "GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO drd"
 """What drd does there, as policies/orders.yaml says."""
+FOLDER: Final = "database"
+"""In the folder of the demonstration: what the servers need, and the note of the customers."""
+_SWITCH: Final = """\
+#!/bin/sh
+# Switches a server of the demonstration off: nothing works in its data directory any more when this has succeeded.
+tries=0
+while pids=$(find /proc/[0-9]*/cwd -maxdepth 0 -lname '{data}' 2>/dev/null | cut -d/ -f3) && [ -n "$pids" ]; do
+    kill -9 $pids 2>/dev/null
+    tries=$((tries + 1))
+    [ "$tries" -lt 200 ] || exit 1
+    sleep 0.05
+done
+"""
 _TABLE: Final = """\
 CREATE TABLE IF NOT EXISTS orders (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -33,24 +50,65 @@ CREATE TABLE IF NOT EXISTS orders (
 
 @asynccontextmanager
 async def shop_database(folder: Path, secrets: Path, say: Callable[[str], None]) -> AsyncIterator[Dsn]:
-    """Run the server in `folder`, and yield how the shop reaches its database.
+    """Run a primary and its standby in `folder` behind HAProxy, and yield how the shop reaches its database.
 
-    `secrets` gets the connection strings of the shop (`shop`) and of drd (`orders-1`). Raises what
-    `drd.demo.server.Server` and `find_server` do.
+    `secrets` gets the connection strings of the shop (`shop`) and of drd (`orders-1`, `orders-2`). Raises what
+    `drd.demo.server.Server`, `find_server` and `proxy` do.
     """
-    data, note = folder / DATA, folder / "port"
-    server = Server(data, await find_server(data), kept(secrets / OWNER), noted_port(note), folder / "server.log")
-    await server.prepare(_hba(), say)
+    found = await asyncio.to_thread(newest, [folder / name / DATA for name in NODES])
+    first = NODES[0] if found is None else found.parent.name
+    [second] = set(NODES) - {first}
+    password = kept(secrets / OWNER)
+    servers = {name: await _server(folder / name, password) for name in NODES}
     try:
-        await server.start(say)
-        note.write_text(f"{server.port}\n")
-        yield await _furnished(server, secrets)
+        await servers[first].prepare(_hba(), say)
+        await servers[second].clear(say)
+        await servers[first].start(say)
+        passwords = await _furnished(servers[first], secrets)
+        await follow(servers[second], servers[first], second)
+        await servers[second].start(say)
+        for name, server in servers.items():
+            (folder / name / "port").write_text(f"{server.port}\n")
+            put(secrets / name, _url(DRD, passwords[DRD], server.port))
+            await asyncio.to_thread(_write_switch, folder / name)
+        ports = {name: server.port for name, server in servers.items()}
+        async with proxy(folder, socket_of(folder.parent), ports, first) as port:
+            shop = {"host": ADDRESS, "port": str(port), "user": SHOP, "password": passwords[SHOP], "dbname": SHOP}
+            put(secrets / SHOP, _url(SHOP, passwords[SHOP], port))
+            yield Dsn(shop)
     finally:
-        await server.stop()
+        # The standby first: a primary waits for nobody then.
+        for name in (second, first):
+            await servers[name].stop()
 
 
-async def _furnished(server: Server, secrets: Path) -> Dsn:
-    """Make what is not there yet: roles, database and table."""
+def socket_of(demonstration: Path) -> Path:
+    """HAProxy's runtime socket: where a unix socket's path is short enough."""
+    return demonstration / "proxy.sock"
+
+
+def switch_of(demonstration: Path, node: str) -> Path:
+    """The program that switches a node off, as a power supply with a plug that can be told to would."""
+    return demonstration / FOLDER / node / "power-off"
+
+
+async def _server(folder: Path, password: str) -> Server:
+    data = folder / DATA
+    return Server(data, await find_server(data), password, noted_port(folder / "port"), folder / "server.log")
+
+
+def _write_switch(folder: Path) -> None:
+    switch = folder / "power-off"
+    switch.write_text(_SWITCH.format(data=folder / DATA))
+    switch.chmod(0o700)
+
+
+def _url(role: str, password: str, port: int) -> str:
+    return f"postgresql://{role}:{password}@{ADDRESS}:{port}/{SHOP}"
+
+
+async def _furnished(server: Server, secrets: Path) -> dict[str, str]:
+    """Make what is not there yet: roles, database and table; the passwords of the roles."""
     passwords = {role: kept(secrets / f"{role}-password") for role in (SHOP, DRD)}
     async with _asking(server.dsn(OWNER)) as owner:
         if not await _has_role(owner, SHOP):
@@ -62,12 +120,10 @@ async def _furnished(server: Server, secrets: Path) -> Dsn:
         for statement in grants(USE).sql:
             if not (is_known and statement.startswith("CREATE ROLE")):
                 await owner.rows(statement.replace("'…'", f"'{passwords[DRD]}'"))
-    shop = server.dsn(SHOP, SHOP, passwords[SHOP])
-    async with _asking(shop) as connection:
+        await owner.rows(PROMOTING)
+    async with _asking(server.dsn(SHOP, SHOP, passwords[SHOP])) as connection:
         await connection.rows(_TABLE)
-    for name, role in ((NODE, DRD), (SHOP, SHOP)):
-        put(secrets / name, f"postgresql://{role}:{passwords[role]}@{ADDRESS}:{server.port}/{SHOP}")
-    return shop
+    return passwords
 
 
 async def _has_role(owner: Connection, role: str) -> bool:
@@ -86,5 +142,6 @@ async def _asking(dsn: Dsn) -> AsyncIterator[Connection]:
 def _hba() -> str:
     """Who is let in: drd with the lines that `drd grants` prints, though over loopback without TLS; and the shop."""
     lines = [line.replace("hostssl", "host", 1) for line in grants(USE).hba]
-    lines += [f"host {SHOP} {SHOP} {ADDRESS}/32 scram-sha-256", f"host all {OWNER} {ADDRESS}/32 scram-sha-256"]
+    lines += [f"host {SHOP} {SHOP} {ADDRESS}/32 scram-sha-256"]
+    lines += [f"host {databases} {OWNER} {ADDRESS}/32 scram-sha-256" for databases in ("all", "replication")]
     return "\n".join(["# written by drd demo run", *lines, ""])

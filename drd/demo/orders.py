@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +42,10 @@ class Acknowledged:
     def ids(self) -> frozenset[int]:
         """The orders that are noted."""
         return frozenset(int(line.partition(",")[0]) for line in self._whole_lines())
+
+    def moments(self) -> list[datetime]:
+        """When they were acknowledged."""
+        return [datetime.fromisoformat(line.split(",")[2]) for line in self._whole_lines()]
 
     def _whole_lines(self) -> list[str]:
         text = self._file.read_text() if self._file.exists() else ""

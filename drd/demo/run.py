@@ -14,16 +14,25 @@ from drd.app.process import run as run_daemon
 from drd.clients.clock import SystemClock
 from drd.clients.journal import StateLock
 from drd.core.errors import UsageError
-from drd.demo.database import shop_database
+from drd.demo.database import FOLDER, NODES, shop_database, socket_of, switch_of
 from drd.demo.offsite import offsite_server
 from drd.demo.orders import Acknowledged, keep_ordering
 from drd.demo.platform import Platform
 from drd.demo.ports import is_free, noted_port
 from drd.demo.secret_files import kept
-from drd.demo.sold import FOLDER, NOTE
+from drd.demo.sold import NOTE
 
 BUCKET = "drd"
 PORT = 9476
+SOCKET = "/run/haproxy/admin.sock"
+"""Where the shipped runbooks look for HAProxy; here it is somewhere else."""
+_NODE = """\
+  {name}:
+    host: 127.0.0.1
+    site: hangzhou
+    postgres: {{dsn: {{file: {folder}/secrets/{name}}}}}
+    power: {{command: [{switch}]}}
+"""
 
 _SETTINGS = """\
 # Written by `drd demo run`; everything of the demonstration lies in this folder.
@@ -51,11 +60,7 @@ stores:
     site: xian
     password: {{file: {folder}/secrets/offsite}}
 nodes:
-  orders-1:
-    host: 127.0.0.1
-    site: hangzhou
-    postgres: {{dsn: {{file: {folder}/secrets/orders-1}}}}
-people:
+{nodes}people:
   sre-on-call: {{name: SRE on call, deputy: sre-lead}}
   sre-lead: {{name: SRE lead}}
   dba-on-call: {{name: Database administrator on call, deputy: sre-lead}}
@@ -181,12 +186,24 @@ def _configure(folder: Path, policies: Path, runbooks: Path, port: int, listen: 
     settings = folder / "drd.yaml"
     # Commands in another terminal have another PATH.
     restic = shutil.which("restic") or "restic"
-    settings.write_text(
-        _SETTINGS.format(
-            folder=folder, policies=policies, runbooks=runbooks, restic=restic, port=port, bucket=BUCKET, listen=listen
-        )
-    )
+    nodes = "".join(_NODE.format(folder=folder, name=name, switch=switch_of(folder, name)) for name in NODES)
+    given = {"policies": policies, "runbooks": _arranged(folder, runbooks), "nodes": nodes, "restic": restic}
+    settings.write_text(_SETTINGS.format(folder=folder, port=port, bucket=BUCKET, listen=listen, **given))
     return settings
+
+
+def _arranged(folder: Path, runbooks: Path) -> Path:
+    """The runbooks as they are, but for the address of HAProxy in those that name it."""
+    arranged = folder / "runbooks"
+    shutil.rmtree(arranged, ignore_errors=True)
+    arranged.mkdir()
+    for file in sorted(runbooks.glob("*.yaml")):
+        text = file.read_text()
+        if SOCKET in text:
+            (arranged / file.name).write_text(text.replace(SOCKET, str(socket_of(folder))))
+        else:
+            (arranged / file.name).symlink_to(file)
+    return arranged
 
 
 def _last_port(note: Path) -> int:

@@ -38,6 +38,7 @@ listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 wal_level = replica
 wal_log_hints = on
+wal_retrieve_retry_interval = 100ms     # with the usual 5 s a promotion may take that much longer
 max_slot_wal_keep_size = 512MB          # a reader of WAL that stays away never fills this disk
 max_connections = 40
 shared_buffers = 16MB
@@ -68,12 +69,16 @@ class Server:
 
         `hba` says who is let in. Raises `UsageError` for a folder that the server's user cannot enter.
         """
+        await self.clear(say)
+        if not self.data.is_dir():
+            await self._initialise(self.data.with_name(f"{self.data.name}.unfinished"))
+        await asyncio.to_thread((self.data / "pg_hba.conf").write_text, hba)
+
+    async def clear(self, say: Callable[[str], None]) -> None:
+        """Make the folder around it, and end what still runs there. Raises as `prepare` does."""
         await asyncio.to_thread(_demand_entry, self.data.parent)
         if self.data.is_dir():
             await end_leftover(self.data, say)
-        else:
-            await self._initialise(self.data.with_name(f"{self.data.name}.unfinished"))
-        await asyncio.to_thread((self.data / "pg_hba.conf").write_text, hba)
 
     async def start(self, say: Callable[[str], None]) -> None:
         """Start it on its port, or on another one, and wait until it lets its owner in.
@@ -108,6 +113,32 @@ class Server:
         secret = self._password if password is None else password
         return Dsn({"host": ADDRESS, "port": str(self.port), "user": role, "password": secret, "dbname": database})
 
+    def conninfo(self, name: str) -> str:
+        """How a standby called `name` reaches it; it holds the superuser's password."""
+        parameters = {**self.dsn("").parameters, "application_name": name, "connect_timeout": "3"}
+        return " ".join(f"{key}={value}" for key, value in parameters.items() if value)
+
+    async def drop_slot(self, slot: str) -> None:
+        """Drop a replication slot, if there is one."""
+        connection = Connection(self.dsn(OWNER))
+        try:
+            which = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"
+            await connection.rows(which, (slot,))
+        finally:
+            await connection.close()
+
+    async def copy_to(self, data: Path, slot: str) -> None:
+        """Make a data directory that is a copy of its own, with a slot for the standby that will be there."""
+        words = ["-D", str(data), "-X", "stream", "-c", "fast", "-C", "-S", slot]
+        words += ["-h", ADDRESS, "-p", str(self.port), "-U", OWNER, "-w"]
+        command = Command(
+            (self._programs.path("pg_basebackup"), *words),
+            {**self._environment, "PGPASSWORD": self._password},
+            working_directory=data.parent,
+            user=owner_of(self.data),
+        )
+        await self._done(command, f"the database could not be copied to {data}", data.parent)
+
     async def _initialise(self, unfinished: Path) -> None:
         user = unprivileged_user()
         await asyncio.to_thread(_emptied, unfinished, user)
@@ -120,11 +151,14 @@ class Server:
             working_directory=unfinished.parent,
             user=user,
         )
+        await self._done(command, f"no database could be made in {unfinished.parent}", unfinished.parent)
+        await asyncio.to_thread(_finish, unfinished, self.data)
+
+    async def _done(self, command: Command, failed: str, folder: Path) -> None:
         ended = await self._runner.run(command)
         if ended.code != 0:
             said = "; ".join(ended.stderr_tail.strip().splitlines()[-3:])
-            raise PermanentError(f"no database could be made in {unfinished.parent}: {said}", f"df -h {unfinished}")
-        await asyncio.to_thread(_finish, unfinished, self.data)
+            raise PermanentError(f"{failed}: {said}", f"df -h {folder}")
 
     async def _lets_in(self, process: asyncio.Task[object]) -> bool:
         """Whether it lets its owner in; False when it has ended instead, or takes too long."""
@@ -220,12 +254,14 @@ async def _major(folder: Path, runner: ChildRunner) -> int | None:
 
 
 def _demand_entry(folder: Path) -> None:
-    """Make the folder, and see that the server's user can get there."""
+    """Make the folder, and see that the server's user can get there, and may make its data there."""
     folder.mkdir(parents=True, exist_ok=True)
     user = unprivileged_user()
     if user is None:
         return
+    folder.parent.chmod(0o711)
     folder.chmod(0o711)
+    shutil.chown(folder, user)
     closed = next((parent for parent in folder.parents if not parent.stat().st_mode & 0o001), None)
     if closed is not None:
         raise UsageError(

@@ -11,12 +11,10 @@ from typing import Final
 from drd.clients.postgres import Dsn
 from drd.clients.postgres.connection import Connection
 from drd.core.errors import UsageError
-from drd.demo.database import SHOP
+from drd.demo.database import FOLDER, SHOP
 from drd.demo.orders import Acknowledged
 from drd.demo.server import OWNER, Server, find_server
 
-FOLDER: Final = "database"
-"""In the folder of the demonstration: what the server needs, and the note of the customers."""
 NOTE: Final = "acknowledged.csv"
 SHOWN: Final = 5
 

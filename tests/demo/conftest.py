@@ -20,11 +20,11 @@ PROGRAMS = Path(sys.prefix) / "bin"
 class Demonstration:
     """One demonstration in a folder of its own, on ports that the system chooses."""
 
-    def __init__(self, folder: Path, restic: Path, postgres: Path) -> None:
+    def __init__(self, folder: Path, restic: Path, postgres: Path, haproxy: Path) -> None:
         self.folder = folder
         self.postgres = postgres
         self.environment = {
-            "PATH": f"{restic.parent}:{postgres}:{PROGRAMS}:{os.environ['PATH']}",
+            "PATH": f"{restic.parent}:{postgres}:{haproxy.parent}:{PROGRAMS}:{os.environ['PATH']}",
             "HOME": str(folder.parent),
             "DRD_DEMO_PORT": "0",
         }
@@ -66,12 +66,14 @@ class Demonstration:
 
 
 @pytest.fixture
-def demonstration(newest_restic: Path, postgres_programs: Path) -> Iterator[Callable[[str], Demonstration]]:
+def demonstration(
+    newest_restic: Path, postgres_programs: Path, haproxy: Path
+) -> Iterator[Callable[[str], Demonstration]]:
     made: list[Demonstration] = []
     with reachable_folder() as folder:
 
         def make(name: str) -> Demonstration:
-            made.append(Demonstration(folder / name, newest_restic, postgres_programs))
+            made.append(Demonstration(folder / name, newest_restic, postgres_programs, haproxy))
             return made[-1]
 
         yield make

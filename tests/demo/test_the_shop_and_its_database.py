@@ -43,7 +43,7 @@ def orders(demo: Demonstration) -> int:
 
 
 def data(demo: Demonstration) -> Path:
-    return demo.folder / "database" / "data"
+    return demo.folder / "database" / "orders-1" / "data"
 
 
 def postmaster(demo: Demonstration) -> int:
@@ -127,7 +127,7 @@ def test_a_server_that_still_runs_there_is_stopped_and_a_port_that_is_taken_is_l
     daemon = demo.start()
     wait_for(lambda: orders(demo), "customers order")
     assert daemon.stop() == 0, daemon.said()
-    port = int((demo.folder / "database" / "port").read_text())
+    port = int((demo.folder / "database" / "orders-1" / "port").read_text())
     as_owner = ["setpriv", f"--reuid={data(demo).stat().st_uid}", "--clear-groups"] if os.geteuid() == 0 else []
     left = subprocess.Popen(
         [*as_owner, demo.postgres / "postgres", "-D", data(demo), "-c", f"port={free_port()}"], cwd="/"
@@ -139,7 +139,7 @@ def test_a_server_that_still_runs_there_is_stopped_and_a_port_that_is_taken_is_l
         assert f"a server that still ran in {data(demo)} is stopped" in daemon.said()
         assert f"port {port} is taken by another program" in daemon.said()
         assert left.wait(30) is not None
-        assert int((demo.folder / "database" / "port").read_text()) != port
+        assert int((demo.folder / "database" / "orders-1" / "port").read_text()) != port
         assert daemon.stop() == 0, daemon.said()
 
 

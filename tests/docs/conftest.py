@@ -75,8 +75,10 @@ class Demonstration:
 
 
 @pytest.fixture(scope="session")
-def demonstration(newest_restic: Path, rclone_binary: Path, postgres_programs: Path) -> Iterator[Demonstration]:
-    path = f"{newest_restic.parent}:{rclone_binary.parent}:{postgres_programs}:{os.environ['PATH']}"
+def demonstration(
+    newest_restic: Path, rclone_binary: Path, postgres_programs: Path, haproxy: Path
+) -> Iterator[Demonstration]:
+    path = f"{newest_restic.parent}:{rclone_binary.parent}:{postgres_programs}:{haproxy.parent}:{os.environ['PATH']}"
     with reachable_folder() as folder:
         made = Demonstration(folder / ".demo", _free_port(), path)
         running = made.start(folder / "demo.log")

@@ -1,0 +1,143 @@
+"""`drd demo disaster`: the shop's primary is killed, and what becomes of it is told as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from drd.clients.clock import SystemClock
+from drd.clients.postgres import Dsn
+from drd.clients.postgres.connection import Connection
+from drd.core.errors import DrdError, PermanentError, UsageError
+from drd.demo.database import DATA, FOLDER, NODES
+from drd.demo.orders import Acknowledged
+from drd.demo.sold import NOTE, Sold, sold
+from drd.ports.control import Control
+from drd.ports.incidents import IncidentStatus, RunbookOrder
+
+RUNBOOK: Final = "orders-failover"
+BY_ITSELF_SECONDS: Final = 3.0
+"""How long drd may take to begin by itself."""
+LONGEST_SECONDS: Final = 120.0
+AGAIN_SECONDS: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Survived:
+    """How it went."""
+
+    incident: IncidentStatus
+    without_orders_seconds: float
+    """From the last order that was acknowledged before the kill to the first one after it."""
+    sold: Sold
+
+    def told(self) -> str:
+        """It in a sentence or two."""
+        rta = self.incident.times.rta
+        seconds = "" if rta is None else f" (RTA {rta.total_seconds():.1f} s)"
+        return f"no order was taken for {self.without_orders_seconds:.1f} s{seconds}. {self.sold.told()}"
+
+    def document(self) -> dict[str, object]:
+        """It for programs."""
+        rta = self.incident.times.rta
+        return {
+            "incident": self.incident.run,
+            "without_orders_seconds": round(self.without_orders_seconds, 3),
+            "rta_seconds": None if rta is None else rta.total_seconds(),
+            **self.sold.document(),
+        }
+
+
+async def strike(demonstration: Path, control: Control, say: Callable[[str], None]) -> Survived:
+    """Kill the primary's server, and follow the recovery until customers order again.
+
+    Raises `UsageError` when there is no demonstration or its standby is gone, `PermanentError` when nobody recovers it.
+    """
+    clock = SystemClock()
+    primary = await _primary(demonstration)
+    before = {incident.run for incident in await control.incidents("orders")}
+    note = Acknowledged(demonstration / FOLDER / NOTE)
+    killed_at = clock.now()
+    _kill(demonstration / FOLDER / primary / DATA)
+    say(f"{primary} was killed (kill -9); customers order at the proxy all the time")
+    run = await _begun(control, before, primary, clock)
+    incident = await _told(control, run, say, clock)
+    gap = await _gap(note, killed_at, clock)
+    return Survived(incident, gap, await sold(demonstration, None))
+
+
+async def _primary(demonstration: Path) -> str:
+    """The node that is the primary, when the other one is there to take over."""
+    states: dict[str, bool] = {}
+    for name in NODES:
+        secret = demonstration / "secrets" / name
+        if not secret.exists():
+            raise UsageError(
+                f"there is no demonstration in {demonstration}", "type: make run, or name it with --folder"
+            )
+        connection = Connection(Dsn.parse(secret.read_bytes().strip()))
+        with suppress(DrdError):
+            [row] = await connection.rows("SELECT pg_is_in_recovery() AS is_standby")
+            states[name] = row["is_standby"]
+        await connection.close()
+    primaries = [name for name, is_standby in states.items() if not is_standby]
+    if len(states) < len(NODES) or len(primaries) != 1:
+        there = ", ".join(states) or "no server"
+        raise UsageError(
+            f"a primary and a standby are needed, and {there} answers", "stop it with Ctrl-C, and: make run"
+        )
+    return primaries[0]
+
+
+def _kill(data: Path) -> None:
+    os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+
+
+async def _begun(control: Control, before: set[str], primary: str, clock: SystemClock) -> str:
+    """The run that drd began by itself; where it began none, it is told to."""
+    end = clock.monotonic() + BY_ITSELF_SECONDS
+    while clock.monotonic() < end:
+        for incident in await control.incidents("orders"):
+            if incident.run not in before:
+                return incident.run
+        await clock.sleep(AGAIN_SECONDS)
+    order = RunbookOrder(runbook=RUNBOOK, by="demo", words="the primary was killed", variables={"primary": primary})
+    async for step in control.runbook_start(order):
+        if step.run:
+            return step.run
+    raise PermanentError("no runbook began", "drd explain orders")
+
+
+async def _told(control: Control, run: str, say: Callable[[str], None], clock: SystemClock) -> IncidentStatus:
+    """Say each new line of the run's timeline, until the service is up. Raises `PermanentError` when it ends before."""
+    told, end = 0, clock.monotonic() + LONGEST_SECONDS
+    while clock.monotonic() < end:
+        incident = await control.incident(run)
+        for line in incident.timeline[told:]:
+            say(f"{line.at.astimezone():%H:%M:%S.%f}"[:-3] + f"  {line.text}")
+        told = len(incident.timeline)
+        if incident.times.up is not None:
+            return incident
+        if incident.outcome is not None:
+            break
+        await clock.sleep(AGAIN_SECONDS)
+    raise PermanentError("the shop did not come back", f"drd incident show {RUNBOOK}")
+
+
+async def _gap(note: Acknowledged, killed_at: datetime, clock: SystemClock) -> float:
+    """Wait for the next order; the time between the last one before and the first one after."""
+    end = clock.monotonic() + LONGEST_SECONDS
+    while clock.monotonic() < end:
+        moments = await asyncio.to_thread(note.moments)
+        after = [moment for moment in moments if moment > killed_at]
+        if after:
+            return (min(after) - max(moment for moment in moments if moment <= killed_at)).total_seconds()
+        await clock.sleep(AGAIN_SECONDS)
+    raise PermanentError("no customer has ordered since", "drd demo orders")
