@@ -19,7 +19,7 @@ NODES = ("orders-1", "orders-2")
 BACKEND = "orders"
 PORT = 5432
 PATIENCE = 90.0
-QUICK = "connect_timeout=2 tcp_user_timeout=2000"
+QUICK = "connect_timeout=2 tcp_user_timeout=1000"
 """A client that does not wait for a silent host."""
 WRITER = Path(__file__).parent / "writing_client.py"
 

@@ -9,6 +9,7 @@ import threading
 from contextlib import closing, suppress
 from http import HTTPStatus
 from http.client import HTTPException
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from tests.system.programs import wait_for
 REPOSITORY = Path(__file__).parent.parent
 SOCKET = "/run/haproxy/admin.sock"
 PEOPLE = ("sre-on-call", "sre-lead", "dba-on-call")
+STARTS_BY_ITSELF = find_spec("drd.engines.acting") is not None
+"""Whether this drd starts the runbook of a lost primary by itself; else it is told to, at once."""
 POWER = """#!/bin/sh
 # Switches a host of the lab off: nothing lives there any more when this has succeeded.
 tries=0
@@ -67,6 +70,27 @@ class Watcher:
     def verdicts(self) -> dict[str, str]:
         """What it says of each node."""
         return {node["node"]: node["verdict"] for node in self.machine.status()["nodes"]}
+
+    def loses(self, primary: str) -> None:
+        """What happens once the primary is lost: nothing more where drd begins by itself."""
+        if not STARTS_BY_ITSELF:
+            self.begin(f"{self.policy}-failover", primary)
+
+    def began(self) -> list[str]:
+        """The runs of runbooks that were begun, of this policy."""
+        return [event["run"] for event in self.machine.events("incident-started", self.policy)]
+
+    def is_switched(self) -> bool:
+        """Whether clients were sent to the new primary. An AssertionError tells of a run that has ended before."""
+        finished = self.machine.events("incident-finished", self.policy)
+        steps = {event["step"]: event["outcome"] for event in self.machine.events("step-finished")}
+        is_switched = steps.get("Send clients to the new primary") == "succeeded"
+        assert is_switched or not finished, finished
+        return is_switched
+
+    def explained(self) -> str:
+        """What it would do now, in words, on one line."""
+        return " ".join(self.machine.drd("explain", self.policy).done().stdout.split())
 
     def begin(self, runbook: str, primary: str, **variables: str) -> None:
         """Have it start a runbook at once, as `drd runbook start` does."""

@@ -12,6 +12,8 @@ ALIVE_SECONDS: Final = 30.0
 """A row that is at most so much older than this daemon's newest one is that of a living daemon."""
 WRITE_CHECK: Final = "/probe"
 """What the name ends in under which a daemon's write checks stand in the heartbeat, beside its own row."""
+VERIFICATION: Final = " verify"
+"""The same of the row that a step writes which uses the service as a client does."""
 
 
 def rivals(found: Iterable[Beat], daemon: str) -> tuple[Rival, ...]:
@@ -34,4 +36,4 @@ def _is_of(beat: Beat, daemon: str) -> bool:
 
 
 def _daemon(beat: Beat) -> str:
-    return beat.daemon.removesuffix(WRITE_CHECK)
+    return beat.daemon.removesuffix(WRITE_CHECK).removesuffix(VERIFICATION)

@@ -101,18 +101,25 @@ def _kill(data: Path) -> None:
 
 
 async def _begun(control: Control, before: set[str], primary: str, clock: SystemClock) -> str:
-    """The run that drd began by itself; where it began none, it is told to."""
-    end = clock.monotonic() + BY_ITSELF_SECONDS
-    while clock.monotonic() < end:
+    """The run that drd began by itself; where it begins none, it is told to, once."""
+    began, is_told = clock.monotonic(), False
+    while (waited := clock.monotonic() - began) < LONGEST_SECONDS:
         for incident in await control.incidents("orders"):
             if incident.run not in before:
                 return incident.run
+        if waited > BY_ITSELF_SECONDS and not is_told:
+            is_told = True
+            with suppress(DrdError):  # it has begun by itself in this very moment
+                await _begin(control, primary)
         await clock.sleep(AGAIN_SECONDS)
+    raise PermanentError("no runbook began", "drd explain orders")
+
+
+async def _begin(control: Control, primary: str) -> None:
     order = RunbookOrder(runbook=RUNBOOK, by="demo", words="the primary was killed", variables={"primary": primary})
     async for step in control.runbook_start(order):
         if step.run:
-            return step.run
-    raise PermanentError("no runbook began", "drd explain orders")
+            return
 
 
 async def _told(control: Control, run: str, say: Callable[[str], None], clock: SystemClock) -> IncidentStatus:

@@ -12,7 +12,7 @@ def test_a_row_about_as_young_as_this_daemons_own_is_that_of_a_living_rival() ->
 
 
 def test_this_daemons_own_rows_are_no_rivals() -> None:
-    assert rivals([Beat("me", 0, 1.0), Beat("me/probe", 0, 0.1)], "me") == ()
+    assert rivals([Beat("me", 0, 1.0), Beat("me/probe", 0, 0.1), Beat("me verify", 0, 9.0)], "me") == ()
     assert rivals([], "me") == ()
 
 
