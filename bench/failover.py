@@ -140,7 +140,8 @@ def main() -> None:
         return
     note = said.note or Path(tempfile.mkdtemp()) / "failover.jsonl"
     parts = Path(_answer("scripts/parts", "where"))
-    wanted = [(name, case) for name in said.sides.split(",") for case in said.cases.split(",")]
+    named = [(name, case) for name in said.sides.split(",") for case in said.cases.split(",")]
+    wanted = [(name, case) for name, case in named if name not in IS_SYNCHRONOUS or Drd.can(case)]
     with ExitStack() as stack:
         laboratory = stack.enter_context(lab((parts / "postgresql" / "bin").resolve()))
         needed = {name in IS_SYNCHRONOUS for name, _ in wanted}

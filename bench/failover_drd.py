@@ -16,10 +16,11 @@ from tests.postgres_lab import Lab
 from tests.postgres_pair import Pair
 from tests.system.machine import Machine
 from tests.system.programs import wait_for
-from tests.watched_pair import Watcher
+from tests.watched_pair import REPOSITORY, Watcher
 
 LONGEST_SECONDS = 180.0
 POLICY = "orders"
+SWITCHOVER = f"{POLICY}-switchover"
 IS_SYNCHRONOUS = {"drd": False, "drd-sync": True}
 
 
@@ -51,6 +52,11 @@ class Drd:
         # Its first full backup is over when the blow falls, as on any day but the first.
         wait_for(lambda: machine.events("run-finished", POLICY), "the first backup is over", LONGEST_SECONDS)
 
+    @staticmethod
+    def can(case: str) -> bool:
+        """Whether the repository has a runbook for it."""
+        return case != "switch" or (REPOSITORY / "runbooks" / f"{SWITCHOVER}.yaml").exists()
+
     @property
     def primary(self) -> str:
         """The node that is the primary."""
@@ -58,19 +64,16 @@ class Drd:
 
     def kill(self) -> None:
         """Kill -9 of the primary's postmaster."""
-        primary = self.primary
-        os.kill(self.site.servers[primary].pid, signal.SIGKILL)
-        self._begin(primary)
+        os.kill(self.site.servers[self.primary].pid, signal.SIGKILL)
 
     def silence(self) -> None:
         """The primary's host is heard no more."""
-        primary = self.primary
-        self.site.host(primary).silence()
-        self._begin(primary)
+        self.site.host(self.primary).silence()
 
     def switch(self) -> None:
         """The planned way."""
-        raise NotImplementedError
+        if self._watcher is not None:
+            self._watcher.begin(SWITCHOVER, self.primary)
 
     def heal(self) -> None:
         """Let everybody hear everybody; the old primary is copied anew from the new one."""
@@ -95,10 +98,6 @@ class Drd:
         if self._watcher is not None:
             self._watcher.machine.shut_down()
         self.site.close()
-
-    def _begin(self, primary: str) -> None:
-        if self._watcher is not None:
-            self._watcher.loses(primary)
 
     def _replicate(self) -> None:
         primary = self.primary

@@ -9,7 +9,6 @@ import threading
 from contextlib import closing, suppress
 from http import HTTPStatus
 from http.client import HTTPException
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,6 @@ from tests.system.programs import wait_for
 REPOSITORY = Path(__file__).parent.parent
 SOCKET = "/run/haproxy/admin.sock"
 PEOPLE = ("sre-on-call", "sre-lead", "dba-on-call")
-STARTS_BY_ITSELF = find_spec("drd.engines.acting") is not None
-"""Whether this drd starts the runbook of a lost primary by itself; else it is told to, at once."""
 POWER = """#!/bin/sh
 # Switches a host of the lab off: nothing lives there any more when this has succeeded.
 tries=0
@@ -70,11 +67,6 @@ class Watcher:
     def verdicts(self) -> dict[str, str]:
         """What it says of each node."""
         return {node["node"]: node["verdict"] for node in self.machine.status()["nodes"]}
-
-    def loses(self, primary: str) -> None:
-        """What happens once the primary is lost: nothing more where drd begins by itself."""
-        if not STARTS_BY_ITSELF:
-            self.begin(f"{self.policy}-failover", primary)
 
     def began(self) -> list[str]:
         """The runs of runbooks that were begun, of this policy."""

@@ -20,11 +20,9 @@ from drd.demo.database import DATA, FOLDER, NODES
 from drd.demo.orders import Acknowledged
 from drd.demo.sold import NOTE, Sold, sold
 from drd.ports.control import Control
-from drd.ports.incidents import IncidentStatus, RunbookOrder
+from drd.ports.incidents import IncidentStatus
 
 RUNBOOK: Final = "orders-failover"
-BY_ITSELF_SECONDS: Final = 3.0
-"""How long drd may take to begin by itself."""
 LONGEST_SECONDS: Final = 120.0
 AGAIN_SECONDS: Final = 0.2
 
@@ -67,7 +65,7 @@ async def strike(demonstration: Path, control: Control, say: Callable[[str], Non
     killed_at = clock.now()
     _kill(demonstration / FOLDER / primary / DATA)
     say(f"{primary} was killed (kill -9); customers order at the proxy all the time")
-    run = await _begun(control, before, primary, clock)
+    run = await _begun(control, before, clock)
     incident = await _told(control, run, say, clock)
     gap = await _gap(note, killed_at, clock)
     return Survived(incident, gap, await sold(demonstration, None))
@@ -100,26 +98,15 @@ def _kill(data: Path) -> None:
     os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
 
 
-async def _begun(control: Control, before: set[str], primary: str, clock: SystemClock) -> str:
-    """The run that drd began by itself; where it begins none, it is told to, once."""
-    began, is_told = clock.monotonic(), False
-    while (waited := clock.monotonic() - began) < LONGEST_SECONDS:
+async def _begun(control: Control, before: set[str], clock: SystemClock) -> str:
+    """The run that drd begins by itself."""
+    end = clock.monotonic() + LONGEST_SECONDS
+    while clock.monotonic() < end:
         for incident in await control.incidents("orders"):
             if incident.run not in before:
                 return incident.run
-        if waited > BY_ITSELF_SECONDS and not is_told:
-            is_told = True
-            with suppress(DrdError):  # it has begun by itself in this very moment
-                await _begin(control, primary)
         await clock.sleep(AGAIN_SECONDS)
     raise PermanentError("no runbook began", "drd explain orders")
-
-
-async def _begin(control: Control, primary: str) -> None:
-    order = RunbookOrder(runbook=RUNBOOK, by="demo", words="the primary was killed", variables={"primary": primary})
-    async for step in control.runbook_start(order):
-        if step.run:
-            return
 
 
 async def _told(control: Control, run: str, say: Callable[[str], None], clock: SystemClock) -> IncidentStatus:

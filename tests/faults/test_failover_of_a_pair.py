@@ -89,7 +89,6 @@ def test_a_lost_primary_is_replaced_and_nothing_that_waited_for_the_standby_is_l
     watcher = watched(is_synchronous=True)
     clients = clients_of(orders)
     blow(orders)
-    watcher.loses(OLD)
     wait_for(watcher.is_switched, "clients are sent to the new primary", PATIENCE)
     orders.host(OLD).heal()
     orders.host(OLD).signal_all(signal.SIGCONT)
@@ -103,7 +102,6 @@ def test_without_waiting_for_the_standby_only_rows_of_the_last_moment_are_lost(
     watcher = watched(is_synchronous=False)
     clients = clients_of(orders)
     kill(orders)
-    watcher.loses(OLD)
     wait_for(watcher.is_switched, "clients are sent to the new primary", PATIENCE)
     # A row each 10 ms, and a standby that is milliseconds behind, on a machine that may be busy.
     assert_taken_over(orders, clients, may_lose=50)
@@ -115,7 +113,6 @@ def test_a_daemon_that_is_killed_in_the_middle_goes_on_with_the_next_start(
     watcher = watched(is_synchronous=True)
     clients = clients_of(orders)
     silence(orders)
-    watcher.loses(OLD)
     wait_for(watcher.began, "the run has begun", PATIENCE)
     assert watcher.machine.daemon is not None
     watcher.machine.daemon.kill()
