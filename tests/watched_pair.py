@@ -72,6 +72,11 @@ class Watcher:
         """The runs of runbooks that were begun, of this policy."""
         return [event["run"] for event in self.machine.events("incident-started", self.policy)]
 
+    def acted(self) -> list[dict[str, Any]]:
+        """The steps that have fenced or promoted."""
+        facts = ("fenced", "new_primary")
+        return [step for step in self.machine.events("step-finished") if any(fact in step["facts"] for fact in facts)]
+
     def is_switched(self) -> bool:
         """Whether clients were sent to the new primary. An AssertionError tells of a run that has ended before."""
         finished = self.machine.events("incident-finished", self.policy)

@@ -37,6 +37,8 @@ def test_a_killed_primary_is_replaced_and_comes_back_as_a_standby_with_the_next_
     # A row that was acknowledged in the moment of the kill may not have got to the standby.
     assert len(told["missing"]) <= 1
     assert wait_for(lambda: orders(demo) > before, "customers go on", PATIENCE)
+    shown = demo.drd("incident", "show", "orders-failover").done().stdout
+    assert "RTA" in shown
     again = demo.drd("demo", "disaster", "--folder", str(demo.folder)).done(2)
     assert "a primary and a standby are needed, and orders-2 answers" in again.stderr
     assert daemon.stop() == 0, daemon.said()
