@@ -156,7 +156,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     retain = Retain(in_force, stores, queues, journal, journal, clock)
     proof = Proof(stores, queues, journal, log)
     dispatch = Dispatch(in_force, backup, journal, journal, clock, RunListener(scheduler, copy, log))
-    salvage = Salvage(in_force, stores, carrier, journal, world, dispatch)
+    salvage = Salvage(in_force, stores, carrier, journal, journal, world, dispatch)
     healing = Healing(in_force, stores, carrier, queues, proof, salvage, journal, journal, world, board)
     reconcile = Reconcile(in_force, stores, queues, journal, journal, clock, journal.daemon)
     wal_retention = WalRetention(in_force, spools, stores, queues, journal, journal, clock)

@@ -325,6 +325,10 @@ class StoreRecord:
     """Whether the hold is there because of damage, and ends when that is healed."""
     healed: int = 0
     """How often damage there was healed."""
+    leaving: frozenset[str] = frozenset()
+    """Ids of snapshots of which it is known why they are gone, or may be: drd forgot them, or a person gave them up."""
+    is_replaced: bool = False
+    """Whether another repository has come into its place since it was reconciled last."""
 
     @property
     def unread_since(self) -> datetime | None:

@@ -164,6 +164,8 @@ class StoreRow(TypedDict):
     damage: DamageRow | None
     is_damage_held: bool
     healed: int
+    leaving: list[str]
+    is_replaced: bool
 
 
 class RestoreRow(TypedDict):

@@ -14,16 +14,15 @@ from datetime import datetime
 from pathlib import Path
 
 from drd.core.catalogue import Damage, StoreRecord
-from drd.core.errors import PermanentError, StoreAway
-from drd.core.events import DamageHealed, DamageLeft, DamageMended
+from drd.core.events import DamageHealed, DamageLeft
 from drd.core.events.healing import BY_RESTORE
 from drd.core.rotation import Part, read_part
 from drd.engines.config_and_keys import ConfigAndKeys
+from drd.engines.from_mirrors import FILES_TOLD, Brought, FromMirrors, counted_files
 from drd.engines.progress import ProgressBoard
 from drd.engines.proof import Proof
 from drd.engines.salvage import Salvage
 from drd.engines.stores import Stores
-from drd.engines.twins import twins_of
 from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.configuration import Configuration
 from drd.ports.journal import Catalogue, Journal
@@ -38,11 +37,10 @@ AGAIN_AFTER_SECONDS = 3600.0
 ROUNDS = 5
 """So often what a check names in addition is healed in one try."""
 DATA = "data"
+SNAPSHOTS = "snapshots/"
 SMALL = ("keys", "snapshots", "index")
 """Always looked at: one of them that is damaged keeps restic from saying what else is."""
 INDEX_MADE = "the index was made anew from the data"
-FILES_TOLD = 100
-"""So many files are named in an event at most."""
 
 
 @dataclass(slots=True)
@@ -57,6 +55,8 @@ class _Case:
     """Path → why it is bad, of what is still so."""
     files: set[str] = field(default_factory=set)
     """All that was found bad."""
+    snapshots: tuple[str, ...] = ()
+    """Those that were found to have gone, which no list shows."""
     known: set[str] = field(default_factory=set)
     """All that was named before it was looked for."""
     unasked: set[str] = field(default_factory=set)
@@ -66,6 +66,16 @@ class _Case:
     """Whether config and keys are good."""
     is_salvaged: bool = False
     """Whether packs were given up: from then on only restic can tell what is missing."""
+
+    @property
+    def lacks_snapshots_only(self) -> bool:
+        """Whether all that is bad are snapshots that have gone: no source can give them back."""
+        return bool(self.bad) and self.bad.keys() <= set(self.snapshots)
+
+    def take(self, brought: Brought) -> None:
+        """Note what mirrors have given."""
+        self.means += brought.means
+        self.unasked |= brought.unasked
 
 
 class Healing:
@@ -91,6 +101,7 @@ class Healing:
         self._proof = proof
         self._salvage = salvage
         self._opening = ConfigAndKeys(stores, carrier, journal, catalogue, world)
+        self._mirrors = FromMirrors(stores, carrier, journal, catalogue, world)
         self._journal = journal
         self._catalogue = catalogue
         self._world = world
@@ -164,7 +175,8 @@ class Healing:
                 if not problem or now is None or (case.known and set(now.files) <= case.known):
                     break
                 case.known |= set(now.files)
-                await self._find(case, _suspects(now), lane)
+                case.snapshots = await self._vanished_of(case.store, now)
+                await self._find(case, (*_suspects(now), *case.snapshots), lane)
                 await self._mend_from_twins(case, lane)
                 problem = await self._remaining(case)
                 now = (await self._catalogue.stores())[case.store].damage
@@ -179,9 +191,23 @@ class Healing:
         if not problem:
             case.means.append(INDEX_MADE)
             return ""
-        await self._find(case, (DATA,), lane)
+        await self._find(case, (DATA, *case.snapshots), lane)
         await self._mend_from_twins(case, lane)
-        return await self._remaining(case)
+        problem = await self._remaining(case)
+        for twin in await self._mirrors.twins(case.store) if problem and not case.bad else ():
+            # Somebody removed more than is named anywhere: what an index has forgotten nothing in the store misses.
+            case.take(await self._mirrors.bring_what_lacks(case.store, twin, self._poster(lane)))
+            problem = await self._remaining(case)
+            if not problem:
+                break
+        return problem
+
+    async def _vanished_of(self, store: str, damage: Damage) -> tuple[str, ...]:
+        """The snapshots among the damaged files that the journal still counts on."""
+        held = await self._catalogue.holdings(store)
+        return tuple(
+            path for path in damage.files if path.startswith(SNAPSHOTS) and path.removeprefix(SNAPSHOTS) in held
+        )
 
     async def _without_mirrors(self, case: _Case, lane: str) -> str:
         """What is still wrong when everything was tried that needs no store of the same repository."""
@@ -190,7 +216,12 @@ class Healing:
             case.is_salvaged = True
             self._salvaged[case.store] = case.damage.since
             problem = await self._remaining(case)
-        if problem:
+            if problem and (gone := tuple(path for path in case.snapshots if path in case.bad)):
+                case.means += await self._salvage.copy_back(case.store, case.repository, gone)
+                case.snapshots = await self._vanished_of(case.store, case.damage)
+                case.bad = {}
+                problem = await self._remaining(case)
+        if problem and not case.lacks_snapshots_only:
             # Not in this store's turn, which each of them waits for.
             case.means += await self._salvage.save_again(case.store, case.damage.since)
             async with self._turn(case.store, lane):
@@ -213,31 +244,9 @@ class Healing:
 
     async def _mend_from_twins(self, case: _Case, lane: str) -> None:
         """Take good files from every store of the same repository, the nearest first."""
-        configured = self._stores.configured(case.store)
-        for twin in twins_of(case.store, self._stores, await self._catalogue.stores()):
-            if not case.bad:
-                return
-            try:
-                await self._stores.confirm_identity(twin, await self._stores.open(twin))
-                refused = await self._carrier.mend(
-                    await self._stores.configured(twin).place.backend(self._world),
-                    await configured.place.deleting().backend(self._world),
-                    tuple(sorted(case.bad)),
-                    configured.limits.upload,
-                    self._poster(lane),
-                    case.aside,
-                )
-            except (StoreAway, PermanentError) as error:
-                if isinstance(error, StoreAway) and await self._stores.is_away(case.store):
-                    raise
-                case.unasked.add(twin)
-                case.means.append(f"store {twin} could not be asked: {error.message}")
-                continue
-            mended = tuple(sorted(case.bad.keys() - refused.keys()))
-            case.bad = dict(refused)
-            if mended:
-                case.means.append(f"{_counted(len(mended))} from store {twin}")
-                await self._journal.append(DamageMended(case.store, twin, mended[:FILES_TOLD], str(case.aside)))
+        brought = await self._mirrors.mend(case.store, case.bad, case.aside, self._poster(lane))
+        case.bad = dict(brought.bad)
+        case.take(brought)
 
     async def _remaining(self, case: _Case) -> str:
         """Read again what was damaged, as it was found, and say what is still wrong; empty when nothing is."""
@@ -245,7 +254,7 @@ class Healing:
         target = await self._stores.configured(case.store).place.backend(self._world)
         if case.is_salvaged:
             case.bad = {}
-        case.bad |= await self._carrier.examine(target, (*SMALL, *packs), lambda _: None)
+        case.bad |= await self._carrier.examine(target, (*SMALL, *case.snapshots, *packs), lambda _: None)
         if case.bad:
             return _in_words(case.bad)
         parts: list[Part | None] = [part for each in case.damage.subsets if (part := read_part(each)) is not None]
@@ -261,6 +270,8 @@ class Healing:
         hint = f"drd tries again every hour; bring back store {' or '.join(sorted(case.unasked))}"
         if not case.unasked:
             hint = "bring back a store that holds the same files, and drd heals it by itself"
+            if set(case.snapshots) & case.bad.keys():
+                hint += f"; if the snapshots were meant to go, type: drd release {case.store}"
             if case.is_open:
                 lost = await self._salvage.lost(case.store, case.repository, case.bad)
         record = (await self._catalogue.stores()).get(case.store)
@@ -287,9 +298,5 @@ def _suspects(damage: Damage) -> tuple[str, ...]:
 
 def _in_words(bad: Mapping[str, str]) -> str:
     first = min(bad)
-    more = f", and {_counted(len(bad) - 1)} more" if len(bad) > 1 else ""
+    more = f", and {counted_files(len(bad) - 1)} more" if len(bad) > 1 else ""
     return f"{first}: {bad[first]}{more}"
-
-
-def _counted(count: int) -> str:
-    return "1 file" if count == 1 else f"{count} files"

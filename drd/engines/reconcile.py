@@ -13,6 +13,7 @@ from drd.core.postgres.groups import read_group, switch_texts
 from drd.core.run import worse
 from drd.core.tags import MINE, Origin, outcome_tag, read_tags
 from drd.engines.stores import Stores
+from drd.engines.vanished import Vanished
 from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration
@@ -50,6 +51,7 @@ class Reconcile:
         self._clock = clock
         self._daemon = daemon
         self._since = clock.now()
+        self._vanished = Vanished(journal, catalogue)
         self._unmarked: dict[str, tuple[tuple[Snapshot, Origin], ...]] = {}
 
     async def reconcile(self, store: str) -> tuple[int, int]:
@@ -60,10 +62,16 @@ class Reconcile:
         that a crash left behind before anybody judged it is found as what the journal knows of its run.
         """
         repository = await self._stores.open(store)
+        # To the end in one turn: what is forgotten meanwhile would be neither listed nor known to be leaving.
         async with self._queues.take(store, JobClass.LIST, self._stores.configured(store).limits.at_once):
             await self._stores.confirm_identity(store, repository)
             before = await self._catalogue.holdings(store)
             listed = await repository.snapshots((MINE,))
+            found, missing = await self._compare(store, before, listed)
+        await self._look_for_others(store, listed)
+        return found, missing
+
+    async def _compare(self, store: str, before: Mapping[str, str], listed: tuple[Snapshot, ...]) -> tuple[int, int]:
         under_way = {record.run for record in await self._catalogue.unfinished()}
         after = await self._catalogue.holdings(store)
         mine = [(snapshot, origin) for snapshot, origin in _origins(listed) if origin.run not in under_way]
@@ -74,8 +82,11 @@ class Reconcile:
             if snapshot.id not in after and snapshot.id not in before and origin.run in outcomes
         ]
         ids = {snapshot.id for snapshot in listed}
-        missing = [(policy, each) for each, policy in before.items() if each not in ids and each in after]
-        bodies: list[Body] = [SnapshotMissing(policy, store, each) for policy, each in missing]
+        missing = {each: policy for each, policy in before.items() if each not in ids and each in after}
+        vanished = await self._vanished.among(store, missing, listed)
+        bodies: list[Body] = [
+            SnapshotMissing(policy, store, each) for each, policy in missing.items() if each not in vanished
+        ]
         facts = [
             (_found(store, each, replace(origin, outcome=outcomes[origin.run])), origin.run) for each, origin in found
         ]
@@ -85,9 +96,9 @@ class Reconcile:
         for start in range(0, len(facts), FOUND_AT_ONCE):
             batch = facts[start : start + FOUND_AT_ONCE]
             await asyncio.gather(*(self._journal.append(fact, run=run) for fact, run in batch))
+        await self._vanished.tell(store, vanished)
         await self._journal.append(*bodies, StoreReconciled(store, len(listed), len(found) + len(wal), len(missing)))
         self._unmarked[store] = _unmarked(mine, outcomes)
-        await self._look_for_others(store, listed)
         return len(found) + len(wal), len(missing)
 
     async def _wal_found(self, store: str, unknown: list[Snapshot]) -> list[WalShipped]:

@@ -9,20 +9,21 @@ from dataclasses import replace
 
 from drd.core.catalogue import RecoveryPoint, damaged_stores
 from drd.core.errors import Busy, PermanentError, RefusedByGuard
-from drd.core.events import AnchorsForgotten, RetentionHeld, SnapshotsForgotten, StorePruned
+from drd.core.events import AnchorsForgotten, ForgetStarted, RetentionHeld, SnapshotsForgotten, StorePruned
 from drd.core.postgres.letting_go import leading_runs
 from drd.core.retention import Candidate, Retention, decide, superfluous_anchors
 from drd.core.suspicion import to_release
-from drd.core.tags import policy_tags
+from drd.core.tags import MINE, policy_tags
 from drd.engines.doubting import unless_away
 from drd.engines.stores import Stores
 from drd.engines.suspecting import why_suspect
 from drd.engines.telling import ToldOnce
+from drd.engines.vanished import Vanished, why_held
 from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration, Protected, is_wal_store
 from drd.ports.journal import Catalogue, Journal
-from drd.ports.repository import Repository
+from drd.ports.repository import Repository, Snapshot
 
 PLAN_SECONDS = 30.0
 """How long a question waits for its turn behind a check or a prune, which may take hours."""
@@ -51,6 +52,7 @@ class Retain:
         self._catalogue = catalogue
         self._clock = clock
         self._told = ToldOnce[tuple[str, str]](journal)
+        self._vanished = Vanished(journal, catalogue)
 
     async def plan(self, policy: str, store: str) -> Retention:
         """What would happen to a policy's snapshots in a store now; changes nothing.
@@ -86,6 +88,7 @@ class Retain:
             self._told.over((policy, store))
             if not retention.forgotten:
                 return ()
+            await self._journal.append(ForgetStarted(policy, store, retention.forgotten))
             gone = await repository.forget(retention.forgotten)
             if gone:
                 await self._journal.append(SnapshotsForgotten(policy, store, gone, by))
@@ -124,9 +127,29 @@ class Retain:
         repository = await self._stores.open(store)
         async with self._queues.take(store, JobClass.PRUNE, self._stores.configured(store).limits.at_once):
             await self._stores.confirm_identity(store, repository)
+            await self._require_all_listed(store, repository)
             started = self._clock.monotonic()
             await unless_away(repository.prune(self._most_repacked(store)), store, self._stores)
             await self._journal.append(StorePruned(store, self._clock.monotonic() - started))
+
+    async def _why_not_all_listed(self, policy: str, store: str, listed: list[Snapshot]) -> str | None:
+        """Guards count copies by the journal: while one of them has gone, there is nothing to go by."""
+        ids = {snapshot.id for snapshot in listed}
+        holdings = await self._catalogue.holdings(store)
+        missing = {each: known for each, known in holdings.items() if known == policy and each not in ids}
+        vanished = await self._vanished.among(store, missing, listed)
+        return why_held(vanished) if vanished else None
+
+    async def _require_all_listed(self, store: str, repository: Repository) -> None:
+        """Look last whether every snapshot is there: what only a lost one holds would be gone for good."""
+        listed = await repository.snapshots((MINE,))
+        ids = {snapshot.id for snapshot in listed}
+        missing = {each: policy for each, policy in (await self._catalogue.holdings(store)).items() if each not in ids}
+        vanished = await self._vanished.among(store, missing, listed)
+        if vanished:
+            await self._vanished.tell(store, vanished)
+            held = f"nothing is pruned in store {store}: {why_held(vanished)}"
+            raise RefusedByGuard(held, f"drd heals it; if they were meant to go, type: drd release {store}")
 
     def _most_repacked(self, store: str) -> int:
         if self._stores.is_mirror(store):
@@ -155,17 +178,20 @@ class Retain:
         plan = protected.policy.backup
         points = await self._catalogue.points(policy)
         moments = {copy.snapshot_id: point.moment for point in points for copy in point.copies}
-        candidates = [
-            Candidate(each.id, moments.get(each.id, each.time), proposed.reasons.get(each.id, reasons))
+        judged = [
+            (each, proposed.reasons.get(each.id, reasons))
             for tags in _groups(policy, points)
             for proposed in (await repository.plan_forget(plan.keep, tags),)
             for snapshots, reasons in ((proposed.keep, ("kept by restic",)), (proposed.remove, ()))
             for each in snapshots
         ]
+        candidates = [Candidate(each.id, moments.get(each.id, each.time), reasons) for each, reasons in judged]
         records = await self._catalogue.stores()
         record = records.get(store)
         hold = record.hold if record is not None else None
         suspected = why_suspect(await self._catalogue.policy(policy))
+        if hold is None:
+            hold = await self._why_not_all_listed(policy, store, [each for each, _ in judged])
         decided = decide(
             candidates,
             points,

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from drd.core.catalogue import Copy, counted, damaged_stores
 from drd.core.errors import PermanentError
+from drd.core.events import SnapshotMissing
 from drd.core.policy import Outcome
 from drd.engines.dispatch import Dispatch
 from drd.engines.stores import Stores
 from drd.ports.configuration import Configuration
-from drd.ports.journal import Catalogue
+from drd.ports.journal import Catalogue, Journal
 from drd.ports.repairing import Lost
 from drd.ports.repository import Repository
 from drd.ports.store import Backend, Carrier
@@ -37,6 +38,7 @@ class Salvage:
         configuration: Callable[[], Configuration],
         stores: Stores,
         carrier: Carrier,
+        journal: Journal,
         catalogue: Catalogue,
         world: World,
         dispatch: Dispatch,
@@ -44,6 +46,7 @@ class Salvage:
         self._configuration = configuration
         self._stores = stores
         self._carrier = carrier
+        self._journal = journal
         self._catalogue = catalogue
         self._world = world
         self._dispatch = dispatch
@@ -115,6 +118,21 @@ class Salvage:
                 await self.put_back(store, aside)
             made = {each.id for each in await repository.snapshots()} - before
             await repository.forget(tuple(sorted(made)))
+            means.append(f"snapshot {copy.snapshot_id[:8]} from store {other.store}")
+        return means
+
+    async def copy_back(self, store: str, repository: Repository, gone: Collection[str]) -> list[str]:
+        """Copy snapshots that are gone from stores that hold them in another repository; they get new ids.
+
+        The caller has the repository alone. The next reconciliation finds what came.
+        """
+        means: list[str] = []
+        for copy, other in await self._elsewhere(store, {path.rpartition("/")[2][:8] for path in gone}):
+            origin = await self._stores.open(other.store)
+            await self._stores.confirm_identity(other.store, origin)
+            await repository.copy_from(origin, (other.snapshot_id,), lambda _: None)
+            policy = (await self._catalogue.holdings(store))[copy.snapshot_id]
+            await self._journal.append(SnapshotMissing(policy, store, copy.snapshot_id))
             means.append(f"snapshot {copy.snapshot_id[:8]} from store {other.store}")
         return means
 

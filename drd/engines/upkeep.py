@@ -179,6 +179,7 @@ class Upkeep:
 
     async def _heal(self, store: str) -> None:
         if await self._healing.heal(store):
+            self._reconciled.discard(store)  # what was copied back has ids that nobody knows yet
             for name in self._configuration().stores:
                 self._copy.want(name)
 

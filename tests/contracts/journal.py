@@ -8,7 +8,9 @@ from drd.core.events import (
     AnchorsForgotten,
     Body,
     CopyCreated,
+    DamageFound,
     Event,
+    ForgetStarted,
     HeadAnchored,
     HoldPlaced,
     HoldReleased,
@@ -34,6 +36,7 @@ from drd.core.events import (
     WalForgotten,
     WalShipped,
 )
+from drd.core.events.healing import BY_LISTING
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.projections.wal import MARKS_KEPT
 
@@ -264,6 +267,19 @@ class JournalContract:
         await journal.append(SnapshotMissing("orders", "local.wal", "b"))
         assert [each.store for each in await journal.wal("orders")] == ["offsite.wal"]
         assert await journal.points("orders") == ()
+
+    async def test_what_is_about_to_be_forgotten_is_known_until_the_store_is_listed(self, journal: Any) -> None:
+        await journal.append(StoreCreated("local", "id", None), ForgetStarted("orders", "local", ("a", "b", "c")))
+        await journal.append(SnapshotsForgotten("orders", "local", ("a",), "schedule"))
+        assert (await journal.stores())["local"].leaving == {"b", "c"}
+        await journal.append(StoreReconciled("local", 1, 0, 0))
+        assert (await journal.stores())["local"].leaving == frozenset()
+        found = DamageFound("local", BY_LISTING, ("snapshots/b", "data/aa/aa"), "gone")
+        await journal.append(found, StoreChecked("local", "1/1", True, 0, "", 1.0))
+        assert (await journal.stores())["local"].is_damaged, "no check misses what is not listed"
+        await journal.append(HoldReleased("local", "sre"), StoreCreated("local", "another", None))
+        record = (await journal.stores())["local"]
+        assert (record.damage, record.leaving, record.is_replaced) == (None, {"b"}, True)
 
     async def test_a_long_group_of_wal_keeps_few_marks_and_always_the_newest(self, journal: Any) -> None:
         for minute in range(3 * MARKS_KEPT):

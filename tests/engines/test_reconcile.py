@@ -7,15 +7,19 @@ import pytest
 
 from drd.core.events import (
     Body,
+    DamageFound,
     Event,
+    ForgetStarted,
     HoldPlaced,
     HoldReleased,
     RunFinished,
     RunStarted,
     SnapshotFound,
     SnapshotMissing,
+    StoreCreated,
     WalShipped,
 )
+from drd.core.events.healing import BY_LISTING
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.postgres.groups import Group
 from drd.core.postgres.lsn import Lsn
@@ -78,13 +82,69 @@ async def test_a_snapshot_that_somebody_else_made_with_restic_is_left_alone() ->
     assert await house.reconcile.reconcile("local") == (0, 0)
 
 
-async def test_a_snapshot_that_is_gone_is_missing_and_its_point_with_it() -> None:
+async def test_a_snapshot_that_is_gone_without_drd_is_damage_told_once_and_its_point_does_not_count() -> None:
+    house = FakeHouse()
+    await house.run()
+    [lost] = house.local.snapshots
+    house.local.snapshots.clear()
+    assert await house.reconcile.reconcile("local") == (0, 1)
+    assert await house.reconcile.reconcile("local") == (0, 1)
+    [found] = house.journal.of(DamageFound)
+    assert (found.subset, found.files) == (BY_LISTING, (f"snapshots/{lost}",))
+    assert "is gone from there, and drd did not forget it" in found.message
+    record = (await house.journal.stores())["local"]
+    assert (record.hold, record.is_damaged) == ("1 snapshot is gone from there that drd did not forget", True)
+    assert house.journal.of(SnapshotMissing) == []
+    assert len(await house.journal.points("orders")) == 1
+
+
+async def test_a_person_can_give_up_a_snapshot_that_is_gone() -> None:
     house = FakeHouse()
     await house.run()
     house.local.snapshots.clear()
+    await house.reconcile.reconcile("local")
+    await house.journal.append(HoldReleased("local", "sre"))
     assert await house.reconcile.reconcile("local") == (0, 1)
+    record = (await house.journal.stores())["local"]
+    assert (record.damage, record.hold, record.leaving) == (None, None, frozenset())
     assert len(house.journal.of(SnapshotMissing)) == 1
     assert await house.journal.points("orders") == ()
+
+
+async def test_what_drd_was_about_to_forget_when_it_was_killed_is_no_damage() -> None:
+    house = FakeHouse()
+    await house.run(run="01A")
+    await house.run(run="01B")
+    lost, kept = house.local.snapshots
+    await house.journal.append(ForgetStarted("orders", "local", (lost, kept)))
+    del house.local.snapshots[lost]
+    assert await house.reconcile.reconcile("local") == (0, 1)
+    assert house.journal.of(DamageFound) == []
+    assert [point.run for point in await house.journal.points("orders")] == ["01B"]
+    del house.local.snapshots[kept]
+    await house.reconcile.reconcile("local")
+    [found] = house.journal.of(DamageFound)
+    assert found.files == (f"snapshots/{kept}",), "what was listed since did not leave then"
+
+
+async def test_a_snapshot_that_was_tagged_elsewhere_is_the_same_under_another_id() -> None:
+    house = FakeHouse()
+    await house.run()
+    [old] = house.local.snapshots.values()
+    await house.repository("local").mark(old.id, "note=kept")
+    assert await house.reconcile.reconcile("local") == (1, 1)
+    assert house.journal.of(DamageFound) == []
+    [point] = await house.journal.points("orders")
+    assert [copy.snapshot_id for copy in point.copies] == list(house.local.snapshots)
+
+
+async def test_another_repository_that_a_person_accepted_lacks_nothing() -> None:
+    house = FakeHouse()
+    await house.run()
+    house.local.snapshots.clear()
+    await house.journal.append(StoreCreated("local", "another", None))
+    assert await house.reconcile.reconcile("local") == (0, 1)
+    assert house.journal.of(DamageFound) == []
 
 
 async def test_a_run_under_way_is_left_to_its_own_engine() -> None:

@@ -5,7 +5,16 @@ import asyncio
 import pytest
 
 from drd.core.errors import PermanentError, RefusedByGuard, UsageError
-from drd.core.events import AnchorsForgotten, HoldPlaced, HoldReleased, RetentionHeld, SnapshotsForgotten, StorePruned
+from drd.core.events import (
+    AnchorsForgotten,
+    DamageFound,
+    ForgetStarted,
+    HoldPlaced,
+    HoldReleased,
+    RetentionHeld,
+    SnapshotsForgotten,
+    StorePruned,
+)
 from drd.core.retention import ANCHORS_KEPT
 from drd.engines.retain import MOST_REPACKED_BYTES
 from tests.fakes.house import FakeHouse, a_policy, protected
@@ -193,3 +202,25 @@ async def test_a_store_that_keeps_its_anchors_is_found_out() -> None:
     house.local.append_only = True
     with pytest.raises(PermanentError, match="still lists 2 snapshots"):
         await house.retain.forget_anchors("local")
+
+
+async def test_nothing_is_pruned_or_forgotten_where_a_snapshot_has_vanished() -> None:
+    house = await a_house_with_runs(5)
+    lost = next(iter(house.local.snapshots))
+    del house.local.snapshots[lost]
+    plan = await house.retain.plan("orders", "local")
+    assert plan.held == "1 snapshot is gone from there that drd did not forget"
+    with pytest.raises(RefusedByGuard, match="nothing is pruned in store local: 1 snapshot is gone"):
+        await house.retain.prune("local")
+    assert house.local.prunes == 0
+    [found] = house.journal.of(DamageFound)
+    assert found.files == (f"snapshots/{lost}",)
+
+
+async def test_what_is_to_go_is_on_record_before_it_goes() -> None:
+    house = await a_house_with_runs(5, keep={"last": 3})
+    gone = await house.retain.forget("orders", "local", "sre")
+    kinds = [type(event.body) for event in house.journal.events]
+    assert gone
+    assert kinds.index(ForgetStarted) < kinds.index(SnapshotsForgotten)
+    assert (await house.journal.stores())["local"].leaving == frozenset()

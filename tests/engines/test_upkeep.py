@@ -8,6 +8,7 @@ import pytest
 
 from drd.core.events import (
     AnchorsForgotten,
+    DamageHealed,
     HoldPlaced,
     JobFailed,
     RetentionApplied,
@@ -301,16 +302,29 @@ async def test_a_full_state_disk_does_not_end_the_loop() -> None:
     assert len(house.journal.of(StoreReconciled)) == 1
 
 
-async def test_what_reconciling_changes_is_copied_on() -> None:
+async def test_a_snapshot_that_vanished_is_brought_back_by_healing() -> None:
     house = FakeHouse()
     await house.run()
     await house.copy.fill("offsite")
     [lost] = house.offsite.snapshots
     del house.offsite.snapshots[lost]
-    worker = asyncio.create_task(house.copy.serve("offsite"))
     async with looked_after(house, "offsite"):
         await asyncio.sleep(120)
-    worker.cancel()
     assert list(house.offsite.snapshots) == [lost]
     [point] = await house.journal.points("orders")
     assert point.stores == ("local", "offsite")
+    [healed] = house.journal.of(DamageHealed)
+    assert (healed.files, healed.means) == ((f"snapshots/{lost}",), "1 file from store local")
+    assert not (await house.journal.stores())["offsite"].is_damaged
+
+
+async def test_what_reconciling_finds_is_copied_on() -> None:
+    house = FakeHouse()
+    await house.run()
+    await house.copy.fill("offsite")
+    house.local.plant(house.foreign(daemon="01DAEMON"))
+    worker = asyncio.create_task(house.copy.serve("offsite"))
+    async with looked_after(house, "local"):
+        await asyncio.sleep(120)
+    worker.cancel()
+    assert house.offsite.snapshots.keys() == house.local.snapshots.keys()

@@ -70,7 +70,9 @@ class FakeCarrier:
     async def examine(self, target: Backend, suspects: tuple[str, ...], on_progress: OnProgress) -> dict[str, str]:
         place = self._place(target)
         self.examined.append((place.name, suspects))
-        return {path: "its content does not hash to its name" for path in place.bad if _is_seen(path, suspects)}
+        gone = [path for path in suspects if path.startswith("snapshots/") and path[10:] not in place.snapshots]
+        bad = {path: "its content does not hash to its name" for path in place.bad if _is_seen(path, suspects)}
+        return dict.fromkeys(gone, "it is not there") | bad
 
     async def mend(
         self,
@@ -85,8 +87,13 @@ class FakeCarrier:
         if "config" in paths:
             sink.identity = source.identity
         assert source.identity == sink.identity
-        refused = {path: f"{source.name} does not have it" for path in paths if path in source.bad}
-        sink.bad -= set(paths) - refused.keys()
+        gone = {path for path in paths if path.startswith("snapshots/") and path[10:] not in source.snapshots}
+        refused = {path: f"{source.name} does not have it" for path in paths if path in source.bad | gone}
+        mended = set(paths) - refused.keys()
+        for path in sorted(mended):
+            if path.startswith("snapshots/") and path[10:] not in sink.snapshots:
+                sink.plant(source.snapshots[path[10:]], source.trees[path[10:]])
+        sink.bad -= mended
         sink.heal()
         return refused
 

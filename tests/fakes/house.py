@@ -197,7 +197,7 @@ class FakeHouse:
         self.told.listeners.append(self.scheduler)
         self.told.copy = self.copy
         self.dispatch = Dispatch(force, self.backup, journal, journal, self.clock, self.told)
-        salvage = Salvage(force, self.stores, self.carrier, journal, world, self.dispatch)
+        salvage = Salvage(force, self.stores, self.carrier, journal, journal, world, self.dispatch)
         self.healing = Healing(
             force, self.stores, self.carrier, queues, self.proof, salvage, journal, journal, world, self.board
         )

@@ -273,5 +273,7 @@ def _store(name: str, row: dict[str, Any]) -> StoreRecord:
         damage=None if row["damage"] is None else restore(Damage, row["damage"]),
         is_damage_held=row["is_damage_held"],
         healed=row["healed"],
+        leaving=frozenset(row["leaving"]),
+        is_replaced=row["is_replaced"],
         **moments,
     )

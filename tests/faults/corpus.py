@@ -75,6 +75,14 @@ def _another_config(case: Case) -> None:
     write(case.repository / "config", (other / "config").read_bytes())
 
 
+def _forgotten_and_pruned(case: Case) -> None:
+    """Somebody who holds the store's password removes the newest point for good."""
+    run, _ = case.facts.contents[-1]
+    listed = json.loads(_restic(case.restic, case.repository, "snapshots", "--json", "--tag", f"run={run}").stdout)
+    _restic(case.restic, case.repository, "forget", listed[0]["id"])
+    _restic(case.restic, case.repository, "prune", "--max-unused", "0")
+
+
 def _stale_lock(case: Case) -> None:
     """A process that was killed left its lock behind."""
     backing_up = subprocess.Popen(
@@ -106,7 +114,9 @@ CORPUS: dict[str, tuple[Harm, frozenset[str]]] = {
     **{f"data {way}": (_to("data", way), _noticed("data", "restore")) for way in WAYS},
     **{f"trees {way}": (_to("trees", way), _noticed("data")) for way in WAYS},
     **{f"index {way}": (_to("index", way), _noticed("structure")) for way in WAYS},
-    **{f"snapshot {way}": (_to("snapshots", way), NOBODY) for way in WAYS},
+    **{f"snapshot {way}": (_to("snapshots", way), NOBODY) for way in WAYS if way != "missing"},
+    "snapshot missing": (_to("snapshots", "missing"), _noticed("reconcile")),
+    "snapshot forgotten and pruned by somebody": (_forgotten_and_pruned, _noticed("reconcile")),
     **{f"key {way}": (_to("keys", way), _noticed("structure", "restore")) for way in ("flipped", "cut", "empty")},
     **{f"config {way}": (_to("config", way), _noticed("structure")) for way in ("flipped", "cut", "missing")},
     "config of another repository": (_another_config, _noticed("structure")),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from drd.core.catalogue import StoreRecord
-from drd.core.errors import PermanentError
+from drd.core.errors import PermanentError, RefusedByGuard
 from drd.core.events import Body, DamageFound, DamageHealed, DamageLeft, SnapshotCreated
 from drd.core.rotation import Part
 from tests.damage import copied, files_of
@@ -21,8 +21,8 @@ from tests.in_process import InProcess, Place, SteppedClock
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
-HARMLESS = {"snapshot missing", "stale lock", "planted key"}
-"""Nothing is damaged there: a snapshot that is gone was forgotten by somebody, as far as anybody can tell."""
+HARMLESS = {"stale lock", "planted key"}
+"""Nothing is damaged there."""
 BY_A_MIRROR = [kind for kind in CORPUS if kind not in HARMLESS]
 TRIED_FOR_LONG = ("data empty", "trees cut", "trees empty", "trees missing")
 """restic 0.14 tries again and again to read what ends early or is gone; `data cut` is enough."""
@@ -151,6 +151,48 @@ async def test_what_the_source_lacks_comes_from_an_independent_store_and_snapsho
             assert await drd.held(FIRST, run, POLICY) == dict(content)
         full = {event.body.snapshot_id for event in drd.journal.events(kind=SnapshotCreated.KIND)}
         assert snapshots <= {path.name for path in files_of(repository, "snapshots")} <= snapshots | full
+
+
+async def test_a_snapshot_that_vanished_comes_back_from_an_independent_store(
+    tmp_path: Path, templates: Templates, restic_binaries: dict[str, Path]
+) -> None:
+    template, facts = await asyncio.to_thread(templates.get, "newest", "independent")
+    folder = copied(template, tmp_path / "machine")
+    repository = folder / "server" / BUCKET
+    _harm("snapshot missing", repository, facts, restic_binaries["newest"])
+    drd = _over(folder, restic_binaries["newest"], "independent")
+    async with drd.opened():
+        await _looked_for(drd)
+        assert await drd.house.healing.heal(FIRST), _events(drd, DamageLeft)
+        await drd.house.reconcile.reconcile(FIRST)
+        for run, content in facts.contents:
+            assert await drd.held(FIRST, run, POLICY) == dict(content)
+        assert all(FIRST in stores for _, stores in (await drd.claimed(POLICY)).values())
+
+
+async def test_a_snapshot_that_vanished_everywhere_is_named_until_a_person_gives_it_up(
+    tmp_path: Path, templates: Templates, restic_binaries: dict[str, Path]
+) -> None:
+    template, facts = await asyncio.to_thread(templates.get, "newest", "alone")
+    folder = copied(template, tmp_path / "machine")
+    _harm("snapshot missing", folder / "server" / BUCKET, facts, restic_binaries["newest"])
+    drd = _over(folder, restic_binaries["newest"], "alone")
+    async with drd.opened():
+        await _looked_for(drd)
+        assert not await drd.house.healing.heal(FIRST)
+        damage = (await _record(drd)).damage
+        assert damage is not None
+        [lost] = damage.lost
+        assert lost.startswith(f"{POLICY}, point of 20")
+        assert lost.endswith(": /")
+        assert f"drd release {FIRST}" in damage.hint
+        with pytest.raises(RefusedByGuard, match="nothing is pruned"):
+            await drd.house.retain.prune(FIRST)
+        await drd.control.release(FIRST, "sre")
+        await drd.house.reconcile.reconcile(FIRST)
+        await drd.house.retain.prune(FIRST)
+        assert (await _record(drd)).damage is None
+        assert len(await drd.house.catalogue.points(POLICY)) == 1
 
 
 async def _looked_for(drd: InProcess) -> None:

@@ -88,7 +88,17 @@ STORES = TableSchema(
     "stores",
     ("store",),
     StoreRow,
-    json=("unsound", "anchors", "forgotten_anchors", "parts_read", "risks", "keys", "foreign_keys", "damage"),
+    json=(
+        "unsound",
+        "anchors",
+        "forgotten_anchors",
+        "parts_read",
+        "risks",
+        "keys",
+        "foreign_keys",
+        "damage",
+        "leaving",
+    ),
     is_small=True,
 )
 RESTORES = TableSchema("restores", ("policy",), RestoresRow, json=("restores",), is_small=True)

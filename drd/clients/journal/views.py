@@ -227,6 +227,8 @@ def _store(name: str, row: StoreRow) -> StoreRecord:
         damage=None if row["damage"] is None else restore(Damage, row["damage"]),
         is_damage_held=bool(row["is_damage_held"]),
         healed=row["healed"],
+        leaving=frozenset(row["leaving"]),
+        is_replaced=bool(row["is_replaced"]),
     )
 
 

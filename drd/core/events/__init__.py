@@ -49,6 +49,7 @@ from drd.core.events.runs import RunFinished, RunStarted
 from drd.core.events.servers import HeartbeatInterrupted, HeartbeatKept, StandbySlotFailed
 from drd.core.events.snapshots import (
     CopyCreated,
+    ForgetStarted,
     MirrorFinished,
     RetentionApplied,
     RetentionHeld,
@@ -99,6 +100,7 @@ __all__ = [
     "DeadlineMissed",
     "Event",
     "FailoverHeld",
+    "ForgetStarted",
     "HeadAnchored",
     "HeartbeatInterrupted",
     "HeartbeatKept",

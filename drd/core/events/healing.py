@@ -13,6 +13,8 @@ BY_MIRROR = "mirror"
 
 BY_OPENING = "open"
 """The config and the keys of a store, without which it opens no more."""
+BY_LISTING = "listing"
+"""Snapshots that a store lists no more and that drd did not forget: healing, or a person's word, takes that back."""
 
 
 @dataclass(frozen=True)

@@ -82,12 +82,22 @@ class SnapshotFound(Body):
 
 @dataclass(frozen=True)
 class SnapshotMissing(Body):
-    """The journal knew a snapshot that the store does not hold any more."""
+    """The journal knew a snapshot that the store does not hold any more, and it is known why."""
 
     KIND = "snapshot-missing"
     policy: str
     store: str
     snapshot_id: str
+
+
+@dataclass(frozen=True)
+class ForgetStarted(Body):
+    """Retention is about to remove these: what is gone without that was taken by somebody else."""
+
+    KIND = "forget-started"
+    policy: str
+    store: str
+    snapshot_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def _snapshot_found(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
 def _snapshot_missing(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
     lose_wal(tables, body["policy"], body["store"], body["snapshot_id"])
     _lose(tables, body["store"], body["snapshot_id"])
-    owe_prune(tables, body["store"])
+    owe_prune(tables, body["store"], (body["snapshot_id"],))
 
 
 def _snapshots_forgotten(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
@@ -72,7 +72,7 @@ def _snapshots_forgotten(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
             point["forgotten_in"].append(intern(store))
             tables.points.put((place["policy"], place["run"]), point)
     if body["snapshot_ids"]:
-        owe_prune(tables, store)
+        owe_prune(tables, store, body["snapshot_ids"])
 
 
 def withheld(point: PointRow, store: str) -> frozenset[str]:

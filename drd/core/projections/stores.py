@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from drd.core.encoding import Fact
-from drd.core.events.healing import BY_MIRROR, BY_OPENING, BY_RESTORE
+from drd.core.events.healing import BY_LISTING, BY_MIRROR, BY_OPENING, BY_RESTORE
 from drd.core.projections.effect import Effect
 from drd.core.rotation import divided, holds, read_part
 from drd.core.rows import StoreRow, Tables
 
+SNAPSHOTS: Final = "snapshots/"
+_RELEASED: Final = (BY_RESTORE, BY_MIRROR, BY_OPENING, BY_LISTING)
+"""Findings that a person's word takes back."""
 FORGOTTEN_ANCHORS_KEPT = 100
 """A mirror forgets these after its origin: at one a week it may stay away for two years."""
 
@@ -40,6 +43,7 @@ def _store_created(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
         # All of this was of the repository that was there before.
         store["anchors"], store["unsound"], store["parts_read"], store["part_seconds"] = [], [], [], 0.0
         store["known_since"], store["damage"] = fact.at, None
+        store["is_replaced"] = store["repository_id"] is not None
     # Whose keys are there then is taken for granted: drd made it, or a person has accepted it as it is.
     store["keys"], store["foreign_keys"] = [], []
     store["repository_id"] = body["repository_id"]
@@ -61,6 +65,8 @@ def _store_came_back(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
 def _store_reconciled(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     store = store_row(tables, body["store"])
     store["last_reconciled"] = fact.at
+    # What was listed did not leave, and what was not is off the record by now.
+    store["leaving"], store["is_replaced"] = [], False
     tables.stores.put((body["store"],), store)
 
 
@@ -113,7 +119,9 @@ def _hold_placed(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
 def _hold_released(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     """A person's word that what was met is put right; what a check found only a check takes back."""
     store = store_row(tables, body["store"])
-    store["unsound"] = [each for each in store["unsound"] if each not in (BY_RESTORE, BY_MIRROR, BY_OPENING)]
+    if store["damage"] is not None and BY_LISTING in store["unsound"]:
+        _let_go(store, (path.rpartition("/")[2] for path in store["damage"]["files"] if path.startswith(SNAPSHOTS)))
+    store["unsound"] = [each for each in store["unsound"] if each not in _RELEASED]
     _close_when_sound(store)
     store["hold"], store["is_identity_held"], store["is_damage_held"] = None, False, False
     store["last_released"] = fact.at
@@ -158,9 +166,22 @@ def _damage_healed(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
     tables.stores.put((body["store"],), store)
 
 
+def _forget_started(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
+    store = store_row(tables, body["store"])
+    _let_go(store, body["snapshot_ids"])
+    tables.stores.put((body["store"],), store)
+
+
+def _let_go(store: StoreRow, snapshot_ids: Iterable[str]) -> None:
+    store["leaving"] = sorted({*store["leaving"], *snapshot_ids})
+
+
 def _saw(subset: str, other: str) -> bool:
-    """Whether a check of `subset` has seen all that `other` is about: any check has opened the repository."""
-    return other == BY_OPENING or holds(subset, other)
+    """Whether a check of `subset` has seen all that `other` is about.
+
+    Any check has opened the repository, and none misses a snapshot that is not listed.
+    """
+    return other == BY_OPENING or (other != BY_LISTING and holds(subset, other))
 
 
 def _close_when_sound(store: StoreRow) -> None:
@@ -199,14 +220,17 @@ def store_row(tables: Tables, name: str) -> StoreRow:
         "damage": None,
         "is_damage_held": False,
         "healed": 0,
+        "leaving": [],
+        "is_replaced": False,
     }
 
 
-def owe_prune(tables: Tables, name: str) -> None:
-    """Note that something in a store has lost its last reference."""
+def owe_prune(tables: Tables, name: str, gone: Sequence[str] = ()) -> None:
+    """Note that something in a store has lost its last reference, and which snapshots are off the record there."""
     store = store_row(tables, name)
-    if not store["is_prune_owed"]:
+    if not store["is_prune_owed"] or store["leaving"]:
         store["is_prune_owed"] = True
+        store["leaving"] = [each for each in store["leaving"] if each not in gone]
         tables.stores.put((name,), store)
 
 
@@ -225,6 +249,7 @@ EFFECTS: Final[Mapping[str, Effect]] = {
     "damage-found": _damage_found,
     "damage-left": _damage_left,
     "damage-healed": _damage_healed,
+    "forget-started": _forget_started,
     "hold-placed": _hold_placed,
     "hold-released": _hold_released,
 }

@@ -161,6 +161,7 @@ BODIES: st.SearchStrategy[Body] = st.one_of(
         st.just("other"),
     ),
     st.builds(events.SnapshotMissing, policies, stores, snapshots),
+    st.builds(events.ForgetStarted, policies, stores, st.lists(snapshots, max_size=3).map(tuple)),
     st.builds(
         events.SnapshotsForgotten, policies, stores, st.lists(snapshots, max_size=3).map(tuple), st.just("retention")
     ),

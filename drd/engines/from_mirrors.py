@@ -1,0 +1,103 @@
+"""Taking good files from the stores that hold the same repository."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from drd.core.errors import PermanentError, StoreAway
+from drd.core.events import DamageMended
+from drd.engines.stores import Stores
+from drd.engines.twins import twins_of
+from drd.ports.journal import Catalogue, Journal
+from drd.ports.repository import OnProgress
+from drd.ports.store import Carrier
+from drd.ports.world import World
+
+FILES_TOLD = 100
+"""So many files are named in an event at most."""
+
+
+@dataclass(slots=True)
+class Brought:
+    """What mirrors have given a damaged store."""
+
+    bad: Mapping[str, str]
+    """Path → why it is bad, of what is still so."""
+    means: list[str] = field(default_factory=list)
+    unasked: set[str] = field(default_factory=set)
+    """Stores that were not to be had."""
+
+
+class FromMirrors:
+    """Heals a store from its mirrors, the nearest first. The caller has the store alone."""
+
+    def __init__(self, stores: Stores, carrier: Carrier, journal: Journal, catalogue: Catalogue, world: World) -> None:
+        self._stores = stores
+        self._carrier = carrier
+        self._journal = journal
+        self._catalogue = catalogue
+        self._world = world
+
+    async def twins(self, store: str) -> list[str]:
+        """The stores to ask."""
+        return twins_of(store, self._stores, await self._catalogue.stores())
+
+    async def mend(self, store: str, bad: Mapping[str, str], aside: Path, on_progress: OnProgress) -> Brought:
+        """Replace damaged files by good ones of the same name; what was there is saved in the folder `aside`."""
+        brought = Brought(bad)
+        configured = self._stores.configured(store)
+        for twin in await self.twins(store):
+            if not brought.bad:
+                break
+            try:
+                await self._stores.confirm_identity(twin, await self._stores.open(twin))
+                refused = await self._carrier.mend(
+                    await self._stores.configured(twin).place.backend(self._world),
+                    await configured.place.deleting().backend(self._world),
+                    tuple(sorted(brought.bad)),
+                    configured.limits.upload,
+                    on_progress,
+                    aside,
+                )
+            except (StoreAway, PermanentError) as error:
+                await self._pass_over(store, twin, error, brought)
+                continue
+            mended = tuple(sorted(brought.bad.keys() - refused.keys()))
+            brought.bad = dict(refused)
+            if mended:
+                brought.means.append(f"{counted_files(len(mended))} from store {twin}")
+                await self._journal.append(DamageMended(store, twin, mended[:FILES_TOLD], str(aside)))
+        return brought
+
+    async def bring_what_lacks(self, store: str, twin: str, on_progress: OnProgress) -> Brought:
+        """Bring all that a mirror has and the store lacks, but for what the store itself has forgotten."""
+        brought = Brought({})
+        configured = self._stores.configured(store)
+        try:
+            await self._stores.confirm_identity(twin, await self._stores.open(twin))
+            carried = await self._carrier.carry(
+                await self._stores.configured(twin).place.backend(self._world),
+                await configured.place.backend(self._world),
+                configured.limits.upload,
+                on_progress,
+                await self._catalogue.withheld(store),
+            )
+        except (StoreAway, PermanentError) as error:
+            await self._pass_over(store, twin, error, brought)
+        else:
+            if carried.files:
+                brought.means.append(f"{counted_files(carried.files)} that had gone, from store {twin}")
+        return brought
+
+    async def _pass_over(self, store: str, twin: str, error: StoreAway | PermanentError, brought: Brought) -> None:
+        if isinstance(error, StoreAway) and await self._stores.is_away(store):
+            raise error
+        brought.unasked.add(twin)
+        brought.means.append(f"store {twin} could not be asked: {error.message}")
+
+
+def counted_files(count: int) -> str:
+    """So many files, in words."""
+    return "1 file" if count == 1 else f"{count} files"

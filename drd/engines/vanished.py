@@ -1,0 +1,69 @@
+"""Snapshots that a store lists no more although drd did not forget them: that is damage until it is healed.
+
+Whoever reads a store's list holds it against the journal: what drd forgets is on record before it goes, so all else was
+taken by somebody or lost. Nothing is pruned there meanwhile, since a prune would remove what only those snapshots hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from drd.core.events import DamageFound, HoldPlaced
+from drd.core.events.healing import BY_LISTING
+from drd.core.tags import read_tags
+from drd.ports.journal import Catalogue, Journal
+from drd.ports.repository import Snapshot
+
+FILES_TOLD = 1000
+"""So many are named in an event; a store that lost more has lost most of what it held."""
+
+
+class Vanished:
+    """Tells what is gone for a reason from what is not."""
+
+    def __init__(self, journal: Journal, catalogue: Catalogue) -> None:
+        self._journal = journal
+        self._catalogue = catalogue
+
+    async def among(self, store: str, missing: Mapping[str, str], listed: Iterable[Snapshot]) -> dict[str, str]:
+        """Of the snapshots that a store does not list (id → policy) those that nobody accounts for, id → its point.
+
+        The same part of the same run under another id stands for the one that is gone: it was tagged or copied back.
+        """
+        record = (await self._catalogue.stores()).get(store)
+        if record is None or record.is_replaced or not missing.keys() - record.leaving:
+            return {}
+        origins = (read_tags(each.tags) for each in listed)
+        standing = {(origin.run, origin.part) for origin in origins if origin is not None}
+        return {
+            copy.snapshot_id: point.label
+            for policy in dict.fromkeys(missing.values())
+            for point in await self._catalogue.points(policy)
+            for copy in point.copies
+            if copy.store == store
+            and copy.snapshot_id in missing
+            and copy.snapshot_id not in record.leaving
+            and (point.run, copy.part) not in standing
+        }
+
+    async def tell(self, store: str, vanished: Mapping[str, str]) -> None:
+        """Put on record, once, that they are gone, and hold the store."""
+        record = (await self._catalogue.stores()).get(store)
+        known = record.damage.files if record is not None and record.damage is not None else ()
+        paths = tuple(f"snapshots/{each}" for each in sorted(vanished))[:FILES_TOLD]
+        if paths and not set(paths) <= set(known):
+            hold = HoldPlaced(store, why_held(vanished), is_damage=True)
+            await self._journal.append(DamageFound(store, BY_LISTING, paths, in_words(vanished)), hold)
+
+
+def in_words(vanished: Mapping[str, str]) -> str:
+    """What is gone, for people."""
+    first = vanished[min(vanished)]
+    more = f" and {len(vanished) - 1} more are" if len(vanished) > 1 else " is"
+    return f"{first}{more} gone from there, and drd did not forget it: another host or person did, or the store lost it"
+
+
+def why_held(vanished: Mapping[str, str]) -> str:
+    """Why nothing is forgotten or pruned in such a store."""
+    count = f"{len(vanished)} snapshots are" if len(vanished) > 1 else "1 snapshot is"
+    return f"{count} gone from there that drd did not forget"
