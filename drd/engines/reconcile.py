@@ -225,13 +225,15 @@ def _unmarked(
     mine: list[tuple[Snapshot, Origin]], outcomes: Mapping[str, Outcome]
 ) -> tuple[tuple[Snapshot, Origin], ...]:
     """Snapshots whose tags tell a better outcome than their run had, unless a marked twin stands beside them."""
-    marked = {snapshot.original for snapshot, origin in mine if origin.outcome is not Outcome.SUCCEEDED}
+    marked: set[str | None] = {
+        snapshot.original for snapshot, origin in mine if origin.outcome is not Outcome.SUCCEEDED
+    }
     return tuple(
         (snapshot, replace(origin, outcome=outcomes[origin.run]))
         for snapshot, origin in mine
         if origin.outcome is Outcome.SUCCEEDED
         and outcomes.get(origin.run, Outcome.SUCCEEDED) is not Outcome.SUCCEEDED
-        and snapshot.id not in marked
+        and (snapshot.original or snapshot.id) not in marked
     )
 
 

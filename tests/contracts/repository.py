@@ -132,6 +132,19 @@ class RepositoryContract:
         assert snapshot.original == saved.snapshot_id
         assert snapshot.tag("outcome") == "incomplete"
 
+    async def test_marking_a_copy_finds_the_new_one_though_both_name_the_same_original(
+        self, opened: Opened, tree: Path
+    ) -> None:
+        await opened.first.create()
+        saved = await opened.first.save(files(tree), watch)
+        await opened.second.create(like=opened.first)
+        await opened.second.copy_from(opened.first, (saved.snapshot_id,), watch)
+        [copy] = await opened.second.snapshots()
+        marked = await opened.second.mark(copy.id, "outcome=incomplete")
+        [snapshot] = await opened.second.snapshots()
+        assert (snapshot.id, snapshot.original) == (marked, saved.snapshot_id)
+        assert marked != copy.id
+
     async def test_forgetting_takes_exactly_what_is_named(self, opened: Opened, tree: Path) -> None:
         await opened.first.create()
         ids = [(await opened.first.save(files(tree), watch)).snapshot_id for _ in range(3)]

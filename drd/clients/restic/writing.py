@@ -88,6 +88,11 @@ class Writing(Listing):
         Raises `PermanentError` when the store lets nothing be removed: restic says nothing then and leaves both
         snapshots.
         """
+        before = {snapshot.id: snapshot for snapshot in await self.snapshots()}
+        if snapshot_id not in before:
+            raise PermanentError(f"there is no snapshot {snapshot_id[:8]} at {self._calls.access.place}", "drd status")
+        # That of a copy is the snapshot that was copied, and stays so.
+        original = before[snapshot_id].original or snapshot_id
         answer = await self._calls.ask(Call(("tag", "--add", tag, snapshot_id), Lock.EXCLUSIVE, deletes=True))
         changes = [change for line in answer.output.stdout if (change := parse(line, TagChanged))]
         listed = await self.snapshots()
@@ -97,10 +102,12 @@ class Writing(Listing):
                 "the store is append-only: mark it with credentials that may delete",
             )
         made = [change.new_snapshot_id for change in changes] or [
-            snapshot.id for snapshot in listed if snapshot.original == snapshot_id and tag in snapshot.tags
+            snapshot.id
+            for snapshot in listed
+            if snapshot.original == original and tag in snapshot.tags and snapshot.id not in before
         ]
         if not made:
-            raise PermanentError(f"there is no snapshot {snapshot_id[:8]} at {self._calls.access.place}", "drd status")
+            raise PermanentError(f"snapshot {snapshot_id[:8]} went away while it was marked", "type: drd status")
         return made[-1]
 
     async def _saved(self, summary: BackupSummary, answer: Answer, started: datetime, gone: int) -> Saved:
