@@ -7,6 +7,7 @@ bytes as in every mirror. Its key is made anew, since a mirror has one of its ow
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -57,7 +58,11 @@ class ConfigAndKeys:
         known = [f"snapshots/{each}" for each in islice(await self._catalogue.holdings(store), SNAPSHOTS_TRIED)]
         found = await self._carrier.examine(target, (KEYS, *known), lambda _: None)
         if found.keys() >= set(known):
-            return {}
+            # Where versions are kept, whoever hid everything from restic has not taken it away.
+            if not look.versioning:
+                return {}
+            hidden = (await self._carrier.uncover(target, tuple(known), None, only_look=True)).left
+            return _to_open_with(hidden) if hidden.keys() & set(known) else {}
         bad = {path: why for path, why in found.items() if path.startswith(f"{KEYS}/")}
         if not await self._carrier.key_files(target):
             bad[KEYS] = "there is no key"
@@ -136,3 +141,8 @@ class ConfigAndKeys:
             )
             return [f"a new key for the master key of store {twin}"]
         return []
+
+
+def _to_open_with(hidden: Mapping[str, str]) -> dict[str, str]:
+    """Of what is hidden in a repository that which opens it."""
+    return {path: why for path, why in hidden.items() if path == CONFIG or path.startswith(f"{KEYS}/")}

@@ -1,9 +1,10 @@
-"""Taking good files from the stores that hold the same repository."""
+"""Taking good files from the stores that hold the same repository, and from what a bucket keeps of its own past."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from drd.core.errors import PermanentError, StoreAway
@@ -17,6 +18,8 @@ from drd.ports.world import World
 
 FILES_TOLD = 100
 """So many files are named in an event at most."""
+AFTER_PRUNE = timedelta(minutes=5)
+"""By so much a bucket's clock may be ahead: what a prune of drd's own deleted does not come back."""
 
 
 @dataclass(slots=True)
@@ -28,6 +31,8 @@ class Brought:
     means: list[str] = field(default_factory=list)
     unasked: set[str] = field(default_factory=set)
     """Stores that were not to be had."""
+    paths: tuple[str, ...] = ()
+    """What the store's own versions gave back."""
 
 
 class FromMirrors:
@@ -69,6 +74,30 @@ class FromMirrors:
             if mended:
                 brought.means.append(f"{counted_files(len(mended))} from store {twin}")
                 await self._journal.append(DamageMended(store, twin, mended[:FILES_TOLD], str(aside)))
+        return brought
+
+    async def uncover(self, store: str, paths: Collection[str]) -> Brought:
+        """Bring back what somebody deleted or overwrote in a store that keeps versions; elsewhere nothing.
+
+        Beside `paths` and the snapshots that the store is known to hold that is all that went after its last prune.
+        """
+        look = await self._stores.look(store, lasts_seconds=0)
+        if not look.versioning:
+            return Brought({})
+        record = (await self._catalogue.stores()).get(store)
+        pruned = record.last_pruned if record is not None else None
+        snapshots = (f"snapshots/{each}" for each in await self._catalogue.holdings(store))
+        uncovered = await self._carrier.uncover(
+            await self._stores.configured(store).place.deleting().backend(self._world),
+            (*snapshots, *sorted(paths)),
+            pruned + AFTER_PRUNE if pruned is not None else None,
+        )
+        brought = Brought(uncovered.left)
+        if uncovered.paths:
+            count = counted_files(len(uncovered.paths))
+            brought.means.append(f"{count} that had been deleted or overwritten, from the bucket's own versions")
+            await self._journal.append(DamageMended(store, store, uncovered.paths[:FILES_TOLD], ""))
+        brought.paths = uncovered.paths
         return brought
 
     async def bring_what_lacks(self, store: str, twin: str, on_progress: OnProgress) -> Brought:

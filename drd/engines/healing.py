@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
 from drd.core.catalogue import Damage, StoreRecord
 from drd.core.events import DamageHealed, DamageLeft
@@ -19,6 +17,7 @@ from drd.core.events.healing import BY_RESTORE
 from drd.core.rotation import Part, read_part
 from drd.engines.config_and_keys import ConfigAndKeys
 from drd.engines.from_mirrors import FILES_TOLD, Brought, FromMirrors, counted_files
+from drd.engines.healing_case import Case
 from drd.engines.progress import ProgressBoard
 from drd.engines.proof import Proof
 from drd.engines.salvage import Salvage
@@ -26,7 +25,7 @@ from drd.engines.stores import Stores
 from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.configuration import Configuration
 from drd.ports.journal import Catalogue, Journal
-from drd.ports.repository import Progress, Repository
+from drd.ports.repository import Progress
 from drd.ports.store import Carrier
 from drd.ports.world import World
 
@@ -41,41 +40,6 @@ SNAPSHOTS = "snapshots/"
 SMALL = ("keys", "snapshots", "index")
 """Always looked at: one of them that is damaged keeps restic from saying what else is."""
 INDEX_MADE = "the index was made anew from the data"
-
-
-@dataclass(slots=True)
-class _Case:
-    """One try at healing a store."""
-
-    store: str
-    damage: Damage
-    repository: Repository
-    aside: Path
-    bad: dict[str, str] = field(default_factory=dict)
-    """Path → why it is bad, of what is still so."""
-    files: set[str] = field(default_factory=set)
-    """All that was found bad."""
-    snapshots: tuple[str, ...] = ()
-    """Those that were found to have gone, which no list shows."""
-    known: set[str] = field(default_factory=set)
-    """All that was named before it was looked for."""
-    unasked: set[str] = field(default_factory=set)
-    """Stores that hold the same files and were not to be had."""
-    means: list[str] = field(default_factory=list)
-    is_open: bool = False
-    """Whether config and keys are good."""
-    is_salvaged: bool = False
-    """Whether packs were given up: from then on only restic can tell what is missing."""
-
-    @property
-    def lacks_snapshots_only(self) -> bool:
-        """Whether all that is bad are snapshots that have gone: no source can give them back."""
-        return bool(self.bad) and self.bad.keys() <= set(self.snapshots)
-
-    def take(self, brought: Brought) -> None:
-        """Note what mirrors have given."""
-        self.means += brought.means
-        self.unasked |= brought.unasked
 
 
 class Healing:
@@ -134,7 +98,7 @@ class Healing:
             return True
         begun = self._world.clock.monotonic()
         repository = await self._stores.open(store)
-        case = _Case(store, record.damage, repository, self._configuration().state / ASIDE / store)
+        case = Case(store, record.damage, repository, self._configuration().state / ASIDE / store)
         case.is_salvaged = self._salvaged.get(store) == record.damage.since
         lane = f"heal:{store}"
         with self._board.lane(lane):
@@ -156,9 +120,13 @@ class Healing:
         await self._journal.append(DamageHealed(store, record.damage.subsets, files, means, seconds))
         return True
 
-    async def _from_mirrors(self, case: _Case, damage: Damage, lane: str) -> str:
+    async def _from_mirrors(self, case: Case, damage: Damage, lane: str) -> str:
         """What is still wrong when all that stores of the same repository have is in its place; empty for nothing."""
         async with self._turn(case.store, lane):
+            brought = await self._mirrors.uncover(case.store, damage.files)
+            case.files |= {*brought.paths, *brought.bad}
+            case.covered = brought.bad
+            case.take(brought)
             case.bad, means = await self._opening.mend(case.store, case.aside)
             case.means += means
             case.files |= case.bad.keys()
@@ -184,7 +152,7 @@ class Healing:
                 problem = await self._look_deeper(case, lane)
             return problem
 
-    async def _look_deeper(self, case: _Case, lane: str) -> str:
+    async def _look_deeper(self, case: Case, lane: str) -> str:
         """Where every file that was named is good: an index may be gone, or restic did not say which pack it read."""
         await case.repository.rebuild_index()
         problem = await self._remaining(case)
@@ -209,7 +177,7 @@ class Healing:
             path for path in damage.files if path.startswith(SNAPSHOTS) and path.removeprefix(SNAPSHOTS) in held
         )
 
-    async def _without_mirrors(self, case: _Case, lane: str) -> str:
+    async def _without_mirrors(self, case: Case, lane: str) -> str:
         """What is still wrong when everything was tried that needs no store of the same repository."""
         async with self._turn(case.store, lane):
             case.means += await self._salvage.give_up(case.store, case.repository, case.bad, case.aside)
@@ -236,19 +204,22 @@ class Healing:
         at_once = self._stores.configured(store).limits.at_once
         return self._queues.take(store, JobClass.CHECK, at_once, self._board.waiter(lane))
 
-    async def _find(self, case: _Case, suspects: tuple[str, ...], lane: str) -> None:
+    async def _find(self, case: Case, suspects: tuple[str, ...], lane: str) -> None:
         """Find out which files are not what they are called."""
         target = await self._stores.configured(case.store).place.backend(self._world)
         case.bad = dict(await self._carrier.examine(target, (*SMALL, *suspects), self._poster(lane)))
         case.files |= case.bad.keys()
 
-    async def _mend_from_twins(self, case: _Case, lane: str) -> None:
+    async def _mend_from_twins(self, case: Case, lane: str) -> None:
         """Take good files from every store of the same repository, the nearest first."""
+        own = await self._mirrors.uncover(case.store, case.bad) if case.bad else Brought({})
+        case.bad = {path: why for path, why in case.bad.items() if path not in own.paths}
+        case.take(own)
         brought = await self._mirrors.mend(case.store, case.bad, case.aside, self._poster(lane))
         case.bad = dict(brought.bad)
         case.take(brought)
 
-    async def _remaining(self, case: _Case) -> str:
+    async def _remaining(self, case: Case) -> str:
         """Read again what was damaged, as it was found, and say what is still wrong; empty when nothing is."""
         packs = () if case.is_salvaged else tuple(path for path in case.files if path.startswith(f"{DATA}/"))
         target = await self._stores.configured(case.store).place.backend(self._world)
@@ -264,7 +235,7 @@ class Healing:
                 return report.errors[0] if report.errors else "the repository is damaged"
         return ""
 
-    async def _tell_what_is_left(self, case: _Case, problem: str) -> None:
+    async def _tell_what_is_left(self, case: Case, problem: str) -> None:
         """Name what could not be healed, once: file by file where restic can still open the repository."""
         lost: tuple[str, ...] = ()
         hint = f"drd tries again every hour; bring back store {' or '.join(sorted(case.unasked))}"
@@ -274,6 +245,8 @@ class Healing:
                 hint += f"; if the snapshots were meant to go, type: drd release {case.store}"
             if case.is_open:
                 lost = await self._salvage.lost(case.store, case.repository, case.bad)
+        if case.covered:
+            hint = f"for each of {counted_files(len(case.covered))}: {case.covered[min(case.covered)]}"
         record = (await self._catalogue.stores()).get(case.store)
         message = self._proof.without_names(problem)[:300]
         known = record.damage if record is not None else None

@@ -131,6 +131,16 @@ class Carried:
     peak_memory_bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Uncovered:
+    """What came back of files that were deleted or overwritten where versions are kept."""
+
+    paths: tuple[str, ...]
+    """What is there again."""
+    left: Mapping[str, str]
+    """What is not, and why."""
+
+
 class Carrier(Protocol):
     """Carries a repository's files from one store to another as they are."""
 
@@ -182,6 +192,16 @@ class Carrier(Protocol):
 
     async def remove(self, target: Backend, paths: tuple[str, ...], aside: Path) -> Mapping[str, str]:
         """Take damaged files away after saving them below `aside`; returns those that are good and stay."""
+        ...
+
+    async def uncover(
+        self, target: Backend, paths: tuple[str, ...], since: datetime | None, *, only_look: bool = False
+    ) -> Uncovered:
+        """Bring back `paths`, and all but snapshots that was deleted after `since`, where a store keeps versions.
+
+        The last work of drd's own that deletes has to be over by `since`. With `only_look` nothing changes. Raises
+        what `examine` raises.
+        """
         ...
 
     async def key_files(self, backend: Backend) -> tuple[str, ...]:

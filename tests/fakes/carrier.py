@@ -8,7 +8,7 @@ from drd.core.errors import PermanentError, StoreAway
 from drd.ports.clock import Clock
 from drd.ports.protection import Extended, Protection
 from drd.ports.repository import OnProgress, Progress
-from drd.ports.store import Backend, Carried
+from drd.ports.store import Backend, Carried, Uncovered
 from tests.fakes.repository import FakePlace
 
 
@@ -105,6 +105,12 @@ class FakeCarrier:
         self._place(target).bad -= set(paths)
         self.removed += paths
         return {}
+
+    async def uncover(
+        self, target: Backend, paths: tuple[str, ...], since: datetime | None, *, only_look: bool = False
+    ) -> Uncovered:
+        self._place(target)
+        return Uncovered((), {})
 
     async def key_files(self, backend: Backend) -> tuple[str, ...]:
         if (given := self.keys.get(self._place(backend).name)) is not None:

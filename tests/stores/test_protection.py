@@ -1,5 +1,6 @@
 """Whether stores keep what they hold from somebody with drd's own credentials: on servers that do and that do not."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -11,6 +12,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from drd.clients.carrier import ProcessCarrier
+from drd.clients.carrier.report import Report
+from drd.clients.carrier.s3 import S3Files
+from drd.clients.carrier.s3_versions import S3Versions
 from drd.clients.clock import SystemClock
 from drd.core.secrets import SecretReference
 from drd.ports.protection import Protection
@@ -22,6 +26,7 @@ from drd.stores.s3 import S3Store
 from tests.ceph_lab import ACCESS_KEY, SECRET_KEY, Ceph, missing
 from tests.servers import MotoS3, RcloneRest
 from tests.stores.places import GivenSecrets, Mirroring, Restic, ResticOn, StorePlace
+from tests.system.programs import wait_for
 
 pytestmark = pytest.mark.slow
 DAYS = 30
@@ -77,6 +82,16 @@ def attack(bucket: Bucket) -> None:
         with pytest.raises(ClientError):
             bucket.admin.delete_object(Bucket="drd", Key=key, VersionId=version, BypassGovernanceRetention=True)
     assert held == bucket.versions()
+
+
+def until_later(bucket: Bucket, than: datetime) -> None:
+    """Until the bucket's clock, which tells whole seconds, has gone on."""
+
+    def is_later() -> bool:
+        bucket.admin.put_object(Bucket="drd", Key="tick", Body=b"", ChecksumAlgorithm="SHA256")
+        return bool(bucket.admin.head_object(Bucket="drd", Key="tick")["LastModified"] > than)
+
+    wait_for(is_later, "the bucket's next second")
 
 
 async def assert_restorable(restic: Restic, tree: Path, target: Path) -> None:
@@ -189,6 +204,82 @@ async def test_an_attacker_with_the_writers_credentials_leaves_every_snapshot_re
     await assert_restorable(await restic_on(compliance.store, "mirror password"), tree, tmp_path / "back")
 
 
+async def test_what_an_attacker_deleted_and_overwrote_is_brought_back_and_nothing_else(
+    compliance: Bucket,
+    carrier: ProcessCarrier,
+    world: World,
+    mirroring: Mirroring,
+    restic_on: ResticOn,
+    tree: Path,
+    tmp_path: Path,
+) -> None:
+    store = compliance.store
+    await mirroring.adopt(store)
+    assert (await mirroring.carry(store)).complete
+    paths = sorted(key.removeprefix("hosts/web-1/") for key, _ in compliance.versions())
+    [snapshot] = [path for path in paths if path.startswith("snapshots/")]
+    forgotten, pruned = f"hosts/web-1/snapshots/{64 * 'a'}", f"hosts/web-1/data/bb/{64 * 'b'}"
+    for key in (forgotten, pruned):
+        compliance.admin.put_object(Bucket="drd", Key=key, Body=b"was here", ChecksumAlgorithm="SHA256")
+        compliance.admin.delete_object(Bucket="drd", Key=key)
+    before = max(each["LastModified"] for each in compliance.admin.list_object_versions(Bucket="drd")["DeleteMarkers"])
+    until_later(compliance, before)
+    [index, *_] = [path for path in paths if path.startswith("index/")]
+    attack(compliance)
+    compliance.admin.put_object(Bucket="drd", Key=f"hosts/web-1/{index}", Body=b"pay us", ChecksumAlgorithm="SHA256")
+    backend = await store.backend(world)
+    looked = await carrier.uncover(backend, (snapshot, index), before, only_look=True)
+    assert (looked.paths, sorted(looked.left)) == ((), paths)
+    assert "hidden behind a delete marker" in looked.left["config"]
+    assert "overwritten" in looked.left[index]
+    uncovered = await carrier.uncover(backend, (snapshot, index), before)
+    assert (sorted(uncovered.paths), uncovered.left) == (paths, {})
+    assert not {forgotten, pruned} & compliance.retained_until().keys()
+    await assert_restorable(await restic_on(store, "mirror password"), tree, tmp_path / "back")
+
+
+class Refusing:
+    """An S3 client whose credentials may not do some things."""
+
+    def __init__(self, client: Any, *denied: str) -> None:
+        self._client = client
+        self._denied = denied
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._denied:
+            return self._refuse
+        return getattr(self._client, name)
+
+    def _refuse(self, **_: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "PutObject")
+
+
+async def test_who_may_only_write_brings_a_version_to_the_front_and_who_may_not_is_told_what_to_type(
+    compliance: Bucket, world: World, mirroring: Mirroring, restic_on: ResticOn, tree: Path, tmp_path: Path
+) -> None:
+    await mirroring.adopt(compliance.store)
+    assert (await mirroring.carry(compliance.store)).complete
+    held = len(compliance.versions())
+    [snapshot] = [key[12:] for key, _ in compliance.versions() if key.startswith("hosts/web-1/snapshots/")]
+    attack(compliance)
+    settings = (await compliance.store.backend(world)).settings
+    said: list[dict[str, Any]] = []
+
+    def uncover(*denied: str) -> list[dict[str, Any]]:
+        said.clear()
+        report = Report(lambda line: said.append(json.loads(line)))
+        client = S3Files(settings).client
+        S3Versions(S3Files(settings, Refusing(client, *denied))).uncover((snapshot,), None, report)
+        return [each for each in said if each["say"] == "refused"]
+
+    refused = await asyncio.to_thread(uncover, "delete_object", "copy_object", "put_object")
+    assert len(refused) == held
+    assert "these credentials may not bring it back" in refused[0]["reason"]
+    assert "aws s3api delete-object --endpoint-url http" in refused[0]["reason"]
+    assert await asyncio.to_thread(uncover, "delete_object") == []
+    await assert_restorable(await restic_on(compliance.store, "mirror password"), tree, tmp_path / "back")
+
+
 @pytest.mark.faults
 @pytest.mark.timeout(400)
 async def test_real_ceph_keeps_everything_from_an_attacker_with_the_writers_credentials(
@@ -209,8 +300,10 @@ async def test_real_ceph_keeps_everything_from_an_attacker_with_the_writers_cred
     now = SystemClock().now()
     extended = await carrier.extend(await bucket.store.backend(world), DAYS, now + timedelta(days=15))
     assert extended.files == extended.extended > 4
+    [snapshot] = [key[12:] for key, _ in bucket.versions() if key.startswith("hosts/web-1/snapshots/")]
     attack(bucket)
-    bucket.uncover()
+    uncovered = await carrier.uncover(await bucket.store.backend(world), (snapshot,), None)
+    assert ("config" in uncovered.paths, uncovered.left) == (True, {})
     with pytest.raises(ClientError):  # moto lets a lock be made shorter, which Ceph does not
         bucket.admin.put_object_retention(
             Bucket="drd", Key="hosts/web-1/config", Retention={"Mode": "COMPLIANCE", "RetainUntilDate": now}
@@ -228,11 +321,25 @@ async def test_a_rest_server_is_held_when_it_only_appends(
     rclone_rest_append_only: RcloneRest,
     carrier: ProcessCarrier,
     world: World,
+    mirroring: Mirroring,
+    restic_on: ResticOn,
+    tree: Path,
+    tmp_path: Path,
 ) -> None:
     server = rclone_rest_append_only if append_only else rclone_rest
-    found = await probed(carrier, RestStore(url=f"{server.url}/web-1"), world)
-    assert found.is_held is append_only
-    assert ("refused to delete" in found.reason) is append_only
+    store = RestStore(url=f"{server.url}/web-1")
+    await mirroring.adopt(store)
+    assert (await mirroring.carry(store)).complete
+    restic = await restic_on(store, "mirror password")
+    for _ in range(2):
+        found = await probed(carrier, store, world)
+        assert found.is_held is append_only
+        assert found.reason == (
+            "its server only appends: it refused to delete a probe"
+            if append_only
+            else "its server deleted a probe: it does not only append"
+        )
+        await assert_restorable(restic, tree, tmp_path / "back")
 
 
 async def test_a_folder_keeps_nobody_from_deleting(carrier: ProcessCarrier, world: World, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from drd.ports.look import Look
 from drd.ports.protection import Extended, Protection
 from drd.ports.repository import OnProgress, Progress
 from drd.ports.runner import Command, Ended, Ending, Runner, Stream
-from drd.ports.store import Backend, Carried
+from drd.ports.store import Backend, Carried, Uncovered
 
 CARRY_DEADLINE = timedelta(days=2)
 SHORT_DEADLINE = timedelta(minutes=5)
@@ -108,6 +108,15 @@ class ProcessCarrier:
         heard, _ = await _do(self._runner, job, CARRY_DEADLINE)
         return heard.refused
 
+    async def uncover(
+        self, target: Backend, paths: tuple[str, ...], since: datetime | None, *, only_look: bool = False
+    ) -> Uncovered:
+        """Bring back what was deleted or overwritten in a store; see `drd.ports.store.Carrier`."""
+        moment = since.isoformat() if since is not None else ""
+        job = Job(Verb.UNCOVER, target=_place(target), names=paths, now=moment, only_look=only_look)
+        heard, _ = await _do(self._runner, job, CARRY_DEADLINE)
+        return Uncovered(tuple(heard.uncovered), heard.refused)
+
     async def key_files(self, backend: Backend) -> tuple[str, ...]:
         """The names of the repository's keys; empty where there is no repository."""
         heard, _ = await _do(self._runner, Job(Verb.KEYS, target=_place(backend)), SHORT_DEADLINE)
@@ -184,6 +193,7 @@ class _Heard:
     refused: dict[str, str] = field(default_factory=dict)
     standing: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    uncovered: list[str] = field(default_factory=list)
     look: dict[str, Any] = field(default_factory=dict)
     said: dict[str, Any] = field(default_factory=dict)
     """What a probe found, or what became of the locks."""
@@ -203,6 +213,7 @@ class _Heard:
             Saying.REFUSED: lambda said: self.refused.update({said["path"]: said["reason"]}),
             Saying.STANDING: lambda said: self.standing.extend(said["names"]),
             Saying.KEYS: lambda said: self.keys.extend(said["names"]),
+            Saying.UNCOVERED: lambda said: self.uncovered.extend(said["names"]),
             Saying.LOOK: self.look.update,
             Saying.PROTECTION: self.said.update,
             Saying.EXTENDED: self.said.update,

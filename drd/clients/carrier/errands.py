@@ -36,6 +36,8 @@ def do(job: Job, report: Report) -> None:
             report.say(Saying.PROTECTION, **asdict(probe(job.target, job.days)))
         case Verb.EXTEND:
             report.say(Saying.EXTENDED, **asdict(extend(job, report)))
+        case Verb.UNCOVER:
+            uncover(job, report)
         case Verb.KEYS | Verb.EXAMINE | Verb.PUT_ASIDE | Verb.REMOVE:
             with opened(job.target) as target:
                 _within(target, job, report)
@@ -128,6 +130,14 @@ def extend(job: Job, report: Report) -> Extended:
     now = datetime.fromisoformat(job.now)
     found: Extended = backend.extend(job.target.settings, now, job.days, lambda: report.phase("extending locks"))
     return found
+
+
+def uncover(job: Job, report: Report) -> None:
+    """Bring back what was deleted or overwritten, where the store keeps versions."""
+    backend = _backends(job.target)
+    if hasattr(backend, "uncover"):
+        since = datetime.fromisoformat(job.now) if job.now else None
+        backend.uncover(job.target.settings, job.names, since, report, only_look=job.only_look)
 
 
 @contextmanager

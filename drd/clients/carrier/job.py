@@ -23,6 +23,7 @@ class Verb(StrEnum):
     EXTEND = "extend"
     PUT_ASIDE = "put-aside"
     REMOVE = "remove"
+    UNCOVER = "uncover"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,9 @@ class Job:
     days: int = 0
     """For how long the target is to keep what it holds, for `probe` and `extend`."""
     now: str = ""
-    """The moment, for `extend`."""
+    """The moment, for `extend`; since when, for `uncover`."""
+    only_look: bool = False
+    """Whether `uncover` changes nothing."""
     aside: str = ""
     """A folder of this machine for what is replaced or removed."""
 
@@ -69,6 +72,7 @@ class Job:
             days=fields["days"],
             now=fields["now"],
             aside=fields["aside"],
+            only_look=fields["only_look"],
         )
 
 
@@ -80,6 +84,8 @@ class Saying(StrEnum):
     STANDING = "standing"
     """Names of snapshots that stand whole at the target, some at a time."""
     KEYS = "keys"
+    UNCOVERED = "uncovered"
+    """Paths of files that were deleted or overwritten and are there again, some at a time."""
     LOOK = "look"
     PROTECTION = "protection"
     EXTENDED = "extended"

@@ -7,6 +7,8 @@ its whole body has come, so a body that is broken off leaves nothing.
 from __future__ import annotations
 
 import base64
+import hashlib
+import io
 import json
 import secrets
 import socket
@@ -22,6 +24,7 @@ from urllib.parse import urlsplit
 from drd.clients.carrier.config import config_digest
 from drd.clients.carrier.content import BLOCK_BYTES, NamedContent
 from drd.clients.carrier.files import CONFIG_NAME, NAME, FileKind, Vanished
+from drd.clients.carrier.pace import Pace
 from drd.core.errors import DrdError, PermanentError, StoreAway
 from drd.ports.look import Look
 from drd.ports.protection import Protection
@@ -29,6 +32,7 @@ from drd.ports.protection import Protection
 LIST_TYPE = "application/vnd.x.restic.rest.v2"
 TIMEOUT_SECONDS = 60
 LOOK_SECONDS = 5
+PROBE = b"drd tries to delete this"
 _REFUSALS = {HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED}
 _NEEDED = (FileKind.DATA, FileKind.INDEX, FileKind.SNAPSHOT, FileKind.KEY)
 
@@ -91,6 +95,16 @@ class RestFiles:
             answer = self._ask("POST", _path(kind, name), headers, content)
             answer.read()
             self._require(answer)
+
+    def holds(self, kind: FileKind, name: str) -> bool:
+        """Whether a file is there."""
+        with self._translated():
+            answer = self._ask("HEAD", _path(kind, name))
+            answer.read()
+            if answer.status == HTTPStatus.NOT_FOUND:
+                return False
+            self._require(answer)
+            return True
 
     def try_to_delete(self, kind: FileKind, name: str) -> int:
         """What the server answers to that; 404 where it would have done it and there is no such file."""
@@ -178,20 +192,33 @@ class RestFiles:
 
 
 def probe(settings: Mapping[str, str], days: int) -> Protection:
-    """Try to delete a file that nobody wrote: a server that only appends refuses that before it looks for it.
+    """Try to delete a file that was written for it, and of the other kinds files that nobody wrote.
 
-    Nothing is written for it, since a file that no index names would be in every check's way.
+    The one that was written looks like a pack that no index names, as an interrupted backup leaves them: no restic is
+    kept from anything by it, and a prune takes it away. It is the same file each time. Anything unknown among indexes,
+    snapshots or keys would be in every restic's way; a server that only appends refuses those by their kind.
     """
     del days  # such a server keeps everything for ever
     files = RestFiles(settings, timeout_seconds=LOOK_SECONDS)
+    name = hashlib.sha256(PROBE).hexdigest()
     try:
-        answers = {kind: files.try_to_delete(kind, secrets.token_hex(32)) for kind in _NEEDED}
+        if not files.holds(FileKind.DATA, name):
+            files.put(FileKind.DATA, name, NamedContent(io.BytesIO(PROBE), name, len(PROBE), Pace(None), _nothing))
+        tried = {kind: secrets.token_hex(32) for kind in _NEEDED} | {FileKind.DATA: name}
+        answers = {kind: files.try_to_delete(kind, each) for kind, each in tried.items()}
+        is_gone = not files.holds(FileKind.DATA, name)
     finally:
         files.close()
     passed = [kind.value for kind, status in answers.items() if status not in _REFUSALS]
+    if is_gone:
+        return Protection(False, "its server deleted a probe: it does not only append")
     if passed:
         return Protection(False, f"its server lets files of {', '.join(passed)} be deleted: it does not only append")
-    return Protection(True, "its server only appends: it refused to delete")
+    return Protection(True, "its server only appends: it refused to delete a probe")
+
+
+def _nothing(_: int) -> None:
+    """Nobody wants to know how far a probe has come."""
 
 
 def look_at(settings: Mapping[str, str]) -> Look:

@@ -28,6 +28,8 @@ from drd.ports.protection import Extended, Protection
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+    from drd.clients.carrier.report import Report
+
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
 LOOK_SECONDS = 5
@@ -124,6 +126,19 @@ def probe(settings: Mapping[str, str], days: int) -> Protection:
     try:
         with files.translated():
             return S3Protection(files).probe(days)
+    finally:
+        files.close()
+
+
+def uncover(
+    settings: Mapping[str, str], paths: tuple[str, ...], since: datetime | None, report: Report, *, only_look: bool
+) -> None:
+    """Bring back what was deleted or overwritten; see `drd.clients.carrier.s3_versions`."""
+    from drd.clients.carrier.s3_versions import S3Versions
+
+    files = S3Files(settings)
+    try:
+        S3Versions(files).uncover(paths, since, report, only_look=only_look)
     finally:
         files.close()
 
