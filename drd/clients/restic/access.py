@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from drd.clients.restic.versions import Restic
 from drd.core.errors import PermanentError
 from drd.ports.store import Limits, Location
 
+_REPOSITORY = re.compile(r"[0-9a-f]{64}")
+"""The name of restic's cache of one repository."""
 REQUEST_SECONDS = 120
 """After this long without an answer, restic gives a request to a store up and repeats it."""
 
@@ -119,3 +122,10 @@ def _renamed(value: str, secrets: Mapping[str, bytes], prefix: str) -> str:
     for name in secrets:
         value = value.replace(f"{{{name}}}", f"{{{prefix}{name}}}")
     return value
+
+
+def give_up_cache(cache: Path) -> None:
+    """Remove what restic keeps of repositories; what drd keeps beside it stays."""
+    for folder in cache.iterdir():
+        if _REPOSITORY.fullmatch(folder.name):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum, auto
 from itertools import chain, repeat
 
 from drd.clients.process import Redaction
-from drd.clients.restic.access import Access, restic_arguments, restic_environment
+from drd.clients.restic.access import Access, give_up_cache, restic_arguments, restic_environment
 from drd.clients.restic.outcomes import failure
+from drd.clients.restic.output import LockVanished, Output
 from drd.clients.restic.versions import Restic
-from drd.core.errors import DrdError, RepositoryLocked, StoreAway, TransientError
+from drd.core.errors import DrdError, RepositoryDamaged, RepositoryLocked, StoreAway, TransientError
 from drd.core.units import format_duration
 from drd.ports.cancelling import to_the_end
 from drd.ports.clock import Clock
@@ -33,11 +32,6 @@ LOCK_WAITS_SECONDS = (0, 1, 2, 5, 10, 30)
 The first does not wait: nobody ends the lock of a dead process by waiting for it. The next ones are short, because a
 process that was killed a moment ago counts as alive until its parent has taken notice.
 """
-# restic 0.14 tries for 44 seconds to read a lock that another process has removed after it was listed; 0.18 does not.
-_LOCK_IS_GONE = re.compile(
-    rb"Load\(<lock/\w+>, 0, 0\) returned error, retrying .*(no such file|does not exist|not found|404)", re.IGNORECASE
-)
-
 # SIGINT first: restic 0.14 leaves its lock behind on SIGTERM.
 STOP_SIGNALS = ((signal.SIGINT, timedelta(seconds=15)), (signal.SIGTERM, timedelta(seconds=10)))
 # restic hears no signal while it waits for input, and it must not be given the end of its input to wake it up.
@@ -97,44 +91,8 @@ class Call:
     processor_share: float = 1.0
 
 
-class LockVanished(RepositoryLocked):
-    """restic waits for a lock that is not there any more: starting anew is quicker."""
-
-
-@dataclass(slots=True)
-class Output:
-    """A call's lines as they come. `on_stdout` takes a line (True or False, as `OnLine`) or leaves it (None)."""
-
-    on_stdout: Callable[[bytes], bool | None] | None = None
-    is_patient: bool = False
-    """Whether restic may wait for a lock that has vanished."""
-    stdout: list[bytes] = field(default_factory=list)
-    stderr: list[bytes] = field(default_factory=list)
-
-    def take(self, stream: Stream, line: bytes) -> bool | None:
-        """Receive a line. Raises `LockVanished`, which stops restic."""
-        if stream == "stderr":
-            if not self.is_patient and _LOCK_IS_GONE.search(line):
-                raise LockVanished("a lock went while restic read it", "drd tries again by itself")
-            self.stderr.append(line[:MOST_LINE_BYTES])
-            del self.stderr[:-MOST_LINES]
-            return True
-        has_moved = self.on_stdout(line) if self.on_stdout is not None else None
-        if has_moved is None:
-            self.stdout.append(line)
-        return has_moved
-
-    @property
-    def text(self) -> str:
-        """Standard error, then standard output."""
-        return b"\n".join([*self.stderr, *self.stdout]).decode(errors="replace")
-
-
 VANISHED_AT_MOST = 3
 """So often restic is started anew because of a lock that has vanished; then it may wait: perhaps the store errs."""
-MOST_LINES = 2000
-MOST_LINE_BYTES = 4096
-"""Bounds of what is kept of standard error: a disk that fails writes without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +138,25 @@ class Calls:
             except RepositoryLocked:
                 if self.clock.monotonic() >= give_up:
                     raise
+            except RepositoryDamaged:
+                if self.restic.mistrusts_its_cache or not self.access.keeps_cache:
+                    raise
+                return await self._without_cache(call, attempt, min(wait, longest))
             attempt.stdout.clear()
             attempt.stderr.clear()
             await self.unlock()
         raise AssertionError("it is tried again or raised")
+
+    async def _without_cache(self, call: Call, output: Output, lock_wait_seconds: float) -> Answer:
+        """Ask the store itself; where that succeeds it was the cache that was damaged, and it is given up.
+
+        Who is killed while restic 0.14 fills its cache leaves a torn file there, which restic believes for ever.
+        """
+        output.stdout.clear()
+        output.stderr.clear()
+        answer = await self._attempt(call, output, lock_wait_seconds, is_cached=False)
+        await asyncio.to_thread(give_up_cache, self.access.cache)
+        return answer
 
     def failure(self, answer: Answer, other: Access | None = None) -> DrdError:
         """What an answer that is no success means; `other` is the second repository of the call."""
@@ -205,8 +178,11 @@ class Calls:
                 return
         await self._attempt(Call(("unlock",), deadline=deadline), Output(is_patient=True))
 
-    async def _attempt(self, call: Call, output: Output, lock_wait_seconds: float = 0) -> Answer:
-        command = self._command(call, await self._access(call), lock_wait_seconds)
+    async def _attempt(
+        self, call: Call, output: Output, lock_wait_seconds: float = 0, *, is_cached: bool = True
+    ) -> Answer:
+        access = await self._access(call)
+        command = self._command(call, access if is_cached else replace(access, keeps_cache=False), lock_wait_seconds)
         try:
             answer = await self._run(call, command, output.take, output)
         except asyncio.CancelledError:

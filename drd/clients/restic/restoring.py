@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from drd.clients.blocking import within
-from drd.clients.restic.calls import LONG, Call, Lock, Output
+from drd.clients.restic.calls import LONG, Call, Lock
 from drd.clients.restic.listing import Listing, read_time
 from drd.clients.restic.messages import RestoreStatus, RestoreSummary, json_object, parse
+from drd.clients.restic.output import Output
 from drd.core.errors import PermanentError
 from drd.ports.repository import Entry, OnProgress, Progress, Restored
 

@@ -40,6 +40,11 @@ class Restic:
         return self.version >= (0, 15, 0)
 
     @property
+    def mistrusts_its_cache(self) -> bool:
+        """A damaged file in the cache is fetched again."""
+        return self.version >= (0, 15, 0)
+
+    @property
     def limits_stuck_requests(self) -> bool:
         """`--stuck-request-timeout`: a request to a store that nothing answers is tried again."""
         return self.version >= (0, 17, 1)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from drd.clients.restic.calls import LONG, MOST_LINES, Answer, Call, Lock, Output
+from drd.clients.restic.calls import LONG, Answer, Call, Lock
 from drd.clients.restic.listing import Listing
 from drd.clients.restic.messages import BackupStatus, BackupSummary, ItemFailed, TagChanged, parse
 from drd.clients.restic.outcomes import INCOMPLETE
+from drd.clients.restic.output import MOST_LINES, Output
 from drd.core.errors import PermanentError, SourceRefused
 from drd.ports.repository import (
     FilesToSave,

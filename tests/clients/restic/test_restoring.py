@@ -7,7 +7,7 @@ import pytest
 from drd.clients.restic import Restic, ResticRepository
 from drd.core.errors import PermanentError, RepositoryDamaged
 from drd.ports.repository import Progress
-from tests.clients.restic.conftest import files
+from tests.clients.restic.conftest import Open, files
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +29,23 @@ async def test_a_restored_tree_is_what_was_saved(repository: ResticRepository, t
     assert restored.files == 4
     assert restored.bytes >= 24 + 256 * 4000
     assert restored.verified_files >= 3
+
+
+async def test_a_cache_that_somebody_killed_left_torn_is_given_up(
+    open_at: Open, place: Path, tree: Path, tmp_path: Path
+) -> None:
+    repository = open_at(str(place))
+    saved = await repository.save(files(tree), ignore)
+    cached = [path for path in tmp_path.glob("cache-*/*/index/*/*") if path.is_file()]
+    assert cached
+    for path in cached:
+        path.chmod(0o600)
+        path.write_bytes(path.read_bytes()[:-100])
+
+    await repository.restore(saved.snapshot_id, tmp_path / "back", (), ignore)
+    assert contents(tmp_path / "back" / tree.relative_to("/")) == contents(tree)
+    await repository.restore(saved.snapshot_id, tmp_path / "again", (), ignore)
+    assert [each.id for each in await repository.snapshots()] == [saved.snapshot_id]
 
 
 async def test_one_path_is_restored_although_it_looks_like_a_pattern(
