@@ -29,6 +29,8 @@ def validate(session: Session, reach: bool) -> int:
     broken = [finding for finding in findings if finding.severity == "broken"]
     for warning in configuration.warnings:
         session.say(f"warning: {warning}", style="yellow")
+    for note in configuration.notes:
+        session.say(f"note: {note}", style="dim")
     for finding in findings:
         _tell(session, finding)
     if session.as_json:
@@ -39,6 +41,7 @@ def validate(session: Session, reach: bool) -> int:
                 "stores": sorted(configuration.stores),
                 "runbooks": sorted(configuration.runbooks),
                 "warnings": list(configuration.warnings),
+                "notes": list(configuration.notes),
                 "findings": [_document(finding) for finding in findings],
             }
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from drd.config.documents import Entry
 from drd.config.yaml import Spot
@@ -17,6 +17,21 @@ def of_sources(file: Entry, protected: Protected) -> Iterator[str]:
         for sentence in source.advice():
             told = f"policy {protected.policy.name}, source {name}: {sentence}"
             yield str(file.problem(("backup", "source", index, source.kind), told, Spot.OWNER))
+
+
+def of_mirrors(settings: Entry, policies: Iterable[Protected]) -> Iterator[str]:
+    """Which stores share a master key with another one, and what to write where that may not be."""
+    told: set[str] = set()
+    for protected in policies:
+        first, *further = protected.policy.backup.to
+        for store in further:
+            if store not in told and not settings.at(("stores", store, "independent")):
+                told.add(store)
+                sentence = (
+                    f"store {store} is a mirror of {first} and shares its master key: whoever has the password of one"
+                    " and the files of the other reads both; where that may not be, write `independent: true`"
+                )
+                yield str(settings.problem(("stores", store), sentence, Spot.OWNER))
 
 
 def of_automatic_runbook(file: Entry, runbook: Runbook, policies: Mapping[str, Protected]) -> Iterator[str]:

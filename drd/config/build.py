@@ -32,6 +32,7 @@ def configuration_of(
     runbooks: Iterable[Runbook],
     digest: str,
     warnings: tuple[str, ...],
+    notes: tuple[str, ...] = (),
 ) -> Configuration:
     """Everything that was read, as the rest of drd knows it."""
     folder = file.absolute().parent
@@ -51,6 +52,7 @@ def configuration_of(
         contacts={name: Contact(each.name, each.notify, each.deputy) for name, each in settings.people.items()},
         digest=digest,
         warnings=warnings,
+        notes=notes,
         tokens=settings.http.tokens,
         file=file.absolute(),
     )

@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
-
-from pydantic import BaseModel
 
 from drd.config.declared import keys, refer, typed, typed_value
 from drd.config.documents import Entry, Report
 from drd.config.settings import Listen, is_loopback
 from drd.config.suggest import nearest
 from drd.config.yaml import Spot
-from drd.core.secrets import SecretReference
 from drd.core.units import Days
 from drd.ports.store import Store
 
@@ -82,7 +79,7 @@ def _lint_http(entry: Entry, report: Report) -> None:
 
 
 def _lint_stores(entry: Entry, kinds: Mapping[str, type[Store]], report: Report) -> None:
-    first: dict[Any, str] = {}
+    first: dict[tuple[str, str], str] = {}
     for name in keys(entry, ("stores",)):
         immutable = typed(entry, ("stores", name, "immutable"), Days)
         if immutable is not None and (immutable % _DAY or not immutable):
@@ -91,12 +88,7 @@ def _lint_stores(entry: Entry, kinds: Mapping[str, type[Store]], report: Report)
             place = typed_value(entry.at(("stores", name, verb)), kinds[verb]) if verb in kinds else None
             if place is None:
                 continue
-            other = first.setdefault((verb, _where(place)), name)
+            other = first.setdefault((verb, place.summary()), name)
             if other != name:
                 sentence = f"`{other}` is the same repository: give each store a place of its own"
                 report(entry.problem(("stores", name, verb), sentence, Spot.VALUE))
-
-
-def _where(place: BaseModel) -> tuple[tuple[str, Any], ...]:
-    """What tells one repository from another: everything but the secrets."""
-    return tuple((key, value) for key, value in place if not isinstance(value, SecretReference))

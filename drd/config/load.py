@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
-from drd.config.advice import of_automatic_runbook, of_sources
+from drd.config.advice import of_automatic_runbook, of_mirrors, of_sources
 from drd.config.build import configuration_of, protected_of
 from drd.config.declared import words
 from drd.config.documents import Entry, Library
@@ -63,7 +63,8 @@ class _Loading:
         for (file, _), runbook in zip(read_runbooks, drawn, strict=True):
             self.warnings += of_automatic_runbook(file, runbook, {each.policy.name: each for each in made})
         digest = digest_of(entry.value, [policy.digest for policy in made], [runbook.digest for runbook in drawn])
-        return configuration_of(self.path, settings, made, drawn, digest, tuple(self.warnings))
+        notes = tuple(of_mirrors(entry, made))
+        return configuration_of(self.path, settings, made, drawn, digest, tuple(self.warnings), notes)
 
     def _all(self, entries: tuple[Entry, ...], model: Any) -> list[tuple[Entry, Any]]:
         return [(entry, read_entry(entry, model, self.problems.append)) for entry in entries]

@@ -95,6 +95,8 @@ class Configuration:
     contacts: Mapping[str, Contact] = field(default_factory=dict)
     """The people, as drd tells them something."""
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What to know of what is written there; nothing is wrong with it."""
     tokens: SecretReference | None = None
     loaded: datetime | None = None
     file: Path | None = None

@@ -127,6 +127,15 @@ def test_a_file_in_a_folder_below_is_warned_of_unless_it_is_a_base(drd_yaml: Pat
     )
 
 
+def test_a_mirror_is_said_to_share_its_master_key_unless_it_is_independent(drd_yaml: Path) -> None:
+    [note] = loaded(drd_yaml).notes
+    place, sentence = note.split(": ", 1)
+    assert sentence.startswith("store offsite is a mirror of local and shares its master key")
+    assert "write `independent: true`" in sentence
+    line = int(place.split(":")[1])
+    assert "offsite:" in drd_yaml.read_text().splitlines()[line - 1]
+
+
 def test_an_automatic_runbook_that_cannot_replace_a_silent_host_is_told(drd_yaml: Path) -> None:
     runbook = drd_yaml.parent / "runbooks" / "orders-failover.yaml"
     write(runbook, runbook.read_text().replace("by: [ssh, power, revoke, proxy]", "by: [ssh, power]"))

@@ -70,6 +70,8 @@ class S3Versions:
         with ThreadPoolExecutor(THREADS) as pool:
             why = pool.map(lambda path: self._bring_back(path, found[path]), ordered)
             for path, reason in zip(ordered, why, strict=True):
+                if reason is None:
+                    continue  # it was damaged when it was taken away
                 if reason:
                     report.refuse(path, f"{_what(found[path])}, and {reason}")
                 else:
@@ -101,8 +103,8 @@ class S3Versions:
         if versions and _is_file(path.removeprefix(self._files.prefix)):
             yield path.removeprefix(self._files.prefix), _newest_first(versions)
 
-    def _bring_back(self, path: str, versions: list[_Version]) -> str:
-        """Empty when the file is there again, else why not."""
+    def _bring_back(self, path: str, versions: list[_Version]) -> str | None:
+        """Empty when the file is there again, else why not; None where no version is what the file is called."""
         key = self._files.prefix + path
         markers = _markers(versions)
         older = [each for each in versions[len(markers) or 1 :] if not each.is_marker]
@@ -110,7 +112,7 @@ class S3Versions:
             older.reverse()
         good = next((each for each in older if self._is_good(path, each, versions[0])), None)
         if good is None:
-            return "no version of it is what it is called"
+            return None
         try:
             if markers and good is versions[len(markers)]:
                 for each in markers:
