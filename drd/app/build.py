@@ -34,6 +34,7 @@ from drd.engines.dispatch import Dispatch
 from drd.engines.healing import Healing
 from drd.engines.heartbeat import Heartbeats
 from drd.engines.losing import Losing
+from drd.engines.observing import Observing
 from drd.engines.progress import ProgressBoard
 from drd.engines.proof import Proof
 from drd.engines.protecting import Protecting
@@ -48,6 +49,7 @@ from drd.engines.runbook_services import EngineServices
 from drd.engines.runbooks import Runbooks
 from drd.engines.salvage import Salvage
 from drd.engines.scheduler import Scheduler
+from drd.engines.serving import Serving
 from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
 from drd.engines.triggering import Triggering
@@ -162,7 +164,8 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     wal_retention = WalRetention(in_force, spools, stores, queues, journal, journal, clock)
     protecting = Protecting(stores, carrier, journal, journal, world)
     restore = Restore(stores, queues, journal, journal, world, host, board, find_kinds().sources)
-    watching = Watching(in_force, journal, journal, world, journal.daemon)
+    observing = Observing(clock)
+    watching = Watching(in_force, observing, journal, journal, world, journal.daemon)
     services = EngineServices(
         in_force, dispatch, restore, watching, journal, WebMessenger(), world, journal.daemon, stores, queues
     )
@@ -210,6 +213,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         heartbeats=Heartbeats(in_force, journal, world, journal.daemon),
         standby_slots=StandbySlots(in_force, receiving, journal, world),
         watching=watching,
+        serving=Serving(in_force, observing, journal, journal, world),
         runbooks=runbooks,
         acting=acting,
         losing=Losing(watching, journal, clock),

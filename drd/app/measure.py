@@ -12,6 +12,7 @@ from drd.daemon.incidents import incident_status
 from drd.daemon.life import Liveness
 from drd.daemon.nodes import node_status
 from drd.daemon.requirements import clauses
+from drd.daemon.services import service_status
 from drd.daemon.wal import newest_points, wal_status
 from drd.ports.configuration import Configuration
 from drd.ports.incidents import IncidentStatus
@@ -38,6 +39,7 @@ class Measure:
         house = self._built.house
         configuration = house.in_force()
         newest = await newest_points(house)
+        policies = await house.catalogue.policies()
         proven = await house.catalogue.newest_proven_points()
         looks = {name: house.stores.look_of(name) for name in configuration.stores}
         seen = MetricsInput(
@@ -45,7 +47,7 @@ class Measure:
             restic=house.restic,
             configuration=configuration,
             is_last_reload_good=self._liveness.last_reload_succeeded,
-            policies=await house.catalogue.policies(),
+            policies=policies,
             stores=await house.catalogue.stores(),
             newest=newest,
             proven={key: point.moment for key, point in proven.items()},
@@ -57,6 +59,7 @@ class Measure:
             away=frozenset(name for name in configuration.stores if house.stores.why_away(name) is not None),
             free_bytes={name: look.free_bytes for name, look in looks.items() if look and look.free_bytes is not None},
             wal=await wal_status(house),
+            services=service_status(house, policies),
             nodes=node_status(house),
             incidents=await self._incidents(),
             is_chain_valid=not house.anchor.problem,

@@ -18,7 +18,7 @@ from drd.core.policy import BackupPlan, Health, Policy
 from drd.core.runbook import Runbook
 from drd.ports.configuration import Configuration, Protected, wal_store
 from drd.ports.machines import Contact, Machine, Shell
-from drd.ports.probe import Target, Watch
+from drd.ports.probe import ServiceWatch, Target, Watch
 from drd.ports.servers import Node
 from drd.ports.store import ConfiguredStore, Limits
 
@@ -71,7 +71,18 @@ def protected_of(read: Any, digest: str, file: FilePath, settings: Settings) -> 
         digest=digest,
         file=file,
         watch=_watch(read, settings),
+        service=_service(read),
     )
+
+
+def _service(read: Any) -> ServiceWatch | None:
+    """How the policy's service is looked at; None where nothing says how its users reach it."""
+    if read.service is None:
+        return None
+    probe = read.service.kind
+    every, timeout = read.service.every.total_seconds(), probe.timeout.total_seconds()
+    rules = Hysteresis(every_seconds=every, timeout_seconds=timeout, fall=read.service.fall, rise=read.service.rise)
+    return ServiceWatch(Target(policy=read.policy, node="", host=""), probe, rules)
 
 
 def _watch(read: Any, settings: Settings) -> Watch | None:

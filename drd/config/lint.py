@@ -18,6 +18,7 @@ from drd.config.lint_failover import lint_failovers
 from drd.config.lint_policies import lint_disasters, lint_policy
 from drd.config.lint_runbooks import lint_runbook
 from drd.config.lint_servers import has_database, lint_servers
+from drd.config.lint_service import lint_service
 from drd.config.lint_settings import is_zone, lint_settings
 from drd.config.settings import Site, StoreRules
 from drd.core.geography import great_circle_metres
@@ -50,6 +51,7 @@ def lint(files: Files, kinds: Kinds, report: Report) -> None:
     for entry in files.policies:
         lint_policy(entry, declared, zone, report)
         lint_servers(entry, declared, kinds.sources, report)
+        lint_service(entry, kinds.probes, report)
         lint_disasters(entry, runbooks, report)
         lint_texts(entry, has_variables=False, report=report)
     for entry in files.runbooks:

@@ -10,7 +10,7 @@ from pydantic import Field, create_model
 from drd.config.kinds import Kinds
 from drd.config.verbs import OneVerb, with_verbs
 from drd.core.lists import OneOrMany
-from drd.core.policy import BackupPlan, Health, Name, Policy
+from drd.core.policy import BackupPlan, Health, Name, Policy, Service
 
 ONLY_PART = "main"
 """What the part of a single source is called."""
@@ -31,10 +31,14 @@ class ProbeRules(OneVerb):
     """One question that is put to each node."""
 
 
+class ServiceRules(OneVerb, Service):
+    """How its users reach the service."""
+
+
 class PolicyRules(Policy):
     """A policy file."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"service", "prove", "drills"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"prove", "drills"})
 
 
 @lru_cache(maxsize=2)
@@ -56,7 +60,11 @@ def policy_model(kinds: Kinds) -> type[Policy]:
     )
     health = create_model("Health", __base__=Health, __doc__=Health.__doc__, probes=probes)
     how = (health, Field(default={}, validate_default=True, description=Policy.model_fields["health"].description))
-    return create_model("Policy", __base__=PolicyRules, __doc__=Policy.__doc__, health=how, backup=(plan, Field()))
+    service: Any = with_verbs(ServiceRules, "kind of probe", kinds.probes, "Service")
+    looked = (service | None, Field(default=None, description=Service.__doc__))
+    return create_model(
+        "Policy", __base__=PolicyRules, __doc__=Policy.__doc__, health=how, backup=(plan, Field()), service=looked
+    )
 
 
 def part_names(parts: tuple[PartRules, ...]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from drd.core.figures import RunFigures
+from drd.core.outage import Outage
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.tags import completed_by, reached_by_wal
 
@@ -243,6 +244,8 @@ class PolicyRecord:
     """Set until a person releases it; nothing of the policy is forgotten meanwhile."""
     last_primary: PrimaryRecord | None = None
     """The node that was the primary when one was last seen."""
+    outages: tuple[Outage, ...] = ()
+    """When its service did not answer its users, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

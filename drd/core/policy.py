@@ -5,8 +5,9 @@ The `source:` of a policy names kinds, which the core does not know: the configu
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -33,9 +34,17 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 """Lower-case letters, digits and hyphens: names stand in metrics, tags and file names."""
 
 
+_PERIODS: Final = {
+    "year": timedelta(days=365),
+    "month": timedelta(days=30),
+    "week": timedelta(days=7),
+    "day": timedelta(days=1),
+}
+
+
 def _readable_downtime(text: str) -> str:
     allowed, per, period = text.partition(" per ")
-    if not per or period.strip() not in ("year", "month", "week", "day"):
+    if not per or period.strip() not in _PERIODS:
         raise ValueError("it is written like 4h per year, or per month, week or day")
     parse_duration(allowed)
     return text
@@ -62,6 +71,14 @@ class Objectives(Model):
     """Everything back on empty machines."""
     downtime: Annotated[str, AfterValidator(_readable_downtime)] | None = None
     """Interruption that is allowed, as `4h per year`."""
+
+    @property
+    def downtime_budget(self) -> tuple[timedelta, timedelta] | None:
+        """How long of how long the service may be interrupted; None where nothing was promised."""
+        if self.downtime is None:
+            return None
+        allowed, _, period = self.downtime.partition(" per ")
+        return parse_duration(allowed), _PERIODS[period.strip()]
 
 
 class Timing(Model):
@@ -178,6 +195,17 @@ class Health(Model):
     """So many failures in a row count (a refusal after a session was closed needs one)."""
     rise: Annotated[Count, Field(ge=1)] = 3
     """So many successes in a row count as well again."""
+
+
+class Service(Model):
+    """How its users reach it: one probe, which measures outages from its first failure to its first success."""
+
+    every: ShortInterval = Field(default="1s", validate_default=True)
+    """How often it is looked at: RTA and downtime are known to about that."""
+    fall: Annotated[Count, Field(ge=1)] = 3
+    """So many failures in a row are an outage, which began with the first of them."""
+    rise: Annotated[Count, Field(ge=1)] = 3
+    """So many successes in a row are its end, which was the first of them."""
 
 
 class Disaster(Model):

@@ -61,6 +61,15 @@ class PrimaryRow(TypedDict):
     since: str
 
 
+class OutageRow(TypedDict):
+    """A time in which a policy's service did not answer; the last one may last still."""
+
+    bad: str
+    good: str | None
+    up: str | None
+    message: str
+
+
 class PolicyRow(TypedDict):
     """A policy; `protected` is false before it was added and after it was removed. `failures` are by store and mode."""
 
@@ -79,6 +88,7 @@ class PolicyRow(TypedDict):
     lost_wal: list[LostWalRow]
     suspicion: SuspicionRow | None
     last_primary: PrimaryRow | None
+    outages: list[OutageRow]
 
 
 class CopyRow(TypedDict):

@@ -13,6 +13,7 @@ from drd.daemon.house import House
 from drd.daemon.names import demand_policy
 from drd.daemon.nodes import failover_lines
 from drd.daemon.requirements import clauses
+from drd.daemon.services import service_lines
 from drd.engines.suspecting import why_suspect
 from drd.reports.moments import local_with_offset
 
@@ -36,6 +37,7 @@ async def explained(house: House, policy: str) -> tuple[str, ...]:
     ]
     if protected.servers is not None and house.scheduler.verdict(policy) is not None:
         lines.append(f"heartbeat: {house.heartbeats.line(policy)}")
+    lines += service_lines(house, await house.catalogue.policies(), policy)
     lines += await failover_lines(house, policy)
     record = await house.catalogue.policy(policy)
     if record is not None and record.new_base is not None:

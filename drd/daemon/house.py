@@ -20,6 +20,7 @@ from drd.engines.restore import Restore
 from drd.engines.retain import Retain
 from drd.engines.runbooks import Runbooks
 from drd.engines.scheduler import Scheduler
+from drd.engines.serving import Serving
 from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
 from drd.engines.triggering import Triggering
@@ -77,6 +78,7 @@ class House:
     heartbeats: Heartbeats
     standby_slots: StandbySlots
     watching: Watching
+    serving: Serving
     runbooks: Runbooks
     acting: Acting
     triggering: Triggering
@@ -84,16 +86,7 @@ class House:
 
     async def pay(self) -> None:
         """Journal what the engines owe. Raises `StateFull` while there is no room, and `Busy` while it is locked."""
-        engines = (
-            self.stores,
-            self.backup,
-            self.restore,
-            self.anchor,
-            self.archive,
-            self.watching,
-            self.acting,
-            self.triggering,
-            self.losing,
-        )
-        for engine in engines:
+        backing_up = (self.stores, self.backup, self.restore, self.anchor, self.archive)
+        recovering = (self.watching, self.serving, self.acting, self.triggering, self.losing)
+        for engine in (*backing_up, *recovering):
             await engine.outbox.pay()

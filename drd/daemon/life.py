@@ -106,7 +106,7 @@ class Daemon:
         """Policy → its digest when the work on its database was begun, and who does that."""
         self._ending: dict[str, set[asyncio.Task[None]]] = {}
         """Policy → who did that before a reload, and was told to end."""
-        self._watchers = Watchers(house.watching)
+        self._watchers = Watchers(house.watching, house.serving)
         self._group: asyncio.TaskGroup | None = None
         self._reloading = asyncio.Lock()
         self._cannot: DrdError | None = None
@@ -142,6 +142,7 @@ class Daemon:
                     group.create_task(self._serve_reloads(), name="reload"),
                     group.create_task(self._house.anchor.serve(), name="anchor"),
                     group.create_task(self._house.watching.serve_record(), name="watching"),
+                    group.create_task(self._house.serving.serve_record(), name="serving"),
                 ]
                 self._staff()
                 await self._resume_runbooks()

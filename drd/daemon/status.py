@@ -11,6 +11,7 @@ from drd.daemon.house import House
 from drd.daemon.incidents import waiting_incidents
 from drd.daemon.nodes import node_status
 from drd.daemon.requirements import broken_promise, last_verified, places
+from drd.daemon.services import service_status
 from drd.daemon.wal import newest_points, wal_status
 from drd.engines.anchor import VERIFY_HINT
 from drd.engines.rotating_check import read_within
@@ -50,6 +51,7 @@ async def status(house: House, version: str, since: datetime | None) -> Status:
         ),
         stores=tuple(_store(house, store, stores.get(name)) for name, store in configuration.stores.items()),
         wal=await wal_status(house),
+        services=service_status(house, records),
         nodes=node_status(house),
         warnings=(
             *configuration.warnings,

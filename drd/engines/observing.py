@@ -6,6 +6,7 @@ from collections import deque
 from datetime import datetime
 from typing import Final
 
+from drd.core.probing import Failure, ProbeResult
 from drd.ports.clock import Clock
 
 TICK_SECONDS: Final = 0.1
@@ -13,6 +14,7 @@ LATE_FOR_SECONDS: Final = 3.0
 """For how long a late tick counts: as long as it takes to look at everything anew."""
 STEPPED_FOR_SECONDS: Final = 30.0
 """For how long a step of the clock counts, or that the machine stood still."""
+LEAST_LATE_SECONDS: Final = 0.1
 _DRIFT_SECONDS: Final = 0.5
 """Less is a clock that is being slewed."""
 
@@ -37,6 +39,11 @@ class Observing:
         now = self._clock.monotonic()
         begin = now - LATE_FOR_SECONDS if since is None else since
         return max((late for at, late in self._late if at >= begin), default=0.0)
+
+    def was_late_for(self, result: ProbeResult) -> bool:
+        """Whether a time-out proves nothing, for the loop was late itself."""
+        is_timeout = result.failure is Failure.TIMEOUT
+        return is_timeout and self.late_seconds(result.began) > max(LEAST_LATE_SECONDS, result.latency / 4)
 
     @property
     def stepped_seconds(self) -> float:

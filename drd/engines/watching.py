@@ -21,6 +21,7 @@ from drd.core.health import ClusterView, NodeView, Observer, known_primary
 from drd.core.node_verdicts import Cause, judge
 from drd.core.probing import Failure, ProbeResult
 from drd.core.rivals import WRITE_CHECK, rivals
+from drd.engines.looking import look_once
 from drd.engines.observing import Observing
 from drd.engines.outbox import Outbox
 from drd.engines.runbooks import Known
@@ -35,8 +36,6 @@ LEAST_PAUSE_SECONDS: Final = 0.02
 """Between two looks by one probe, however often somebody asks for one."""
 BUGS_UNTIL_QUARANTINE: Final = 3
 """So many mistakes in drd end a probe of a node."""
-GRACE_SECONDS: Final = 1.0
-"""A look that takes so much longer than one and a half of its timeout is given up."""
 
 
 class Watching:
@@ -45,16 +44,17 @@ class Watching:
     def __init__(
         self,
         configuration: Callable[[], Configuration],
+        observing: Observing,
         journal: Journal,
         catalogue: Catalogue,
         world: World,
         daemon: str,
     ) -> None:
         self._configuration = configuration
+        self._observing = observing
         self._catalogue = catalogue
         self._world = world
         self._daemon = daemon
-        self._observing = Observing(world.clock)
         self._watched: dict[str, Watched] = {}
         self._told: asyncio.Queue[NodeJudged | PrimarySeen | BugFound] = asyncio.Queue()
         self._on_loss: Callable[[str], None] = _nobody
@@ -188,22 +188,12 @@ class Watching:
             due = clock.monotonic()
             while True:
                 began = clock.monotonic()
-                result = await self._look(prober, probe)
+                result = await look_once(clock, prober, probe)
                 self._take(watched, target, result if label == probe.kind else replace(result, probe=label))
                 due = max(due + every, clock.monotonic() + LEAST_PAUSE_SECONDS)
                 if began <= watched.wanted_since or not await self._pause(watched, prober, due):
                     await clock.sleep(max(0.0, began + LEAST_PAUSE_SECONDS - clock.monotonic()))
                     due = clock.monotonic()
-
-    async def _look(self, prober: Prober, probe: Probe) -> ProbeResult:
-        """One look. A probe that does not keep its own deadline is cut off, and that is a time-out as well."""
-        began, limit = self._world.clock.monotonic(), 1.5 * probe.timeout.total_seconds() + GRACE_SECONDS
-        try:
-            async with asyncio.timeout(limit):
-                return await prober.look()
-        except TimeoutError:
-            took = self._world.clock.monotonic() - began
-            return ProbeResult(probe.kind, began, took, Failure.TIMEOUT, f"the probe itself did not end in {limit:g} s")
 
     async def _pause(self, watched: Watched, prober: Prober, due: float) -> bool:
         """Wait until the next look is due (True), or until something says that it is wanted now (False)."""
@@ -222,7 +212,7 @@ class Watching:
 
     def _take(self, watched: Watched, target: Target, result: ProbeResult) -> None:
         """Add a result to what is known, judge anew, and wake the others when it is the first failure."""
-        if result.failure is Failure.TIMEOUT and self._observing.late_seconds(result.began) > _too_late(result):
+        if self._observing.was_late_for(result):
             return  # that drd was late says nothing about the node
         key = (target.node, result.probe)
         if result.failure is not None:
@@ -300,8 +290,3 @@ def _labels(probes: Sequence[Probe]) -> tuple[str, ...]:
 
 def _nobody(policy: str) -> None:
     """Before anybody acts, nobody is told."""
-
-
-def _too_late(result: ProbeResult) -> float:
-    """From which lateness of drd's own loop on a time-out proves nothing."""
-    return max(0.1, result.latency / 4)

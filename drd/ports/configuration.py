@@ -12,7 +12,7 @@ from drd.core.policy import Policy
 from drd.core.runbook import Runbook
 from drd.core.secrets import SecretReference
 from drd.ports.machines import Contact, Machine
-from drd.ports.probe import Watch
+from drd.ports.probe import ServiceWatch, Watch
 from drd.ports.servers import DatabaseServers
 from drd.ports.source import Source
 from drd.ports.store import ConfiguredStore
@@ -49,6 +49,8 @@ class Protected:
     file: Path
     watch: Watch | None = None
     """How its nodes are watched; None where it names none."""
+    service: ServiceWatch | None = None
+    """How it is looked at as its users reach it; None where nothing says so."""
 
     @property
     def wal_origin(self) -> WalOrigin | None:

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from drd.core.outage import ServiceState
 from drd.core.run import Mode, Outcome
 from drd.ports.incidents import IncidentQuestions, RunbookOrders
 from drd.ports.restoring import RestoreOrder
@@ -66,6 +67,25 @@ class PolicyStatus(Message):
     last_finished: datetime | None = None
     heartbeat: str = ""
     """How a copy of its database tells its own moment; empty where it protects none, or nobody knows."""
+
+
+class ServiceStatus(Message):
+    """A service as its users reach it, as `drd status` shows it."""
+
+    policy: str
+    what: str
+    """What is asked of it."""
+    state: ServiceState
+    since: datetime | None = None
+    """Since when it does not answer; None while it does, or nobody knows."""
+    why: str = ""
+    seconds: float | None = None
+    """How long the newest answer took."""
+    down: timedelta
+    """How long it did not answer in the last `period`."""
+    allowed: timedelta | None = None
+    """How long it may not answer in that time; None where nothing was promised."""
+    period: timedelta
 
 
 class StoredWal(Message):
@@ -137,6 +157,7 @@ class Status(Message):
     policies: tuple[PolicyStatus, ...]
     stores: tuple[StoreStatus, ...]
     wal: tuple[WalStatus, ...] = ()
+    services: tuple[ServiceStatus, ...] = ()
     nodes: tuple[NodeStatus, ...] = ()
     """What is watched, by the daemon that told this."""
     warnings: tuple[str, ...] = ()

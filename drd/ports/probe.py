@@ -70,6 +70,16 @@ class Probe(Spec):
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceWatch:
+    """How a service is looked at as its users reach it."""
+
+    target: Target
+    """Of no node."""
+    probe: Probe
+    rules: Hysteresis
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
     """How a policy's nodes are watched."""
 

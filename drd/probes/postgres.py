@@ -26,6 +26,8 @@ class PostgresProbe(Probe):
 
     kind: ClassVar[str] = "postgres"
 
+    dsn: SecretReference | None = None
+    """Another connection string than the node's own, as its users have: several hosts, or the proxy."""
     write_check: Flag = False
     """Write a row of drd.heartbeat at each look at the primary; it waits for no standby."""
     timeout: PositiveDuration = Field(default="1s", validate_default=True)
@@ -37,14 +39,17 @@ class PostgresProbe(Probe):
 
     def why_not(self, target: Target) -> str:
         """It needs to know how to connect."""
-        return "" if target.dsn is not None else "the node has no postgres: in drd.yaml"
+        if self.dsn is not None or target.dsn is not None:
+            return ""
+        return "the node has no postgres: in drd.yaml" if target.node else "nothing says how it is reached: add `dsn:`"
 
     @asynccontextmanager
     async def opened(self, world: World, target: Target) -> AsyncIterator[Prober]:
         """Ready to look. Raises `TypeError` for a node without a connection string: `why_not` says so before."""
-        if target.dsn is None:
+        dsn = self.dsn or target.dsn
+        if dsn is None:
             raise TypeError(self.why_not(target))
-        prober = _Prober(world, self, target, target.dsn)
+        prober = _Prober(world, self, target, dsn)
         try:
             yield prober
         finally:

@@ -21,19 +21,25 @@ class TcpProbe(Probe):
 
     kind: ClassVar[str] = "tcp"
 
+    host: str | None = None
+    """Another address than the node's own."""
     port: Annotated[int, Field(ge=1, le=65535)]
-    """The port on the node's address."""
+    """The port on that address."""
     timeout: PositiveDuration = Field(default="1s", validate_default=True)
     """A connection that takes longer is none."""
 
     def summary(self) -> str:
         """The port."""
-        return f"port {self.port} accepts connections"
+        return f"port {self.port}{f' of {self.host}' if self.host else ''} accepts connections"
+
+    def why_not(self, target: Target) -> str:
+        """It needs an address."""
+        return "" if self.host or target.host else "nothing says where it is: add `host:`"
 
     @asynccontextmanager
     async def opened(self, world: World, target: Target) -> AsyncIterator[Prober]:
         """Ready to look."""
-        yield _Prober(world.clock, target.host, self.port, self.timeout.total_seconds())
+        yield _Prober(world.clock, self.host or target.host, self.port, self.timeout.total_seconds())
 
 
 class _Prober:

@@ -22,11 +22,12 @@ from drd.core.catalogue import (
 from drd.core.policy import Mode, Outcome, Policy
 from drd.core.requirements import Clause, rpo_in
 from drd.ports.configuration import Configuration
-from drd.ports.control import NodeStatus, WalStatus
+from drd.ports.control import NodeStatus, ServiceStatus, WalStatus
 from drd.ports.incidents import IncidentStatus
 from drd.reports.exposition import Family, Sample, expose, seconds
 from drd.reports.metrics_of_incidents import families_of_incidents
 from drd.reports.metrics_of_nodes import families_of_nodes
+from drd.reports.metrics_of_services import families_of_services
 from drd.reports.metrics_of_wal import families_of_wal
 
 
@@ -60,6 +61,8 @@ class MetricsInput:
     """Room in the stores where it can be known."""
     wal: tuple[WalStatus, ...] = ()
     """Of the policies whose WAL is received."""
+    services: tuple[ServiceStatus, ...] = ()
+    """Those that are looked at as their users reach them."""
     nodes: tuple[NodeStatus, ...] = ()
     """Those that are watched."""
     incidents: tuple[IncidentStatus, ...] = ()
@@ -80,8 +83,9 @@ def render(snapshot: MetricsInput) -> bytes:
     )
     families = (_of_the_daemon, _of_policies, _of_copies, _of_restores, _of_stores)
     found = chain.from_iterable(each(snapshot) for each in families)
+    watched = chain(families_of_services(snapshot.services), families_of_nodes(snapshot.nodes))
     incidents = families_of_incidents(snapshot.configuration.policies, snapshot.incidents)
-    return expose(chain(found, families_of_wal(snapshot.wal), families_of_nodes(snapshot.nodes), incidents))
+    return expose(chain(found, families_of_wal(snapshot.wal), watched, incidents))
 
 
 def _of_the_daemon(snapshot: MetricsInput) -> Iterator[Family]:

@@ -12,9 +12,10 @@ from rich.text import Text
 
 from drd.core.geography import format_distance
 from drd.core.node_verdicts import Cause
-from drd.core.units import format_size
+from drd.core.outage import ServiceState
+from drd.core.units import format_duration, format_size
 from drd.ports.configuration import is_wal_store
-from drd.ports.control import CopyStatus, NodeStatus, PolicyStatus, Status, StoreStatus, WalStatus
+from drd.ports.control import CopyStatus, NodeStatus, PolicyStatus, ServiceStatus, Status, StoreStatus, WalStatus
 from drd.reports.moments import age, local_short, span
 from drd.reports.tables import Row, heading, state, table
 
@@ -38,6 +39,8 @@ def status_page(status: Status, host: str, now: datetime, zone: ZoneInfo) -> Ren
         parts += [Text(""), _stores(status, now)]
     if status.wal:
         parts += [Text(""), _wal(status.wal, now)]
+    if status.services:
+        parts += [Text(""), _services(status.services, now)]
     if status.nodes:
         parts += [Text(""), _nodes(status.nodes, now)]
     return Group(*parts, Text(""), _needs(status))
@@ -121,6 +124,21 @@ def _wal(policies: tuple[WalStatus, ...], now: datetime) -> Table:
     return table(columns, rows, right=("in spool", "kept there"))
 
 
+def _services(services: tuple[ServiceStatus, ...], now: datetime) -> Table:
+    rows: list[Row] = [
+        [
+            service.policy,
+            state(service.state.value),
+            "-" if service.since is None else span(now - service.since),
+            "-" if service.seconds is None else f"{service.seconds * 1000:.0f} ms",
+            f"{span(service.down)} in {format_duration(service.period)}",
+            "-" if service.allowed is None else format_duration(service.allowed),
+        ]
+        for service in services
+    ]
+    return table(["service", "state", "for", "answers in", "down", "promised"], rows, right=("answers in",))
+
+
 def _nodes(nodes: tuple[NodeStatus, ...], now: datetime) -> Table:
     rows: list[Row] = [
         [
@@ -153,6 +171,11 @@ def _needs(status: Status) -> RenderableType:
     lines: list[tuple[str, str]] = [(f"warning: {warning}", "") for warning in status.warnings]
     lines += [need for policy in status.wal for need in policy.needs.items()]
     lines += [_need_of_policy(policy) for policy in status.policies if _is_for_a_person(policy)]
+    lines += [
+        (f"the service {service.policy} does not answer: {service.why}", f"type: drd explain {service.policy}")
+        for service in status.services
+        if service.state is ServiceState.FAILS
+    ]
     lines += [
         (f"node {node.node} of {node.policy}: {node.verdict}{f': {node.why}' if node.why else ''}", _explain(node))
         for node in status.nodes

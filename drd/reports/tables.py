@@ -12,7 +12,8 @@ WIDTH = 100
 
 STYLES = {
     "ok": "green", "succeeded": "green", "proven": "green", "keep": "green",
-    "well": "green", "process dead": "bold red", "host silent": "bold red", "two primaries": "bold red",
+    "well": "green", "answers": "green", "fails": "bold red",
+    "process dead": "bold red", "host silent": "bold red", "two primaries": "bold red",
     "accepts TCP but not SQL": "bold red", "crash loop": "bold red",
     "running": "cyan", "paused": "cyan",
     "late": "yellow", "incomplete": "yellow", "away": "yellow", "held": "yellow", "guarded": "yellow",

@@ -7,6 +7,7 @@ import pytest
 from drd.app.kinds import find_kinds
 from drd.config.load import load
 from drd.config.problems import ConfigurationErrors
+from drd.core.health import Hysteresis
 from drd.ports.configuration import Configuration
 from tests.config.arranging import write
 
@@ -144,3 +145,23 @@ def test_a_row_is_written_only_where_there_is_a_database(source: str, more: str,
     sentence = "the policy `orders` has no database: write with `argv:` a program that uses it as a client does"
     is_refused = "files" in source and not more
     assert problems == ([f"runbooks/orders-back.yaml:13:27: {sentence}"] if is_refused else [])
+
+
+@pytest.mark.parametrize(
+    ("service", "why"),
+    [
+        ("{tcp: {port: 443}}", "2:11: `tcp`: nothing says where it is: add `host:`"),
+        ("{postgres: {write_check: true}}", "2:11: `postgres`: nothing says how it is reached: add `dsn:`"),
+        ("{every: 1s}", "2:10: `service`: no kind of probe is named: add one of command, host, http, postgres, tcp"),
+    ],
+)
+def test_a_service_says_where_it_is_looked_at(service: str, why: str, tmp_path: Path) -> None:
+    assert told(tmp_path, f"service: {service}", "{dsn: {file: /etc/drd/orders}}") == [why]
+
+
+def test_a_service_is_looked_at_by_one_probe_with_its_own_rhythm(tmp_path: Path) -> None:
+    written = "service: {postgres: {dsn: {file: /etc/drd/shop}, timeout: 2s}, every: 250ms, rise: 2}"
+    found = read(tmp_path, written, "{dsn: {file: /etc/drd/orders}}").policies["orders"].service
+    assert found is not None
+    assert found.rules == Hysteresis(every_seconds=0.25, timeout_seconds=2, fall=3, rise=2)
+    assert found.probe.why_not(found.target) == ""

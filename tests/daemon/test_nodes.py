@@ -38,7 +38,7 @@ async def a_house(*policies: Protected) -> AsyncIterator[tuple[FakeHouse, Watche
     FakeProbe.ANSWERS.update(one=Answers(primary(2000)), two=Answers(standby(1000, replayed=1000)))
     house = FakeHouse(*policies)
     async with asyncio.TaskGroup() as group:
-        watchers = Watchers(house.watching)
+        watchers = Watchers(house.watching, house.serving)
         watchers.staff(house.in_force().policies, group)
         await asyncio.sleep(2.5)
         yield house, watchers, group

@@ -21,6 +21,7 @@ from drd.engines.dispatch import Dispatch
 from drd.engines.healing import Healing
 from drd.engines.heartbeat import Heartbeats
 from drd.engines.losing import Losing
+from drd.engines.observing import Observing
 from drd.engines.progress import ProgressBoard
 from drd.engines.proof import Proof
 from drd.engines.protecting import Protecting
@@ -35,6 +36,7 @@ from drd.engines.runbook_services import EngineServices
 from drd.engines.runbooks import Runbooks
 from drd.engines.salvage import Salvage
 from drd.engines.scheduler import Scheduler
+from drd.engines.serving import Serving
 from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
 from drd.engines.triggering import Triggering
@@ -220,7 +222,9 @@ class FakeHouse:
         self.anchor = Anchor(force, self.stores, queues, journal, journal, journal, self.clock, DAEMON, journal)
         self.heartbeats = Heartbeats(force, journal, world, DAEMON)
         self.standby_slots = StandbySlots(force, self.receiving, journal, world)
-        self.watching = Watching(force, journal, journal, world, DAEMON)
+        observing = Observing(self.clock)
+        self.watching = Watching(force, observing, journal, journal, world, DAEMON)
+        self.serving = Serving(force, observing, journal, journal, world)
         self.messenger = after.messenger if after else FakeMessenger()
         services = EngineServices(
             force,
@@ -292,6 +296,7 @@ class FakeHouse:
             heartbeats=self.heartbeats,
             standby_slots=self.standby_slots,
             watching=self.watching,
+            serving=self.serving,
             runbooks=self.runbooks,
             acting=self.acting,
             triggering=self.triggering,

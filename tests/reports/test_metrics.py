@@ -3,6 +3,7 @@
 import subprocess
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,12 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from drd.core.catalogue import Copy, Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, Standing, StoreRecord
+from drd.core.outage import ServiceState
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.requirements import Clause
 from drd.core.runbook_step import Choice
 from drd.ports.configuration import Configuration
-from drd.ports.control import NodeStatus, StoredWal, WalStatus
+from drd.ports.control import NodeStatus, ServiceStatus, StoredWal, WalStatus
 from drd.ports.incidents import IncidentStatus, Question, StageLine, Times
 from drd.reports.exposition import Family, expose
 from drd.reports.metrics import MetricsInput, render
@@ -222,6 +224,20 @@ def test_nodes_that_are_watched_are_told_with_what_is_the_matter() -> None:
     assert value(scrape, "drd_node_primary", policy="orders", node="one") == 1
     assert value(scrape, "drd_probe_failures_total", policy="orders", node="one", probe="postgres") == 2
     assert b"drd_node" not in render(a_snapshot())
+
+
+def test_a_service_is_told_with_its_downtime_and_without_a_state_that_nobody_knows() -> None:
+    of = partial(ServiceStatus, what="PostgreSQL answers", period=timedelta(days=365))
+    services = (
+        of(policy="orders", state=ServiceState.FAILS, down=timedelta(seconds=90), allowed=timedelta(hours=4)),
+        of(policy="members", state=ServiceState.UNKNOWN, down=timedelta()),
+    )
+    scrape = render(replace(a_snapshot(), services=services))
+    assert value(scrape, "drd_service_up", policy="orders") == 0
+    assert value(scrape, "drd_service_downtime_seconds", policy="orders") == 90
+    assert value(scrape, "drd_service_downtime_allowed_seconds", policy="orders") == 14400
+    assert b'drd_service_up{policy="members"}' not in scrape
+    assert b"drd_service" not in render(a_snapshot())
 
 
 def test_no_run_snapshot_or_created_series_is_exported() -> None:

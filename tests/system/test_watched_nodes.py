@@ -17,6 +17,11 @@ def verdicts(machine: Machine) -> dict[str, str]:
     return {node["node"]: node["verdict"] for node in machine.status()["nodes"]}
 
 
+def served(machine: Machine) -> str:
+    [service] = machine.status()["services"]
+    return str(service["state"])
+
+
 def judged(machine: Machine) -> list[tuple[Any, Any]]:
     return [(each["node"], each["verdict"]) for each in machine.events("node-judged", "orders")]
 
@@ -34,8 +39,11 @@ def test_a_primary_that_dies_is_told_by_its_name_and_explain_says_why_nothing_is
         cluster.reload()
     protected(machine, (primary, standby), postgres_lab)
     machine.policies["orders"]["health"] = {"every": "250ms", "probes": [{"postgres": {"timeout": "10s"}}]}
+    reached = {"dsn": {"file": str(machine.folder / "secrets" / NAMES[0])}, "timeout": "10s"}
+    machine.policies["orders"]["service"] = {"postgres": reached, "every": "250ms"}
     machine.write().start()
     wait_for(lambda: verdicts(machine) == dict.fromkeys(NAMES, "well"), "both nodes are well")
+    wait_for(lambda: served(machine) == "answers", "the service answers")
     assert judged(machine) == []
     lines = machine.drd("explain", "orders").done().stdout
     assert "node orders-1, primary: well" in lines
@@ -46,9 +54,13 @@ def test_a_primary_that_dies_is_told_by_its_name_and_explain_says_why_nothing_is
     lines = machine.drd("explain", "orders").done().stdout
     assert "failover: orders-1 is lost: process dead; nothing is done: no runbook" in lines
     assert ("orders-1", "process dead") in judged(machine)
+    wait_for(lambda: served(machine) == "fails", "the outage is told")
 
     primary.start()
     wait_for(lambda: verdicts(machine) == dict.fromkeys(NAMES, "well"), "the primary is well again")
     assert judged(machine)[-1] == ("orders-1", "well")
+    wait_for(lambda: served(machine) == "answers", "the outage is over")
+    [failed], [restored] = (machine.events(kind, "orders") for kind in ("service-failed", "service-restored"))
+    assert failed["good"] < failed["bad"] == restored["bad"] < restored["up"]
     primary.kill()
     standby.kill()

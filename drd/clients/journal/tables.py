@@ -77,6 +77,7 @@ POLICIES = TableSchema(
         "lost_wal",
         "suspicion",
         "last_primary",
+        "outages",
     ),
     is_small=True,
 )

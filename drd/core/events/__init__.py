@@ -47,6 +47,7 @@ from drd.core.events.protection import KeysListed, ProtectionProbed
 from drd.core.events.restores import RestoreFinished, RestoreStarted
 from drd.core.events.runs import RunFinished, RunStarted
 from drd.core.events.servers import HeartbeatInterrupted, HeartbeatKept, StandbySlotFailed
+from drd.core.events.services import ServiceFailed, ServiceRestored
 from drd.core.events.snapshots import (
     CopyCreated,
     ForgetStarted,
@@ -128,6 +129,8 @@ __all__ = [
     "RunFinished",
     "RunStarted",
     "SegmentOpened",
+    "ServiceFailed",
+    "ServiceRestored",
     "SnapshotCreated",
     "SnapshotFound",
     "SnapshotMissing",

@@ -9,6 +9,9 @@ from drd.core.encoding import Fact
 from drd.core.projections.effect import Effect
 from drd.core.rows import PauseRow, PolicyRow, Tables
 
+OUTAGES_KEPT: Final = 1000
+"""Of a service: more than one a day in the year that downtime is counted over."""
+
 
 def _policy_added(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     row = policy_row(tables, body["policy"], fact.at)
@@ -58,6 +61,21 @@ def _primary_seen(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     tables.policies.put((body["policy"],), row)
 
 
+def _service_failed(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
+    row = policy_row(tables, body["policy"], fact.at)
+    row["outages"].append({"bad": body["bad"], "good": body["good"], "up": None, "message": body["message"]})
+    del row["outages"][:-OUTAGES_KEPT]
+    tables.policies.put((body["policy"],), row)
+
+
+def _service_restored(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
+    row = policy_row(tables, body["policy"], fact.at)
+    for outage in row["outages"]:
+        if outage["bad"] == body["bad"]:
+            outage["up"] = body["up"]
+    tables.policies.put((body["policy"],), row)
+
+
 def policy_row(tables: Tables, name: str, at: str) -> PolicyRow:
     """The row of a policy, a new one when there is none."""
     return tables.policies.get((name,)) or {
@@ -76,6 +94,7 @@ def policy_row(tables: Tables, name: str, at: str) -> PolicyRow:
         "lost_wal": [],
         "suspicion": None,
         "last_primary": None,
+        "outages": [],
     }
 
 
@@ -87,4 +106,6 @@ EFFECTS: Final[Mapping[str, Effect]] = {
     "paused": _paused,
     "resumed": _resumed,
     "primary-seen": _primary_seen,
+    "service-failed": _service_failed,
+    "service-restored": _service_restored,
 }

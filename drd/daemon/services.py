@@ -1,0 +1,54 @@
+"""The services that are looked at, as people see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from drd.core.catalogue import PolicyRecord
+from drd.core.outage import ServiceState, downtime
+from drd.core.units import format_duration
+from drd.daemon.house import House
+from drd.ports.control import ServiceStatus
+
+YEAR = timedelta(days=365)
+"""What downtime is counted over where nothing is promised."""
+
+
+def service_status(house: House, records: Mapping[str, PolicyRecord]) -> tuple[ServiceStatus, ...]:
+    """Every service that is looked at."""
+    return tuple(found for name in sorted(house.in_force().policies) if (found := _status(house, name, records)))
+
+
+def service_lines(house: House, records: Mapping[str, PolicyRecord], policy: str) -> list[str]:
+    """What `drd explain` says of a policy's service; nothing where it is not looked at."""
+    found = _status(house, policy, records)
+    if found is None:
+        return []
+    says = f"{found.state}, {found.why}" if found.why else found.state.value
+    promised = "" if found.allowed is None else f", {format_duration(found.allowed)} promised"
+    counted = f"down for {format_duration(found.down)} in {format_duration(found.period)}{promised}"
+    return [f"service, {found.what}: {says}; {counted}"]
+
+
+def _status(house: House, policy: str, records: Mapping[str, PolicyRecord]) -> ServiceStatus | None:
+    served = house.serving.of(policy)
+    if served is None:
+        return None
+    view, record = served.view, records.get(policy)
+    allowed, period = house.in_force().policies[policy].policy.objectives.downtime_budget or (None, YEAR)
+    now = house.clock.now()
+    outages = [] if record is None else [each for each in record.outages if each.up is not None]
+    outages += [] if view.outage is None else [view.outage]
+    fails = view.state is ServiceState.FAILS and view.outage is not None
+    return ServiceStatus(
+        policy=policy,
+        what=served.watch.probe.summary(),
+        state=view.state,
+        since=view.outage.bad if fails and view.outage is not None else None,
+        why=view.outage.message if fails and view.outage is not None else "",
+        seconds=served.last.latency if served.last is not None and served.last.is_good else None,
+        down=downtime(outages, now - period, now),
+        allowed=allowed,
+        period=period,
+    )

@@ -1,0 +1,116 @@
+"""Looking at services as their users reach them: from when until when they did not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from drd.core.errors import NOT_NOW
+from drd.core.events import BugFound, ServiceFailed, ServiceRestored
+from drd.core.outage import Look, ServiceView, ended
+from drd.core.probing import ProbeResult
+from drd.engines.looking import look_once
+from drd.engines.observing import Observing
+from drd.engines.outbox import Outbox
+from drd.ports.configuration import Configuration
+from drd.ports.journal import Catalogue, Journal
+from drd.ports.probe import ServiceWatch
+from drd.ports.world import World
+
+AFTER_A_BUG_SECONDS: Final = 60.0
+
+
+@dataclass(slots=True)
+class Served:
+    """How one service stands."""
+
+    watch: ServiceWatch
+    view: ServiceView
+    last: ProbeResult | None = None
+
+
+class Serving:
+    """Looks at the services of the policies in force."""
+
+    def __init__(
+        self,
+        configuration: Callable[[], Configuration],
+        observing: Observing,
+        journal: Journal,
+        catalogue: Catalogue,
+        world: World,
+    ) -> None:
+        self._configuration = configuration
+        self._observing = observing
+        self._catalogue = catalogue
+        self._world = world
+        self._served: dict[str, Served] = {}
+        self._told: asyncio.Queue[ServiceFailed | ServiceRestored | BugFound] = asyncio.Queue()
+        self.outbox = Outbox(journal)
+
+    def of(self, policy: str) -> Served | None:
+        """How a policy's service stands; None while it is not looked at."""
+        return self._served.get(policy)
+
+    async def serve_record(self) -> None:
+        """Journal what was seen, until cancelled: no look waits for a disk."""
+        while True:
+            fact = await self._told.get()
+            with suppress(*NOT_NOW):
+                await self.outbox.record(fact)
+
+    async def serve(self, policy: str) -> None:
+        """Look at a policy's service until cancelled. A mistake in drd is told, and tried again later."""
+        protected = self._configuration().policies.get(policy)
+        if protected is None or protected.service is None:
+            return
+        record = await self._catalogue.policy(policy)
+        lasting = [each for each in (() if record is None else record.outages) if each.up is None]
+        served = Served(protected.service, ServiceView(outage=lasting[-1] if lasting else None))
+        self._served[policy] = served
+        try:
+            while True:
+                try:
+                    await self._keep_looking(policy, served)
+                except Exception as bug:  # noqa: BLE001 - a bug in one probe fails that probe, not the daemon
+                    text = "".join(traceback.format_exception(bug, limit=-12))
+                    self._told.put_nowait(BugFound(f"service of {policy}", type(bug).__name__, text, quarantined=False))
+                    served.view = served.view.unseen()
+                    await self._world.clock.sleep(AFTER_A_BUG_SECONDS)
+        finally:
+            if self._served.get(policy) is served:
+                del self._served[policy]
+
+    async def _keep_looking(self, policy: str, served: Served) -> None:
+        clock, watch = self._world.clock, served.watch
+        async with watch.probe.opened(self._world, watch.target) as prober:
+            due = clock.monotonic()
+            while True:
+                result = await look_once(clock, prober, watch.probe)
+                self._take(policy, served, result)
+                due = max(due + watch.rules.every_seconds, clock.monotonic())
+                await clock.sleep(due - clock.monotonic())
+
+    def _take(self, policy: str, served: Served, result: ProbeResult) -> None:
+        before, rules, served.last = served.view, served.watch.rules, result
+        if self._observing.stepped_seconds or self._observing.was_late_for(result):
+            served.view = before.unseen()
+            return
+        failure = "" if result.failure is None else result.message or result.failure.value
+        look = Look(self._wall(result.began), self._wall(result.ended), failure)
+        served.view = after = before.after(look, rules.fall, rules.rise)
+        over = ended(before, after)
+        if over is not None and over.up is not None:
+            self._told.put_nowait(ServiceRestored(policy, over.bad, over.up))
+        if after.outage is not None and before.outage is None:
+            outage = after.outage
+            self._told.put_nowait(ServiceFailed(policy, outage.bad, outage.good, outage.message))
+
+    def _wall(self, moment: float) -> datetime:
+        clock = self._world.clock
+        return clock.now() - timedelta(seconds=clock.monotonic() - moment)

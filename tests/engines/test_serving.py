@@ -1,0 +1,128 @@
+"""Looking at services as their users reach them, in virtual time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import pytest
+
+from drd.core.events import BugFound, PolicyAdded, ServiceFailed, ServiceRestored
+from drd.core.health import Hysteresis
+from drd.core.outage import ServiceState
+from drd.core.probing import Failure
+from drd.daemon.services import service_lines, service_status
+from drd.ports.control import ServiceStatus
+from drd.ports.probe import ServiceWatch, Target
+from tests.fakes.house import FakeHouse, a_policy, protected
+from tests.fakes.probe import Answers, FakeProbe
+
+pytestmark = pytest.mark.looptime
+RULES = Hysteresis(every_seconds=1.0, timeout_seconds=0.5, fall=3, rise=2)
+
+
+@dataclass
+class Shop:
+    house: FakeHouse
+    answers: Answers
+
+    async def status(self) -> ServiceStatus:
+        [found] = service_status(self.house.house, await self.house.journal.policies())
+        return found
+
+
+@asynccontextmanager
+async def looked_at(after: FakeHouse | None = None) -> AsyncIterator[Shop]:
+    answers = Answers()
+    FakeProbe.ANSWERS.clear()
+    FakeProbe.ANSWERS[""] = answers
+    policy = a_policy("orders", objectives={"downtime": "4h per year"})
+    watch = ServiceWatch(Target("orders", "", ""), FakeProbe(), RULES)
+    house = FakeHouse(replace(protected(policy), service=watch), after=after)
+    if after is None:
+        await house.journal.append(PolicyAdded("orders"))
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(house.serving.serve("orders")), group.create_task(house.serving.serve_record())]
+        yield Shop(house, answers)
+        for task in tasks:
+            task.cancel()
+
+
+async def test_a_service_that_answers_is_nothing_to_tell() -> None:
+    async with looked_at() as it:
+        await asyncio.sleep(5)
+        status = await it.status()
+        assert (status.state, status.since, status.down) == (ServiceState.ANSWERS, None, timedelta())
+        assert (status.allowed, status.period) == (timedelta(hours=4), timedelta(days=365))
+        assert it.house.journal.of(ServiceFailed) == []
+
+
+async def test_an_outage_is_told_from_its_first_failed_look_to_the_first_good_one() -> None:
+    async with looked_at() as it:
+        await asyncio.sleep(2.5)
+        it.answers.failure = Failure.REFUSED
+        await asyncio.sleep(10)
+        [failed] = it.house.journal.of(ServiceFailed)
+        assert failed.good is not None
+        assert timedelta(seconds=0.9) < failed.bad - failed.good < timedelta(seconds=1.1)
+        status = await it.status()
+        assert (status.state, status.since, status.why) == (ServiceState.FAILS, failed.bad, "refused")
+        assert timedelta(seconds=9) < status.down < timedelta(seconds=11)
+        [line] = service_lines(it.house.house, await it.house.journal.policies(), "orders")
+        assert line.startswith("service, a fake: fails, refused; down for ")
+        assert line.endswith(" in 365d, 4h promised")
+
+        it.answers.failure = None
+        await asyncio.sleep(3)
+        [restored] = it.house.journal.of(ServiceRestored)
+        assert restored.bad == failed.bad
+        assert timedelta(seconds=9.9) < restored.up - restored.bad < timedelta(seconds=10.1)
+        record = await it.house.journal.policy("orders")
+        assert record is not None
+        [outage] = record.outages
+        assert (outage.bad, outage.good, outage.up) == (failed.bad, failed.good, restored.up)
+        assert (await it.status()).down == restored.up - restored.bad
+
+
+async def test_an_outage_that_began_before_the_daemon_is_ended_by_the_next() -> None:
+    async with looked_at() as it:
+        await asyncio.sleep(1.5)
+        it.answers.failure = Failure.TIMEOUT
+        await asyncio.sleep(6)
+    [failed] = it.house.journal.of(ServiceFailed)
+    async with looked_at(after=it.house) as again:
+        again.answers.failure = Failure.TIMEOUT
+        await asyncio.sleep(6)
+        assert len(again.house.journal.of(ServiceFailed)) == 1, "it is the same outage"
+        again.answers.failure = None
+        await asyncio.sleep(4)
+        [restored] = again.house.journal.of(ServiceRestored)
+        assert restored.bad == failed.bad
+
+
+async def test_a_probe_that_hangs_fails_and_a_mistake_in_it_is_told_and_tried_again() -> None:
+    async with looked_at() as it:
+        it.answers.hangs = True
+        await asyncio.sleep(12)
+        assert (await it.status()).state is ServiceState.FAILS
+    async with looked_at() as it:
+        it.answers.bug = ZeroDivisionError("oh")
+        await asyncio.sleep(30)
+        assert [fact.unit for fact in it.house.journal.of(BugFound)] == ["service of orders"]
+        assert (await it.status()).state is ServiceState.UNKNOWN
+        it.answers.bug = None
+        await asyncio.sleep(40)
+        assert (await it.status()).state is ServiceState.ANSWERS
+
+
+async def test_while_the_clock_was_set_nothing_is_known() -> None:
+    async with looked_at() as it, asyncio.TaskGroup() as group:
+        observing = group.create_task(it.house.watching.serve_record())
+        await asyncio.sleep(2)
+        it.answers.failure = Failure.REFUSED
+        it.house.clock.step(timedelta(hours=1))
+        await asyncio.sleep(10)
+        assert (await it.status()).state is ServiceState.UNKNOWN
+        assert it.house.journal.of(ServiceFailed) == []
+        observing.cancel()
