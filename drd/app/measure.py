@@ -72,9 +72,10 @@ class Measure:
         house, known = self._built.house, self._ended
         found: list[IncidentStatus] = []
         for record in await house.catalogue.incidents(None, INCIDENTS):
-            found.append(known.get(record.run) or incident_status(house, record))
+            found.append(known.get(record.run) or await incident_status(house, record))
             await asyncio.sleep(0)
-        self._ended = {each.run: each for each in found if each.finished is not None}
+        # One whose service does not answer yet has no RTA so far.
+        self._ended = {each.run: each for each in found if each.finished is not None and each.times.up is not None}
         return tuple(found)
 
     async def _intervals_in(self, configuration: Configuration, now: datetime) -> dict[str, timedelta]:

@@ -5,11 +5,13 @@ RTA = t_up - t_bad. The parts are told apart by what the run was doing at each m
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from drd.core.events import LossMeasured, StepFinished, StepStarted
 from drd.core.incident import IncidentRecord
+from drd.core.outage import Outage
 from drd.core.runbook_plan import RunPlan
 from drd.core.runbook_progress import Progress, StepState, after
 from drd.core.runbook_step import Doing
@@ -22,12 +24,14 @@ class RecoveryTimes:
     """The moments and sums of one incident; None for what has not happened (yet)."""
 
     bad: datetime
-    """The outage's first symptom, as the start says."""
+    """The outage's first symptom: the first failed look at the service, or else what the start says."""
     start: datetime
+    good: datetime | None = None
+    """When the service was last seen to answer before; None where nobody looked at it."""
     fenced: datetime | None = None
     promoted: datetime | None = None
     up: datetime | None = None
-    """When the service was first seen to answer again."""
+    """When the service was first seen to answer again: by the looks at it, or else by a step of the run."""
     until_start: timedelta = _NONE
     """Until the runbook began: detecting and deciding."""
     human_wait: timedelta = _NONE
@@ -67,27 +71,32 @@ class RecoveryTimes:
         return None if self.rta is None or self.rto is None else self.rta <= self.rto
 
 
-def recovery_times(record: IncidentRecord, plan: RunPlan) -> RecoveryTimes:
-    """The times of an incident."""
+def recovery_times(record: IncidentRecord, plan: RunPlan, outages: Iterable[Outage] = ()) -> RecoveryTimes:
+    """The times of an incident. `outages` of the service, as its users saw them, are believed before the run's steps."""
     start = record.start
     rto = None if start.rto_seconds is None else timedelta(seconds=start.rto_seconds)
-    up = _first(record, "up")
+    outage = None if record.is_drill else _seen(record, outages)
+    bad, up = (start.began, _first(record, "up")) if outage is None else (outage.bad, outage.up)
     loss = next((fact.body for fact in record.facts if isinstance(fact.body, LossMeasured)), None)
     sums = dict.fromkeys(("human_wait", "act", "verify"), _NONE)
-    progress, before = Progress(start.began), record.started
+    progress, before = Progress(start.began), max(record.started, bad)
     for fact in record.facts:
         until = fact.at if up is None else min(fact.at, up)
         if until > before:
             sums[_doing(plan, progress)] += until - before
             before = until
         progress = after(plan, progress, fact.body, fact.at)
+    if up is not None and up > before:
+        sums["verify"] += up - before  # the run is over, and the service did not answer yet
+    began = record.started if up is None else min(record.started, up)
     return RecoveryTimes(
-        bad=start.began,
+        bad=bad,
         start=record.started,
+        good=None if outage is None else outage.good,
         fenced=_first(record, "fenced"),
         promoted=_first(record, "new_primary"),
         up=up,
-        until_start=record.started - start.began,
+        until_start=max(_NONE, began - bad),
         rto=rto,
         rpo=None if start.rpo_seconds is None else timedelta(seconds=start.rpo_seconds),
         newest=None if loss is None else loss.newest,
@@ -95,6 +104,19 @@ def recovery_times(record: IncidentRecord, plan: RunPlan) -> RecoveryTimes:
         stopped=start.began if start.was_dead else _first(record, "fenced"),
         **sums,
     )
+
+
+def _seen(record: IncidentRecord, outages: Iterable[Outage]) -> Outage | None:
+    """The outage that the run was about: the first one that lasted while it ran, or since its first symptom."""
+    end = record.finished
+    during = (
+        each for each in outages if (end is None or each.bad <= end) and (each.up or record.started) >= _since(record)
+    )
+    return min(during, key=lambda each: each.bad, default=None)
+
+
+def _since(record: IncidentRecord) -> datetime:
+    return min(record.start.began, record.started)
 
 
 def expected(records: tuple[IncidentRecord, ...], step: str) -> timedelta | None:

@@ -36,7 +36,8 @@ NEWEST = 50
 
 async def incident_statuses(house: House, policy: str | None) -> tuple[IncidentStatus, ...]:
     """The newest runs of runbooks, newest first."""
-    return tuple(incident_status(house, each) for each in await house.catalogue.incidents(policy, NEWEST))
+    found = await house.catalogue.incidents(policy, NEWEST)
+    return tuple([await incident_status(house, each) for each in found])
 
 
 async def find_incident(house: House, run: str) -> IncidentRecord:
@@ -50,7 +51,7 @@ async def find_incident(house: House, run: str) -> IncidentRecord:
     return next((each for each in named if each.finished is None), named[0])
 
 
-def incident_status(house: House, record: IncidentRecord) -> IncidentStatus:
+async def incident_status(house: House, record: IncidentRecord) -> IncidentStatus:
     """One run of a runbook as it is told."""
     try:
         runbook = house.runbooks.read(record.start.document)
@@ -59,7 +60,8 @@ def incident_status(house: House, record: IncidentRecord) -> IncidentStatus:
         runbook, plan = None, _plan_of_facts(record)
     progress = record.progress(plan)
     questions = () if record.finished is not None else tuple(_questions(plan, progress, _why(record)))
-    times = recovery_times(record, plan)
+    policy = await house.catalogue.policy(record.policy)
+    times = recovery_times(record, plan, () if policy is None else policy.outages)
     return IncidentStatus(
         run=record.run,
         runbook=record.runbook,
@@ -86,7 +88,7 @@ def incident_status(house: House, record: IncidentRecord) -> IncidentStatus:
 
 async def waiting_incidents(house: House) -> tuple[str, ...]:
     """The runs that wait for a person, a sentence each, for `drd status`."""
-    open_ones = [incident_status(house, each) for each in await house.catalogue.open_incidents()]
+    open_ones = [await incident_status(house, each) for each in await house.catalogue.open_incidents()]
     return tuple(
         f"the runbook {each.runbook} waits for a person: {each.questions[0].step}; type: drd incident show {each.run}"
         for each in open_ones

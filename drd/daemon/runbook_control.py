@@ -34,7 +34,7 @@ class RunbookControl:
 
     async def incident(self, run: str) -> IncidentStatus:
         """One run by its id, or the newest of a runbook by its name."""
-        return incident_status(self._house, await find_incident(self._house, run))
+        return await incident_status(self._house, await find_incident(self._house, run))
 
     async def runbook_plan(self, runbook: str, variables: dict[str, str]) -> RunbookPlan:
         """What a runbook would do now, looked at as far as that can be done from here."""

@@ -107,6 +107,7 @@ class Times(_Message):
 
     bad: datetime
     start: datetime
+    good: datetime | None = None
     fenced: datetime | None = None
     promoted: datetime | None = None
     up: datetime | None = None

@@ -106,7 +106,8 @@ def _times(times: Times, zone: ZoneInfo) -> list[str]:
     if times.rta is None:
         lines.append("RTA         the service has not been seen to answer yet")
     else:
-        lines.append(f"RTA         {_long(times.rta)}")
+        doubt = "" if times.good is None else f", or up to {_long(times.bad - times.good)} more: it was well before"
+        lines.append(f"RTA         {_long(times.rta)}{doubt}")
     parts = (
         ("until the runbook began", times.until_start),
         ("acting", times.act),

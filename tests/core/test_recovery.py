@@ -14,6 +14,7 @@ from drd.core.events import (
     StepStarted,
 )
 from drd.core.incident import IncidentFact, IncidentRecord
+from drd.core.outage import Outage
 from drd.core.policy import Cause, Outcome
 from drd.core.recovery import expected, promoted_at, recovery_times
 from drd.core.runbook import OnFailure
@@ -91,6 +92,25 @@ def test_an_outage_that_is_not_over_has_no_time_and_keeps_no_promise() -> None:
     late = recovery_times(incident((12, began("use")), (75, ended("use", up="orders-2"))), PLAN)
     assert late.is_kept is False
     assert recovery_times(incident((12, ended("use", up="x")), rto=None), PLAN).is_kept is None
+
+
+def test_what_users_saw_of_the_service_is_believed_before_the_steps() -> None:
+    told = incident(
+        (12, began("use")), (20, ended("use", up="orders-2")), (21, IncidentFinished("o", "l", Outcome.SUCCEEDED))
+    )
+    over = replace(told, finished=NOON + SECOND * 21)
+    seen = Outage(NOON - SECOND * 2, NOON - SECOND * 3, NOON + SECOND * 25)
+    times = recovery_times(over, PLAN, [Outage(NOON - SECOND * 90, up=NOON - SECOND * 80), seen])
+    assert (times.bad, times.good, times.up, times.rta) == (seen.bad, seen.good, seen.up, SECOND * 27)
+    assert times.until_start + times.human_wait + times.act + times.verify == times.rta
+    assert times.until_start == SECOND * 12
+    lasting = recovery_times(over, PLAN, [replace(seen, up=None)])
+    assert (lasting.rta, lasting.is_kept) == (None, None), "a step saw it answer, its users do not"
+    early = recovery_times(over, PLAN, [replace(seen, up=NOON + SECOND * 5)])
+    assert (early.rta, early.until_start, early.verify) == (SECOND * 7, SECOND * 7, timedelta())
+    others = [Outage(NOON - SECOND * 90, up=NOON - SECOND * 80), Outage(NOON + SECOND * 30)]
+    assert recovery_times(over, PLAN, others) == recovery_times(over, PLAN)
+    assert recovery_times(replace(over, is_drill=True), PLAN, [seen]).rta == SECOND * 20
 
 
 def test_a_step_is_expected_to_take_what_it_took_last() -> None:
