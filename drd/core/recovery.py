@@ -72,7 +72,7 @@ class RecoveryTimes:
 
 
 def recovery_times(record: IncidentRecord, plan: RunPlan, outages: Iterable[Outage] = ()) -> RecoveryTimes:
-    """The times of an incident. `outages` of the service, as its users saw them, are believed before the run's steps."""
+    """The times of an incident. `outages` of the service, as users saw them, are believed before the run's steps."""
     start = record.start
     rto = None if start.rto_seconds is None else timedelta(seconds=start.rto_seconds)
     outage = None if record.is_drill else _seen(record, outages)
@@ -108,15 +108,9 @@ def recovery_times(record: IncidentRecord, plan: RunPlan, outages: Iterable[Outa
 
 def _seen(record: IncidentRecord, outages: Iterable[Outage]) -> Outage | None:
     """The outage that the run was about: the first one that lasted while it ran, or since its first symptom."""
-    end = record.finished
-    during = (
-        each for each in outages if (end is None or each.bad <= end) and (each.up or record.started) >= _since(record)
-    )
-    return min(during, key=lambda each: each.bad, default=None)
-
-
-def _since(record: IncidentRecord) -> datetime:
-    return min(record.start.began, record.started)
+    begin, end = min(record.start.began, record.started), record.finished
+    begun = (each for each in outages if end is None or each.bad <= end)
+    return min((each for each in begun if each.up is None or each.up >= begin), key=lambda each: each.bad, default=None)
 
 
 def expected(records: tuple[IncidentRecord, ...], step: str) -> timedelta | None:
