@@ -11,11 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from drd.actions.fence import Fence
 from drd.actions.haproxy import Haproxy
+from drd.clients.haproxy import servers
 from drd.core.errors import PermanentError, TransientError
+from drd.core.fencing import Clients
+from drd.core.health import ClusterView, NodeView
+from drd.core.position import Position
+from drd.core.probing import DatabaseSeen, NodeRole
 from drd.core.runbook_step import Answer
 from drd.ports.action import Situation
 from drd.ports.machines import Machine
+from tests.actions.conftest import FakeServices
 from tests.waiting import until, until_true
 
 PARTS = Path(__file__).parents[2] / "scripts" / "parts"
@@ -154,3 +161,42 @@ async def test_an_haproxy_that_is_not_there_is_named(at: Situation, tmp_path: Pa
     with pytest.raises(TransientError, match="is not reached: No such file"):
         await action.apply(at)
     assert "is not reached" in (await action.preview(at)).unchecked[0]
+
+
+async def test_a_node_is_fenced_at_the_proxy_only_where_all_its_clients_came_through_that(
+    proxy: Proxy, backends: tuple[int, int], at: Situation, services: FakeServices
+) -> None:
+    given = {"backend": "orders", "socket": proxy.socket, "addresses": "10.0.0.5"}
+    fence = Fence.model_validate({"node": "primary", "by": "proxy", "proxy": given})
+    at = replace(at, variables={"primary": "orders-1"}, machines={"orders-1": Machine("orders-1", "127.0.0.1")})
+    seen = DatabaseSeen("orders", NodeRole.PRIMARY, Position(1, 0), clients=frozenset({"10.0.0.5", "10.0.0.9"}))
+    services.seen = ClusterView(1.0, (NodeView("orders-1", seen=seen, seen_at=1.0),), primary="orders-1")
+    async with answering(backends[0], "one"), answering(backends[1], "two"):
+        await until(proxy.socket.exists, "HAProxy listens", PATIENCE)
+        with pytest.raises(PermanentError, match="clients reach the nodes without a proxy"):
+            await fence.apply(at)
+        services.reached_by = Clients.PROXY
+        with pytest.raises(PermanentError, match=r"clients came from elsewhere too: 10\.0\.0\.9"):
+            await fence.apply(at)
+        with pytest.raises(PermanentError, match="could not be fenced"):
+            await fence.rehearse(at)
+        through = replace(seen, clients=frozenset({"10.0.0.5"}))
+        services.seen = ClusterView(1.0, (NodeView("orders-1", seen=through, seen_at=1.0),), primary="orders-1")
+
+        async def is_ready() -> bool:
+            try:
+                return any(each.is_ready for each in await servers(proxy.socket, "orders"))
+            except TransientError:
+                return False
+
+        await until_true(is_ready, "HAProxy answers", PATIENCE)
+        session = await asyncio.open_connection("127.0.0.1", proxy.port)
+        assert await say(session) == "one"
+        facts = await fence.apply(at)
+        assert facts == {"fenced": "orders-1", "fenced_by": "proxy"}
+        assert await say(session) == ""
+        session[1].close()
+        await fence.undo(replace(at, variables={**at.variables, **facts}))
+        again = await asyncio.open_connection("127.0.0.1", proxy.port)
+        assert await say(again) == "one"
+        again[1].close()

@@ -98,4 +98,6 @@ def test_cutting_the_proxy_fences_only_where_all_clients_came_through_it() -> No
     assert "own address" in by(frozenset(), at="")
     assert "not known" in proxy(a_view(a_node("one")), Clients.PROXY, frozenset({"10.0.0.9"})).why
     assert "not known" in proxy(a_view(primary=None), Clients.PROXY, frozenset({"10.0.0.9"})).why
+    old = of_three((good(9, replace(primary(), clients=frozenset({"10.0.0.9"}))),))
+    assert "s old" in proxy(replace(old, at=old.at + 60), Clients.PROXY, frozenset({"10.0.0.9"})).why
     assert standby().clients is None
