@@ -136,8 +136,12 @@ def _way(state: NodeState, fork: Fork | None) -> str:
 
 
 def _has_nothing_beyond(state: NodeState, fork: Fork) -> bool:
-    """Whether it was shut down before the fork: then its last record is a checkpoint that the other one has too."""
-    return state.is_shut_down and not state.is_running and state.checkpoint < fork.at
+    """Whether it was shut down with nothing beyond the fork: by a primary's last checkpoint, a standby's replay."""
+    if state.is_running:
+        return False
+    if state.replayed is not None:
+        return state.replayed <= fork.at
+    return state.is_shut_down and state.checkpoint < fork.at
 
 
 async def _primary(at: Situation, but: Machine) -> tuple[Machine, Leading]:

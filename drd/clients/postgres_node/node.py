@@ -24,7 +24,6 @@ QUICK: Final = timedelta(seconds=60)
 FOLLOWING: Final = {"connect_timeout": "3", "tcp_user_timeout": "10000"}
 """A standby notices within 10 s that its primary is gone, however silently."""
 _HERE: Final = frozenset({"localhost", "127.0.0.1", "::1", ""})
-_SHUT_DOWN: Final = frozenset({"shut down", "shut down in recovery"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,9 @@ class NodeState:
     is_broken: bool
     """Whether a rewind of it was begun and not ended: a copy is all that helps."""
     is_shut_down: bool
+    """Whether it was a primary that was shut down in order, so that its last checkpoint is the end of its log."""
+    replayed: Lsn | None
+    """Of a standby that was shut down: no more than this of what it received has reached its data."""
     is_guarded: bool
     """Whether the drop-in that is shipped for its unit keeps it from leading by itself after a reboot."""
     has_tablespaces: bool
@@ -195,7 +197,12 @@ def _state(lines: tuple[str, ...], node: str) -> NodeState:
         return NodeState(
             is_running=said["running"] == "yes",
             is_broken=said["broken"] == "yes",
-            is_shut_down=said["Database cluster state"] in _SHUT_DOWN,
+            is_shut_down=said["Database cluster state"] == "shut down",
+            replayed=(
+                Lsn.parse(said["Minimum recovery ending location"])
+                if said["Database cluster state"] == "shut down in recovery"
+                else None
+            ),
             is_guarded=said["guarded"] == "yes",
             has_tablespaces=said["tablespaces"] == "yes",
             has_checksums=said["Data page checksum version"] != "0",
