@@ -212,6 +212,8 @@ def _of_primary(node: NodeView, seen: DatabaseSeen, view: ClusterView) -> Iterat
         if each.seen is not None
         and each.seen.is_primary
         and each.seen.cluster == seen.cluster
+        and each.database is not None
+        and each.database.failing_since is None
         and each.is_fresh(view.at, view.fresh_seconds)
     ]
     if rivals:

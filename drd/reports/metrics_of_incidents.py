@@ -31,12 +31,20 @@ def families_of_incidents(policies: Iterable[str], incidents: tuple[IncidentStat
         )
     ended = [(policy, each.times) for policy, each in newest.items() if each.finished is not None]
     for name, about, values in (
-        ("rta_seconds", "How long the newest recovery took.", [(policy, times.rta) for policy, times in ended]),
-        ("rto_seconds", "What was promised for it.", [(policy, times.rto) for policy, times in ended]),
-        ("rpa_seconds", "What it has lost at most.", [(policy, times.rpa) for policy, times in ended]),
-        ("rpo_seconds", "What it was promised to lose at most.", [(policy, times.rpo) for policy, times in ended]),
+        (
+            "drd_incident_rta_seconds",
+            "How long the newest recovery took.",
+            [(policy, times.rta) for policy, times in ended],
+        ),
+        ("drd_incident_rto_seconds", "What was promised for it.", [(policy, times.rto) for policy, times in ended]),
+        ("drd_incident_rpa_seconds", "What it has lost at most.", [(policy, times.rpa) for policy, times in ended]),
+        (
+            "drd_incident_rpo_seconds",
+            "What it was promised to lose at most.",
+            [(policy, times.rpo) for policy, times in ended],
+        ),
     ):
-        yield Family(f"drd_incident_{name}", "gauge", about, tuple(_samples(values)))
+        yield Family(name, "gauge", about, tuple(_samples(values)))
 
 
 def _samples(values: list[tuple[str, timedelta | None]]) -> Iterator[tuple[tuple[tuple[str, str], ...], float]]:

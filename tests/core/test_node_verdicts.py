@@ -233,3 +233,11 @@ def test_all_nodes_are_judged() -> None:
     assert set(judge(of_three(SILENT), {})) == {"one", "two", "three"}
     assert Cause.OVERLOADED not in LOST
     assert Hysteresis() != RULES
+
+
+def test_a_former_primary_that_does_not_answer_any_more_is_no_second_one() -> None:
+    one, two = a_node("one", good(8, primary()), refused(9)), a_node("two", good(9.5, primary(2000, timeline=2)))
+    view = a_view(one, two, primary="two")
+
+    assert verdict(view, "two").cause is Cause.WELL
+    assert verdict(a_view(a_node("one", good(9, primary())), two, primary="two"), "two").cause is Cause.TWO_PRIMARIES
