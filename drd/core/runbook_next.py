@@ -104,7 +104,13 @@ def next_orders(plan: RunPlan, progress: Progress, under_way: frozenset[str], no
     orders = [*_late(progress, late, under_way, now), *_advancing(plan, progress, under_way, now)]
     moments = [progress.began + stage.deadline for stage in late if stage.name not in progress.missed]
     moments += [moment for step in plan.steps if (moment := _awaited(step, progress.of(step.title))) is not None]
-    return Next(tuple(orders), min((moment for moment in moments if moment > now), default=None))
+    return Next(_until_a_conclusion(orders), min((moment for moment in moments if moment > now), default=None))
+
+
+def _until_a_conclusion(orders: list[Order]) -> tuple[Order, ...]:
+    """What comes of a step may stop the run: nothing is begun until that is on record."""
+    ends = (place for place, order in enumerate(orders, start=1) if isinstance(order, Conclude))
+    return tuple(orders[: next(ends, len(orders))])
 
 
 def _is_open(plan: RunPlan, progress: Progress, stage: PlannedStage) -> bool:

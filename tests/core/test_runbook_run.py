@@ -283,6 +283,19 @@ def _holds_of_the_whole(world: World) -> None:
                 assert progress.of(step.title).order == 0
 
 
+def test_nothing_is_begun_beside_an_approval_that_nobody_gave() -> None:
+    asking = Waiting(("anna",), timedelta(seconds=1), Silence.STOP)
+    plan = a_plan(
+        a_step("ask", is_parallel=True, waits=asking), a_step("first", is_parallel=True, needs=()), a_step("act")
+    )
+    progress = after(plan, Progress(NOON), StepStarted("recover", "ask", Doing.APPLY, "", ""), NOON)
+    late = NOON + timedelta(seconds=1)
+    orders = next_orders(plan, progress, frozenset(), late).orders
+    assert [type(order) for order in orders] == [Conclude]
+    stopped = after(plan, progress, StepFinished("ask", Doing.APPLY, StepOutcome.FAILED), late)
+    assert [type(order) for order in next_orders(plan, stopped, frozenset(), late).orders] == [End]
+
+
 def a_step(title: str, stage: str = "recover", **more: object) -> PlannedStep:
     return PlannedStep(title=title, stage=stage, **more)  # type: ignore[arg-type]
 
