@@ -253,7 +253,7 @@ def test_a_run_that_is_killed_at_any_instant_ends_and_repeats_nothing_blindly(
         if kills < 5 and data.draw(st.integers(0, 4)) == 0:
             kills += 1
             world.kill()
-        if turn == 12 and data.draw(st.integers(0, 2)) == 0:
+        if turn == 12 and world.progress.finished is None and data.draw(st.integers(0, 2)) == 0:
             world.write(AbortAsked("anna", "enough", takes_back=data.draw(st.booleans())))
         if not world.step():
             break

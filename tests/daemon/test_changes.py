@@ -31,7 +31,7 @@ OTHER: dict[str, Any] = {
     "machines": {"orders-1": Machine("orders-1", "10.0.1.11")},
     "tokens": SecretReference(credential="tokens"),
 }
-TOLD_OTHERWISE = {"digest", "warnings", "loaded", "file"}
+TOLD_OTHERWISE = {"digest", "warnings", "notes", "loaded", "file"}
 """A daemon reads one drd.yaml all its life."""
 
 

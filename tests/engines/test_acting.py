@@ -314,7 +314,7 @@ async def test_with_mode_approve_the_incident_opens_and_waits_and_those_asked_ar
         assert "two in about 500ms: it lacks 0 B" in started.words
         assert "fence by power: available" in started.words
         [run] = it.house.runbooks.under_way()
-        [question] = incident_status(it.house.house, await record_of(it.house, run.run)).questions
+        [question] = (await incident_status(it.house.house, await record_of(it.house, run.run))).questions
         assert "it lacks 0 B" in question.why
         assert DEEDS.done == []
         await it.house.runbooks.answer(run.run, None, Choice.APPROVE, "anna", "go")
@@ -398,7 +398,7 @@ async def test_what_a_failover_has_lost_is_measured_beside_its_run() -> None:
         [lost] = it.house.journal.of(LossMeasured)
         assert (lost.node, lost.lost_bytes) == ("two", 800)
         [record] = await it.house.journal.incidents("orders")
-        times = incident_status(it.house.house, record).times
+        times = (await incident_status(it.house.house, record)).times
         assert times.rpa is not None
         assert timedelta(seconds=9) < times.rpa < timedelta(seconds=10.1)
         assert (times.rpo, times.is_rpo_kept, times.lost_bytes) == (timedelta(minutes=1), True, 800)
