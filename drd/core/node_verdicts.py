@@ -160,9 +160,10 @@ def _of_failing_database(node: NodeView, streak: Streak, view: ClusterView) -> t
 
 
 def _of_silence(node: NodeView, streak: Streak, view: ClusterView, why: str) -> tuple[Cause, str] | None:
-    """Refused or timed out for long enough: dead, silent, or unreachable only from here. The standbys know more."""
-    if streak.last is not None and Sign.ACCEPTS_TCP in streak.last.signs:
-        return Cause.ACCEPTS_TCP_NOT_SQL, why
+    """Refused or timed out for long enough: dead, silent, or unreachable only from here. The standbys know more.
+
+    A handshake that came through proves little: where packets are lost, a whole conversation comes through more seldom.
+    """
     since = view.at if streak.failing_since is None else streak.failing_since
     is_refused = streak.last is not None and streak.last.failure is Failure.REFUSED
     # A process that dies takes its connections along. For one that is silent, what comes may be late: they are asked
@@ -180,6 +181,8 @@ def _of_silence(node: NodeView, streak: Streak, view: ClusterView, why: str) -> 
             return None
         if not is_refused:
             return Cause.OBSERVER_SUSPECT, "drd reaches no node of the cluster: it may be cut off itself"
+    if streak.last is not None and Sign.ACCEPTS_TCP in streak.last.signs:
+        return Cause.ACCEPTS_TCP_NOT_SQL, why
     # A refusal comes from the machine itself, so drd's own line to it is whole.
     return (Cause.PROCESS_DEAD if is_refused else Cause.HOST_SILENT), why
 

@@ -64,7 +64,15 @@ def test_standbys_that_hear_from_the_primary_say_nothing_about_another_standby()
 def test_a_port_that_accepts_and_a_server_that_does_not_answer_are_told_apart() -> None:
     frozen = [bad(at, Failure.TIMEOUT, Sign.ACCEPTS_TCP) for at in (6, 7, 8)]
 
-    assert verdict(of_three((*WELL, *frozen), heard_seconds_ago=0.1)).cause is Cause.ACCEPTS_TCP_NOT_SQL
+    assert verdict(of_three((*WELL, *frozen), heard_seconds_ago=8.0)).cause is Cause.ACCEPTS_TCP_NOT_SQL
+
+
+def test_where_packets_are_lost_on_drd_s_own_way_a_standby_knows_that_the_primary_serves() -> None:
+    lossy = [bad(at, Failure.TIMEOUT, Sign.ACCEPTS_TCP) for at in (6, 7, 8)]
+
+    assert verdict(of_three((*WELL, *lossy), heard_seconds_ago=0.1)).cause is Cause.UNREACHABLE_FROM_HERE
+    nobody = a_view(a_node("one", *WELL, *lossy), a_node("two", good(5, standby()), *SILENT))
+    assert verdict(nobody).cause is Cause.OBSERVER_SUSPECT
 
 
 def test_before_a_standby_was_asked_since_then_nothing_is_said() -> None:
