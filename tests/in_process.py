@@ -23,7 +23,8 @@ from drd.clients.process import ChildRunner
 from drd.clients.restic import find_restic
 from drd.clients.secrets import SystemSecrets
 from drd.config.load import load
-from drd.core.catalogue import RecoveryPoint, counted, damaged_stores
+from drd.core.catalogue import damaged_stores
+from drd.core.points import RecoveryPoint, counted
 from drd.core.policy import Cause, Mode
 from drd.daemon.control import HouseControl
 from drd.daemon.house import House

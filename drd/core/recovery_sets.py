@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from drd.core.catalogue import RecoveryPoint
+from drd.core.points import RecoveryPoint
 from drd.core.postgres.base import BaseRecord
 from drd.core.postgres.lineage import Mark
 from drd.core.postgres.recovery import RecoveryPlan

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from drd.core.catalogue import Anchored, RecoveryPoint, StoreRecord, counted, newest_good
+from drd.core.catalogue import Anchored, StoreRecord
+from drd.core.points import RecoveryPoint, counted, newest_good
 from drd.core.postgres.increments import needed_runs
 
 MOST_AT_ONCE = 0.5

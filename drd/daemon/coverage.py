@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from drd.core.catalogue import RecoveryPoint, damaged_stores
+from drd.core.catalogue import damaged_stores
+from drd.core.points import RecoveryPoint
 from drd.core.postgres.coverage import spans
 from drd.core.postgres.groups import systems
 from drd.core.postgres.kept import kept_of

@@ -13,9 +13,9 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import DrdError
 from drd.core.events import Event
+from drd.core.points import RecoveryPoint
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.postgres.recovery import RecoveryPlan
 from drd.core.units import format_duration, format_size

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from drd.config.suggest import nearest
-from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import DrdError, RepositoryMissing, UsageError
+from drd.core.points import RecoveryPoint
 from drd.daemon.house import House
 from drd.ports.configuration import Protected
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from drd.core.catalogue import RecoveryPoint, StoreRecord, damaged_stores
+from drd.core.catalogue import StoreRecord, damaged_stores
 from drd.core.errors import Busy, DrdError, RepositoryMissing, StoreAway
+from drd.core.points import RecoveryPoint
 from drd.core.postgres.base import BaseRecord
 from drd.core.retention import Retention, Verdict
 from drd.daemon.house import House

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 
-from drd.core.catalogue import RecoveryPoint, StoreRecord
+from drd.core.catalogue import StoreRecord
+from drd.core.points import RecoveryPoint
 from drd.core.policy import Outcome, Policy
 from drd.core.requirements import Clause, Place, hold_against, rpo_in
 from drd.daemon.house import House

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from drd.core.catalogue import RecoveryPoint
 from drd.core.events import Event, StoreChecked
+from drd.core.points import RecoveryPoint
 from drd.core.postgres.recovery import RecoveryPlan
 from drd.core.postgres.target import AtTime
 from drd.core.recovery_sets import is_of

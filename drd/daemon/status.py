@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from drd.core.catalogue import PolicyRecord, RecoveryPoint, StoreRecord
+from drd.core.catalogue import PolicyRecord, StoreRecord
+from drd.core.points import RecoveryPoint
 from drd.core.requirements import Place
 from drd.core.standing import assess
 from drd.daemon.house import House

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Final
 
-from drd.core.catalogue import PolicyRecord, RecoveryPoint
+from drd.core.catalogue import PolicyRecord
+from drd.core.points import RecoveryPoint
 from drd.core.postgres.gaps import WalState
 from drd.core.postgres.groups import ShippedGroup
 from drd.core.postgres.reached import rolled_forward

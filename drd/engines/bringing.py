@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import UsageError
+from drd.core.points import RecoveryPoint
 from drd.core.postgres.recovery import RecoveryPlan
 from drd.core.recovery_sets import is_of
 from drd.core.tags import MINE

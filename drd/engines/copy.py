@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Set
 
-from drd.core.catalogue import Copy as CopyOfPart
-from drd.core.catalogue import RecoveryPoint
 from drd.core.errors import NOT_NOW, DrdError, StoreAway, TransientError
 from drd.core.events import Body, CopyCreated, JobFailed, MirrorFinished
+from drd.core.points import Copy as CopyOfPart
+from drd.core.points import RecoveryPoint
 from drd.core.tags import MINE
 from drd.engines.missing import Lacking, Missing
 from drd.engines.progress import ProgressBoard

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from drd.core.catalogue import RecoveryPoint, RunRecord
+from drd.core.catalogue import RunRecord
 from drd.core.errors import PermanentError
 from drd.core.events import BugFound, RunFinished
+from drd.core.points import RecoveryPoint
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.ulid import RANDOM_BYTES, ulid
 from drd.engines.backup import Backup

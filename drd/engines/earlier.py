@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from drd.core.catalogue import RecoveryPoint, counted, damaged_stores
+from drd.core.catalogue import damaged_stores
 from drd.core.errors import RepositoryDamaged
+from drd.core.points import RecoveryPoint, counted
 from drd.core.postgres.increments import earlier_points, with_whole_chains
 from drd.core.tags import MINE
 from drd.engines.landing import Landing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Set
 from typing import TypeAlias
 
-from drd.core.catalogue import RecoveryPoint
+from drd.core.points import RecoveryPoint
 from drd.core.postgres.groups import ShippedGroup
 from drd.engines.wal_points import lacking, superseded, unwanted
 from drd.ports.clock import Clock

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from drd.core.catalogue import Copy, RecoveryPoint
 from drd.core.errors import PermanentError, UsageError
+from drd.core.points import Copy, RecoveryPoint
 from drd.engines.landing import Landing
 from drd.engines.restore_request import BESIDE, RestoreRequest
 from drd.ports.host import Host

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from drd.core.catalogue import LostWal, PolicyRecord, RecoveryPoint
+from drd.core.catalogue import LostWal, PolicyRecord
 from drd.core.errors import NOT_NOW
 from drd.core.events import Body, NewBaseWanted, WalGapClosed, WalGapFound
+from drd.core.points import RecoveryPoint
 from drd.core.postgres.archive import Archive
 from drd.core.postgres.gaps import Piece, Seen, WalState, in_state, joined, numbers_in, numbers_of, pieces
 from drd.core.postgres.groups import ShippedGroup, archive_of, marks_of

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from drd.core.catalogue import RecoveryPoint, RestoreRecord, damaged_stores, newest_good
+from drd.core.catalogue import RestoreRecord, damaged_stores
 from drd.core.errors import (
     DrdError,
     PermanentError,
@@ -21,6 +21,7 @@ from drd.core.errors import (
 )
 from drd.core.events import DamageFound, HoldPlaced, RestoreFinished, RestoreStarted, StoreChecked
 from drd.core.events.healing import BY_RESTORE
+from drd.core.points import RecoveryPoint, newest_good
 from drd.core.policy import Outcome
 from drd.core.postgres.groups import marks_of
 from drd.core.postgres.increments import with_whole_chains

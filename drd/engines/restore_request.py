@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from drd.core.catalogue import RecoveryPoint
+from drd.core.points import RecoveryPoint
 from drd.core.postgres.recovery import RecoveryPlan
 from drd.core.postgres.target import Target
 from drd.engines.earlier import Chains

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
-from drd.core.catalogue import RecoveryPoint, damaged_stores
+from drd.core.catalogue import damaged_stores
 from drd.core.errors import Busy, PermanentError, RefusedByGuard
 from drd.core.events import AnchorsForgotten, ForgetStarted, RetentionHeld, SnapshotsForgotten, StorePruned
+from drd.core.points import RecoveryPoint
 from drd.core.postgres.letting_go import leading_runs
 from drd.core.retention import Candidate, Retention, decide, superfluous_anchors
 from drd.core.suspicion import to_release

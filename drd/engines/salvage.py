@@ -13,9 +13,10 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from drd.core.catalogue import Copy, counted, damaged_stores
+from drd.core.catalogue import damaged_stores
 from drd.core.errors import PermanentError
 from drd.core.events import SnapshotMissing
+from drd.core.points import Copy, counted
 from drd.core.policy import Outcome
 from drd.engines.dispatch import Dispatch
 from drd.engines.stores import Stores

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from drd.core.catalogue import Copy, RecoveryPoint
 from drd.core.events import WalShipped
+from drd.core.points import Copy, RecoveryPoint
 from drd.core.policy import Mode, Outcome
 from drd.core.postgres.groups import ShippedGroup, switch_texts
 from drd.core.postgres.letting_go import superfluous_groups

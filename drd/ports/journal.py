@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, StoreRecord
+from drd.core.catalogue import Pause, PolicyRecord, RestoreRecord, RunRecord, StoreRecord
 from drd.core.events import Body, Event
 from drd.core.incident import IncidentRecord
+from drd.core.points import RecoveryPoint
 from drd.core.postgres.groups import ShippedGroup
 
 Observer = Callable[[Event], None]

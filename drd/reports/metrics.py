@@ -10,15 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
 
-from drd.core.catalogue import (
-    Pause,
-    PolicyRecord,
-    RecoveryPoint,
-    RestoreRecord,
-    StoreRecord,
-    counted_newest,
-    damaged_stores,
-)
+from drd.core.catalogue import Pause, PolicyRecord, RestoreRecord, StoreRecord, damaged_stores
+from drd.core.points import RecoveryPoint, counted_newest
 from drd.core.policy import Mode, Outcome, Policy
 from drd.core.requirements import Clause, rpo_in
 from drd.ports.configuration import Configuration

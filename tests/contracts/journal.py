@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from drd.core.catalogue import Standing
 from drd.core.events import (
     AnchorsForgotten,
     Body,
@@ -37,6 +36,7 @@ from drd.core.events import (
     WalShipped,
 )
 from drd.core.events.healing import BY_LISTING
+from drd.core.points import Standing
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.projections.wal import MARKS_KEPT
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from drd.core.catalogue import Copy, RecoveryPoint
+from drd.core.points import Copy, RecoveryPoint
 from drd.core.policy import Mode, Outcome
 from drd.core.postgres.base import BaseRecord
 from drd.core.postgres.lineage import Mark

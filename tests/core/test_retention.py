@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drd.core.catalogue import Anchored, Copy, RecoveryPoint, Standing, StoreRecord, newest_good
+from drd.core.catalogue import Anchored, StoreRecord
+from drd.core.points import Copy, RecoveryPoint, Standing, newest_good
 from drd.core.policy import Mode, Outcome
 from drd.core.retention import (
     ANCHORED_MONTHS_KEPT,

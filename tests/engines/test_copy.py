@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from drd.core.catalogue import RecoveryPoint
 from drd.core.events import CopyCreated, JobFailed, MirrorFinished, StoreCameBack, StoreWentAway
+from drd.core.points import RecoveryPoint
 from drd.engines.copy import RETRY_SECONDS
 from drd.ports.store import Limits
 from tests.fakes.house import FakeHouse, a_policy, a_store, protected

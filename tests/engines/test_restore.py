@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from drd.core.catalogue import RestoreRecord, Standing
+from drd.core.catalogue import RestoreRecord
 from drd.core.errors import DrdError, PermanentError, RepositoryDamaged, StoreAway, UsageError
 from drd.core.events import HoldReleased, RestoreFinished, RestoreStarted, SnapshotFound, StoreChecked, StoreWentAway
+from drd.core.points import Standing
 from drd.core.policy import Mode, Outcome
 from drd.core.postgres.target import AtName
 from drd.daemon.startup import start_up

@@ -12,7 +12,6 @@ from drd.core.catalogue import (
     Damage,
     Pause,
     PolicyRecord,
-    RecoveryPoint,
     RestoreRecord,
     RunRecord,
     StoreRecord,
@@ -21,6 +20,7 @@ from drd.core.encoding import encode, moment, read_fact, restore
 from drd.core.errors import Busy, DrdError, JournalUnusable, StateFull
 from drd.core.events import Body, Event
 from drd.core.incident import IncidentRecord, incident_of
+from drd.core.points import RecoveryPoint
 from drd.core.postgres.groups import ShippedGroup
 from drd.core.projections import fold
 from drd.core.projections.points import withheld

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from drd.core.catalogue import Copy, Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, Standing, StoreRecord
+from drd.core.catalogue import Pause, PolicyRecord, RestoreRecord, RunRecord, StoreRecord
 from drd.core.outage import ServiceState
+from drd.core.points import Copy, RecoveryPoint, Standing
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.requirements import Clause
 from drd.core.runbook_step import Choice

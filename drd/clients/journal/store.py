@@ -16,10 +16,11 @@ from drd.clients.journal.schema import Layout, Mark
 from drd.clients.journal.sqlite_errors import translated
 from drd.clients.journal.views import Views
 from drd.clients.journal.writer import Draft, Writer, Written
-from drd.core.catalogue import Pause, PolicyRecord, RecoveryPoint, RestoreRecord, RunRecord, StoreRecord
+from drd.core.catalogue import Pause, PolicyRecord, RestoreRecord, RunRecord, StoreRecord
 from drd.core.errors import JournalDamaged, JournalUnusable, PermanentError
 from drd.core.events import Body, Event
 from drd.core.incident import IncidentRecord
+from drd.core.points import RecoveryPoint
 from drd.core.postgres.groups import ShippedGroup
 from drd.ports.clock import Clock
 from drd.ports.journal import Head, Observer, Verdict

@@ -12,13 +12,13 @@ from drd.core.catalogue import (
     Damage,
     Pause,
     PolicyRecord,
-    RecoveryPoint,
     RestoreRecord,
     RunRecord,
     StoreRecord,
 )
 from drd.core.encoding import moment, restore
 from drd.core.incident import IncidentRecord, incident_of
+from drd.core.points import RecoveryPoint
 from drd.core.postgres.groups import ShippedGroup
 from drd.core.projections.points import withheld
 from drd.core.rows import Key, PointRow, PolicyRow, RunRow, StoreRow

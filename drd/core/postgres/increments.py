@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from drd.core.catalogue import RecoveryPoint, Standing
+from drd.core.points import RecoveryPoint, Standing
 from drd.core.postgres.base import BaseRecord
 from drd.core.postgres.server import ServerFacts
 

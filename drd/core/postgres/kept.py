@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from drd.core.catalogue import RecoveryPoint
+from drd.core.points import RecoveryPoint
 from drd.core.postgres.base import BaseRecord
 from drd.core.postgres.errors import NotCovered
 from drd.core.postgres.groups import ShippedGroup, archive_of, marks_of, systems

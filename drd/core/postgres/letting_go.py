@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from drd.core.catalogue import RecoveryPoint
+from drd.core.points import RecoveryPoint
 from drd.core.postgres.archive import Archive
 from drd.core.postgres.base import BaseRecord
 from drd.core.postgres.groups import Group, ShippedGroup, archive_of, marks_of, systems

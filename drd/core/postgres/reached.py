@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from drd.core.catalogue import RecoveryPoint
+from drd.core.points import RecoveryPoint
 from drd.core.postgres.base import BaseRecord
 from drd.core.postgres.groups import ShippedGroup, archive_of, marks_of
 from drd.core.postgres.recovery import Base

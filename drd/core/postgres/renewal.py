@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from drd.core.catalogue import RecoveryPoint
+from drd.core.points import RecoveryPoint
 from drd.core.postgres.base import BaseRecord
 from drd.core.postgres.gaps import Piece, WalState
 from drd.core.postgres.server import ServerFacts

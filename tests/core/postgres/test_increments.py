@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drd.core.catalogue import Copy, RecoveryPoint
+from drd.core.points import Copy, RecoveryPoint
 from drd.core.policy import Mode, Outcome
 from drd.core.postgres.base import BaseRecord
 from drd.core.postgres.increments import Member, earlier_points, needed_runs, why_full, with_whole_chains

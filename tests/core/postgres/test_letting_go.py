@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drd.core.catalogue import Copy, RecoveryPoint
+from drd.core.points import Copy, RecoveryPoint
 from drd.core.policy import Mode, Outcome
 from drd.core.postgres.base import BaseRecord
 from drd.core.postgres.errors import NotCovered
