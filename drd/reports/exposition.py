@@ -25,6 +25,11 @@ class Family:
     samples: tuple[Sample, ...]
 
 
+def gauge(name: str, explanation: str, samples: Iterable[Sample]) -> Family:
+    """A metric that goes up and down."""
+    return Family(name, "gauge", explanation, tuple(samples))
+
+
 def expose(families: Iterable[Family]) -> bytes:
     """All families as one document; a family without a series is left out."""
     registry = CollectorRegistry(auto_describe=False)

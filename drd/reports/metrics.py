@@ -17,10 +17,11 @@ from drd.core.requirements import Clause, rpo_in
 from drd.ports.configuration import Configuration
 from drd.ports.control import NodeStatus, ServiceStatus, WalStatus
 from drd.ports.incidents import IncidentStatus
-from drd.reports.exposition import Family, Sample, expose, seconds
+from drd.reports.exposition import Family, Sample, expose, gauge, seconds
 from drd.reports.metrics_of_incidents import families_of_incidents
 from drd.reports.metrics_of_nodes import families_of_nodes
 from drd.reports.metrics_of_services import families_of_services
+from drd.reports.metrics_of_stores import families_of_stores
 from drd.reports.metrics_of_wal import families_of_wal
 
 
@@ -74,11 +75,12 @@ def render(snapshot: MetricsInput) -> bytes:
         newest=counted_newest(snapshot.newest, damaged),
         proven={key: moment for key, moment in snapshot.proven.items() if key[1] not in damaged},
     )
-    families = (_of_the_daemon, _of_policies, _of_copies, _of_restores, _of_stores)
+    families = (_of_the_daemon, _of_policies, _of_copies, _of_restores)
     found = chain.from_iterable(each(snapshot) for each in families)
+    stores = families_of_stores(snapshot.configuration.stores, snapshot.stores, snapshot.away, snapshot.free_bytes)
     watched = chain(families_of_services(snapshot.services), families_of_nodes(snapshot.nodes))
     incidents = families_of_incidents(snapshot.configuration.policies, snapshot.incidents)
-    return expose(chain(found, families_of_wal(snapshot.wal), watched, incidents))
+    return expose(chain(found, stores, families_of_wal(snapshot.wal), watched, incidents))
 
 
 def _of_the_daemon(snapshot: MetricsInput) -> Iterator[Family]:
@@ -102,23 +104,23 @@ def _of_the_daemon(snapshot: MetricsInput) -> Iterator[Family]:
 
 
 def _of_policies(snapshot: MetricsInput) -> Iterator[Family]:
-    yield _gauge(
+    yield gauge(
         "drd_backup_interval_seconds",
         "The longest time between two runs that the schedule allows.",
         [((("policy", name),), interval.total_seconds()) for name, interval in _intervals(snapshot)],
     )
-    yield _gauge(
+    yield gauge(
         "drd_paused_until_timestamp_seconds",
         "When a pause ends by itself; 0 without a pause.",
         _paused(snapshot),
     )
-    yield _gauge(
+    yield gauge(
         "drd_policy_quarantined",
         "1 if mistakes in drd ended the last runs, so that nothing starts by itself.",
         [((("policy", name),), float(name in snapshot.quarantined)) for name in snapshot.configuration.policies],
     )
     records = [(name, snapshot.policies.get(name)) for name in snapshot.configuration.policies]
-    yield _gauge(
+    yield gauge(
         "drd_policy_suspect",
         "1 if a run looks as if what it read had been destroyed: nothing is forgotten until a person has looked.",
         [((("policy", name),), float(record is not None and record.suspicion is not None)) for name, record in records],
@@ -141,7 +143,7 @@ def _of_policies(snapshot: MetricsInput) -> Iterator[Family]:
             for mode in dict.fromkeys((Mode.FULL, *_modes(snapshot.configuration.policies[name].policy)))
         ),
     )
-    yield _gauge(
+    yield gauge(
         "drd_backup_last_start_timestamp_seconds",
         "When the newest run of a mode started.",
         [
@@ -150,17 +152,17 @@ def _of_policies(snapshot: MetricsInput) -> Iterator[Family]:
             for mode in _modes(snapshot.configuration.policies[name].policy)
         ],
     )
-    yield _gauge(
+    yield gauge(
         "drd_backup_last_completion_timestamp_seconds",
         "When the newest run ended, whatever became of it.",
         [((("policy", name),), seconds(run.finished if run else None)) for name, run in last_runs],
     )
-    yield _gauge(
+    yield gauge(
         "drd_backup_last_success_timestamp_seconds",
         "When the newest run that succeeded ended.",
         [((("policy", name),), seconds(record.last_success_finished if record else None)) for name, record in records],
     )
-    yield _gauge(
+    yield gauge(
         "drd_backup_last_duration_seconds",
         "How long the newest run took.",
         [
@@ -168,17 +170,17 @@ def _of_policies(snapshot: MetricsInput) -> Iterator[Family]:
             for name, run in last_runs
         ],
     )
-    yield _gauge(
+    yield gauge(
         "drd_backup_last_added_bytes",
         "New data that the newest run wrote into its first store.",
         [((("policy", name),), float(run.added_bytes if run else 0)) for name, run in last_runs],
     )
-    yield _gauge(
+    yield gauge(
         "drd_copies",
         "Stores that hold the newest good recovery point; one that is damaged does not count.",
         [((("policy", name),), float(_copies(snapshot, name))) for name in snapshot.configuration.policies],
     )
-    yield _gauge(
+    yield gauge(
         "drd_requirement_met",
         "1 if the copies of a policy are what this clause of its require: asks for.",
         [
@@ -196,12 +198,12 @@ def _of_copies(snapshot: MetricsInput) -> Iterator[Family]:
         for store in protected.policy.backup.to
     ]
     created = {name: seconds(record.created) for name, record in snapshot.policies.items()}
-    yield _gauge(
+    yield gauge(
         "drd_policy_created_timestamp_seconds",
         "Since when a policy is protected; stands in for a recovery point that is not there yet.",
         [(labels, created.get(name, 0.0)) for name, _, labels in pairs],
     )
-    yield _gauge(
+    yield gauge(
         "drd_rpo_objective_seconds",
         "How old the newest recovery point in a store may be; off-site, what is promised for the loss of a site.",
         [
@@ -210,7 +212,7 @@ def _of_copies(snapshot: MetricsInput) -> Iterator[Family]:
             if (objective := _objective(snapshot.configuration, name, store)) is not None
         ],
     )
-    yield _gauge(
+    yield gauge(
         "drd_recovery_point_timestamp_seconds",
         "The moment of the newest good recovery point in a store; 0 without one, or in one that is damaged.",
         [
@@ -218,7 +220,7 @@ def _of_copies(snapshot: MetricsInput) -> Iterator[Family]:
             for name, store, labels in pairs
         ],
     )
-    yield _gauge(
+    yield gauge(
         "drd_recovery_point_proven_timestamp_seconds",
         "The moment of the newest recovery point in a store that a restore has read; 0 without one.",
         [(labels, seconds(snapshot.proven.get((name, store)))) for name, store, labels in pairs],
@@ -230,7 +232,7 @@ def _of_restores(snapshot: MetricsInput) -> Iterator[Family]:
     for record in snapshot.restores:
         if record.whole and record.outcome is Outcome.SUCCEEDED and record.seconds > 0:
             rates[record.policy, record.store] = record.bytes / record.seconds
-    yield _gauge(
+    yield gauge(
         "drd_restore_bytes_per_second",
         "How fast the newest whole restore from a store was, with its verification; 0 without one.",
         [
@@ -241,88 +243,8 @@ def _of_restores(snapshot: MetricsInput) -> Iterator[Family]:
     )
 
 
-def _of_stores(snapshot: MetricsInput) -> Iterator[Family]:
-    stores = [(name, store, (("store", name),)) for name, store in snapshot.configuration.stores.items()]
-    yield _gauge(
-        "drd_store_up",
-        "1 if the store answers.",
-        [(labels, float(name not in snapshot.away)) for name, _, labels in stores],
-    )
-    yield _gauge(
-        "drd_store_free_bytes",
-        "Room in the store, where it can be known.",
-        [(labels, float(snapshot.free_bytes[name])) for name, _, labels in stores if name in snapshot.free_bytes],
-    )
-    yield _gauge(
-        "drd_store_distance_meters",
-        "How far away the store is, along the great circle.",
-        [(labels, store.distance_metres) for _, store, labels in stores],
-    )
-    records = [(labels, snapshot.stores.get(name)) for name, _, labels in stores]
-    yield _gauge(
-        "drd_store_last_check_timestamp_seconds",
-        "When the repository was last checked; 0 if never.",
-        [(labels, seconds(record.last_checked if record else None)) for labels, record in records],
-    )
-    yield _gauge(
-        "drd_store_unread_since_timestamp_seconds",
-        "All that the store holds was read after this moment; 0 while nothing is known of it.",
-        [(labels, seconds(record.unread_since if record else None)) for labels, record in records],
-    )
-    yield _gauge(
-        "drd_store_damaged",
-        "1 if the last check of the repository found damage.",
-        [(labels, float(record is not None and record.is_damaged)) for labels, record in records],
-    )
-    damages = [(labels, record.damage if record is not None else None) for labels, record in records]
-    yield _gauge(
-        "drd_store_damage_unhealed",
-        "1 if drd could not heal all the damage that was found there.",
-        [(labels, float(damage is not None and bool(damage.left))) for labels, damage in damages],
-    )
-    yield _gauge(
-        "drd_store_lost_files",
-        "Files and folders that recovery points in the store cannot give back any more.",
-        [(labels, float(damage.lost_count if damage is not None else 0)) for labels, damage in damages],
-    )
-    yield Family(
-        "drd_store_healed_total",
-        "counter",
-        "How often damage in the store was healed.",
-        tuple((labels, float(record.healed if record is not None else 0)) for labels, record in records),
-    )
-    yield _gauge(
-        "drd_store_immutable",
-        "Of a store that is declared immutable: 1 unless it let something be deleted when that was tried last.",
-        [
-            (labels, float(record is None or record.is_protected is not False))
-            for (_, store, labels), (_, record) in zip(stores, records, strict=True)
-            if store.immutable_days is not None
-        ],
-    )
-    yield _gauge(
-        "drd_store_deletion_risks",
-        "How many ways are known by which somebody could delete there all the same; drd explain names them.",
-        [(labels, float(len(record.risks) if record else 0)) for labels, record in records],
-    )
-    yield _gauge(
-        "drd_store_foreign_keys",
-        "Keys of the repository that drd did not add.",
-        [(labels, float(len(record.foreign_keys) if record else 0)) for labels, record in records],
-    )
-    yield _gauge(
-        "drd_store_held",
-        "1 if nothing is forgotten there until a person has looked.",
-        [(labels, float(record is not None and record.hold is not None)) for labels, record in records],
-    )
-
-
 def _single(name: str, explanation: str, value: float) -> Family:
     return Family(name, "gauge", explanation, (((), value),))
-
-
-def _gauge(name: str, explanation: str, samples: list[Sample]) -> Family:
-    return Family(name, "gauge", explanation, tuple(samples))
 
 
 def _intervals(snapshot: MetricsInput) -> list[tuple[str, timedelta]]:
