@@ -18,12 +18,14 @@ from drd.app.read import read_configuration
 from drd.clients.listeners import holder_of_port
 from drd.clients.systemd import SystemdSupervisor
 from drd.core.events import BugFound, Event
+from drd.core.secrets import SecretReference
 from drd.daemon.control import HouseControl
 from drd.daemon.life import Daemon, Liveness
 from drd.ports.configuration import Configuration
 from drd.reports.foreground import Foreground
 from drd.reports.journal import event_line
 
+TOKENS_SECONDS = 2.0
 PULSE_SECONDS = 30.0
 """`/livez` says that the daemon is stuck when the scheduler's loop has not come round for so long."""
 
@@ -78,9 +80,21 @@ def _teller(say: Callable[[str], None], zone: Callable[[], ZoneInfo], *, is_watc
 
 
 def _tokens(built: Built) -> Tokens:
+    """Reads them again after some seconds: whoever reaches the address must not start a program by each request."""
+    known: dict[SecretReference, tuple[float, frozenset[bytes]]] = {}
+    reading = asyncio.Lock()
+
     async def tokens() -> frozenset[bytes] | None:
         reference = built.house.in_force().tokens
-        return None if reference is None else read_tokens(await built.world.secrets.read(reference))
+        if reference is None:
+            return None
+        async with reading:
+            read_at, good = known.get(reference, (float("-inf"), frozenset()))
+            if built.house.clock.monotonic() - read_at >= TOKENS_SECONDS:
+                good = read_tokens(await built.world.secrets.read(reference))
+                known.clear()
+                known[reference] = built.house.clock.monotonic(), good
+        return good
 
     return tokens
 

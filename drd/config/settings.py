@@ -104,12 +104,13 @@ class Person(Model):
 
 
 class HttpSettings(Model):
-    """What drd serves over TCP: /metrics and /livez."""
+    """What drd serves over TCP: /metrics, /livez, and for who shows a token the addresses that start runbooks."""
 
     listen: Listen | None = Field(default="127.0.0.1:9476", validate_default=True)
     """An address and a port; null serves nothing."""
     tokens: SecretReference | None = None
-    """Bearer tokens, one a line; /metrics wants to see one. Needed where other machines can reach the address."""
+    """Bearer tokens, one a line: /metrics wants to see one, and nothing is started without one. Needed where other
+    machines can reach the address."""
 
 
 class NodePostgres(Model):

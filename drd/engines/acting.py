@@ -147,6 +147,9 @@ class Acting:
         decision = decide(await self._informed(called), self._clock.now())
         if decision.aim is None:
             return "", decision.summary
+        meant = self._runbook(protected, decision)
+        if meant is not None and meant.name != runbook.name:
+            return "", f"{decision.summary}; {meant.name} is for that, and not {runbook.name}"
         return await self._attempt(protected, decision, occasion)
 
     async def _attempt(self, protected: Protected, decision: Decision, occasion: Occasion) -> tuple[str, str]:
@@ -234,7 +237,7 @@ class Acting:
         since = None if record is None or record.last_primary is None else record.last_primary.since
         known = replace(
             view,
-            paused=await self._why_paused(view.policy) or self._maintenance(view.policy),
+            paused=await self._why_paused(view.policy) or self.planned_downtime(view.policy),
             failovers=past.failovers,
             shared=self._shared_with(view.policy),
         )
@@ -272,8 +275,8 @@ class Acting:
         last = since if node.seen is None else self._wall(cluster.at, node.seen_at)
         return last is None or last < started
 
-    def _maintenance(self, policy: str) -> str:
-        """The planned downtime that it is now; empty where it is none."""
+    def planned_downtime(self, policy: str) -> str:
+        """The maintenance of a policy that it is now, in which nothing starts by itself; empty where it is none."""
         configuration, now = self._configuration(), self._clock.now()
         for window in configuration.policies[policy].policy.maintenance:
             if free_from((ForbiddenTime.parse(window.every),), now, configuration.zone) > now:

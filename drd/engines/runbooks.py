@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -178,12 +178,10 @@ class Runbooks:
             members=tuple(self._tools.configuration().policies[runbook.policy].policy.nodes),
         )
         action = action_of(step.action)
-        not_yet = () if action.is_carried_out else (f"this release does not carry out {action.kind}",)
         try:
-            preview = await filled(action, at.variables).preview(at)
+            return await filled(action, at.variables).preview(at)
         except DrdError as error:
-            return Preview((action.summary(),), (*not_yet, error.message))
-        return replace(preview, unchecked=(*not_yet, *preview.unchecked))
+            return Preview((action.summary(),), (error.message,))
 
     def rto(self, runbook: Runbook) -> timedelta | None:
         """What the policy promises for the runbook's class of disaster."""
@@ -257,18 +255,8 @@ class Runbooks:
         return (*own, f"cluster {cluster}") if cluster else own
 
     async def _demand_startable(self, runbook: Runbook, *, is_drill: bool = False) -> None:
-        self._demand_carried_out(runbook)
         await self._demand_not_paused(runbook.policy)
         await self._demand_free(() if is_drill else self._locks(runbook))
-
-    def _demand_carried_out(self, runbook: Runbook) -> None:
-        steps = [step for stage in runbook.stages for step in stage.steps]
-        not_yet = sorted({step.action.kind for step in steps if not action_of(step.action).is_carried_out})
-        if not_yet:
-            raise UsageError(
-                f"this release does not carry out {', '.join(not_yet)}, which {runbook.name} needs",
-                f"go by hand: drd runbook show {runbook.name}",
-            )
 
     async def _demand_told(self, runbook: Runbook, variables: Mapping[str, str]) -> None:
         lacking = sorted((used_variables(runbook) & ASKED_FOR) - variables.keys())

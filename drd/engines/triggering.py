@@ -101,6 +101,8 @@ class Triggering:
         if runbook.promotes:
             # What drd sees itself decides, and all its guards: an alert alone replaces no primary.
             return await self._acting.started_for(runbook, occasion)
+        if planned := self._acting.planned_downtime(runbook.policy):
+            return "", planned
         if held := _held_by_guards(runbook, earlier, self._clock.now()):
             return "", held
         order = StartOrder(runbook.name, occasion.by, occasion.words, occasion.cause, alert=occasion.alert)

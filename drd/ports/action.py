@@ -93,8 +93,6 @@ class Preview:
 class Action(Spec):
     """What one step of a runbook does."""
 
-    is_carried_out: ClassVar[bool] = True
-    """Whether this release does it; else a runbook that has it is shown and not started."""
     is_final: ClassVar[bool] = False
     """Whether nothing brings back what was before, whatever the step says."""
 
@@ -130,8 +128,11 @@ class Action(Spec):
         return {}
 
     async def apply(self, at: Situation) -> Facts:
-        """Do it. Raises `PermanentError` when it was done and did not succeed, other `DrdError`s when that is open."""
-        raise PermanentError(f"this release does not carry out {self.kind}", "do it by hand")
+        """Do it. Raises `PermanentError` when it was done and did not succeed, other `DrdError`s when that is open.
+
+        Of an action that only waits there is nothing to do: the run's own loop waits.
+        """
+        return {}
 
     async def undo(self, at: Situation) -> Facts:
         """Take it back."""
