@@ -8,10 +8,9 @@ from typing import Final
 from drd.config.declared import keys, words
 from drd.config.documents import Entry, Report
 from drd.config.yaml import Path, Spot
+from drd.core.runbook import BEFORE_ANY_CHANGE
 
 _BY_ITSELF: Final = frozenset({"automatic", "approve"})
-_HARMLESS: Final = frozenset({"approve", "confirm", "http", "notify", "verify", "wait"})
-"""Actions that may come before a person's approval."""
 _PROMOTES: Final = "postgres_promote"
 
 
@@ -47,7 +46,7 @@ def _asks_first(entry: Entry, actions: frozenset[str]) -> bool:
     for verb in _verbs(entry, actions):
         if verb == "approve":
             return True
-        if verb not in _HARMLESS:
+        if verb not in BEFORE_ANY_CHANGE:
             return False
     return True
 

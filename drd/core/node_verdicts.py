@@ -146,7 +146,8 @@ def _of_failing_database(node: NodeView, streak: Streak, view: ClusterView) -> t
     signs = streak.last.signs if streak.last else frozenset()
     if Sign.NOT_LET_IN in signs:
         return Cause.NOT_LET_IN, why
-    if len(node.restarts) >= CRASHES:
+    # A look that takes too long is no crash more.
+    if len(node.restarts) >= CRASHES and (Sign.RESTARTING in signs or streak.kinds == {Failure.REFUSED}):
         return Cause.CRASH_LOOP, f"{len(node.restarts)} restarts within ten minutes; {why}"
     if Sign.RESTARTING in signs:
         return Cause.RESTARTING, why

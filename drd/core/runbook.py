@@ -18,6 +18,8 @@ from drd.core.units import Count, Duration, Flag, PositiveDuration, Size
 Sentence = Annotated[str, Field(min_length=1, max_length=300)]
 """A line of words for people."""
 
+BEFORE_ANY_CHANGE: Final = frozenset({"approve", "confirm", "http", "notify", "verify", "wait"})
+"""Actions that may come before a person's approval, and after which a run may still end as if nothing had been."""
 VARIABLES: Final = {
     "policy": "the policy whose service is recovered",
     "run": "the id of this run of the runbook",

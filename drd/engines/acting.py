@@ -19,7 +19,7 @@ from drd.core.incident import IncidentRecord
 from drd.core.node_verdicts import Cause as NodeCause
 from drd.core.policy import Cause
 from drd.core.recovery import promoted_at
-from drd.core.runbook import Runbook, RunbookMode
+from drd.core.runbook import BEFORE_ANY_CHANGE, Runbook, RunbookMode
 from drd.core.units import format_duration
 from drd.engines.outbox import Outbox
 from drd.engines.runbooks import FAILOVER, Runbooks, StartOrder
@@ -35,8 +35,6 @@ REMEMBERED: Final = 50
 """So many earlier runs of a policy are looked at: more failovers than a day may have."""
 _NOT_A_PERSONS: Final = frozenset({Guard.MODE, Guard.NO_RUNBOOK})
 """What concerns only runbooks that start by themselves."""
-_HARMLESS: Final = frozenset({"approve", "confirm", "notify", "wait"})
-"""Actions after which a run may still end as if nothing had been."""
 _STARTS: Final = frozenset({Act.RESTART, Act.FENCE, Act.PROMOTE})
 
 
@@ -155,7 +153,8 @@ class Acting:
     async def _attempt(self, protected: Protected, decision: Decision, occasion: Occasion) -> tuple[str, str]:
         """Start what a decision asks for: the run, or why there is none."""
         runbook = self._runbook(protected, decision)
-        is_asked = decision.act is Act.ASK and runbook is not None and runbook.mode is not RunbookMode.MANUAL
+        # One that is automatic asks nobody: without a fence it would only fail, and count as tried.
+        is_asked = decision.act is Act.ASK and runbook is not None and runbook.mode is RunbookMode.APPROVE
         if runbook is None or not (decision.act in _STARTS or is_asked):
             return "", decision.summary
         try:
@@ -172,7 +171,7 @@ class Acting:
             if start.policy != policy or start.cause is Cause.MANUAL or start.variables.get("primary") != primary:
                 continue
             begun = {step.action for step in each.plan.steps if each.progress.of(step.title).order}
-            if begun <= _HARMLESS and each.progress.stopping is None:
+            if begun <= BEFORE_ANY_CHANGE and each.progress.stopping is None:
                 await self._runbooks.abort(each.run, BY, f"{primary} is well again", takes_back=False)
 
     async def _is_at_it(self, policy: str, decision: Decision) -> bool:
@@ -180,7 +179,8 @@ class Acting:
         if Guard.BUSY not in {blocker.guard for blocker in decision.blockers}:
             return False
         newest = (await self._past(policy)).runs[0]
-        return newest.finished is not None or newest.start.cause is not Cause.MANUAL
+        is_about_this = newest.start.variables.get("primary") == decision.primary
+        return newest.finished is not None or (newest.start.cause is not Cause.MANUAL and is_about_this)
 
     def _order(self, runbook: Runbook, decision: Decision, occasion: Occasion) -> StartOrder:
         variables = {"primary": decision.primary or ""}

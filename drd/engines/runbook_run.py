@@ -136,7 +136,8 @@ class RunbookRun:
             case Conclude(step, outcome, message):
                 await self._note(StepFinished(step, Doing.APPLY, outcome, message))
             case Cancel(step):
-                self._live[step].cancel()
+                if (task := self._live.get(step)) is not None:  # it may have ended since the order was given
+                    task.cancel()
             case MissDeadline(stage):
                 await self._note(DeadlineMissed(stage.name, stage.owner, stage.deputy))
             case Tell(topic, people, text):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from drd.core.errors import AtWork, Busy, DrdError, RefusedByGuard, UsageError
-from drd.core.events import AbortAsked, Event, IncidentFinished, IncidentStarted, StepAnswered
+from drd.core.errors import NOT_NOW, AtWork, Busy, DrdError, RefusedByGuard, UsageError
+from drd.core.events import AbortAsked, BugFound, Event, IncidentFinished, IncidentStarted, StepAnswered
 from drd.core.incident import IncidentRecord
 from drd.core.policy import Cause, Outcome
 from drd.core.runbook import Runbook, Step
@@ -284,15 +286,23 @@ class Runbooks:
     def _drive(self, record: IncidentRecord, runbook: Runbook) -> None:
         run = RunbookRun(self._tools, record, runbook)
         self._runs[record.run] = run
-        task = asyncio.create_task(run.drive(), name=f"runbook {record.runbook}")
+        task = asyncio.create_task(self._drive_to_its_end(run), name=f"runbook {record.runbook}")
         self._tasks[record.run] = task
-        task.add_done_callback(lambda done: self._over(record.run, done))
+        task.add_done_callback(lambda _: self._over(record.run))
 
-    def _over(self, run: str, task: asyncio.Task[None]) -> None:
+    async def _drive_to_its_end(self, run: RunbookRun) -> None:
+        try:
+            await run.drive()
+        except Exception as bug:  # noqa: BLE001 - a mistake in one run must not be silent: it keeps its nodes locked
+            self._tools.log(f"a mistake in drd stopped run {run.run}: {bug!r}; the next start takes it up")
+            text = "".join(traceback.format_exception(bug, limit=-12))
+            found = BugFound(f"runbook {run.start.runbook}", type(bug).__name__, text, quarantined=True)
+            with suppress(*NOT_NOW):
+                await self._tools.journal.append(found, run=run.run)
+
+    def _over(self, run: str) -> None:
         self._runs.pop(run, None)
         self._tasks.pop(run, None)
-        if not task.cancelled() and (bug := task.exception()) is not None:
-            self._tools.log(f"a mistake in drd stopped run {run}: {bug!r}; the next start takes it up")
 
     def _take(self, event: Event) -> None:
         under_way = self._runs.get(event.run or "")

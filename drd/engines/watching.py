@@ -18,7 +18,7 @@ from drd.core.decision import View
 from drd.core.errors import NOT_NOW
 from drd.core.events import BugFound, NodeJudged, PrimarySeen
 from drd.core.health import ClusterView, NodeView, Observer, known_primary
-from drd.core.node_verdicts import Cause, judge
+from drd.core.node_verdicts import Cause, NodeVerdict, judge
 from drd.core.probing import Failure, ProbeResult
 from drd.core.rivals import WRITE_CHECK, rivals
 from drd.engines.looking import look_once
@@ -123,7 +123,7 @@ class Watching:
         return None if watched is None else self._view(watched)
 
     def on_loss(self, call: Callable[[str], None]) -> None:
-        """Have `call` called with a policy's name after each look while its primary is lost, and when that ends."""
+        """Have `call` called with a policy's name after each look while its primary is lost or its verdict changes."""
         self._on_loss = call
 
     def look_now(self, policy: str) -> None:
@@ -248,7 +248,8 @@ class Watching:
             self._told.put_nowait(watched.judged(name, verdict))
         if (seen := watched.primary_to_note()) is not None:
             self._told.put_nowait(seen)
-        if was_lost or watched.is_lost:
+        primary = watched.primary or ""
+        if was_lost or watched.is_lost or _cause(before.get(primary)) is not _cause(watched.verdicts.get(primary)):
             self._on_loss(watched.policy)
 
     def _view(self, watched: Watched) -> ClusterView:
@@ -286,6 +287,10 @@ def _labels(probes: Sequence[Probe]) -> tuple[str, ...]:
     kinds = [probe.kind for probe in probes]
     counts = [kinds[: index + 1].count(kind) for index, kind in enumerate(kinds)]
     return tuple(kind if count == 1 else f"{kind}-{count}" for kind, count in zip(kinds, counts, strict=True))
+
+
+def _cause(verdict: NodeVerdict | None) -> Cause | None:
+    return None if verdict is None else verdict.cause
 
 
 def _nobody(policy: str) -> None:

@@ -122,6 +122,8 @@ def test_restarts_again_and_again_are_a_crash_loop_whether_it_answers_or_not() -
     assert verdict(of_three(tuple(names))).cause is Cause.CRASH_LOOP
     assert verdict(of_three((*names, refused(5)))).cause is Cause.CRASH_LOOP
     assert verdict(of_three(tuple(names[:3]))).cause is Cause.WELL
+    slow_once = verdict(of_three((*names, bad(5))), before=NodeVerdict("one", Cause.WELL, 1.0))
+    assert slow_once.cause is Cause.WELL, "one look that took too long is no crash"
 
 
 def test_slow_is_overloaded_and_never_dead() -> None:

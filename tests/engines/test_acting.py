@@ -130,13 +130,17 @@ async def record_of(house: FakeHouse, run: str) -> IncidentRecord:
 
 @asynccontextmanager
 async def watched(
-    *runbooks: Runbook, after: FakeHouse | None = None, answers: dict[str, Answers] | None = None, **objectives: Any
+    *runbooks: Runbook,
+    after: FakeHouse | None = None,
+    answers: dict[str, Answers] | None = None,
+    has_power: bool = True,
+    **objectives: Any,
 ) -> AsyncIterator[Cluster]:
     """A primary `one` and a standby `two`, and a daemon that acts, killed at the end of the block."""
     answers = answers or {"one": Answers(primary()), "two": Answers(standby(heard_seconds_ago=0.05))}
     FakeProbe.ANSWERS.clear()
     FakeProbe.ANSWERS.update(answers)
-    targets = tuple(Target("orders", name, "127.0.0.1", has_power=True) for name in answers)
+    targets = tuple(Target("orders", name, "127.0.0.1", has_power=has_power) for name in answers)
     disasters = {each.disaster: Disaster(runbook=each.name) for each in runbooks}
     plan = a_policy(objectives=objectives).model_copy(update={"disasters": disasters, "nodes": tuple(answers)})
     policy = replace(protected(plan), watch=Watch(targets, (FakeProbe(),), RULES))
@@ -321,18 +325,49 @@ async def test_with_mode_approve_the_incident_opens_and_waits_and_those_asked_ar
         await until(lambda: DEEDS.done == ["fence", "promote"])
 
 
-async def test_a_primary_that_is_well_again_ends_a_run_that_has_changed_nothing_and_no_other() -> None:
+@pytest.mark.parametrize("on_its_way", [(), (Sign.RESTARTING,)], ids=["at once", "by way of a recovery"])
+async def test_a_primary_that_is_well_again_ends_a_run_that_has_changed_nothing_and_no_other(
+    on_its_way: tuple[Sign, ...],
+) -> None:
     asking = a_step("ask", waiting=("anna",))
     asking["action"] = FakeApproval(mark="ask", waiting=("anna",))
     async with watched(a_failover(asking, FENCE, PROMOTION, mode="approve")) as it:
         await asyncio.sleep(3.3)
         it.die()
         await until(lambda: bool(it.started))
+        if on_its_way:
+            it.answers["one"].failure, it.answers["one"].signs = Failure.WRONG_ANSWER, on_its_way
+            await asyncio.sleep(10)
+            assert not it.house.journal.of(IncidentFinished)
         it.come_back()
         await until(lambda: bool(it.house.journal.of(IncidentFinished)))
         [over] = it.house.journal.of(IncidentFinished)
         assert (over.outcome, over.message) == (Outcome.CANCELLED, "drd ended it: one is well again")
         assert DEEDS.done == []
+
+
+async def test_without_a_fence_an_automatic_runbook_is_not_used_up_but_held_and_told() -> None:
+    async with watched(a_failover(), has_power=False) as it:
+        await asyncio.sleep(3.3)
+        it.die()
+        await asyncio.sleep(30)
+        assert it.started == []
+        assert [each.guards for each in it.held] == [("fence",)]
+
+
+async def test_a_second_loss_while_the_first_run_still_works_is_told() -> None:
+    async with watched(a_failover(FENCE, PROMOTION, a_step("rebuild", waiting=("anna",)))) as it:
+        await asyncio.sleep(3.3)
+        it.die()
+        await until(lambda: "promote" in DEEDS.done)
+        it.answers["two"].seen = primary(6000, timeline=2, forks=((1, 4200),))
+        await asyncio.sleep(30)
+        assert it.held == []
+        it.answers["two"].failure, it.answers["two"].signs = Failure.REFUSED, (Sign.SESSION_CLOSED,)
+        it.answers["two"].on_closed()
+        await asyncio.sleep(30)
+        [held] = it.held
+        assert (held.node, "run under way" in held.guards) == ("two", True)
 
 
 async def test_two_policies_that_act_by_themselves_over_one_cluster_hold_each_other() -> None:
