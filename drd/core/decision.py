@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from drd.core.candidates import Candidate, candidates
+from drd.core.candidates import Candidate, candidates, unheard_confirmations
 from drd.core.fencing import AUTOMATIC, Fence, FenceState, Rung
 from drd.core.health import ClusterView
 from drd.core.node_verdicts import Cause, NodeVerdict
@@ -57,6 +57,7 @@ class Guard(StrEnum):
     PER_DAY = "per day"
     CANDIDATE = "candidate"
     LAG = "lag"
+    QUORUM = "quorum"
     FENCE = "fence"
 
 
@@ -327,6 +328,8 @@ def _of_candidates(view: View, best: Candidate | None, found: tuple[Candidate, .
         why = "; ".join(f"{each.node}: {each.why_not}" for each in found) or "the policy names no other node"
         yield Blocker(Guard.CANDIDATE, f"no standby can be promoted: {why}")
         return
+    if unheard := unheard_confirmations(view.cluster):
+        yield Blocker(Guard.QUORUM, unheard)
     rules = view.rules
     if rules.max_lag_bytes is not None and (best.lag_bytes is None or best.lag_bytes > rules.max_lag_bytes):
         lacks = "an unknown amount" if best.lag_bytes is None else format_size(best.lag_bytes)

@@ -1,15 +1,20 @@
 """Which standby is promoted, and why others are not."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from drd.core.candidates import Candidate, candidates, words_of_loss
+from drd.core.candidates import Candidate, candidates, unheard_confirmations, words_of_loss
+from drd.core.decision import Guard, Rules, View, decide
 from drd.core.health import ClusterView, Recalled
-from drd.core.probing import Beat, DatabaseSeen
+from drd.core.node_verdicts import judge
+from drd.core.probing import Beat, DatabaseSeen, Quorum
+from drd.core.runbook import RunbookMode
 from tests.core.watched import a_node, a_view, good, primary, refused, standby
+
+NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
 
 def view_of(*seen: DatabaseSeen, was: DatabaseSeen | None = None, priorities: tuple[int, ...] = (0, 0)) -> ClusterView:
@@ -120,3 +125,32 @@ def test_of_a_primary_that_died_before_this_daemon_began_the_journal_tells_who_m
         (Recalled("two", "c1", 1), "has never been seen"),
     ):
         assert why in candidates(replace(known, recalled=was))[0].why_not
+
+
+@pytest.mark.parametrize(
+    ("needed", "names", "is_unheard"),
+    [
+        (1, ("two", "three"), False),
+        (1, ("two",), True),
+        (2, ("two",), False),
+        (1, ("", "three"), False),
+        (1, ("elsewhere", "three"), True),
+    ],
+)
+def test_what_was_acknowledged_is_on_one_of_those_that_answer_only_if_enough_do(
+    needed: int, names: tuple[str, ...], is_unheard: bool
+) -> None:
+    was = primary(1000, quorum=Quorum(needed, ("two", "three")))
+    view = view_of(*(replace(standby(900), replicates_as=name) for name in names), was=was)
+    assert bool(unheard_confirmations(view)) is is_unheard
+    held = decide(View("orders", view, judge(view, {}), Rules(RunbookMode.AUTOMATIC), ()), NOW).blockers
+    assert (Guard.QUORUM in {each.guard for each in held}) is is_unheard
+
+
+def test_without_synchronous_replication_or_with_any_standby_nobody_can_tell_and_nothing_is_held() -> None:
+    for quorum in (None, Quorum(0, ("two", "three")), Quorum(1, ("*",), is_any=True)):
+        assert not unheard_confirmations(view_of(standby(900), was=primary(1000, quorum=quorum)))
+    assert not unheard_confirmations(a_view(a_node("two", good(9, standby(900))), primary=None))
+    gone = a_node("two", good(5, standby(900)), *(refused(6 + at) for at in range(3)))
+    was = primary(1000, quorum=Quorum(1, ("two",)))
+    assert unheard_confirmations(a_view(a_node("one", good(5, was), refused(9)), gone)), "it answered once, and not now"
