@@ -61,7 +61,10 @@ class ConfigAndKeys:
             # Where versions are kept, whoever hid everything from restic has not taken it away.
             if not look.versioning:
                 return {}
-            hidden = (await self._carrier.uncover(target, tuple(known), None, only_look=True)).left
+            try:
+                hidden = (await self._carrier.uncover(target, tuple(known), None, only_look=True)).left
+            except PermanentError:
+                return {}  # these credentials may not look at versions: nothing tells this place from an empty one
             return _to_open_with(hidden) if hidden.keys() & set(known) else {}
         bad = {path: why for path, why in found.items() if path.startswith(f"{KEYS}/")}
         if not await self._carrier.key_files(target):

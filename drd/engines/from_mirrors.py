@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from drd.core.errors import PermanentError, StoreAway
+from drd.core.catalogue import StoreRecord
+from drd.core.errors import PermanentError, StoreAway, TransientError
 from drd.core.events import DamageMended
 from drd.engines.stores import Stores
 from drd.engines.twins import twins_of
@@ -33,6 +34,8 @@ class Brought:
     """Stores that were not to be had."""
     paths: tuple[str, ...] = ()
     """What the store's own versions gave back."""
+    refusal: str = ""
+    """Why those could not be looked at; empty when they were, or when there are none."""
 
 
 class FromMirrors:
@@ -80,18 +83,24 @@ class FromMirrors:
         """Bring back what somebody deleted or overwrote in a store that keeps versions; elsewhere nothing.
 
         Beside `paths` and the snapshots that the store is known to hold that is all that went after its last prune.
+        Where the versions may not be looked at, that is told, and everything else can still be tried. Raises
+        `StoreAway`.
         """
         look = await self._stores.look(store, lasts_seconds=0)
         if not look.versioning:
             return Brought({})
         record = (await self._catalogue.stores()).get(store)
-        pruned = record.last_pruned if record is not None else None
         snapshots = (f"snapshots/{each}" for each in await self._catalogue.holdings(store))
-        uncovered = await self._carrier.uncover(
-            await self._stores.configured(store).place.deleting().backend(self._world),
-            (*snapshots, *sorted(paths)),
-            pruned + AFTER_PRUNE if pruned is not None else None,
-        )
+        try:
+            uncovered = await self._carrier.uncover(
+                await self._stores.configured(store).place.deleting().backend(self._world),
+                (*snapshots, *sorted(paths)),
+                hidden_since(record),
+            )
+        except StoreAway:
+            raise
+        except (PermanentError, TransientError) as error:
+            return Brought({}, refusal=f"the bucket's own versions could not be asked: {error.message}")
         brought = Brought(uncovered.left)
         if uncovered.paths:
             count = counted_files(len(uncovered.paths))
@@ -125,6 +134,13 @@ class FromMirrors:
             raise error
         brought.unasked.add(twin)
         brought.means.append(f"store {twin} could not be asked: {error.message}")
+
+
+def hidden_since(record: StoreRecord | None) -> datetime | None:
+    """Since when nothing of drd's own has deleted in a store: what was hidden before that was meant to go."""
+    if record is None:
+        return None
+    return record.known_since if record.last_pruned is None else record.last_pruned + AFTER_PRUNE
 
 
 def counted_files(count: int) -> str:

@@ -115,7 +115,7 @@ class Healing:
         self._tried.pop(store, None)
         self._salvaged.pop(store, None)
         seconds = self._world.clock.monotonic() - begun
-        means = "; ".join(case.means) or "nothing had to be done: all is good"
+        means = "; ".join((*case.means, *case.refusals)) or "nothing had to be done: all is good"
         files = tuple(sorted({*case.files, *record.damage.files}))[:FILES_TOLD]
         await self._journal.append(DamageHealed(store, record.damage.subsets, files, means, seconds))
         return True
@@ -246,7 +246,9 @@ class Healing:
             if case.is_open:
                 lost = await self._salvage.lost(case.store, case.repository, case.bad)
         if case.covered:
-            hint = f"for each of {counted_files(len(case.covered))}: {case.covered[min(case.covered)]}"
+            first = min(case.covered)
+            hint = f"{counted_files(len(case.covered))} cannot be brought back: {first}: {case.covered[first]}"
+        hint = "; ".join((hint, *case.refusals))
         record = (await self._catalogue.stores()).get(case.store)
         message = self._proof.without_names(problem)[:300]
         known = record.damage if record is not None else None

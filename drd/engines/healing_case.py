@@ -32,6 +32,8 @@ class Case:
     means: list[str] = field(default_factory=list)
     covered: Mapping[str, str] = field(default_factory=dict)
     """What somebody deleted or overwrote in a bucket and drd may not bring back, with what a person types."""
+    refusals: list[str] = field(default_factory=list)
+    """Why the store's own versions could not be asked."""
     is_open: bool = False
     """Whether config and keys are good."""
     is_salvaged: bool = False
@@ -46,3 +48,5 @@ class Case:
         """Note what mirrors have given."""
         self.means += brought.means
         self.unasked |= brought.unasked
+        if brought.refusal and brought.refusal not in self.refusals:
+            self.refusals.append(brought.refusal)

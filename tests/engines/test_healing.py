@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from drd.core.errors import PermanentError
+from drd.core.errors import PermanentError, StoreAway, TransientError
 from drd.core.events import (
     DamageFound,
     DamageHealed,
@@ -97,6 +97,53 @@ async def test_nothing_is_given_up_while_a_store_is_away_that_may_have_it() -> N
     assert house.local.salvaged == ()
     [left] = house.journal.of(DamageLeft)
     assert "offsite" in left.hint
+
+
+@pytest.mark.parametrize("error", [PermanentError, TransientError])
+async def test_mirrors_are_asked_also_where_a_buckets_versions_may_not_be_looked_at(
+    error: type[PermanentError | TransientError],
+) -> None:
+    house = await a_damaged_house(PATH)
+    house.local.keeps_versions = True
+    house.carrier.no_versions = error("bucket drd refuses these credentials (AccessDenied)")
+    await house.proof.check("local", part=Part(3, 24))
+    assert await house.healing.heal("local")
+    [healed] = house.journal.of(DamageHealed)
+    refusal = "the bucket's own versions could not be asked: bucket drd refuses these credentials (AccessDenied)"
+    assert healed.means == f"1 file from store offsite; {refusal}"
+
+
+async def test_who_may_not_look_at_versions_is_told_so_beside_what_is_lost() -> None:
+    house = await a_damaged_house(PATH)
+    house.local.keeps_versions = True
+    house.carrier.no_versions = PermanentError("bucket drd refuses these credentials (AccessDenied)")
+    house.carrier.places["offsite"].bad = {PATH}
+    house.local.lost = (Lost(*house.local.snapshots, path="/srv/shop/orders"),)
+    await house.proof.check("local")
+    for _ in range(2):
+        assert not await house.healing.heal("local")
+    [left] = house.journal.of(DamageLeft)
+    assert "refuses these credentials" in left.hint
+    assert house.local.salvaged == (PACK,), "given up once"
+
+
+async def test_a_store_that_goes_away_is_not_healed_meanwhile() -> None:
+    house = await a_damaged_house(PATH)
+    house.local.keeps_versions = True
+    house.carrier.no_versions = StoreAway("bucket drd does not answer")
+    await house.proof.check("local", part=Part(3, 24))
+    with pytest.raises(StoreAway):
+        await house.healing.heal("local")
+
+
+async def test_of_a_store_that_was_never_pruned_only_what_went_since_drd_knows_it_comes_back() -> None:
+    house = await a_damaged_house(PATH)
+    house.local.keeps_versions = True
+    await house.proof.check("local", part=Part(3, 24))
+    record = (await house.journal.stores())["local"]
+    assert (record.last_pruned, record.known_since is None) == (None, False)
+    assert await house.healing.heal("local")
+    assert {since for _, since in house.carrier.uncoverings} == {record.known_since}
 
 
 async def test_a_config_and_a_key_come_back_from_the_mirror_and_the_hold_on_the_identity_ends() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from drd.core.errors import PermanentError, StoreAway
+from drd.core.errors import DrdError, PermanentError, StoreAway
 from drd.ports.clock import Clock
 from drd.ports.protection import Extended, Protection
 from drd.ports.repository import OnProgress, Progress
@@ -27,6 +27,9 @@ class FakeCarrier:
         """Place → the names of its keys, where they are not as many as its passwords."""
         self.examined: list[tuple[str, tuple[str, ...]]] = []
         self.removed: list[str] = []
+        self.no_versions: DrdError | None = None
+        """Why nobody may look at what a place keeps of its own past."""
+        self.uncoverings: list[tuple[tuple[str, ...], datetime | None]] = []
         self.before: Callable[[], None] = lambda: None
         self._clock = clock
 
@@ -110,6 +113,9 @@ class FakeCarrier:
         self, target: Backend, paths: tuple[str, ...], since: datetime | None, *, only_look: bool = False
     ) -> Uncovered:
         self._place(target)
+        self.uncoverings.append((paths, since))
+        if self.no_versions is not None:
+            raise self.no_versions
         return Uncovered((), {})
 
     async def key_files(self, backend: Backend) -> tuple[str, ...]:

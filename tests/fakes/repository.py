@@ -48,6 +48,7 @@ class FakePlace:
     chunker: str = ""
     away: str = ""
     append_only: bool = False
+    keeps_versions: bool = False
     tells_sizes: bool = True
     """Whether snapshots say how much they hold, as they do since restic 0.17."""
     damage: tuple[str, ...] = ()

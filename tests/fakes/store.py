@@ -33,7 +33,13 @@ class FakeStore(Store):
         if self.place.away:
             return Look(False, self.place.away, "plug it in")
         config = self.place.identity or ""
-        return Look(True, config=config, free_bytes=self.free_bytes, object_lock_days=self.object_lock_days)
+        return Look(
+            True,
+            config=config,
+            free_bytes=self.free_bytes,
+            versioning=self.place.keeps_versions,
+            object_lock_days=self.object_lock_days,
+        )
 
     def beside(self, word: str) -> Store:
         return self.model_copy(update={"place": FakePlace(f"{self.place.name}.{word}")})
