@@ -207,6 +207,8 @@ class StoreRecord:
     """How often damage there was healed."""
     leaving: frozenset[str] = frozenset()
     """Ids of snapshots of which it is known why they are gone, or may be: drd forgot them, or a person gave them up."""
+    last_given_up: datetime | None = None
+    """When damaged files were taken away there last, of which no good ones were to be had."""
     is_replaced: bool = False
     """Whether another repository has come into its place since it was reconciled last."""
 

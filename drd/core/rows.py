@@ -175,6 +175,7 @@ class StoreRow(TypedDict):
     is_damage_held: bool
     healed: int
     leaving: list[str]
+    last_given_up: str | None
     is_replaced: bool
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from drd.core.errors import PermanentError, RepositoryDamaged, StoreAway
 from drd.core.events import DamageFound, HoldPlaced, KeysListed
 from drd.core.events.healing import BY_OPENING
+from drd.engines.from_mirrors import drds_keys
 from drd.engines.stores import Stores
 from drd.engines.twins import twins_of
 from drd.ports.journal import Catalogue, Journal
@@ -62,7 +63,8 @@ class ConfigAndKeys:
             if not look.versioning:
                 return {}
             try:
-                hidden = (await self._carrier.uncover(target, tuple(known), None, only_look=True)).left
+                named = (*known, *drds_keys((await self._catalogue.stores()).get(store)))
+                hidden = (await self._carrier.uncover(target, named, None, only_look=True)).left
             except PermanentError:
                 return {}  # these credentials may not look at versions: nothing tells this place from an empty one
             return _to_open_with(hidden) if hidden.keys() & set(known) else {}

@@ -17,6 +17,7 @@ from drd.ports.repository import OnProgress
 from drd.ports.store import Carrier
 from drd.ports.world import World
 
+KEYS = "keys"
 FILES_TOLD = 100
 """So many files are named in an event at most."""
 AFTER_PRUNE = timedelta(minutes=5)
@@ -79,10 +80,11 @@ class FromMirrors:
                 await self._journal.append(DamageMended(store, twin, mended[:FILES_TOLD], str(aside)))
         return brought
 
-    async def uncover(self, store: str, paths: Collection[str]) -> Brought:
+    async def uncover(self, store: str, paths: Collection[str], aside: Path) -> Brought:
         """Bring back what somebody deleted or overwrote in a store that keeps versions; elsewhere nothing.
 
-        Beside `paths` and the snapshots that the store is known to hold that is all that went after its last prune.
+        Beside `paths` and the snapshots that the store is known to hold that are packs and indexes that went after
+        drd deleted there last, and of keys drd's own. What lies in `aside` comes back only when it is good.
         Where the versions may not be looked at, that is told, and everything else can still be tried. Raises
         `StoreAway`.
         """
@@ -91,11 +93,13 @@ class FromMirrors:
             return Brought({})
         record = (await self._catalogue.stores()).get(store)
         snapshots = (f"snapshots/{each}" for each in await self._catalogue.holdings(store))
+        named = (*snapshots, *drds_keys(record), *sorted(each for each in paths if each.partition("/")[0] != KEYS))
         try:
             uncovered = await self._carrier.uncover(
                 await self._stores.configured(store).place.deleting().backend(self._world),
-                (*snapshots, *sorted(paths)),
+                named,
                 hidden_since(record),
+                aside,
             )
         except StoreAway:
             raise
@@ -140,7 +144,18 @@ def hidden_since(record: StoreRecord | None) -> datetime | None:
     """Since when nothing of drd's own has deleted in a store: what was hidden before that was meant to go."""
     if record is None:
         return None
-    return record.known_since if record.last_pruned is None else record.last_pruned + AFTER_PRUNE
+    own = [each + AFTER_PRUNE for each in (record.last_pruned, record.last_given_up) if each is not None]
+    return max(own, default=record.known_since)
+
+
+def drds_keys(record: StoreRecord | None) -> tuple[str, ...]:
+    """The keys that may come back, by their paths; the whole folder where nobody has listed them yet.
+
+    One that somebody added and a person took away again must not open the repository once more.
+    """
+    if record is None or not (record.keys or record.foreign_keys):
+        return (KEYS,)
+    return tuple(f"{KEYS}/{each}" for each in record.keys)
 
 
 def counted_files(count: int) -> str:

@@ -123,7 +123,7 @@ class Healing:
     async def _from_mirrors(self, case: Case, damage: Damage, lane: str) -> str:
         """What is still wrong when all that stores of the same repository have is in its place; empty for nothing."""
         async with self._turn(case.store, lane):
-            brought = await self._mirrors.uncover(case.store, damage.files)
+            brought = await self._mirrors.uncover(case.store, damage.files, case.aside)
             case.files |= {*brought.paths, *brought.bad}
             case.covered = brought.bad
             case.take(brought)
@@ -212,7 +212,7 @@ class Healing:
 
     async def _mend_from_twins(self, case: Case, lane: str) -> None:
         """Take good files from every store of the same repository, the nearest first."""
-        own = await self._mirrors.uncover(case.store, case.bad) if case.bad else Brought({})
+        own = await self._mirrors.uncover(case.store, case.bad, case.aside) if case.bad else Brought({})
         case.bad = {path: why for path, why in case.bad.items() if path not in own.paths}
         case.take(own)
         brought = await self._mirrors.mend(case.store, case.bad, case.aside, self._poster(lane))

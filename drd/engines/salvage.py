@@ -15,10 +15,11 @@ from pathlib import Path
 
 from drd.core.catalogue import damaged_stores
 from drd.core.errors import PermanentError
-from drd.core.events import SnapshotMissing
+from drd.core.events import DamageGivenUp, SnapshotMissing
 from drd.core.points import Copy, counted
 from drd.core.policy import Outcome
 from drd.engines.dispatch import Dispatch
+from drd.engines.from_mirrors import FILES_TOLD
 from drd.engines.stores import Stores
 from drd.ports.configuration import Configuration
 from drd.ports.journal import Catalogue, Journal
@@ -75,7 +76,12 @@ class Salvage:
             if there and not await repository.salvage(tuple(path.rpartition("/")[2] for path in there)):
                 await self._carrier.remove(deleting, there, aside)
             await repository.rebuild_index()
-            means.append(f"what no store has of {len(packs)} damaged or missing packs was given up")
+            count = (
+                "1 damaged or missing pack was" if len(packs) == 1 else f"{len(packs)} damaged or missing packs were"
+            )
+            means.append(f"{count} given up; what was whole in {'it' if len(packs) == 1 else 'them'} is kept")
+        if indexes or packs:
+            await self._journal.append(DamageGivenUp(store, (*indexes, *packs)[:FILES_TOLD], str(aside)))
         return means
 
     async def save_again(self, store: str, since: datetime) -> list[str]:

@@ -195,12 +195,19 @@ class Carrier(Protocol):
         ...
 
     async def uncover(
-        self, target: Backend, paths: tuple[str, ...], since: datetime | None, *, only_look: bool = False
+        self,
+        target: Backend,
+        paths: tuple[str, ...],
+        since: datetime | None,
+        aside: Path | None = None,
+        *,
+        only_look: bool = False,
     ) -> Uncovered:
-        """Bring back `paths`, and all but snapshots that was deleted after `since`, where a store keeps versions.
+        """Bring back `paths`, and all packs and indexes that were deleted after `since`, where a store keeps versions.
 
-        The last work of drd's own that deletes has to be over by `since`. With `only_look` nothing changes. Raises
-        what `examine` raises.
+        Among `paths` the folder `keys` stands for all that were deleted there after `since`. The last work of drd's
+        own that deletes has to be over by `since`; what lies in the folder `aside` comes back only when it is good.
+        With `only_look` nothing changes. Raises what `examine` raises.
         """
         ...
 

@@ -7,15 +7,18 @@ import pytest
 from drd.core.errors import PermanentError, StoreAway, TransientError
 from drd.core.events import (
     DamageFound,
+    DamageGivenUp,
     DamageHealed,
     DamageLeft,
     DamageMended,
     HoldPlaced,
+    KeysListed,
     RunStarted,
     StoreChecked,
 )
 from drd.core.policy import Cause, Mode
 from drd.core.rotation import Part
+from drd.engines.from_mirrors import AFTER_PRUNE
 from drd.ports.repairing import Lost
 from tests.fakes.house import FakeHouse
 
@@ -82,6 +85,8 @@ async def test_without_a_good_copy_the_loss_is_named_and_nothing_is_claimed() ->
     assert record.damage.lost_of(point) == ("/srv/shop/orders",)
     assert house.journal.of(DamageHealed) == []
     assert house.local.salvaged == (PACK,)
+    [given_up] = house.journal.of(DamageGivenUp)
+    assert given_up.files == (PATH,)
     fulls = [each for each in house.journal.of(RunStarted) if each.cause is Cause.HEALTH]
     assert [each.mode for each in fulls] == [Mode.FULL], "once for an incident"
     house.local.bad, house.carrier.places["offsite"].bad = {PATH}, set()
@@ -144,6 +149,21 @@ async def test_of_a_store_that_was_never_pruned_only_what_went_since_drd_knows_i
     assert (record.last_pruned, record.known_since is None) == (None, False)
     assert await house.healing.heal("local")
     assert {since for _, since in house.carrier.uncoverings} == {record.known_since}
+
+
+async def test_only_drds_own_keys_and_nothing_from_before_it_gave_up_come_back_from_a_buckets_versions() -> None:
+    house = await a_damaged_house(PATH)
+    house.local.keeps_versions = True
+    found = DamageFound("local", "", (PATH, "keys", "keys/stranger"), "damaged")
+    given_up = DamageGivenUp("local", (PATH,), "/var/lib/drd/damaged/local")
+    await house.journal.append(KeysListed("local", ("mine", "stranger"), ("stranger",)), found, given_up)
+    assert await house.healing.heal("local")
+    record = (await house.journal.stores())["local"]
+    assert record.last_given_up is not None
+    for paths, since in house.carrier.uncoverings:
+        assert [path for path in paths if path.startswith("keys")] == ["keys/mine"]
+        assert PATH in paths
+        assert since == record.last_given_up + AFTER_PRUNE
 
 
 async def test_a_config_and_a_key_come_back_from_the_mirror_and_the_hold_on_the_identity_ends() -> None:

@@ -110,7 +110,13 @@ class FakeCarrier:
         return {}
 
     async def uncover(
-        self, target: Backend, paths: tuple[str, ...], since: datetime | None, *, only_look: bool = False
+        self,
+        target: Backend,
+        paths: tuple[str, ...],
+        since: datetime | None,
+        aside: Path | None = None,
+        *,
+        only_look: bool = False,
     ) -> Uncovered:
         self._place(target)
         self.uncoverings.append((paths, since))

@@ -274,6 +274,7 @@ def _store(name: str, row: dict[str, Any]) -> StoreRecord:
         is_damage_held=row["is_damage_held"],
         healed=row["healed"],
         leaving=frozenset(row["leaving"]),
+        last_given_up=moment(row["last_given_up"]) if row["last_given_up"] else None,
         is_replaced=row["is_replaced"],
         **moments,
     )

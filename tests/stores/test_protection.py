@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -228,11 +229,12 @@ async def test_what_an_attacker_deleted_and_overwrote_is_brought_back_and_nothin
     attack(compliance)
     compliance.admin.put_object(Bucket="drd", Key=f"hosts/web-1/{index}", Body=b"pay us", ChecksumAlgorithm="SHA256")
     backend = await store.backend(world)
-    looked = await carrier.uncover(backend, (snapshot, index), before, only_look=True)
+    named = (snapshot, index, "keys")
+    looked = await carrier.uncover(backend, named, before, only_look=True)
     assert (looked.paths, sorted(looked.left)) == ((), paths)
     assert "hidden behind a delete marker" in looked.left["config"]
     assert "overwritten" in looked.left[index]
-    uncovered = await carrier.uncover(backend, (snapshot, index), before)
+    uncovered = await carrier.uncover(backend, named, before)
     assert (sorted(uncovered.paths), uncovered.left) == (paths, {})
     assert not {forgotten, pruned} & compliance.retained_until().keys()
     await assert_restorable(await restic_on(store, "mirror password"), tree, tmp_path / "back")
@@ -269,15 +271,41 @@ async def test_who_may_only_write_brings_a_version_to_the_front_and_who_may_not_
         said.clear()
         report = Report(lambda line: said.append(json.loads(line)))
         client = S3Files(settings).client
-        S3Versions(S3Files(settings, Refusing(client, *denied))).uncover((snapshot,), None, report)
+        S3Versions(S3Files(settings, Refusing(client, *denied))).uncover((snapshot, "keys"), None, report)
         return [each for each in said if each["say"] == "refused"]
 
     refused = await asyncio.to_thread(uncover, "delete_object", "copy_object", "put_object")
     assert len(refused) == held
+    assert "With credentials that may, type: aws s3api" in refused[0]["reason"]
     assert "these credentials may not bring it back" in refused[0]["reason"]
     assert "aws s3api delete-object --endpoint-url http" in refused[0]["reason"]
     assert await asyncio.to_thread(uncover, "delete_object") == []
     await assert_restorable(await restic_on(compliance.store, "mirror password"), tree, tmp_path / "back")
+
+
+async def test_neither_what_was_given_up_nor_a_strangers_key_comes_back_and_nothing_is_copied_twice(
+    compliance: Bucket, carrier: ProcessCarrier, world: World, mirroring: Mirroring, tmp_path: Path
+) -> None:
+    await mirroring.adopt(compliance.store)
+    assert (await mirroring.carry(compliance.store)).complete
+    backend = await compliance.store.backend(world)
+    pack, stranger, other = f"data/bb/{64 * 'b'}", f"keys/{sha256(b'key').hexdigest()}", f"data/cc/{64 * 'c'}"
+    for path, content in ((pack, b"damaged"), (stranger, b"key"), (other, b"damaged too")):
+        key = f"hosts/web-1/{path}"
+        compliance.admin.put_object(Bucket="drd", Key=key, Body=content, ChecksumAlgorithm="SHA256")
+        compliance.admin.delete_object(Bucket="drd", Key=key)
+    (tmp_path / pack).parent.mkdir(parents=True)
+    (tmp_path / pack).write_bytes(b"damaged")
+    [index, *_] = [key[12:] for key, _ in compliance.versions() if key.startswith("hosts/web-1/index/")]
+    compliance.admin.put_object(Bucket="drd", Key=f"hosts/web-1/{index}", Body=b"pay us", ChecksumAlgorithm="SHA256")
+    assert (await carrier.uncover(backend, (index, other), None, tmp_path)).paths == (index,)
+    held = compliance.versions()
+    for only_look in (True, False):
+        again = await carrier.uncover(backend, (index, other), None, tmp_path, only_look=only_look)
+        assert index not in (*again.paths, *again.left)
+    assert held == compliance.versions()
+    assert not {f"hosts/web-1/{each}" for each in (pack, stranger, other)} & compliance.retained_until().keys()
+    assert (await carrier.uncover(backend, (stranger,), None, tmp_path)).paths[:1] == (stranger,)
 
 
 @pytest.mark.faults
@@ -302,7 +330,7 @@ async def test_real_ceph_keeps_everything_from_an_attacker_with_the_writers_cred
     assert extended.files == extended.extended > 4
     [snapshot] = [key[12:] for key, _ in bucket.versions() if key.startswith("hosts/web-1/snapshots/")]
     attack(bucket)
-    uncovered = await carrier.uncover(await bucket.store.backend(world), (snapshot,), None)
+    uncovered = await carrier.uncover(await bucket.store.backend(world), (snapshot, "keys"), None)
     assert ("config" in uncovered.paths, uncovered.left) == (True, {})
     with pytest.raises(ClientError):  # moto lets a lock be made shorter, which Ceph does not
         bucket.admin.put_object_retention(

@@ -109,11 +109,17 @@ class ProcessCarrier:
         return heard.refused
 
     async def uncover(
-        self, target: Backend, paths: tuple[str, ...], since: datetime | None, *, only_look: bool = False
+        self,
+        target: Backend,
+        paths: tuple[str, ...],
+        since: datetime | None,
+        aside: Path | None = None,
+        *,
+        only_look: bool = False,
     ) -> Uncovered:
         """Bring back what was deleted or overwritten in a store; see `drd.ports.store.Carrier`."""
-        moment = since.isoformat() if since is not None else ""
-        job = Job(Verb.UNCOVER, target=_place(target), names=paths, now=moment, only_look=only_look)
+        moment, place = since.isoformat() if since is not None else "", "" if aside is None else str(aside)
+        job = Job(Verb.UNCOVER, target=_place(target), names=paths, now=moment, aside=place, only_look=only_look)
         heard, _ = await _do(self._runner, job, CARRY_DEADLINE)
         return Uncovered(tuple(heard.uncovered), heard.refused)
 

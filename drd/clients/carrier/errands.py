@@ -137,7 +137,8 @@ def uncover(job: Job, report: Report) -> None:
     backend = _backends(job.target)
     if hasattr(backend, "uncover"):
         since = datetime.fromisoformat(job.now) if job.now else None
-        backend.uncover(job.target.settings, job.names, since, report, only_look=job.only_look)
+        aside = Path(job.aside) if job.aside else None
+        backend.uncover(job.target.settings, job.names, since, aside, report, only_look=job.only_look)
 
 
 @contextmanager

@@ -52,7 +52,7 @@ class Job:
     only_look: bool = False
     """Whether `uncover` changes nothing."""
     aside: str = ""
-    """A folder of this machine for what is replaced or removed."""
+    """A folder of this machine for what is replaced or removed; for `uncover`, with what was."""
 
     def to_bytes(self) -> bytes:
         """The document that goes through the descriptor."""

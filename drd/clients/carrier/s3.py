@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import boto3.session
@@ -131,14 +132,20 @@ def probe(settings: Mapping[str, str], days: int) -> Protection:
 
 
 def uncover(
-    settings: Mapping[str, str], paths: tuple[str, ...], since: datetime | None, report: Report, *, only_look: bool
+    settings: Mapping[str, str],
+    paths: tuple[str, ...],
+    since: datetime | None,
+    aside: Path | None,
+    report: Report,
+    *,
+    only_look: bool,
 ) -> None:
     """Bring back what was deleted or overwritten; see `drd.clients.carrier.s3_versions`."""
     from drd.clients.carrier.s3_versions import S3Versions
 
     files = S3Files(settings)
     try:
-        S3Versions(files).uncover(paths, since, report, only_look=only_look)
+        S3Versions(files, aside).uncover(paths, since, report, only_look=only_look)
     finally:
         files.close()
 
@@ -245,6 +252,12 @@ def _object_lock_days(client: S3Client, bucket: str) -> int | None:
 
 def _place(settings: Mapping[str, str]) -> str:
     return f"bucket {settings['bucket']} at {settings['endpoint']}"
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether a request failed because the credentials may not make it."""
+    cause = error if isinstance(error, ClientError) else error.__cause__
+    return isinstance(cause, ClientError) and cause.response.get("Error", {}).get("Code") in _CREDENTIAL_CODES
 
 
 def _as_drd(error: ClientError | BotoCoreError, place: str) -> Exception:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -23,13 +24,15 @@ from drd.clients.carrier.files import CONFIG_NAME, FileKind, Vanished
 from drd.clients.carrier.job import Saying
 from drd.clients.carrier.pace import Pace
 from drd.clients.carrier.report import Report
-from drd.clients.carrier.s3 import S3Files
+from drd.clients.carrier.s3 import S3Files, is_refused
 from drd.core.errors import DrdError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 THREADS = 8
+_BY_NAME = {FileKind.KEY, FileKind.SNAPSHOT}
+"""Whoever took one of them away may have meant it: they come back only when they are asked for."""
 _ORDER = (FileKind.CONFIG, FileKind.KEY, FileKind.DATA, FileKind.INDEX, FileKind.SNAPSHOT)
 """What a snapshot needs comes back before it."""
 
@@ -46,54 +49,63 @@ class _Version:
 class S3Versions:
     """The versions of one repository's files."""
 
-    def __init__(self, files: S3Files) -> None:
+    def __init__(self, files: S3Files, aside: Path | None = None) -> None:
+        """`aside` is a folder of this machine with what drd took away because it was damaged."""
         self._files = files
         self._client: S3Client = files.client
         self._bucket = files.bucket
+        self._aside = aside
 
     def uncover(
         self, paths: Collection[str], since: datetime | None, report: Report, *, only_look: bool = False
     ) -> None:
-        """Bring back `paths`, and all but snapshots that was hidden after `since` (None: ever).
+        """Bring back `paths`, and the config, packs and indexes that were hidden after `since` (None: ever).
 
-        A snapshot comes back only by its name, for the others may have been forgotten. What does not come back is
-        refused with the reason, and with `only_look` all that would.
+        Snapshots and keys come back only by their names, for the others may have been forgotten or shut out; the
+        folder `keys` among `paths` stands for all that were hidden after `since`. What does not come back is refused
+        with the reason, and with `only_look` all that would.
         """
-        report.phase("looking for deleted files")
+        named = frozenset(paths)
         with self._files.translated():
-            found = dict(self._wanted(frozenset(paths), since))
+            found = dict(self._wanted(named, since, report))
         ordered = sorted(found, key=lambda path: (_ORDER.index(_kind(path)), path))
-        if only_look:
-            for path in ordered:
-                report.refuse(path, _what(found[path]))
-            return
         with ThreadPoolExecutor(THREADS) as pool:
-            why = pool.map(lambda path: self._bring_back(path, found[path]), ordered)
+            why: Iterator[str | None]
+            if only_look:
+                goods = pool.map(lambda path: self._stands(path, found[path]), ordered)
+                why = (None if is_good else "" for is_good in goods)
+            else:
+                why = pool.map(lambda path: self._bring_back(path, found[path], path in named), ordered)
             for path, reason in zip(ordered, why, strict=True):
+                report.passed(0)  # reading is slow: whoever waits hears that it goes on
                 if reason is None:
-                    continue  # it was damaged when it was taken away
-                if reason:
-                    report.refuse(path, f"{_what(found[path])}, and {reason}")
+                    continue  # it was damaged when it was taken away, or stands there as it was
+                if only_look or reason:
+                    report.refuse(path, f"{_what(found[path])}{reason}")
                 else:
                     report.names(Saying.UNCOVERED, [path])
 
-    def _wanted(self, paths: frozenset[str], since: datetime | None) -> Iterator[tuple[str, list[_Version]]]:
+    def _wanted(
+        self, paths: frozenset[str], since: datetime | None, report: Report
+    ) -> Iterator[tuple[str, list[_Version]]]:
         """Path → its versions, newest first, of what is to be brought back."""
-        for path, versions in self._versions():
+        for path, versions in self._versions(report):
             markers = _markers(versions)
             if len(versions) == len(markers) or (not markers and (path not in paths or len(versions) == 1)):
                 continue
             # Hidden twice it was hidden since the first time.
             is_recent = bool(markers) and (since is None or markers[-1].modified > since)
-            if path in paths or (is_recent and _kind(path) is not FileKind.SNAPSHOT):
+            is_meant = _kind(path) not in _BY_NAME or (_kind(path) is FileKind.KEY and FileKind.KEY.value in paths)
+            if path in paths or (is_recent and is_meant):
                 yield path, versions
 
-    def _versions(self) -> Iterator[tuple[str, list[_Version]]]:
+    def _versions(self, report: Report) -> Iterator[tuple[str, list[_Version]]]:
         path, versions = "", list[_Version]()
         pages = self._client.get_paginator("list_object_versions").paginate(
             Bucket=self._bucket, Prefix=self._files.prefix
         )
         for page in pages:
+            report.phase("looking for deleted files")
             for key, version in sorted(_of(page), key=lambda each: each[0]):
                 if key != path:
                     if versions and _is_file(path.removeprefix(self._files.prefix)):
@@ -103,14 +115,17 @@ class S3Versions:
         if versions and _is_file(path.removeprefix(self._files.prefix)):
             yield path.removeprefix(self._files.prefix), _newest_first(versions)
 
-    def _bring_back(self, path: str, versions: list[_Version]) -> str | None:
-        """Empty when the file is there again, else why not; None where no version is what the file is called."""
+    def _bring_back(self, path: str, versions: list[_Version], is_named: bool) -> str | None:
+        """Empty when the file is there again, else why not; None where no older version is to take its place."""
+        if self._stands(path, versions):
+            return None
         key = self._files.prefix + path
         markers = _markers(versions)
         older = [each for each in versions[len(markers) or 1 :] if not each.is_marker]
         if _kind(path) is FileKind.CONFIG:  # named by nothing: the first one is the repository's
             older.reverse()
-        good = next((each for each in older if self._is_good(path, each, versions[0])), None)
+        is_unread = bool(markers) and not is_named and not self._lies_aside(path)
+        good = next((each for each in older if self._is_good(path, each, is_unread)), None)
         if good is None:
             return None
         try:
@@ -123,8 +138,11 @@ class S3Versions:
         try:
             self._to_the_front(path, good)
         except (DrdError, Refused, Vanished) as error:
+            why = error.message if isinstance(error, DrdError) else str(error)
+            if not is_refused(error):
+                return f", and it could not be brought back: {why}"
             return (
-                f"these credentials may not bring it back ({error}); who may types: "
+                f", and these credentials may not bring it back ({why}). With credentials that may, type: "
                 f"aws s3api delete-object --endpoint-url {self._client.meta.endpoint_url} --bucket {self._bucket} "
                 f"--key {key} --version-id {versions[0].id}"
             )
@@ -148,10 +166,31 @@ class S3Versions:
                     content = NamedContent(body, name, good.size, Pace(None), lambda _: None)
                     self._files.put(_kind(path), path.rpartition("/")[2], content)
 
-    def _is_good(self, path: str, version: _Version, newest: _Version) -> bool:
-        """Whether a version is what it is called. Packs that are only hidden are many: the next check reads them."""
-        if _kind(path) is FileKind.CONFIG or (newest.is_marker and _kind(path) is FileKind.DATA):
+    def _stands(self, path: str, versions: list[_Version]) -> bool:
+        """Whether what is there now is good: of a config, whether it is what it was at first."""
+        if versions[0].is_marker:
+            return False
+        digest = self._digest(path, versions[0])
+        if _kind(path) is FileKind.CONFIG:
+            first = next(each for each in reversed(versions) if not each.is_marker)
+            return bool(digest) and digest == self._digest(path, first)
+        return digest == path.rpartition("/")[2]
+
+    def _lies_aside(self, path: str) -> bool:
+        return self._aside is not None and (self._aside / path).exists()
+
+    def _is_good(self, path: str, version: _Version, is_unread: bool) -> bool:
+        """Whether a version is what it is called.
+
+        Packs that were only hidden, and of which nobody has said that they are damaged, are many: the next check reads
+        them.
+        """
+        if _kind(path) is FileKind.CONFIG or (is_unread and _kind(path) is FileKind.DATA):
             return True
+        return self._digest(path, version) == path.rpartition("/")[2]
+
+    def _digest(self, path: str, version: _Version) -> str:
+        """What a version hashes to; empty where it cannot be read."""
         digest = hashlib.sha256()
         try:
             body: Any = self._client.get_object(
@@ -161,8 +200,8 @@ class S3Versions:
                 while block := body.read(BLOCK_BYTES):
                     digest.update(block)
         except (ClientError, BotoCoreError):
-            return False
-        return digest.hexdigest() == path.rpartition("/")[2]
+            return ""
+        return digest.hexdigest()
 
 
 def _of(page: Any) -> Iterator[tuple[str, _Version]]:

@@ -228,6 +228,7 @@ def _store(name: str, row: StoreRow) -> StoreRecord:
         is_damage_held=bool(row["is_damage_held"]),
         healed=row["healed"],
         leaving=frozenset(row["leaving"]),
+        last_given_up=_moment(row["last_given_up"]),
         is_replaced=bool(row["is_replaced"]),
     )
 

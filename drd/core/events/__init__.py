@@ -20,7 +20,7 @@ from drd.core.events.daemon import (
     DaemonStopped,
     JobFailed,
 )
-from drd.core.events.healing import DamageFound, DamageHealed, DamageLeft, DamageMended
+from drd.core.events.healing import DamageFound, DamageGivenUp, DamageHealed, DamageLeft, DamageMended
 from drd.core.events.incidents import (
     AbortAsked,
     DeadlineMissed,
@@ -95,6 +95,7 @@ __all__ = [
     "DaemonStarted",
     "DaemonStopped",
     "DamageFound",
+    "DamageGivenUp",
     "DamageHealed",
     "DamageLeft",
     "DamageMended",

@@ -44,6 +44,17 @@ class DamageMended(Body):
 
 
 @dataclass(frozen=True)
+class DamageGivenUp(Body):
+    """Damaged files were taken away of which no good ones are to be had; what was whole in them is kept."""
+
+    KIND = "damage-given-up"
+    store: str
+    files: tuple[str, ...]
+    aside: str
+    """The folder of this machine in which they lie."""
+
+
+@dataclass(frozen=True)
 class DamageLeft(Body):
     """Some of the damage could not be healed: the incident stays open."""
 

@@ -146,6 +146,12 @@ def _damage_found(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     tables.stores.put((body["store"],), store)
 
 
+def _damage_given_up(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
+    store = store_row(tables, body["store"])
+    store["last_given_up"] = fact.at
+    tables.stores.put((body["store"],), store)
+
+
 def _damage_left(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
     store = store_row(tables, body["store"])
     if store["damage"] is not None:
@@ -221,6 +227,7 @@ def store_row(tables: Tables, name: str) -> StoreRow:
         "is_damage_held": False,
         "healed": 0,
         "leaving": [],
+        "last_given_up": None,
         "is_replaced": False,
     }
 
@@ -247,6 +254,7 @@ EFFECTS: Final[Mapping[str, Effect]] = {
     "protection-probed": _protection_probed,
     "keys-listed": _keys_listed,
     "damage-found": _damage_found,
+    "damage-given-up": _damage_given_up,
     "damage-left": _damage_left,
     "damage-healed": _damage_healed,
     "forget-started": _forget_started,
