@@ -85,9 +85,8 @@ def _replace(
     """Put a file in another's place once that lies aside."""
     if size is None:
         [size] = origin.list(kind).values()
-    if aside is not None:
-        put_aside(target, kind, name, aside)
-    if not target.replaces:
+    is_there = put_aside(target, kind, name, aside) if aside is not None else name in target.list(kind)
+    if is_there and not target.replaces:  # a server that only appends refuses also to remove what is not there
         target.remove(kind, name)
     send(origin, target, kind, name, size, pace, report)
     report.sent(size)

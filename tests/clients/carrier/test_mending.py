@@ -28,6 +28,15 @@ class Refusals(Report):
         self.refused[path] = reason
 
 
+class AppendingFiles(MemoryFiles):
+    """As a server that only appends: it refuses to remove whatever it is asked to."""
+
+    replaces = False
+
+    def remove(self, kind: FileKind, name: str) -> None:
+        raise PermanentError(f"{self.place} answers 403 Forbidden")
+
+
 def a_repository(content: bytes | None = GOOD, kind: FileKind = FileKind.DATA) -> MemoryFiles:
     files = MemoryFiles("a place")
     if content is not None:
@@ -61,6 +70,17 @@ def test_a_good_file_takes_the_place_of_a_damaged_one_which_lies_aside(damaged: 
     assert report.refused == {}
     kept = tmp_path / PATH
     assert (kept.read_bytes() if kept.exists() else None) == damaged
+
+
+@pytest.mark.parametrize("lies_aside", [True, False])
+def test_where_nothing_may_be_removed_a_missing_file_is_put_all_the_same(lies_aside: bool, tmp_path: Path) -> None:
+    target, report = AppendingFiles("a place"), Refusals()
+    mend(a_repository(), target, (PATH,), Pace(None), report, tmp_path if lies_aside else None)
+    assert (target.files[FileKind.DATA][NAME], report.refused) == (GOOD, {})
+    target.files[FileKind.DATA][NAME] = b"damaged"
+    with pytest.raises(PermanentError):
+        mend(a_repository(), target, (PATH,), Pace(None), report, tmp_path if lies_aside else None)
+    assert target.files[FileKind.DATA][NAME] == b"damaged"
 
 
 @pytest.mark.parametrize("content", [b"damaged too", None])
