@@ -161,3 +161,10 @@ def drds_keys(record: StoreRecord | None) -> tuple[str, ...]:
 def counted_files(count: int) -> str:
     """So many files, in words."""
     return "1 file" if count == 1 else f"{count} files"
+
+
+def in_words(bad: Mapping[str, str]) -> str:
+    """The first of what is bad and why, and how many more there are."""
+    first = min(bad)
+    more = f", and {counted_files(len(bad) - 1)} more" if len(bad) > 1 else ""
+    return f"{first}: {bad[first]}{more}"

@@ -7,7 +7,7 @@ afterwards what it was. What is replaced lies aside on this machine, and nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
@@ -16,7 +16,7 @@ from drd.core.events import DamageHealed, DamageLeft
 from drd.core.events.healing import BY_RESTORE
 from drd.core.rotation import Part, read_part
 from drd.engines.config_and_keys import ConfigAndKeys
-from drd.engines.from_mirrors import FILES_TOLD, Brought, FromMirrors, counted_files
+from drd.engines.from_mirrors import FILES_TOLD, Brought, FromMirrors, counted_files, in_words
 from drd.engines.healing_case import Case
 from drd.engines.progress import ProgressBoard
 from drd.engines.proof import Proof
@@ -132,7 +132,7 @@ class Healing:
             case.files |= case.bad.keys()
             case.is_open = not case.bad
             if not case.is_open:
-                return _in_words(case.bad)
+                return in_words(case.bad)
             await self._stores.look(case.store, lasts_seconds=0)
             await self._stores.confirm_identity(case.store, case.repository)
             await self._salvage.put_back(case.store, case.aside)
@@ -227,7 +227,7 @@ class Healing:
             case.bad = {}
         case.bad |= await self._carrier.examine(target, (*SMALL, *case.snapshots, *packs), lambda _: None)
         if case.bad:
-            return _in_words(case.bad)
+            return in_words(case.bad)
         parts: list[Part | None] = [part for each in case.damage.subsets if (part := read_part(each)) is not None]
         for part in parts or [None]:
             report = await self._proof.look(case.store, case.repository, part)
@@ -269,9 +269,3 @@ def _suspects(damage: Damage) -> tuple[str, ...]:
     has_been_read = any(read_part(subset) is not None for subset in damage.subsets)
     is_unnamed = BY_RESTORE in damage.subsets or (has_been_read and not packs)
     return (DATA,) if is_unnamed else packs
-
-
-def _in_words(bad: Mapping[str, str]) -> str:
-    first = min(bad)
-    more = f", and {counted_files(len(bad) - 1)} more" if len(bad) > 1 else ""
-    return f"{first}: {bad[first]}{more}"

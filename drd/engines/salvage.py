@@ -18,13 +18,14 @@ from drd.core.errors import PermanentError
 from drd.core.events import DamageGivenUp, SnapshotMissing
 from drd.core.points import Copy, counted
 from drd.core.policy import Outcome
+from drd.core.tags import read_tags
 from drd.engines.dispatch import Dispatch
-from drd.engines.from_mirrors import FILES_TOLD
+from drd.engines.from_mirrors import FILES_TOLD, in_words
 from drd.engines.stores import Stores
 from drd.ports.configuration import Configuration
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repairing import Lost
-from drd.ports.repository import Repository
+from drd.ports.repository import Repository, Snapshot
 from drd.ports.store import Backend, Carrier
 from drd.ports.world import World
 
@@ -115,16 +116,20 @@ class Salvage:
         for copy, other in await self._elsewhere(store, lost):
             origin = await self._stores.open(other.store)
             await self._stores.confirm_identity(other.store, origin)
-            before = {each.id for each in await repository.snapshots()}
+            before = {each.id: each for each in await repository.snapshots()}
             target = await self._stores.configured(store).place.deleting().backend(self._world)
-            await self._carrier.put_aside(target, ("config", f"snapshots/{copy.snapshot_id}"), hidden)
+            paths = ("config", f"snapshots/{copy.snapshot_id}")
+            if refused := await self._carrier.put_aside(target, paths, hidden):
+                raise PermanentError(f"store {store}: nothing is forgotten, since {in_words(refused)}")
             try:
                 if await repository.forget((copy.snapshot_id,)):
                     await repository.copy_from(origin, (other.snapshot_id,), lambda _: None)
             finally:
                 await self.put_back(store, aside)
-            made = {each.id for each in await repository.snapshots()} - before
-            await repository.forget(tuple(sorted(made)))
+            # Whoever else writes there may have made snapshots meanwhile.
+            new = [each for each in await repository.snapshots() if each.id not in before]
+            made = [each.id for each in new if _is_copy(each, before.get(copy.snapshot_id), other.snapshot_id)]
+            await repository.forget(tuple(made))
             means.append(f"snapshot {copy.snapshot_id[:8]} from store {other.store}")
         return means
 
@@ -144,13 +149,24 @@ class Salvage:
         return means
 
     async def put_back(self, store: str, aside: Path) -> None:
-        """Give a store back the snapshots that `bring_back` has hidden, also after it was killed."""
+        """Give a store back the snapshots that `bring_back` has hidden, also after it was killed.
+
+        Raises `PermanentError` when one of them could not be put there; it lies where it was.
+        """
         hidden = aside / HIDDEN
         names = await asyncio.to_thread(lambda: sorted(each.name for each in (hidden / "snapshots").glob("*")))
         if names:
             paths = tuple(f"snapshots/{each}" for each in names)
             target = await self._stores.configured(store).place.deleting().backend(self._world)
-            await self._carrier.mend(Backend("local", {"path": str(hidden)}), target, paths, None, lambda _: None)
+            origin = Backend("local", {"path": str(hidden)})
+            refused = await self._carrier.mend(origin, target, paths, None, lambda _: None)
+            if refused:
+                for each in paths:
+                    if each not in refused:
+                        await asyncio.to_thread((hidden / each).unlink)
+                raise PermanentError(
+                    f"store {store}: what was hidden there is not back: {in_words(refused)}", f"ls {hidden}"
+                )
             await asyncio.to_thread(shutil.rmtree, hidden)
 
     async def _elsewhere(self, store: str, lost: Collection[str]) -> list[tuple[Copy, Copy]]:
@@ -191,3 +207,10 @@ class Salvage:
 
     async def _stores_of(self, policy: str) -> set[str]:
         return {store for point in await self._catalogue.points(policy) for store in point.stores}
+
+
+def _is_copy(made: Snapshot, hidden: Snapshot | None, origin_id: str) -> bool:
+    """Whether a snapshot is what `restic copy` made of one, in the place of another that was hidden for it."""
+    own, old = read_tags(made.tags), read_tags(hidden.tags) if hidden is not None else None
+    is_same_part = own is not None and old is not None and (own.run, own.part) == (old.run, old.part)
+    return made.original == origin_id or is_same_part

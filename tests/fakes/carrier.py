@@ -27,6 +27,8 @@ class FakeCarrier:
         """Place → the names of its keys, where they are not as many as its passwords."""
         self.examined: list[tuple[str, tuple[str, ...]]] = []
         self.removed: list[str] = []
+        self.not_put_aside: dict[str, str] = {}
+        self.not_mended: dict[str, str] = {}
         self.no_versions: DrdError | None = None
         """Why nobody may look at what a place keeps of its own past."""
         self.uncoverings: list[tuple[tuple[str, ...], datetime | None]] = []
@@ -86,6 +88,8 @@ class FakeCarrier:
         on_progress: OnProgress,
         aside: Path | None = None,
     ) -> dict[str, str]:
+        if self.not_mended:
+            return self.not_mended
         source, sink = self._place(origin), self._place(target)
         if "config" in paths:
             sink.identity = source.identity
@@ -102,7 +106,7 @@ class FakeCarrier:
 
     async def put_aside(self, target: Backend, paths: tuple[str, ...], aside: Path) -> dict[str, str]:
         self._place(target)
-        return {}
+        return self.not_put_aside
 
     async def remove(self, target: Backend, paths: tuple[str, ...], aside: Path) -> dict[str, str]:
         self._place(target).bad -= set(paths)

@@ -199,9 +199,9 @@ class FakeHouse:
         self.told.listeners.append(self.scheduler)
         self.told.copy = self.copy
         self.dispatch = Dispatch(force, self.backup, journal, journal, self.clock, self.told)
-        salvage = Salvage(force, self.stores, self.carrier, journal, journal, world, self.dispatch)
+        self.salvage = Salvage(force, self.stores, self.carrier, journal, journal, world, self.dispatch)
         self.healing = Healing(
-            force, self.stores, self.carrier, queues, self.proof, salvage, journal, journal, world, self.board
+            force, self.stores, self.carrier, queues, self.proof, self.salvage, journal, journal, world, self.board
         )
         self.wal_retention = WalRetention(force, self.spools, self.stores, queues, journal, journal, self.clock)
         self.protecting = Protecting(self.stores, self.carrier, journal, journal, world)
