@@ -213,6 +213,17 @@ class JournalContract:
         await journal.append(SnapshotsForgotten("orders", "nas", ("0nas",), "schedule"))
         assert await journal.withheld("offsite") == frozenset()
 
+    async def test_what_a_person_gave_up_in_one_store_is_not_carried_there_again(self, journal: Any) -> None:
+        copy = CopyCreated("orders", "main", "offsite", "0main", "local", MOMENT)
+        await a_run(journal, "01RUN", created(), copy)
+        found = DamageFound("offsite", BY_LISTING, ("snapshots/0main",), "gone")
+        await journal.append(found, HoldPlaced("offsite", "gone", is_damage=True), HoldReleased("offsite", "sre"))
+        await journal.append(SnapshotMissing("orders", "offsite", "0main"))
+        [point] = await journal.points("orders")
+        assert (point.stores, point.forgotten_in) == (("local",), ("offsite",))
+        assert await journal.withheld("offsite") == {"0main"}
+        assert await journal.uncopied("orders", "offsite") == ()
+
     async def test_what_two_stores_marked_by_themselves_is_not_carried_from_one_to_the_other(
         self, journal: Any
     ) -> None:

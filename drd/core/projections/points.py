@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from drd.core.encoding import Fact
 from drd.core.projections.effect import Effect
-from drd.core.projections.stores import owe_prune, store_row
+from drd.core.projections.stores import forget_in, owe_prune, store_row
 from drd.core.projections.wal import lose_wal
 from drd.core.rows import CopyRow, PointRow, Tables
 from drd.core.run import Outcome, worse
@@ -65,12 +65,8 @@ def _snapshot_missing(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
 def _snapshots_forgotten(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
     store = body["store"]
     for snapshot_id in body["snapshot_ids"]:
-        place = tables.places.get((store, snapshot_id))
+        forget_in(tables, store, snapshot_id)
         _lose(tables, store, snapshot_id)
-        point = tables.points.get((place["policy"], place["run"])) if place is not None else None
-        if place is not None and point is not None and store not in point["forgotten_in"]:
-            point["forgotten_in"].append(intern(store))
-            tables.points.put((place["policy"], place["run"]), point)
     if body["snapshot_ids"]:
         owe_prune(tables, store, body["snapshot_ids"])
 

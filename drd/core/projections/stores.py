@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from sys import intern
 from typing import Any, Final
 
 from drd.core.encoding import Fact
@@ -120,7 +121,10 @@ def _hold_released(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     """A person's word that what was met is put right; what a check found only a check takes back."""
     store = store_row(tables, body["store"])
     if store["damage"] is not None and BY_LISTING in store["unsound"]:
-        _let_go(store, (path.rpartition("/")[2] for path in store["damage"]["files"] if path.startswith(SNAPSHOTS)))
+        gone = [path.rpartition("/")[2] for path in store["damage"]["files"] if path.startswith(SNAPSHOTS)]
+        _let_go(store, gone)
+        for each in gone:
+            forget_in(tables, body["store"], each)
     store["unsound"] = [each for each in store["unsound"] if each not in _RELEASED]
     _close_when_sound(store)
     store["hold"], store["is_identity_held"], store["is_damage_held"] = None, False, False
@@ -230,6 +234,15 @@ def store_row(tables: Tables, name: str) -> StoreRow:
         "last_given_up": None,
         "is_replaced": False,
     }
+
+
+def forget_in(tables: Tables, store: str, snapshot_id: str) -> None:
+    """Note on a snapshot's point that this store is not to get it again from another one."""
+    place = tables.places.get((store, snapshot_id))
+    point = tables.points.get((place["policy"], place["run"])) if place is not None else None
+    if place is not None and point is not None and store not in point["forgotten_in"]:
+        point["forgotten_in"].append(intern(store))
+        tables.points.put((place["policy"], place["run"]), point)
 
 
 def owe_prune(tables: Tables, name: str, gone: Sequence[str] = ()) -> None:
