@@ -59,8 +59,8 @@ class Vanished:
 def in_words(vanished: Mapping[str, str]) -> str:
     """What is gone, for people."""
     first = vanished[min(vanished)]
-    more = f" and {len(vanished) - 1} more are" if len(vanished) > 1 else " is"
-    return f"{first}{more} gone from there, and drd did not forget it: another host or person did, or the store lost it"
+    more, them = (f" and {len(vanished) - 1} more are", "them") if len(vanished) > 1 else (" is", "it")
+    return f"{first}{more} gone from there: drd did not remove {them}; somebody else did, or the store lost {them}"
 
 
 def why_held(vanished: Mapping[str, str]) -> str:

@@ -91,7 +91,7 @@ async def test_a_snapshot_that_is_gone_without_drd_is_damage_told_once_and_its_p
     assert await house.reconcile.reconcile("local") == (0, 1)
     [found] = house.journal.of(DamageFound)
     assert (found.subset, found.files) == (BY_LISTING, (f"snapshots/{lost}",))
-    assert "is gone from there, and drd did not forget it" in found.message
+    assert "is gone from there: drd did not remove it" in found.message
     record = (await house.journal.stores())["local"]
     assert (record.hold, record.is_damaged) == ("1 snapshot is gone from there that drd did not forget", True)
     assert house.journal.of(SnapshotMissing) == []
