@@ -22,6 +22,7 @@ SHOWN_OF_A_RUN = 8
 LOUD = {
     "bug-found",
     "damage-found",
+    "damage-given-up",
     "damage-left",
     "hold-placed",
     "suspicion-raised",
