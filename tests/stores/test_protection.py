@@ -279,6 +279,12 @@ async def test_who_may_only_write_brings_a_version_to_the_front_and_who_may_not_
     assert "With credentials that may, type: aws s3api" in refused[0]["reason"]
     assert "these credentials may not bring it back" in refused[0]["reason"]
     assert "aws s3api delete-object --endpoint-url http" in refused[0]["reason"]
+    unread = await asyncio.to_thread(uncover, "get_object")
+    assert snapshot in {each["path"] for each in unread}
+    assert {each["reason"].partition(", and ")[2] for each in unread} == {
+        "these credentials may not read what it was: that takes s3:GetObjectVersion"
+    }
+    attack(compliance)
     assert await asyncio.to_thread(uncover, "delete_object") == []
     await assert_restorable(await restic_on(compliance.store, "mirror password"), tree, tmp_path / "back")
 

@@ -55,6 +55,8 @@ class S3Versions:
         self._client: S3Client = files.client
         self._bucket = files.bucket
         self._aside = aside
+        self._unreadable: set[str] = set()
+        """Files of which these credentials may not read the versions."""
 
     def uncover(
         self, paths: Collection[str], since: datetime | None, report: Report, *, only_look: bool = False
@@ -126,6 +128,8 @@ class S3Versions:
             older.reverse()
         is_unread = bool(markers) and not is_named and not self._lies_aside(path)
         good = next((each for each in older if self._is_good(path, each, is_unread)), None)
+        if good is None and path in self._unreadable:
+            return ", and these credentials may not read what it was: that takes s3:GetObjectVersion"
         if good is None:
             return None
         try:
@@ -199,7 +203,9 @@ class S3Versions:
             with body:
                 while block := body.read(BLOCK_BYTES):
                     digest.update(block)
-        except (ClientError, BotoCoreError):
+        except (ClientError, BotoCoreError) as error:
+            if is_refused(error):
+                self._unreadable.add(path)
             return ""
         return digest.hexdigest()
 
