@@ -14,7 +14,7 @@ from drd.clients.postgres.of_machines import dsn_of, lead_of, leads_of
 from drd.clients.postgres.orders import checkpoint, parameter, set_parameter
 from drd.clients.postgres.promotion import promote
 from drd.clients.postgres_node import NodeState, PostgresNode
-from drd.core.errors import DrdError, PermanentError
+from drd.core.errors import DrdError, PermanentError, TransientError
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.switching import Handover, Successor, has_all, why_not
 from drd.core.postgres.synchronous import for_new_primary, quorum_of, says, setting_of
@@ -71,9 +71,14 @@ class PostgresSwitchover(Action):
     async def apply(self, at: Situation) -> Facts:
         """Check, shut the primary down, see that the standby has all of it, and promote that.
 
-        Raises `PermanentError` when something keeps it from that; then the primary leads on, or leads again.
+        Raises `PermanentError` when something keeps it from that; then the primary leads on, or leads again. It leads
+        again only where the standby answers that it is one still, and where none can have been ordered to lead: one
+        that goes on where an earlier attempt was ended leaves the old primary shut down.
         """
+        if await self._is_over(at):
+            return await self.found(at)
         old, state = await self._stopped(at)
+        is_resumed = state is not None
         if state is None:
             primary, lead = await _primary(at)
             handover = await _handover(at, primary, lead)
@@ -82,15 +87,15 @@ class PostgresSwitchover(Action):
                 raise PermanentError(f"the cluster is not handed over: {'; '.join(blockers)}", "nothing was changed")
             machine = at.machine(wanted.name)
             facts = await _prepare(at, primary, machine, handover)
-            old, state = primary, await self._stop(at, primary)
+            old, state = primary, await self._stop(at, primary, machine)
         else:
             machine = await self._heir(at, old)
             # What the old primary asked for nobody can read now: what the standby was left with says the same.
             rule = quorum_of(await parameter(await dsn_of(at.world.secrets, machine), AWAITED))
             there = [each for each in _others(at, old) if await _replayed(at, each) is not None]
             facts = await _set_awaited(at, machine, rule, [each.member for each in there])
-        await self._demand_all(at, old, machine, state)
-        await promote(await dsn_of(at.world.secrets, machine), at.world.clock.sleep, at.timeout or PATIENCE)
+        if await self._demand_all(at, old, machine, state, is_resumed=is_resumed):
+            await promote(await dsn_of(at.world.secrets, machine), at.world.clock.sleep, at.timeout or PATIENCE)
         return {"new_primary": machine.name, "old_primary": old.name, "fenced": old.name, "fenced_by": "ssh", **facts}
 
     async def rehearse(self, at: Situation) -> Facts | None:
@@ -127,6 +132,14 @@ class PostgresSwitchover(Action):
                 return name
         return None
 
+    async def _is_over(self, at: Situation) -> bool:
+        """Whether an earlier attempt has come through: another node leads, and the one that led does not."""
+        old = at.variables.get("primary")
+        new = None if old is None else await self._new_primary(at)
+        if old is None or new is None or new == old:
+            return False
+        return not isinstance(await lead_of(at.world.secrets, at.machine(old)), Leading)
+
     async def _stopped(self, at: Situation) -> tuple[Machine, NodeState | None]:
         """The primary that was shut down before drd was ended in the middle of this, and how it was left."""
         looks = await leads_of(at.world.secrets, [at.machine(name) for name in at.members])
@@ -140,40 +153,53 @@ class PostgresSwitchover(Action):
         return at.machine(at.members[0]), None
 
     async def _heir(self, at: Situation, old: Machine) -> Machine:
-        """Of those that are left, who has replayed the most, or the one that was named."""
+        """The one that was named, or that an earlier attempt has prepared: it may have been ordered to lead already."""
         if self.to != BEST:
             return at.machine(self.to)
         others = _others(at, old)
-        far = await asyncio.gather(*(_replayed(at, machine) for machine in others))
-        ranked = [(lsn.value, machine.priority, machine.name) for lsn, machine in zip(far, others, strict=True) if lsn]
-        if not ranked:
-            raise PermanentError(f"{old.name} was shut down, and no standby answers", f"start {old.name} again by hand")
-        return at.machine(max(ranked)[2])
+        prepared = [machine for machine in others if await _has_slot(at, machine, old.member)]
+        if len(others) > 1 and len(prepared) != 1:
+            names = " or ".join(machine.name for machine in prepared or others)
+            raise PermanentError(
+                f"{old.name} was shut down, and nothing tells which standby was to take over: {names}",
+                f"see that none of them leads, then promote one by hand; {old.name} stays shut down and masked",
+            )
+        return prepared[0] if prepared else others[0]
 
-    async def _stop(self, at: Situation, primary: Machine) -> NodeState:
+    async def _stop(self, at: Situation, primary: Machine, machine: Machine) -> NodeState:
         node = PostgresNode(at.world.runner, primary, at.timeout)
         try:
             state = await node.fence()
         except PermanentError as error:
-            await _lead_again(node)
-            raise PermanentError(f"{primary.name} could not be shut down: {error.message}", "it leads again") from error
+            raise await _lead_again(at, primary, machine, f"it could not be shut down: {error.message}") from error
+        except TransientError as error:
+            raise TransientError(
+                f"nobody knows how {primary.name} was left: {error.message}",
+                f"once it is reached it is shut down and masked: run the step again, or start {primary.name} by hand",
+            ) from error
         if not state.is_shut_down or state.is_running:
-            await _lead_again(node)
-            raise PermanentError(f"{primary.name} was not shut down in order", "it leads again")
+            raise await _lead_again(at, primary, machine, "it was not shut down in order")
         return state
 
-    async def _demand_all(self, at: Situation, old: Machine, machine: Machine, state: NodeState) -> None:
-        """See that the standby has replayed all; else the old primary is started again."""
+    async def _demand_all(
+        self, at: Situation, old: Machine, machine: Machine, state: NodeState, *, is_resumed: bool
+    ) -> bool:
+        """Whether it has to be promoted, once it has replayed all; False where it leads already."""
         clock = at.world.clock
         end = clock.monotonic() + LAST_SECONDS
         while not has_all(await _replayed(at, machine), state.checkpoint):
             if clock.monotonic() > end:
-                await _lead_again(PostgresNode(at.world.runner, old, at.timeout))
-                raise PermanentError(
-                    f"{machine.name} did not get the last of what {old.name} wrote, up to {state.checkpoint}",
-                    f"nothing was promoted, and {old.name} leads again: look at {machine.name}",
-                )
+                if isinstance(await lead_of(at.world.secrets, machine), Leading):
+                    return False
+                why = f"{machine.name} did not get the last of what it wrote, up to {state.checkpoint}"
+                if is_resumed:
+                    raise PermanentError(
+                        f"{old.name} was shut down, and {why}",
+                        f"{machine.name} may have been ordered to lead, so {old.name} stays shut down: look at both",
+                    )
+                raise await _lead_again(at, old, machine, why)
             await clock.sleep(AGAIN_SECONDS)
+        return True
 
 
 async def _prepare(at: Situation, primary: Machine, machine: Machine, handover: Handover) -> dict[str, str]:
@@ -201,9 +227,30 @@ async def _set_awaited(at: Situation, machine: Machine, rule: Quorum | None, the
     return {} if rule is None else {"synchronous": setting_of(rule)} | ({"note": new.note} if new.note else {})
 
 
-async def _lead_again(node: PostgresNode) -> None:
+async def _lead_again(at: Situation, old: Machine, heir: Machine, why: str) -> PermanentError:
+    """Start the old primary again, of whose heir this attempt has ordered nothing; what to raise then.
+
+    It stays shut down where its heir does not answer that it is a standby: never two that take writes.
+    """
+    look = await lead_of(at.world.secrets, heir)
+    if look is not None:
+        said = look.message if isinstance(look, DrdError) else "it leads"
+        return PermanentError(
+            f"{old.name} is not handed over: {why}; and {heir.name} does not answer as a standby: {said}",
+            f"so that two never lead, {old.name} is not started: see that {heir.name} does not, then do it by hand",
+        )
+    node = PostgresNode(at.world.runner, old, at.timeout)
     await node.unit("unmask")
     await node.unit("start")
+    return PermanentError(f"{old.name} is not handed over: {why}", f"nothing was promoted, and {old.name} leads again")
+
+
+async def _has_slot(at: Situation, machine: Machine, name: str) -> bool:
+    server = PostgresServer(Dsn.parse(await dsn_of(at.world.secrets, machine)))
+    try:
+        return await server.slot(name) is not None
+    finally:
+        await server.close()
 
 
 async def _primary(at: Situation) -> tuple[Machine, Leading]:

@@ -121,9 +121,19 @@ async def test_a_cluster_is_handed_over_and_back_while_a_client_writes(
 
     # And back, with drd ended in the middle: the next one finds the primary shut down, and goes on from there.
     later = replace(here, variables={"primary": "orders-2"}, run="02INCIDENT")
+    one.rows("SELECT pg_wal_replay_pause()")
+    await until(lambda: one.value("SELECT pg_get_wal_replay_pause_state()") == "paused", "it is paused", PATIENCE)
     await PostgresNode(at.world.runner, machines["orders-2"]).fence()
     assert await SWITCH.is_done(later) is Answer.NOT_DONE
+
+    # Nobody knows what that drd had ordered, so that the old primary never leads again by itself.
+    with pytest.raises(PermanentError, match="orders-2 was shut down, and orders-1 did not get the last"):
+        await SWITCH.apply(later)
+    assert not two.is_running
+    assert await PostgresNode(at.world.runner, machines["orders-2"]).is_masked()
+    one.rows("SELECT pg_wal_replay_resume()")
     assert (await SWITCH.apply(later))["new_primary"] == "orders-1"
+    assert (await SWITCH.apply(later))["new_primary"] == "orders-1"  # one that leads already is not handed over from
     one.execute("INSERT INTO orders VALUES (0)")
 
 
