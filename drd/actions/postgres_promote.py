@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar, Final
 
 from drd.clients.postgres.of_machines import dsn_of
 from drd.clients.postgres.orders import demand_right, set_parameter
 from drd.clients.postgres.promotion import Found, look, promote, risks
-from drd.clients.postgres.revoking import give_all_back, give_back
+from drd.clients.postgres.revoking import give_all_back, give_back, is_cut
+from drd.core.candidates import candidates
 from drd.core.errors import DrdError, PermanentError
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.synchronous import for_new_primary, quorum_of, says, setting_of
@@ -71,12 +74,15 @@ class PostgresPromote(Action):
             raise PermanentError(
                 "no fence of the old primary is confirmed in this run", "a step with `fence:` has to succeed before"
             )
+        _demand_right_fence(at)
         (machine, awaited, there), _ = await asyncio.gather(self._candidate(at), _old_is_gone(at))
         dsn, sleep = await dsn_of(at.world.secrets, machine), at.world.clock.sleep
         rule = _rule(at, awaited)
         new = for_new_primary(rule, there)
         if not says(awaited, new.quorum):
             await set_parameter(dsn, AWAITED, setting_of(new.quorum), sleep)
+        if at.variables.get("fenced_by") == REVOKE:
+            await _demand_cut(at)
         await promote(dsn, sleep, at.timeout or PATIENCE)
         with suppress(DrdError):
             await give_back(dsn, sleep)  # it follows nobody now, and shall ask for its own slot when it does again
@@ -118,6 +124,7 @@ class PostgresPromote(Action):
         """
         others = {machine.name: machine for machine in _others(at)}
         wanted = others if self.node == BEST else {(named := at.machine(self.node)).name: named}
+        unfit = _unfit(at)
         machines = tuple({**others, **wanted}.values())
         looks = await asyncio.gather(*(_looked(at, machine) for machine in machines))
         standbys: list[tuple[int, Lsn, int, Machine, str]] = []
@@ -128,14 +135,51 @@ class PostgresPromote(Action):
                 raise PermanentError(f"{machine.name} is a primary already", "look at the nodes: nothing was promoted")
             if machine.name not in wanted:
                 continue
-            if isinstance(each, Found):
+            if why := unfit.get(machine.name):
+                refused.append(f"{machine.name}: {why}")
+            elif isinstance(each, Found):
                 standbys.append((each.timeline, each.position, machine.priority, machine, each.awaited))
             else:
                 refused.append(f"{machine.name}: {each.message}")
         if not standbys:
             raise PermanentError(f"no standby can be promoted: {'; '.join(refused) or 'there is none'}", "drd status")
-        *_, best, awaited = max(standbys, key=lambda each: each[:3])
+        timeline, position, _, best, awaited = max(standbys, key=lambda each: each[:3])
+        _demand_no_less(at, best, (timeline, position.value))
         return best, awaited, tuple(member for name, member in there.items() if name != best.name)
+
+
+def _demand_right_fence(at: Situation) -> None:
+    """That some node is fenced helps nothing: it has to be the one that leads."""
+    fenced, primary = at.variables.get("fenced"), at.variables.get("primary")
+    if fenced and primary and fenced != primary:
+        raise PermanentError(
+            f"{fenced} was fenced, and the primary is {primary}", "nothing was promoted: fence the primary"
+        )
+
+
+def _unfit(at: Situation) -> Mapping[str, str]:
+    """Node → why it may not be promoted, as drd has watched it; a person who starts a run goes by what answers.
+
+    How long ago a node answered counts for nothing here: it is looked at now.
+    """
+    view = at.services.view(at.policy)
+    if view is None or not at.variables.get(BEST):
+        return {}
+    looked_at = replace(view, nodes=tuple(replace(node, seen_at=view.at) for node in view.nodes))
+    return {each.node: each.why_not for each in candidates(looked_at) if each.why_not}
+
+
+def _demand_no_less(at: Situation, machine: Machine, position: tuple[int, int]) -> None:
+    """Where drd has chosen a standby, no other one is promoted that lacks what that was seen to have."""
+    best, view = at.variables.get(BEST, ""), at.services.view(at.policy)
+    if not best or best == machine.name or view is None:
+        return
+    seen = next((node.seen for node in view.nodes if node.name == best), None)
+    if seen is not None and position < (seen.position.timeline, seen.position.offset):
+        raise PermanentError(
+            f"{machine.name} lacks log that {best} was seen to have, which does not answer as a standby now",
+            f"nothing was promoted: look at {best}, or start the runbook by hand for {machine.name}",
+        )
 
 
 def _is(look: Found | DrdError) -> bool:
@@ -178,7 +222,8 @@ async def _old_is_gone(at: Situation) -> None:
 
     One that does not answer within a second is taken for gone, since the fence says so.
     """
-    name, clock = at.variables.get("fenced"), at.world.clock
+    # Of a fence that a person has confirmed nobody knows more than which node it was to be.
+    name, clock = at.variables.get("fenced") or at.variables.get("primary"), at.world.clock
     if name is None or at.machine(name).dsn is None:
         return
     end = clock.monotonic() + GOING_SECONDS
@@ -202,6 +247,23 @@ async def _old_is_gone(at: Situation) -> None:
                 f"nothing was promoted: stop {name} by hand, then run the runbook again",
             )
         await clock.sleep(AGAIN_SECONDS)
+
+
+async def _demand_cut(at: Situation) -> None:
+    """See that all that were cut off are so still: one that was given back may confirm commits of the old primary."""
+    names = [name for name in at.variables.get("revoked", "").split(",") if name]
+    dsns = [await dsn_of(at.world.secrets, at.machine(name)) for name in names]
+    cut = await asyncio.gather(*(is_cut(dsn) for dsn in dsns))
+    if names and all(cut):
+        return
+    back = [name for name, is_so in zip(names, cut, strict=True) if not is_so]
+    await give_all_back(at.world, _others(at))
+    raise PermanentError(
+        f"{' and '.join(back)} is cut off no longer from the old primary, so that is fenced no longer"
+        if back
+        else "nothing tells which standbys were cut off from the old primary",
+        "nothing was promoted, and its standbys receive again: start the runbook anew",
+    )
 
 
 async def _looked(at: Situation, machine: Machine) -> Found | DrdError:

@@ -21,6 +21,8 @@ _VARIABLE: Final = re.compile(r"(?<!\$)\$\{([^}]*)\}?")
 _ORDER: Final = {stage.value: place for place, stage in enumerate(StageName)}
 _PROMOTES: Final = "postgres_promote"
 _FENCES: Final = "fence"
+_PRIMARY: Final = ("primary", "${primary}")
+"""A node's own name is another's role after the first failover."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +151,20 @@ def _leads_to(title: str, goal: str, by_title: Mapping[str, _Step]) -> bool:
 def _lint_fences(entry: Entry, steps: tuple[_Step, ...], report: Report) -> None:
     """No promotion without a fence that must have succeeded: two primaries lose data."""
     is_fenced = False
+    fences_others: list[_Step] = []
     for step in steps:
         if _FENCES in step.value:
+            if entry.at((*step.path, _FENCES, "node")) not in (None, *_PRIMARY):
+                fences_others.append(step)
             if step.value.get("on_failure") == "continue":
                 sentence = "a fence that failed must not be passed over: write stop or ask"
                 report(entry.problem((*step.path, "on_failure"), sentence))
             is_fenced = True
+        if _PROMOTES in step.value:
+            for other in fences_others:
+                sentence = "a promotion follows, before which the node that leads has to be fenced: write primary"
+                report(entry.problem((*other.path, _FENCES, "node"), sentence))
+            fences_others = []
         if _PROMOTES in step.value and not is_fenced:
             sentence = "nothing fences the old primary before this promotion: add a step with `fence:` before it"
             report(entry.problem((*step.path, _PROMOTES), sentence, Spot.KEY))

@@ -118,6 +118,18 @@ async def test_a_silent_primary_is_fenced_by_cutting_its_standby_off_and_given_b
     services.seen = await the_view(at, {"orders-1": primary, "orders-2": standby})
     send(primary, signal.SIGSTOP)
     await FENCE.apply(here)
+    standby.rows("ALTER SYSTEM SET primary_slot_name = 'orders_2'")  # somebody has given it back meanwhile
+    standby.reload()
+    await until(lambda: standby.value("SHOW primary_slot_name") == "orders_2", "it is in force", PATIENCE)
+    with pytest.raises(PermanentError, match="orders-2 is cut off no longer"):
+        await PostgresPromote(node="best_standby").apply(fenced)
+    await FENCE.apply(here)
+    services.seen = replace(services.seen, at=services.seen.at + 60)
+    with pytest.raises(PermanentError, match="the last look at the primary is 60 s old"):
+        await FENCE.apply(here)  # as one that is tried again
+    assert standby.value("SHOW primary_slot_name") == "orders_2"
+    services.seen = replace(services.seen, at=services.seen.at - 60)
+    await FENCE.apply(here)
     assert (await PostgresPromote(node="best_standby").apply(fenced))["new_primary"] == "orders-2"
     assert standby.rows("SELECT id FROM orders") == [(1,)]
     assert standby.value("SHOW primary_slot_name") == "orders_2"

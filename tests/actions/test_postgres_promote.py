@@ -1,5 +1,6 @@
 """A real standby becomes the primary after a fence, and never without one."""
 
+import itertools
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,21 +11,28 @@ import pytest
 from drd.actions.fence import Fence, Rung
 from drd.actions.postgres_promote import PostgresPromote
 from drd.core.errors import PermanentError
+from drd.core.health import ClusterView, NodeView
+from drd.core.position import Position
+from drd.core.postgres.nodes import NodeRole
+from drd.core.probing import DatabaseSeen
 from drd.core.runbook_step import Answer
 from drd.core.secrets import SecretReference
 from drd.ports.action import Situation
 from drd.ports.machines import Machine
+from tests.actions.conftest import FakeServices
 from tests.postgres_lab import Cluster, Lab
 from tests.waiting import until
 
 BEST = PostgresPromote(node="best_standby")
+PAIRS = itertools.count()
 SLOW = ("wal_retrieve_retry_interval is 5000 ms, which a promotion may take longer by",)
 
 
 @pytest.fixture
 def pair(postgres_lab: Lab) -> Iterator[tuple[Cluster, Cluster]]:
-    primary = postgres_lab.new("orders-1", segment_mib=1)
-    yield primary, postgres_lab.standby(primary, "orders_2")
+    number = next(PAIRS)
+    primary = postgres_lab.new(f"promoted-{number}", segment_mib=1)
+    yield primary, postgres_lab.standby(primary, f"promoted_standby_{number}")
     for cluster in (primary,):
         cluster.kill()
 
@@ -66,6 +74,10 @@ async def test_the_standby_with_the_most_data_is_promoted_after_the_fence_and_no
         await PostgresPromote(node="orders-2").apply(replace(fenced, variables={}))
     with pytest.raises(PermanentError, match="orders-1 was fenced, and still answers as a primary"):
         await BEST.apply(replace(fenced, variables={**here.variables, "fenced": "orders-1"}))
+    with pytest.raises(PermanentError, match="orders-1 was fenced, and still answers as a primary"):
+        await BEST.apply(fenced)  # a person has confirmed the fence, and the old primary is looked at all the same
+    with pytest.raises(PermanentError, match="orders-3 was fenced, and the primary is orders-1"):
+        await BEST.apply(replace(fenced, variables={**here.variables, "fenced": "orders-3"}))
     assert standby.value("SELECT pg_is_in_recovery()")
 
     facts = await Fence(node="primary", by=(Rung.POWER,)).apply(here)
@@ -88,6 +100,34 @@ async def test_the_standby_with_the_most_data_is_promoted_after_the_fence_and_no
     assert await BEST.found(fenced) == {"new_primary": "orders-2", "old_primary": "orders-1"}
     with pytest.raises(PermanentError, match="orders-2 is a primary already"):
         await BEST.apply(fenced)
+
+
+def seen(offset: int, role: NodeRole = NodeRole.STANDBY, *, is_paused: bool = False) -> DatabaseSeen:
+    return DatabaseSeen("the cluster", role, Position(1, offset), is_paused=is_paused)
+
+
+@pytest.mark.slow
+async def test_of_what_drd_has_chosen_nothing_is_promoted_that_it_has_judged_unfit_or_that_lacks_more(
+    pair: tuple[Cluster, Cluster], at: Situation, services: FakeServices, tmp_path: Path
+) -> None:
+    primary, standby = pair
+    primary.kill()
+    machines = {"orders-1": machine("orders-1", primary, tmp_path), "orders-2": machine("orders-2", standby, tmp_path)}
+    variables = {"primary": "orders-1", "best_standby": "orders-2"}
+    here = replace(at, machines=machines, members=tuple(machines), variables=variables, done=frozenset({"fence"}))
+    was = NodeView("orders-1", seen=seen(0, role=NodeRole.PRIMARY))
+    paused = NodeView("orders-2", seen=seen(0, is_paused=True))
+    services.seen = ClusterView(60.0, (was, paused), primary="orders-1")
+    with pytest.raises(PermanentError, match="no standby can be promoted: orders-2: its replay is paused"):
+        await BEST.apply(here)
+
+    fit = NodeView("orders-2", seen=seen(0))
+    gone = NodeView("orders-3", seen=seen(2**40))
+    services.seen = ClusterView(60.0, (was, fit, gone), primary="orders-1")
+    with pytest.raises(PermanentError, match="orders-2 lacks log that orders-3 was seen to have"):
+        await BEST.apply(replace(here, variables={**variables, "best_standby": "orders-3"}))
+    assert standby.value("SELECT pg_is_in_recovery()")
+    assert (await BEST.apply(here))["new_primary"] == "orders-2"
 
 
 async def test_where_no_standby_answers_the_reasons_are_told(at: Situation) -> None:

@@ -28,6 +28,8 @@ CUT: Final = "drd_cut_"
 """Begins the name of a slot that no primary has."""
 ANSWER_SECONDS: Final = 1.0
 """A primary that has not answered for so long does not answer."""
+LOOKS: Final = 2
+"""So many looks in a row have to show no receiver."""
 _RECEIVER: Final = "SELECT pid, slot_name FROM pg_stat_wal_receiver"
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -45,15 +47,27 @@ async def cut(dsn: bytes, sleep: Sleep) -> None:
         await set_parameter(dsn, SLOT, CUT + before, sleep)
     connection = Connection(Dsn.parse(dsn), QUICK)
     try:
+        gone = 0
         for _ in range(round(QUICK.answer.total_seconds() / LOOK_SECONDS)):
-            rows = await connection.rows(_RECEIVER)
-            # What asks by that name gets an answer that it does not like, and no log.
-            if all((row["slot_name"] or "").startswith(CUT) for row in rows):
+            # Once is not enough: between two receivers there is none, and the next may still know the old name.
+            gone = gone + 1 if await _is_without_receiver(connection) else 0
+            if gone == LOOKS:
                 return
             await sleep(LOOK_SECONDS)
     finally:
         await connection.close()
     raise TransientError(f"the receiver of {connection.dsn.place} does not stop", "look at its log")
+
+
+async def is_cut(dsn: bytes) -> bool:
+    """Whether a standby is cut off and receives nothing. Raises what keeps it from answering."""
+    if not (await parameter(dsn, SLOT)).startswith(CUT):
+        return False
+    connection = Connection(Dsn.parse(dsn), QUICK)
+    try:
+        return await _is_without_receiver(connection)
+    finally:
+        await connection.close()
 
 
 async def give_back(dsn: bytes, sleep: Sleep) -> bool:
@@ -71,9 +85,6 @@ async def revoke(world: World, view: ClusterView, primary: Machine, others: Sequ
     Raises `PermanentError`, and gives all of them back, where that counts for nothing: the last look at the primary is
     old or did not show the rule in force, too few are reached, or the primary answers after all.
     """
-    found = revocation(view)
-    if found.state is FenceState.IMPOSSIBLE:
-        raise PermanentError(found.why, "")
     if view.primary != primary.name:
         raise PermanentError(f"{primary.name} was not the primary when the nodes were looked at last", "")
     seen = view.node(primary.name).seen
@@ -81,6 +92,8 @@ async def revoke(world: World, view: ClusterView, primary: Machine, others: Sequ
     names = {node.name: node.seen.replicates_as for node in view.nodes if node.seen is not None}
     counting = [each for each in others if quorum is not None and names.get(each.name) in quorum.named]
     try:
+        # An earlier attempt may have cut some off, so that what is found here gives them back as well.
+        _demand_revocable(view)
         await _demand_silence(world, primary)
         ends = await asyncio.gather(*(_cut(world, each) for each in counting), return_exceptions=True)
         gone = {names[each.name]: each.name for each, end in zip(counting, ends, strict=True) if end is None}
@@ -88,7 +101,7 @@ async def revoke(world: World, view: ClusterView, primary: Machine, others: Sequ
         _demand_enough(len(gone), quorum, why)
         await _demand_silence(world, primary)
     except BaseException:
-        await give_all_back(world, others)
+        await give_all_back(world, [each for each in others if _is_of_newest_timeline(view, each.name)])
         raise
     return tuple(sorted(gone.values()))
 
@@ -98,12 +111,30 @@ async def give_all_back(world: World, machines: Sequence[Machine]) -> None:
     await asyncio.gather(*(_give_back(world, each) for each in machines), return_exceptions=True)
 
 
+async def _is_without_receiver(connection: Connection) -> bool:
+    rows = await connection.rows(_RECEIVER)
+    # What asks by that name gets an answer that it does not like, and no log.
+    return all((row["slot_name"] or "").startswith(CUT) for row in rows)
+
+
 async def _cut(world: World, machine: Machine) -> None:
     await cut(await dsn_of(world.secrets, machine), world.clock.sleep)
 
 
 async def _give_back(world: World, machine: Machine) -> None:
     await give_back(await dsn_of(world.secrets, machine), world.clock.sleep)
+
+
+def _demand_revocable(view: ClusterView) -> None:
+    found = revocation(view)
+    if found.state is FenceState.IMPOSSIBLE:
+        raise PermanentError(found.why, "")
+
+
+def _is_of_newest_timeline(view: ClusterView, name: str) -> bool:
+    """Whether it may follow the primary; one of an earlier timeline may have been cut off from an earlier primary."""
+    timelines = {node.name: node.seen.position.timeline for node in view.nodes if node.seen is not None}
+    return name not in timelines or timelines[name] == max(timelines.values())
 
 
 def _demand_enough(gone: int, quorum: Quorum | None, why: str) -> None:
