@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 
 from drd.clients.postgres.of_machines import dsn_of
 from drd.clients.postgres.orders import demand_right, set_parameter
-from drd.clients.postgres.promotion import Found, look, promote, risks
+from drd.clients.postgres.promotion import Found, demand_right_to_promote, look, promote, risks
 from drd.clients.postgres.revoking import give_all_back, give_back, is_cut
 from drd.core.candidates import candidates
 from drd.core.errors import DrdError, PermanentError
@@ -97,6 +97,7 @@ class PostgresPromote(Action):
         machine, awaited, there = await self._candidate(at)
         if not says(awaited, for_new_primary(_rule(at, awaited), there).quorum):
             await demand_right(await dsn_of(at.world.secrets, machine), AWAITED)
+        await demand_right_to_promote(await dsn_of(at.world.secrets, machine))
         return {}
 
     def references(self) -> tuple[Reference, ...]:

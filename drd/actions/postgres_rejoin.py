@@ -7,11 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar, Final
 
-from drd.clients.postgres import PostgresServer
 from drd.clients.postgres.dsn import Dsn
 from drd.clients.postgres.following_primary import Leading, why_not_following
 from drd.clients.postgres.of_machines import dsn_of, lead_of, leads_of
 from drd.clients.postgres.orders import checkpoint, parameter, set_parameter
+from drd.clients.postgres.slots import slot_for
 from drd.clients.postgres_node import NodeState, PostgresNode, as_others_see
 from drd.core.errors import DrdError, PermanentError, TransientError
 from drd.core.postgres.divergence import CommittedTransaction, Fork, fork_of
@@ -67,14 +67,16 @@ class PostgresRejoin(Action):
         node = PostgresNode(at.world.runner, machine, at.timeout)
         primary, lead = await _primary(at, machine)
         await _demand_no_primary(at, machine)
+        state = await node.state()
+        _demand_older(machine, state, primary, lead)
         dsn = await dsn_of(at.world.secrets, primary)
         await checkpoint(dsn, at.world.clock.sleep)
-        await _make_slot(dsn, machine.member)
-        if (await node.state()).is_running:
-            await node.unit("stop")
-        state = await node.state()
-        facts = await self._made_a_copy(at, node, state, lead, as_others_see(primary, dsn))
-        await node.follow(as_others_see(primary, dsn))
+        async with slot_for(dsn, machine.member, primary.name):
+            if state.is_running:
+                await node.unit("stop")
+            state = await node.state()
+            facts = await self._made_a_copy(at, node, state, lead, as_others_see(primary, dsn))
+            await node.follow(as_others_see(primary, dsn))
         await node.unit("unmask")
         await node.unit("start")
         await _prove(at, machine, lead)
@@ -167,6 +169,20 @@ async def _demand_no_primary(at: Situation, machine: Machine) -> None:
         raise PermanentError(f"{machine.name} answers as a primary itself", f"fence {machine.name} first")
 
 
+def _demand_older(machine: Machine, state: NodeState, primary: Machine, lead: Leading) -> None:
+    """What may be the newer one is never overwritten, and what may take writes is never stopped."""
+    if state.history.timeline > lead.history.timeline:
+        raise PermanentError(
+            f"{machine.name} is on timeline {state.history.timeline}, and {primary.name} leads only on "
+            f"{lead.history.timeline}",
+            f"see which of them has what clients wrote last; if it is {primary.name}, copy it by hand: pg_basebackup",
+        )
+    if state.is_running and state.is_in_production:
+        raise PermanentError(
+            f"{machine.name} runs as a primary, whether or not it answers", f"fence {machine.name} first"
+        )
+
+
 async def _why_not(at: Situation, machine: Machine, lead: Leading) -> str:
     try:
         return await why_not_following(await dsn_of(at.world.secrets, machine), lead)
@@ -184,14 +200,6 @@ async def _prove(at: Situation, machine: Machine, lead: Leading) -> None:
                 "look at its log",
             )
         await clock.sleep(AGAIN_SECONDS)
-
-
-async def _make_slot(dsn: bytes, name: str) -> None:
-    server = PostgresServer(Dsn.parse(dsn))
-    try:
-        await server.create_slot(name)
-    finally:
-        await server.close()
 
 
 async def _wait_for_it_again(at: Situation, machine: Machine, dsn: bytes) -> dict[str, str]:
@@ -212,9 +220,10 @@ async def _copied(at: Situation, node: PostgresNode, state: NodeState, source: D
             f"it cannot be rewound ({why}), and it has tablespaces, which drd does not copy",
             "copy it by hand: pg_basebackup --tablespace-mapping=…",
         )
-    if state.room_kib < state.data_kib:
+    room = await node.room()
+    if room.free_kib < room.data_kib:
         raise PermanentError(
-            f"it cannot be rewound ({why}), and there is no room for a copy beside its {state.data_kib // 1024} MiB",
+            f"it cannot be rewound ({why}), and there is no room for a copy beside its {room.data_kib // 1024} MiB",
             "make room there, or copy it by hand",
         )
     return {"rejoined_by": "copy", "note": why, "old_data": await node.copy(source, at.run)}

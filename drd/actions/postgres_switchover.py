@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import ClassVar, Final
 
-from drd.clients.postgres import PostgresServer
-from drd.clients.postgres.dsn import Dsn
 from drd.clients.postgres.following_primary import Leading, following, replayed
 from drd.clients.postgres.of_machines import dsn_of, lead_of, leads_of
 from drd.clients.postgres.orders import checkpoint, parameter, set_parameter
-from drd.clients.postgres.promotion import promote
+from drd.clients.postgres.promotion import demand_right_to_promote, promote
+from drd.clients.postgres.slots import drop_slot_after, has_slot, make_slot
 from drd.clients.postgres_node import NodeState, PostgresNode
 from drd.core.errors import DrdError, PermanentError, TransientError
 from drd.core.postgres.lsn import Lsn
@@ -78,22 +77,45 @@ class PostgresSwitchover(Action):
         if await self._is_over(at):
             return await self.found(at)
         old, state = await self._stopped(at)
-        is_resumed = state is not None
-        if state is None:
-            primary, lead = await _primary(at)
-            handover = await _handover(at, primary, lead)
-            wanted = self._wanted(at, handover)
-            if blockers := tuple(why_not(handover, wanted)):
-                raise PermanentError(f"the cluster is not handed over: {'; '.join(blockers)}", "nothing was changed")
-            machine = at.machine(wanted.name)
+        if state is not None:
+            return await self._go_on(at, old, state)
+        primary, lead = await _primary(at)
+        handover = await _handover(at, primary, lead)
+        wanted = self._wanted(at, handover)
+        if blockers := tuple(why_not(handover, wanted)):
+            raise PermanentError(f"the cluster is not handed over: {'; '.join(blockers)}", "nothing was changed")
+        machine = at.machine(wanted.name)
+        dsn = await dsn_of(at.world.secrets, machine)
+        await demand_right_to_promote(dsn)
+        is_new = await make_slot(dsn, primary.member)
+        try:
             facts = await _prepare(at, primary, machine, handover)
-            old, state = primary, await self._stop(at, primary, machine)
-        else:
-            machine = await self._heir(at, old)
-            # What the old primary asked for nobody can read now: what the standby was left with says the same.
-            rule = quorum_of(await parameter(await dsn_of(at.world.secrets, machine), AWAITED))
-            there = [each for each in _others(at, old) if await _replayed(at, each) is not None]
-            facts = await _set_awaited(at, machine, rule, [each.member for each in there])
+            state = await self._stop(at, primary, machine)
+            return await self._finish(at, primary, machine, state, facts)
+        except DrdError as error:
+            if is_new and isinstance(await lead_of(at.world.secrets, primary), Leading):
+                await drop_slot_after(error, dsn, primary.member, machine.name)
+            raise
+
+    async def _go_on(self, at: Situation, old: Machine, state: NodeState) -> Facts:
+        """What is left to do where an earlier attempt has shut the primary down."""
+        machine = await self._heir(at, old)
+        # What the old primary asked for nobody can read now: what the standby was left with says the same.
+        rule = quorum_of(await parameter(await dsn_of(at.world.secrets, machine), AWAITED))
+        there = [each for each in _others(at, old) if await _replayed(at, each) is not None]
+        facts = await _set_awaited(at, machine, rule, [each.member for each in there])
+        return await self._finish(at, old, machine, state, facts, is_resumed=True)
+
+    async def _finish(
+        self,
+        at: Situation,
+        old: Machine,
+        machine: Machine,
+        state: NodeState,
+        facts: dict[str, str],
+        *,
+        is_resumed: bool = False,
+    ) -> Facts:
         if await self._demand_all(at, old, machine, state, is_resumed=is_resumed):
             await promote(await dsn_of(at.world.secrets, machine), at.world.clock.sleep, at.timeout or PATIENCE)
         return {"new_primary": machine.name, "old_primary": old.name, "fenced": old.name, "fenced_by": "ssh", **facts}
@@ -102,9 +124,11 @@ class PostgresSwitchover(Action):
         """Look whether it could be done now, and whether the primary's shell is reached."""
         primary, lead = await _primary(at)
         handover = await _handover(at, primary, lead)
-        if blockers := tuple(why_not(handover, self._wanted(at, handover))):
+        wanted = self._wanted(at, handover)
+        if blockers := tuple(why_not(handover, wanted)):
             raise PermanentError(f"the cluster could not be handed over: {'; '.join(blockers)}", "")
         await PostgresNode(at.world.runner, primary).state()
+        await demand_right_to_promote(await dsn_of(at.world.secrets, at.machine(wanted.name)))
         return {}
 
     def references(self) -> tuple[Reference, ...]:
@@ -156,8 +180,8 @@ class PostgresSwitchover(Action):
         """The one that was named, or that an earlier attempt has prepared: it may have been ordered to lead already."""
         if self.to != BEST:
             return at.machine(self.to)
-        others = _others(at, old)
-        prepared = [machine for machine in others if await _has_slot(at, machine, old.member)]
+        others, secrets = _others(at, old), at.world.secrets
+        prepared = [machine for machine in others if await has_slot(await dsn_of(secrets, machine), old.member)]
         if len(others) > 1 and len(prepared) != 1:
             names = " or ".join(machine.name for machine in prepared or others)
             raise PermanentError(
@@ -204,17 +228,11 @@ class PostgresSwitchover(Action):
 
 async def _prepare(at: Situation, primary: Machine, machine: Machine, handover: Handover) -> dict[str, str]:
     """All that can be done while clients still write."""
-    dsn, sleep = await dsn_of(at.world.secrets, machine), at.world.clock.sleep
-    server = PostgresServer(Dsn.parse(dsn))
-    try:
-        await server.create_slot(primary.member)
-    finally:
-        await server.close()
     rule = quorum_of(await parameter(await dsn_of(at.world.secrets, primary), AWAITED))
     there = [at.machine(each.name).member for each in handover.successors if not each.why_not]
     facts = await _set_awaited(at, machine, rule, there)
     # So that the one of the shutdown has little to write.
-    await checkpoint(await dsn_of(at.world.secrets, primary), sleep)
+    await checkpoint(await dsn_of(at.world.secrets, primary), at.world.clock.sleep)
     return facts
 
 
@@ -243,14 +261,6 @@ async def _lead_again(at: Situation, old: Machine, heir: Machine, why: str) -> P
     await node.unit("unmask")
     await node.unit("start")
     return PermanentError(f"{old.name} is not handed over: {why}", f"nothing was promoted, and {old.name} leads again")
-
-
-async def _has_slot(at: Situation, machine: Machine, name: str) -> bool:
-    server = PostgresServer(Dsn.parse(await dsn_of(at.world.secrets, machine)))
-    try:
-        return await server.slot(name) is not None
-    finally:
-        await server.close()
 
 
 async def _primary(at: Situation) -> tuple[Machine, Leading]:

@@ -105,7 +105,18 @@ async def test_an_old_primary_is_rewound_and_what_only_it_had_is_saved_and_liste
     two.promote()
     two.execute("INSERT INTO orders VALUES (99)")
     one.execute("INSERT INTO orders VALUES (4)")
+    with pytest.raises(PermanentError, match="orders-2 answers as a primary itself"):
+        await back.apply(later)
     two.stop()
+    with pytest.raises(PermanentError, match="orders-2 is on timeline 4, and orders-1 leads only on 3"):
+        await back.apply(later)  # it may be the one that has what clients wrote last
+    subprocess_stop(nodes, one)
+    for _ in range(2):  # another one would have been promoted once more meanwhile
+        (one.data / "standby.signal").touch()
+        one.start()
+        one.promote()
+        one.stop()
+    one.start()
     (two.data.parent / ".drd-data" / "broken").touch()  # as a rewind leaves it that drd's end has broken off
     facts = await comes_back(back, situation(at, dict(here.machines), tmp_path, "03INCIDENT"), two, one, 5)
     assert facts["rejoined_by"] == "copy"

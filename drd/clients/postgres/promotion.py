@@ -13,7 +13,9 @@ from drd.clients.postgres.connection import Connection, Patience
 from drd.clients.postgres.dsn import Dsn
 from drd.clients.postgres.server import PostgresServer
 from drd.core.errors import DrdError, TransientError
+from drd.core.postgres.errors import RightMissing
 from drd.core.postgres.lsn import Lsn
+from drd.core.postgres.names import sql_name
 from drd.core.units import format_duration
 
 PATIENCE: Final = Patience(timedelta(seconds=3), timedelta(seconds=5))
@@ -33,6 +35,7 @@ SELECT current_setting('synchronous_standby_names') AS awaited,
        (SELECT setting::int FROM pg_settings WHERE name = 'wal_retrieve_retry_interval') AS retry_ms,
        current_setting('restore_command', true) AS restore_command
 """
+_MAY_PROMOTE: Final = "SELECT has_function_privilege('pg_promote(boolean, integer)', 'EXECUTE') AS may"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,21 @@ async def risks(dsn: bytes) -> tuple[str, ...]:
     if row["restore_command"]:
         found.append("restore_command is asked several times during a promotion: it must not hang")
     return tuple(found)
+
+
+async def demand_right_to_promote(dsn: bytes) -> None:
+    """Raise `RightMissing` when the role may not promote a standby. Changes nothing."""
+    connection = Connection(Dsn.parse(dsn), PATIENCE)
+    try:
+        row = await connection.row(_MAY_PROMOTE)
+    finally:
+        await connection.close()
+    if not row["may"]:
+        role = sql_name(connection.dsn.user or "drd")
+        raise RightMissing(
+            f"{connection.dsn.place} does not let {connection.dsn.user or 'drd'} promote it",
+            f"GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO {role};",
+        )
 
 
 async def promote(dsn: bytes, sleep: Callable[[float], Awaitable[None]], patience: timedelta) -> None:

@@ -48,13 +48,21 @@ class NodeState:
     """Of the timeline that it was on."""
     cluster: str
     segment_bytes: int
-    data_kib: int
-    room_kib: int
+    is_in_production: bool
+    """Whether it takes writes, or was killed while it did."""
 
     @property
     def can_be_rewound(self) -> bool:
         """Whether pg_rewind can tell which pages were changed."""
         return (self.has_checksums or self.logs_hints) and not self.is_broken
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a copy beside the data would take, and what there is."""
+
+    data_kib: int
+    free_kib: int
 
 
 class PostgresNode:
@@ -74,6 +82,14 @@ class PostgresNode:
     async def state(self) -> NodeState:
         """What is there now."""
         return _state(await self._run(scripts.STATE, patience=QUICK), self._machine.name)
+
+    async def room(self) -> Room:
+        """How large its data are, and what is free beside them."""
+        return _room(await self._run(scripts.ROOM), self._machine.name)
+
+    async def runs(self) -> bool:
+        """Whether a server runs in its data, whoever has started it."""
+        return "running=yes" in await self._run(scripts.RUNS, patience=QUICK)
 
     async def commits(self, where: WalRange) -> tuple[CommittedTransaction, ...]:
         """The transactions that were committed in a part of its log."""
@@ -105,9 +121,9 @@ class PostgresNode:
         """Have it follow that primary when it is started the next time, by the slot of its name."""
         await self._run(scripts.FOLLOW, {"SETTINGS": _settings(primary, self._machine.member)}, patience=QUICK)
 
-    async def leave_standby_signal(self) -> None:
-        """However it is started, it will not take writes."""
-        await self._run(scripts.LEAVE_STANDBY_SIGNAL, patience=QUICK)
+    async def leave_standby_signal(self) -> bool:
+        """However it is started, it will not take writes. Whether a server runs there all the same, as `runs`."""
+        return "running=yes" in await self._run(scripts.LEAVE_STANDBY_SIGNAL, patience=QUICK)
 
     async def lead(self) -> None:
         """When it is started the next time it may take writes."""
@@ -189,6 +205,14 @@ def _quoted(value: str) -> str:
     return value.replace("\\", "\\\\").replace("'", "''")
 
 
+def _room(lines: tuple[str, ...], node: str) -> Room:
+    said = dict(line.split("=", 1) for line in lines if "=" in line)
+    try:
+        return Room(int(said["size"]), int(said["room"]))
+    except (KeyError, ValueError) as error:
+        raise PermanentError(f"how large the data of {node} are is not understood: {error}", "look at it") from error
+
+
 def _state(lines: tuple[str, ...], node: str) -> NodeState:
     said = {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}
     history = "\n".join(line.removeprefix("history=") for line in lines if line.startswith("history="))
@@ -211,8 +235,7 @@ def _state(lines: tuple[str, ...], node: str) -> NodeState:
             history=History.parse(timeline, history),
             cluster=said["Database system identifier"],
             segment_bytes=int(said["Bytes per WAL segment"]),
-            data_kib=int(said["size"]),
-            room_kib=int(said["room"]),
+            is_in_production=said["Database cluster state"] == "in production",
         )
     except (KeyError, ValueError) as error:
         raise PermanentError(f"the data directory of {node} is not understood: {error}", "look at it") from error

@@ -64,8 +64,6 @@ is_running && echo "running=yes" || echo "running=no"
 [ -e "$WORK/broken" ] && echo "broken=yes" || echo "broken=no"
 [ -e "$DATA/drd-boot" ] && echo "guarded=yes" || echo "guarded=no"
 [ -n "$(ls -A "$DATA/pg_tblspc")" ] && echo "tablespaces=yes" || echo "tablespaces=no"
-echo "size=$(du -skx "$DATA" | cut -f 1)"
-echo "room=$(df -kP "$(dirname "$DATA")" | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4)"
 newest=$(ls "$DATA/pg_wal" | grep -E '^[0-9A-F]{24}$' | cut -c 1-8 | sort | tail -n 1)
 echo "newest=$newest"
 "$BIN/pg_controldata" "$DATA" | sed -E 's/: +/=/'
@@ -73,6 +71,12 @@ echo "newest=$newest"
 """
 """What is there, a line `name=value` each. The newest timeline is told by the log, as a crash comes before it stands in
 the control file."""
+
+ROOM: Final = """
+echo "size=$(du -skx "$DATA" | cut -f 1)"
+echo "room=$(df -kP "$(dirname "$DATA")" | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4)"
+"""
+"""Apart from what is there: to walk through a large data directory takes long, and writes may wait meanwhile."""
 
 COMMITS: Final = """
 "$BIN/pg_waldump" -p "$DATA/pg_wal" -t "$TIMELINE" -s "$START" ${END:+-e "$END"} -r Transaction > "$WORK/dump" \\
@@ -123,7 +127,10 @@ rm -f "$DATA/recovery.signal"
 touch "$DATA/standby.signal"
 sync "$DATA"
 """
-LEAVE_STANDBY_SIGNAL: Final = """
+RUNS: Final = """
+is_running && echo "running=yes" || echo "running=no"
+"""
+LEAVE_STANDBY_SIGNAL: Final = f"""{RUNS}
 touch "$DATA/standby.signal"
 sync "$DATA"
 """
