@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from datetime import timedelta
 from enum import StrEnum
@@ -29,6 +30,8 @@ from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_
 from drd.ports.machines import Machine
 
 ASK_TIMEOUT: Final = timedelta(seconds=10)
+LONGEST_RUNG: Final = timedelta(seconds=10)
+"""A way that takes longer is left for the next one: a shell that hangs must not keep the power from being cut."""
 CANNOT_SEE: Final = FenceFound(CoreRung.REVOKE, FenceState.IMPOSSIBLE, "the nodes of the policy are not watched")
 
 
@@ -90,7 +93,10 @@ class Fence(Action):
         machine = at.machine(self.node)
         if Rung.SSH not in self.by or machine.unit is None:
             return Answer.UNKNOWN
-        return Answer.DONE if await _is_stopped(at, machine) else Answer.NOT_DONE
+        if not await _is_stopped(at, machine):
+            return Answer.NOT_DONE
+        runs = machine.data_directory is not None and await PostgresNode(at.world.runner, machine).runs()
+        return Answer.NOT_DONE if runs else Answer.DONE
 
     async def found(self, at: Situation) -> Facts:
         """Only the unit can be found fenced."""
@@ -100,11 +106,15 @@ class Fence(Action):
         """Try the ways in order. Raises `PermanentError` with the reason of each when none is confirmed."""
         machine = at.machine(self.node)
         refused: list[str] = []
-        for rung in self.by:
+        for number, rung in enumerate(self.by, 1):
+            patience = self._patience(at) if number < len(self.by) else None
             try:
-                found = await self._fence(at, machine, rung)
+                async with asyncio.timeout(patience):
+                    found = await self._fence(at, machine, rung)
             except DrdError as error:
                 refused.append(f"{rung}: {error.message}")
+            except TimeoutError:
+                refused.append(f"{rung}: it did not come to its end in time")
             else:
                 return {"fenced": machine.name, "fenced_by": rung.value, **found}
         raise PermanentError(
@@ -133,6 +143,11 @@ class Fence(Action):
         if all(reasons):
             raise PermanentError(f"{machine.name} could not be fenced: {'; '.join(filter(None, reasons))}", "")
         return {}
+
+    def _patience(self, at: Situation) -> float:
+        """Seconds after which the next way is gone; the last one has all that is left."""
+        own = LONGEST_RUNG if at.timeout is None else min(LONGEST_RUNG, at.timeout / len(self.by))
+        return own.total_seconds()
 
     async def _fence(self, at: Situation, machine: Machine, rung: Rung) -> dict[str, str]:
         match rung:
@@ -225,9 +240,11 @@ async def _stop(at: Situation, machine: Machine) -> dict[str, str]:
     if machine.data_directory is None:
         return {}
     try:
-        await PostgresNode(at.world.runner, machine).leave_standby_signal()
+        runs = await PostgresNode(at.world.runner, machine).leave_standby_signal()
     except DrdError as error:
         return {"note": f"standby.signal could not be left on {machine.name}: {error.message}"}
+    if runs:
+        raise PermanentError(f"{machine.unit} is stopped, and a server runs in {machine.data_directory} all the same")
     return {}
 
 

@@ -1,6 +1,8 @@
 """A fence counts when it is confirmed, and says by what."""
 
+import asyncio
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,9 @@ class Node:
     is_reached: bool = True
     keeps_running: bool = False
     is_masked: bool = False
+    hangs: bool = False
+    runs_outside: bool = False
+    """Whether a server runs in the data directory that is none of the unit's."""
     asked: list[str] = field(default_factory=list)
 
     async def run(self, command: Program, on_line: OnLine | None = None) -> Ended:
@@ -33,6 +38,11 @@ class Node:
         self.asked.append(words)
         if "--" not in command.argv:
             return Ended(int(command.argv[0] == "false"), Ending.EXITED, 0.0)
+        if self.hangs:
+            await asyncio.Event().wait()
+        if words.endswith("sh -s") and on_line is not None:
+            on_line("stdout", f"running={'yes' if self.runs_outside else 'no'}".encode())
+            return Ended(0, Ending.EXITED, 0.0)
         if not self.is_reached:
             return Ended(255, Ending.EXITED, 0.0, "no route to host")
         if "mask --now" in words:
@@ -81,6 +91,22 @@ async def test_what_is_not_confirmed_is_no_fence_and_the_next_way_is_gone(at: Si
             PermanentError, match=r"is not fenced: ssh: .*power: .*revoke: the nodes of the policy are not watched"
         ):
             await LADDER.apply(beside(at, node))
+
+
+async def test_a_shell_that_hangs_does_not_keep_the_power_from_being_cut(at: Situation) -> None:
+    here = replace(beside(at, Node(hangs=True), replace(NODE, power=("true",))), timeout=timedelta(seconds=0.3))
+    assert await LADDER.apply(here) == {"fenced": "orders-1", "fenced_by": "power"}
+
+
+async def test_a_server_that_its_unit_knows_nothing_of_is_not_fenced_with_the_unit(at: Situation) -> None:
+    placed = replace(NODE, data_directory=Path("/data"))
+    here = beside(at, Node(runs_outside=True), placed)
+    with pytest.raises(PermanentError, match="is stopped, and a server runs in /data all the same"):
+        await LADDER.apply(here)
+    assert await LADDER.is_done(here) is Answer.NOT_DONE
+    here = beside(at, Node(), placed)
+    assert await LADDER.apply(here) == {"fenced": "orders-1", "fenced_by": "ssh"}
+    assert await LADDER.is_done(here) is Answer.DONE
 
 
 async def test_a_fence_that_no_way_leads_to_is_told_before(at: Situation) -> None:
