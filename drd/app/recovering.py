@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from drd.clients.postgres.of_machines import dsn_of
 from drd.clients.postgres.orders import demand_right
+from drd.clients.postgres.promotion import demand_right_to_promote
 from drd.clients.postgres_node import PostgresNode
 from drd.clients.this_machine import is_this_machine
 from drd.core.errors import DrdError
@@ -47,15 +48,18 @@ async def _of_node(world: World, machine: Machine, kinds: frozenset[str]) -> lis
         dsn = await dsn_of(world.secrets, machine)
         for parameter in PARAMETERS:
             await demand_right(dsn, parameter)
+        await demand_right_to_promote(dsn)
     except DrdError as error:
         found.append(Finding(what, error.message, error.hint, Severity.WARNING))
-    if kinds & {REJOIN, SWITCHOVER}:
-        try:
-            state = await PostgresNode(world.runner, machine).state()
-            if not state.is_guarded:
-                message = "PostgreSQL may start as a primary by itself after a reboot, beside the one that replaced it"
-                hint = f"put systemd/postgresql-as-standby.conf into: systemctl edit {machine.unit}"
-                found.append(Finding(what, message, hint, Severity.WARNING))
-        except DrdError as error:
-            found.append(Finding(what, error.message, error.hint, Severity.WARNING))
+    try:
+        state = await PostgresNode(world.runner, machine).state()
+        if not state.is_guarded:
+            message = "PostgreSQL may start as a primary by itself after a reboot, beside the one that replaced it"
+            hint = f"put systemd/postgresql-as-standby.conf into: systemctl edit {machine.unit}"
+            found.append(Finding(what, message, hint, Severity.WARNING))
+    except DrdError as error:
+        message = error.message
+        if not kinds & {REJOIN, SWITCHOVER}:
+            message = f"nobody can tell whether PostgreSQL starts as a primary by itself after a reboot: {message}"
+        found.append(Finding(what, message, error.hint, Severity.WARNING))
     return found

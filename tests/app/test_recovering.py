@@ -48,6 +48,10 @@ disasters:
 
 @pytest.fixture
 def configuration(tmp_path: Path, newest_restic: Path) -> Configuration:
+    return configured(tmp_path, newest_restic, RUNBOOK)
+
+
+def configured(tmp_path: Path, restic: Path, runbook: str) -> Configuration:
     settings = f"""\
 site: here
 state: {tmp_path}/state
@@ -64,11 +68,11 @@ nodes:
 """
     write(tmp_path / "drd.yaml", settings)
     write(tmp_path / "policies" / "orders.yaml", POLICY)
-    write(tmp_path / "runbooks" / "orders-failover.yaml", RUNBOOK)
+    write(tmp_path / "runbooks" / "orders-failover.yaml", runbook)
     place = tmp_path / "dsn"
     place.touch(mode=0o600)
     place.write_text("host=/nowhere user=drd")
-    return read_configuration(tmp_path / "drd.yaml", {"DRD_RESTIC": str(newest_restic)})
+    return read_configuration(tmp_path / "drd.yaml", {"DRD_RESTIC": str(restic)})
 
 
 async def test_what_a_promotion_lacks_is_told_node_by_node(configuration: Configuration) -> None:
@@ -84,3 +88,10 @@ async def test_grants_tells_the_shells_of_the_nodes_as_well(configuration: Confi
     assert any("pg_promote" in statement for statement in first.sql)
     assert node.node == "orders-1"
     assert "postgresql@15-main" in node.ssh
+
+
+async def test_whoever_promotes_is_told_that_nobody_can_see_what_a_reboot_does(
+    tmp_path: Path, newest_restic: Path
+) -> None:
+    found = await reach(configured(tmp_path, newest_restic, RUNBOOK.partition("      - step: Bring it back")[0]))
+    assert any("nobody can tell whether PostgreSQL starts as a primary by itself" in each.message for each in found)
