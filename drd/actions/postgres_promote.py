@@ -118,7 +118,9 @@ class PostgresPromote(Action):
         return next((machine for machine, each in answers if not each.is_in_recovery), None)
 
     async def _candidate(self, at: Situation) -> tuple[Machine, str, tuple[str, ...]]:
-        """The standby that has the most, what its commits would wait for, and which other members are there.
+        """The standby that has the most, what its commits would wait for, and which other members receive from it.
+
+        One that follows the old primary still confirms nothing of the new one, however well it is.
 
         That is: of the newest timeline what has received the most, then of the highest priority. A node that is a
         primary and not the fenced one keeps everybody from being promoted, whoever was named.
@@ -128,7 +130,7 @@ class PostgresPromote(Action):
         unfit = _unfit(at)
         machines = tuple({**others, **wanted}.values())
         looks = await asyncio.gather(*(_looked(at, machine) for machine in machines))
-        standbys: list[tuple[int, Lsn, int, Machine, str]] = []
+        standbys: list[tuple[int, Lsn, int, Machine, Found]] = []
         refused: list[str] = []
         there = {machine.name: _member(at, machine) for machine, each in zip(machines, looks, strict=True) if _is(each)}
         for machine, each in zip(machines, looks, strict=True):
@@ -139,14 +141,15 @@ class PostgresPromote(Action):
             if why := unfit.get(machine.name):
                 refused.append(f"{machine.name}: {why}")
             elif isinstance(each, Found):
-                standbys.append((each.timeline, each.position, machine.priority, machine, each.awaited))
+                standbys.append((each.timeline, each.position, machine.priority, machine, each))
             else:
                 refused.append(f"{machine.name}: {each.message}")
         if not standbys:
             raise PermanentError(f"no standby can be promoted: {'; '.join(refused) or 'there is none'}", "drd status")
-        timeline, position, _, best, awaited = max(standbys, key=lambda each: each[:3])
+        timeline, position, _, best, found = max(standbys, key=lambda each: each[:3])
         _demand_no_less(at, best, (timeline, position.value))
-        return best, awaited, tuple(member for name, member in there.items() if name != best.name)
+        members = (member for name, member in there.items() if name != best.name)
+        return best, found.awaited, tuple(member for member in members if member.casefold() in found.receivers)
 
 
 def _demand_right_fence(at: Situation) -> None:

@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 from drd.clients.postgres.following_primary import Leading, following, replayed
 from drd.clients.postgres.of_machines import dsn_of, lead_of, leads_of
 from drd.clients.postgres.orders import checkpoint, parameter, set_parameter
-from drd.clients.postgres.promotion import demand_right_to_promote, promote
+from drd.clients.postgres.promotion import demand_right_to_promote, look, promote
 from drd.clients.postgres.slots import drop_slot_after, has_slot, make_slot
 from drd.clients.postgres_node import NodeState, PostgresNode
 from drd.core.errors import DrdError, PermanentError, TransientError
@@ -237,9 +237,13 @@ async def _prepare(at: Situation, primary: Machine, machine: Machine, handover: 
 
 
 async def _set_awaited(at: Situation, machine: Machine, rule: Quorum | None, there: Iterable[str]) -> dict[str, str]:
-    """Have commits wait, once it leads, for those of the members that are there, and for nobody who is gone."""
+    """Have commits wait, once it leads, for those of the members that are there and receive from it already.
+
+    One that follows the old primary confirms nothing until it is brought over: nobody could write until then.
+    """
     dsn = await dsn_of(at.world.secrets, machine)
-    new = for_new_primary(rule, [member for member in there if member != machine.member])
+    receivers = (await look(dsn)).receivers
+    new = for_new_primary(rule, [member for member in there if member.casefold() in receivers])
     if not says(await parameter(dsn, AWAITED), new.quorum):
         await set_parameter(dsn, AWAITED, setting_of(new.quorum), at.world.clock.sleep)
     return {} if rule is None else {"synchronous": setting_of(rule)} | ({"note": new.note} if new.note else {})

@@ -107,6 +107,28 @@ def seen(offset: int, role: NodeRole = NodeRole.STANDBY, *, is_paused: bool = Fa
 
 
 @pytest.mark.slow
+async def test_commits_do_not_wait_for_a_standby_that_still_follows_the_old_primary(
+    pair: tuple[Cluster, Cluster], postgres_lab: Lab, at: Situation, tmp_path: Path
+) -> None:
+    primary, standby = pair
+    third = postgres_lab.standby(primary, "promoted_third")
+    rule = f'FIRST 1 ("{standby.folder.name}", promoted_third)'
+    standby.configure({"synchronous_standby_names": rule})
+    standby.reload()
+    await until(lambda: standby.value("SHOW synchronous_standby_names") == rule, "the setting is in force", 90)
+    primary.kill()
+    clusters = {"orders-1": primary, "orders-2": standby, "orders-3": third}
+    machines = {name: machine(name, cluster, tmp_path) for name, cluster in clusters.items()}
+    machines["orders-2"] = replace(machines["orders-2"], priority=1)
+    here = replace(at, machines=machines, members=tuple(machines), variables={"primary": "orders-1"})
+    facts = await BEST.apply(replace(here, done=frozenset({"fence"})))
+    assert facts["new_primary"] == "orders-2"
+    assert facts["note"].startswith("no other member is there")
+    assert facts["synchronous"] == f'FIRST 1 ("{standby.folder.name}", "promoted_third")'
+    standby.execute("CREATE TABLE orders (id int)")  # and does not wait
+
+
+@pytest.mark.slow
 async def test_of_what_drd_has_chosen_nothing_is_promoted_that_it_has_judged_unfit_or_that_lacks_more(
     pair: tuple[Cluster, Cluster], at: Situation, services: FakeServices, tmp_path: Path
 ) -> None:

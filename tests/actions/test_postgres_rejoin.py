@@ -124,6 +124,23 @@ async def test_an_old_primary_is_rewound_and_what_only_it_had_is_saved_and_liste
     assert ids(two) == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
+async def test_what_was_made_for_a_node_that_does_not_come_back_goes_again(
+    postgres_lab: Lab, nodes: DatabaseNodes, at: Situation, tmp_path: Path
+) -> None:
+    stranger, primary = postgres_lab.new("stranger", segment_mib=1), postgres_lab.new("leads", segment_mib=1)
+    machines = {"orders-1": nodes.add("orders-1", stranger), "orders-2": nodes.add("orders-2", primary)}
+    here = situation(at, machines, tmp_path)
+    stranger.stop()
+    with pytest.raises(PermanentError, match="of another database cluster"):
+        await REJOIN.apply(here)
+    assert not primary.rows("SELECT slot_name FROM pg_replication_slots")
+    primary.rows("SELECT pg_create_physical_replication_slot('orders_1')")
+    with pytest.raises(PermanentError, match="of another database cluster"):
+        await REJOIN.apply(here)
+    assert primary.rows("SELECT slot_name FROM pg_replication_slots") == [("orders_1",)]  # it was there before
+
+
 def subprocess_stop(nodes: DatabaseNodes, cluster: Cluster) -> None:
     """Stop a server that its unit has started, so that the lab may start it."""
     nodes.lab.run("pg_ctl", "-D", str(cluster.data), "-m", "fast", "-w", "stop")

@@ -80,6 +80,15 @@ async def test_a_cluster_is_handed_over_and_back_while_a_client_writes(
     one.reload()
     await until(lambda: one.rows("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"), "it counts", PATIENCE)
 
+    may = "SELECT has_function_privilege('drd', 'pg_promote(boolean, integer)', 'EXECUTE')"
+    one.execute("REVOKE EXECUTE ON FUNCTION pg_promote FROM drd")
+    await until(lambda: not two.value(may), "the right is gone", PATIENCE)
+    with pytest.raises(PermanentError, match="does not let drd promote it"):
+        await SWITCH.apply(here)
+    one.execute("GRANT EXECUTE ON FUNCTION pg_promote TO drd")
+    await until(lambda: bool(two.value(may)), "the right is back", PATIENCE)
+    assert one.is_running
+
     two.rows("SELECT pg_wal_replay_pause()")
     await until(lambda: two.value("SELECT pg_get_wal_replay_pause_state()") == "paused", "it is paused", PATIENCE)
     with pytest.raises(PermanentError, match="the replay of orders-2 is paused"):

@@ -28,7 +28,8 @@ One that arrives in the moment in which the standby has lost its primary is slep
 (`wal_retrieve_retry_interval`, 5 s); the next order wakes it.
 """
 _LOOK: Final = """
-SELECT current_setting('synchronous_standby_names') AS awaited, current_setting('primary_slot_name') AS slot
+SELECT current_setting('synchronous_standby_names') AS awaited, current_setting('primary_slot_name') AS slot,
+       ARRAY(SELECT lower(application_name) FROM pg_stat_replication WHERE state = 'streaming') AS receivers
 """
 _RISKS: Final = """
 SELECT current_setting('synchronous_standby_names') AS awaited,
@@ -50,6 +51,8 @@ class Found:
     """Its `synchronous_standby_names`."""
     receives_by: str = ""
     """Of a standby: the slot by which it asks for log."""
+    receivers: frozenset[str] = frozenset()
+    """The members that receive from it, in small letters: of a standby those behind it."""
 
 
 async def look(dsn: bytes) -> Found:
@@ -61,7 +64,8 @@ async def look(dsn: bytes) -> Found:
     finally:
         await server.close()
         await connection.close()
-    return Found(facts.is_in_recovery, facts.timeline, positions.newest, row["awaited"], row["slot"])
+    receivers = frozenset(row["receivers"])
+    return Found(facts.is_in_recovery, facts.timeline, positions.newest, row["awaited"], row["slot"], receivers)
 
 
 async def risks(dsn: bytes) -> tuple[str, ...]:
