@@ -164,13 +164,17 @@ def _demand_right_fence(at: Situation) -> None:
 def _unfit(at: Situation) -> Mapping[str, str]:
     """Node → why it may not be promoted, as drd has watched it; a person who starts a run goes by what answers.
 
-    How long ago a node answered counts for nothing here: it is looked at now.
+    How long ago a node answered counts for nothing here: it is looked at now. Neither does what a daemon that has only
+    just started does not know yet: the one before it has judged when the run began.
     """
     view = at.services.view(at.policy)
     if view is None or not at.variables.get(BEST):
         return {}
+    known = {node.name for node in view.nodes if node.seen is not None}
+    if view.primary not in known and view.recalled is None:
+        return {}
     looked_at = replace(view, nodes=tuple(replace(node, seen_at=view.at) for node in view.nodes))
-    return {each.node: each.why_not for each in candidates(looked_at) if each.why_not}
+    return {each.node: each.why_not for each in candidates(looked_at) if each.why_not and each.node in known}
 
 
 def _demand_no_less(at: Situation, machine: Machine, position: tuple[int, int]) -> None:

@@ -211,10 +211,10 @@ class PostgresSwitchover(Action):
         """Whether it has to be promoted, once it has replayed all; False where it leads already."""
         clock = at.world.clock
         end = clock.monotonic() + LAST_SECONDS
-        while not has_all(await _replayed(at, machine), state.checkpoint):
+        while not has_all(position := await _replayed(at, machine), state.checkpoint):
+            if position is None and isinstance(await lead_of(at.world.secrets, machine), Leading):
+                return False
             if clock.monotonic() > end:
-                if isinstance(await lead_of(at.world.secrets, machine), Leading):
-                    return False
                 why = f"{machine.name} did not get the last of what it wrote, up to {state.checkpoint}"
                 if is_resumed:
                     raise PermanentError(

@@ -149,6 +149,9 @@ async def test_of_what_drd_has_chosen_nothing_is_promoted_that_it_has_judged_unf
     with pytest.raises(PermanentError, match="orders-2 lacks log that orders-3 was seen to have"):
         await BEST.apply(replace(here, variables={**variables, "best_standby": "orders-3"}))
     assert standby.value("SELECT pg_is_in_recovery()")
+
+    # A daemon that has only just started has seen nothing yet: the one before it has judged.
+    services.seen = ClusterView(60.0, (NodeView("orders-1"), NodeView("orders-2")), primary="orders-1")
     assert (await BEST.apply(here))["new_primary"] == "orders-2"
 
 
