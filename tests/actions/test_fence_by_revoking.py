@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -45,7 +46,8 @@ def send(cluster: Cluster, number: int) -> None:
     """A signal to all processes of a server, the postmaster first, so that it starts no more of them."""
     os.kill(cluster.pid, number)
     for pid in children(cluster.pid):
-        os.kill(pid, number)
+        with suppress(ProcessLookupError):  # one may end as soon as the postmaster goes on
+            os.kill(pid, number)
 
 
 def counts(primary: Cluster) -> bool:
