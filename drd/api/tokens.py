@@ -15,7 +15,7 @@ Tokens = Callable[[], Awaitable[frozenset[bytes] | None]]
 """The tokens that are good now, or None when nobody has to show one; asked for at each request, so that both can be
 changed without a restart; who reads them keeps them for a moment.
 """
-UNREAD = "drd cannot read which tokens are good: on its machine, type: drd validate --reach\n"
+UNREAD = "drd cannot read which tokens are good: on its machine, type: drd validate --reach"
 OPEN = ("/livez",)
 """What a load balancer or a supervisor asks without any secret."""
 
@@ -39,7 +39,7 @@ class Guarded:
             good = await self._tokens()
         except DrdError:
             # Who has shown no token learns nothing of where they lie.
-            refusal = PlainTextResponse(UNREAD, status_code=HTTPStatus.SERVICE_UNAVAILABLE)
+            refusal = PlainTextResponse(f"{UNREAD}\n", status_code=HTTPStatus.SERVICE_UNAVAILABLE)
             await refusal(scope, receive, send)
             return
         is_order = scope["path"].startswith(ORDERS)

@@ -130,9 +130,9 @@ class Action(Spec):
     async def apply(self, at: Situation) -> Facts:
         """Do it. Raises `PermanentError` when it was done and did not succeed, other `DrdError`s when that is open.
 
-        Of an action that only waits there is nothing to do: the run's own loop waits.
+        An action that only waits has none: the run's own loop waits.
         """
-        return {}
+        raise PermanentError(f"{self.kind} is nothing that could be carried out", "do it by hand")
 
     async def undo(self, at: Situation) -> Facts:
         """Take it back."""

@@ -79,7 +79,7 @@ async def test_tokens_that_cannot_be_read_let_nobody_in(path: Path) -> None:
 
     async with serving(FakeControl(), path, tokens=tokens) as server, httpx.AsyncClient() as client:
         answer = await client.get(f"http://127.0.0.1:{server.port}/metrics", headers={"Authorization": "Bearer x"})
-    assert (answer.status_code, answer.text) == (503, UNREAD)
+    assert (answer.status_code, answer.text) == (503, f"{UNREAD}\n")
 
 
 @pytest.mark.parametrize("route", ["/status", "/reload", "/policies/uploads/backup", "/policies/uploads/points"])
