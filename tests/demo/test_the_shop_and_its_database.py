@@ -153,17 +153,22 @@ def test_a_database_that_was_only_half_made_is_made_anew(demonstration: Callable
     assert not half.exists()
 
 
+def signalled(family: list[psutil.Process], sign: signal.Signals) -> None:
+    """A session of the server may end at any moment."""
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(sign)
+
+
 def test_while_the_database_is_away_customers_try_again(demonstration: Callable[[str], Demonstration]) -> None:
     demo = demonstration("demo")
     demo.start()
     wait_for(lambda: orders(demo), "customers order")
     family = [psutil.Process(postmaster(demo)), *psutil.Process(postmaster(demo)).children()]
-    for process in family:
-        process.send_signal(signal.SIGSTOP)
+    signalled(family, signal.SIGSTOP)
     noted = Acknowledged(demo.folder / "database" / "acknowledged.csv")
     before = noted.ids()
-    for process in family:
-        process.send_signal(signal.SIGCONT)
+    signalled(family, signal.SIGCONT)
     wait_for(lambda: len(noted.ids()) > len(before) + MINIMUM, "customers order again")
     assert sold(demo)["missing"] == []
 
