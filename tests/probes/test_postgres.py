@@ -144,7 +144,8 @@ async def test_a_frozen_server_accepts_connections_and_does_not_answer(postgres_
         family = [one.pid, *children(one.pid)]
         try:
             for pid in family:
-                os.kill(pid, signal.SIGSTOP)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
             for _ in range(2):  # over the session that was open, and with a new one
                 result = await failing(prober, lambda result: Sign.ACCEPTS_TCP in result.signs)
                 assert result.failure is Failure.TIMEOUT

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -168,7 +169,8 @@ async def test_a_base_backup_that_is_disturbed_is_one_error_and_leaves_nothing(
         if disturbed == "stalled":
             halted = [cluster.pid, *children(cluster.pid)]
             for pid in halted:
-                os.kill(pid, signal.SIGSTOP)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
         if disturbed == "program killed":
             for pid in backup.children():
                 os.kill(pid, signal.SIGKILL)

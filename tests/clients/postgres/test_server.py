@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import pytest
@@ -40,14 +40,16 @@ async def as_clerk(shop: Cluster) -> AsyncIterator[PostgresServer]:
 
 @contextmanager
 def halted(*pids: int) -> Iterator[None]:
-    """Processes that do nothing for a while."""
+    """Processes that do nothing for a while; one that ends of itself meanwhile is no matter."""
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
         for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 async def test_facts_are_those_of_the_cluster(shop: Cluster, as_owner: PostgresServer, postgres_lab: Lab) -> None:
