@@ -21,8 +21,6 @@ from drd.core.runbook import NodeState, RunbookMode
 from drd.core.units import format_duration, format_size
 
 DAY: Final = timedelta(days=1)
-RIVAL_SECONDS: Final = 30.0
-"""Another daemon whose heartbeat is at most so much older than this one's is alive."""
 
 
 class Act(StrEnum):

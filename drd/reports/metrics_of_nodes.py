@@ -6,27 +6,24 @@ from collections.abc import Iterator
 
 from drd.core.node_verdicts import Cause
 from drd.ports.control import NodeStatus
-from drd.reports.exposition import Family
+from drd.reports.exposition import Family, gauge
 
 
 def families_of_nodes(nodes: tuple[NodeStatus, ...]) -> Iterator[Family]:
     """The series of every node that is watched."""
     labelled = [(node, (("policy", node.policy), ("node", node.node))) for node in nodes]
-    yield Family(
+    yield gauge(
         "drd_node_up",
-        "gauge",
         "1 if the node is up, 0 if it is down or that is not known.",
         tuple((labels, float(node.state == "up")) for node, labels in labelled),
     )
-    yield Family(
+    yield gauge(
         "drd_node_well",
-        "gauge",
         "1 if nothing is the matter with the node; what is, is told by drd status.",
         tuple((labels, float(node.verdict == Cause.WELL)) for node, labels in labelled),
     )
-    yield Family(
+    yield gauge(
         "drd_node_primary",
-        "gauge",
         "1 if the node's database took writes when it was asked last.",
         tuple((labels, float(node.role == "primary")) for node, labels in labelled if node.role),
     )

@@ -41,7 +41,7 @@ class Client:
                         number += 1
                         connection.execute("INSERT INTO orders VALUES (%s)", (number,))
                         self.acknowledged.append((time.monotonic(), number))
-                        time.sleep(0.005)
+                        time.sleep(0.005)  # the pace of a client, not a wait
             except psycopg.Error:
                 time.sleep(0.005)
 

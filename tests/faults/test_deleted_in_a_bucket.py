@@ -1,13 +1,11 @@
 """Somebody with drd's own credentials deletes in a bucket that keeps versions: drd notices, and brings it back."""
 
 import random
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3.session
 import pytest
 
 from drd.core.errors import PermanentError
@@ -15,22 +13,10 @@ from drd.core.events import DamageHealed
 from drd.core.rotation import Part
 from tests.in_process import InProcess, Place, SteppedClock
 from tests.servers import MotoS3
+from tests.system.machine import BUCKET
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
-STORE, POLICY, BUCKET = "vault", "shop", "drd"
-
-
-@pytest.fixture
-def bucket(moto_s3: MotoS3) -> Iterator[Any]:
-    """A bucket that locks its versions, by the credentials that drd has too."""
-    session = boto3.session.Session(moto_s3.access_key, moto_s3.secret_key, region_name="us-east-1")
-    client: Any = session.client("s3", endpoint_url=moto_s3.url)
-    client.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True)
-    rule = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 30}}
-    lock = {"ObjectLockEnabled": "Enabled", "Rule": rule}
-    client.put_object_lock_configuration(Bucket=BUCKET, ObjectLockConfiguration=lock)
-    yield client
-    client.close()
+STORE, POLICY = "vault", "shop"
 
 
 @pytest.mark.parametrize("kinds", ["all", "data", "snapshots"])

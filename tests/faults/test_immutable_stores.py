@@ -1,9 +1,7 @@
 """A daemon tries by itself what is declared immutable, and tells of a key that somebody added to a store."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import boto3.session
 import pytest
 
 from tests.servers import MotoS3
@@ -12,19 +10,6 @@ from tests.system.programs import wait_for
 from tests.system.trees import grow
 
 pytestmark = [pytest.mark.system, pytest.mark.faults, pytest.mark.timeout(400)]
-
-
-@pytest.fixture
-def bucket(moto_s3: MotoS3) -> Iterator[Any]:
-    """A bucket in compliance mode, by its administrator."""
-    session = boto3.session.Session(moto_s3.access_key, moto_s3.secret_key, region_name="us-east-1")
-    client: Any = session.client("s3", endpoint_url=moto_s3.url)
-    client.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True)
-    rule = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 30}}
-    lock = {"ObjectLockEnabled": "Enabled", "Rule": rule}
-    client.put_object_lock_configuration(Bucket=BUCKET, ObjectLockConfiguration=lock)
-    yield client
-    client.close()
 
 
 def test_a_daemon_tries_what_is_declared_immutable_and_finds_a_planted_key(

@@ -125,10 +125,6 @@ class PostgresNode:
         """However it is started, it will not take writes. Whether a server runs there all the same, as `runs`."""
         return "running=yes" in await self._run(scripts.LEAVE_STANDBY_SIGNAL, patience=QUICK)
 
-    async def lead(self) -> None:
-        """When it is started the next time it may take writes."""
-        await self._run(scripts.LEAD, patience=QUICK)
-
     async def fence(self) -> NodeState:
         """Stop its unit and keep it from being started by anything, a reboot included; what is there then.
 

@@ -134,11 +134,6 @@ LEAVE_STANDBY_SIGNAL: Final = f"""{RUNS}
 touch "$DATA/standby.signal"
 sync "$DATA"
 """
-LEAD: Final = """
-demand_stopped
-rm -f "$DATA/standby.signal"
-sync "$DATA"
-"""
 
 
 def script(body: str, variables: Mapping[str, str], *, has_service: bool = False) -> bytes:
