@@ -10,7 +10,7 @@ PARTS     = $(shell scripts/parts where)
 SEED     ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo 1)
 SHARE    ?= 0.08
 
-.PHONY: help run test check static unit faults endurance bench format lock setup parts programs ceph clean
+.PHONY: help run test check static unit coverage faults endurance bench format lock setup parts programs ceph clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ static:
 
 unit:
 	$(PYTEST) -q -n auto -m "not slow and not system and not faults and not endurance"
+
+coverage: setup ## Branch coverage of the pure core, which has to be whole
+	$(VENV)/coverage run -m pytest -q --hypothesis-seed 1 -m "not slow and not faults" tests/core
+	$(VENV)/coverage report
 
 faults: setup parts programs ceph ## All fault tests: what happens when a part is killed, damaged or cut off
 	@scripts/some-tests -m "faults and not endurance" --fault-seed $(SEED)
@@ -59,7 +63,7 @@ parts: ## The programs that the tests run on, without root: restic, OpenSSH's se
 # Programs of Debian's that tests start and that a minimal machine may lack.
 programs:
 	@scripts/apt-install ssh=openssh-client systemd-analyze=systemd
-	@[ "$$(id -u)" -ne 0 ] || scripts/apt-install systemd-nspawn=systemd-container ip=iproute2 iptables # only root
+	@[ "$$(id -u)" -ne 0 ] || scripts/apt-install systemd-nspawn=systemd-container ip=iproute2 iptables sudo # only root
 
 ceph: # its S3 is the one with a real object lock that Debian has; without root it has to be there already
 	@scripts/apt-install ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from bench.failover_drd import IS_SYNCHRONOUS, Drd
+from bench.failover_drd import SERVICES, Drd
 from bench.failover_patroni import SETTINGS, Patroni
 from tests.failover_site import Client, Site
 from tests.namespaces import network
@@ -75,21 +76,25 @@ def measure(side: Side, settings: str, case: str, number: int) -> dict[str, obje
         way: side.site.start_client(dsn, (2 * number + index + 1) * 1_000_000)
         for index, (way, dsn) in enumerate(ways.items())
     }
+    begun = time.monotonic()
     time.sleep(BEFORE_SECONDS)
     struck = time.monotonic()
+    leaves = next(iter(clients.values())).rows()[-1].server if case == "switch" else ""
     {"kill": side.kill, "silent": side.silence, "switch": side.switch}[case]()
     for way, client in clients.items():
-        wait_for(lambda client=client: _is_over(client, struck), f"{way} writes again", LONGEST_SECONDS)  # type: ignore[misc]
+        wait_for(lambda client=client: _is_over(client, struck, leaves), f"{way} writes again", LONGEST_SECONDS)  # type: ignore[misc]
     rows = {way: client.stop() for way, client in clients.items()}
     there = side.ids()
     lost = {row.id for each in rows.values() for row in each} - there
     side.heal()
     gaps = {way: round(longest_gap(each, struck), 4) for way, each in rows.items()}
-    return {"side": settings, "case": case, "lost": len(lost), **gaps}
+    took = round(time.monotonic() - begun, 1)
+    return {"side": settings, "case": case, "lost": len(lost), **gaps, "took": took}
 
 
-def _is_over(client: Client, struck: float) -> bool:
-    after = [row for row in client.rows() if row.moment > struck + SURELY_OVER_SECONDS]
+def _is_over(client: Client, struck: float, leaves: str) -> bool:
+    """Whether it writes on after the blow, and no more at the server that it leaves, where one is named."""
+    after = [row for row in client.rows() if row.moment > struck + SURELY_OVER_SECONDS and row.server != leaves]
     return len(after) > SETTLED_ROWS
 
 
@@ -103,21 +108,21 @@ def show(note: Path) -> None:
     for (case, side), runs in sorted(found.items()):
         for way in ("libpq", "proxy"):
             gaps = sorted(run[way] for run in runs)
-            p50, p99 = (gaps[min(len(gaps) - 1, int(share * len(gaps)))] for share in (0.5, 0.99))
+            p50, p99 = (gaps[math.ceil(share * len(gaps)) - 1] for share in (0.5, 0.99))
             losses = [int(run["lost"]) for run in runs]
             lost = f"   {sum(losses)}, {max(losses)}" if way == "libpq" else ""
             print(f"{case:8}{side:26}{len(runs):5}  {way:6}{p50:8.2f}{p99:8.2f}{gaps[-1]:8.2f}{lost}")
 
 
 @contextmanager
-def side(laboratory: Lab, parts: Path, *, is_ours: bool) -> Iterator[Side]:
-    """Drd's pair, or Patroni's cluster, as long as the context lasts."""
+def side(laboratory: Lab, parts: Path, name: str) -> Iterator[Side]:
+    """One of drd's pairs, or Patroni's cluster, as long as the context lasts."""
     with network() as net:
         folder = Path(tempfile.mkdtemp(prefix="failover-", dir=laboratory.folder))
         folder.chmod(0o711)
         made: Drd | Patroni
-        if is_ours:
-            made = Drd(laboratory, net, folder, parts / "restic-newest" / "restic")
+        if name in SERVICES:
+            made = Drd(laboratory, net, folder, parts / "restic-newest" / "restic", SERVICES[name])
         else:
             made = Patroni(laboratory, net, folder, Path(_answer("scripts/patroni")))
         try:
@@ -130,7 +135,7 @@ def side(laboratory: Lab, parts: Path, *, is_ours: bool) -> Iterator[Side]:
 def main() -> None:
     given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     given.add_argument("--runs", type=int, default=1)
-    given.add_argument("--sides", default=",".join([*IS_SYNCHRONOUS, *SETTINGS]))
+    given.add_argument("--sides", default=",".join([*SERVICES, *SETTINGS]))
     given.add_argument("--cases", default=",".join(CASES))
     given.add_argument("--note", type=Path)
     given.add_argument("--show", type=Path)
@@ -140,19 +145,23 @@ def main() -> None:
         return
     note = said.note or Path(tempfile.mkdtemp()) / "failover.jsonl"
     parts = Path(_answer("scripts/parts", "where"))
-    named = [(name, case) for name in said.sides.split(",") for case in said.cases.split(",")]
-    wanted = [(name, case) for name, case in named if name not in IS_SYNCHRONOUS or Drd.can(case)]
+    wanted = [(name, case) for name in said.sides.split(",") for case in said.cases.split(",")]
     with ExitStack() as stack:
         laboratory = stack.enter_context(lab((parts / "postgresql" / "bin").resolve()))
-        needed = {name in IS_SYNCHRONOUS for name, _ in wanted}
-        sides = {is_ours: stack.enter_context(side(laboratory, parts, is_ours=is_ours)) for is_ours in needed}
+        needed = dict.fromkeys(_pair_of(name) for name, _ in wanted)
+        sides = {name: stack.enter_context(side(laboratory, parts, name)) for name in needed}
         for number in range(said.runs):
             for place, (name, case) in enumerate(wanted):
-                run = measure(sides[name in IS_SYNCHRONOUS], name, case, number * len(wanted) + place)
+                run = measure(sides[_pair_of(name)], name, case, number * len(wanted) + place)
                 with note.open("a") as file:
                     file.write(f"{json.dumps(run)}\n")
                 print(json.dumps(run), file=sys.stderr, flush=True)
     show(note)
+
+
+def _pair_of(name: str) -> str:
+    """Patroni's settings share one cluster."""
+    return name if name in SERVICES else next(iter(SETTINGS))
 
 
 def _answer(*words: str) -> str:

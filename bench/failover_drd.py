@@ -1,70 +1,76 @@
-"""drd as a side of bench.failover: two nodes, a daemon on a third host with the shipped policy and runbooks, HAProxy.
+"""drd as a side of bench.failover: two nodes, a daemon on a third host with a shipped policy and its runbooks, HAProxy.
 
-Every run has a daemon with a fresh journal, since the runbook's own guards let it run twice a day and no sooner than
-half an hour after the last time; and a standby that was copied anew from what is the primary by then.
+The state of one daemon goes on from run to run: the runbook itself brings the old primary back, by its shell, and only
+then does the next blow fall. Two things are changed in it beside HAProxy's address: its guards, which let it run twice
+a day and no sooner than half an hour after the last time; and its last step, the full backup, is left out. The process
+is started anew before each run, since nodes that fail every few seconds are rightly judged more slowly.
 """
 
 from __future__ import annotations
 
-import os
-import signal
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from tests.failover_site import NODES
+import psycopg
+
 from tests.namespaces import Network
+from tests.network_shells import NetworkShells, kill_postmaster
 from tests.postgres_lab import Lab
 from tests.postgres_pair import Pair
 from tests.system.machine import Machine
 from tests.system.programs import wait_for
-from tests.watched_pair import REPOSITORY, Watcher
+from tests.watched_pair import Watcher
 
 LONGEST_SECONDS = 180.0
-POLICY = "orders"
-SWITCHOVER = f"{POLICY}-switchover"
-IS_SYNCHRONOUS = {"drd": False, "drd-sync": True}
+SERVICES: Mapping[str, str] = {"drd": "orders", "drd-sync": "payments"}
+"""Side → which policy of the repository that is; commits of payments wait for the standby."""
+GUARDS = "hold_down: 30m, per_day: 2"
+NO_GUARDS = "hold_down: 0s, per_day: 1000000"
+BACKUP = "      - step: Take a fresh full backup\n"
+_TIMELINE = "SELECT pg_walfile_name(pg_current_wal_lsn()) WHERE NOT pg_is_in_recovery()"
 
 
 class Drd:
     """A pair and its daemon."""
 
-    def __init__(self, lab: Lab, net: Network, folder: Path, restic: Path) -> None:
-        self.site = Pair(lab, net, folder)
-        self._restic = restic
-        self._watcher: Watcher | None = None
-        self._settings = ""
-        self._runs = 0
+    def __init__(self, lab: Lab, net: Network, folder: Path, restic: Path, service: str) -> None:
+        self.site = Pair(lab, net, folder, service)
+        self._service = service
+        self._is_synchronous = service == "payments"
+        self._shells = NetworkShells(self.site)
+        (folder / "drd").mkdir()
+        self._machine = Machine(folder / "drd", restic)
 
     def start(self, haproxy: Path) -> None:
-        """Start the servers and the proxy."""
-        self.site.start()
+        """Start the servers, the proxy and the daemon."""
+        self.site.start(is_synchronous=self._is_synchronous)
         self.site.start_proxy(haproxy)
+        machine = self._machine
+        self._watcher = Watcher(machine, self.site, self._service, shells=self._shells)
+        for file in (machine.folder / "runbooks").glob("*.yaml"):
+            text = file.read_text().replace(GUARDS, NO_GUARDS)
+            file.write_text(text.partition(BACKUP)[0] if BACKUP in text else text)
+        self._watcher.start()
+        wait_for(lambda: machine.events("run-finished", self._service), "the first backup is over", LONGEST_SECONDS)
 
     def choose(self, settings: str) -> None:
-        """Have commits wait for the standby, or not, and start a daemon over the pair as it is now."""
-        self._settings = settings
-        self._replicate()
-        self._runs += 1
-        folder = self.site.folder / f"drd-{self._runs}"
-        folder.mkdir()
-        self._watcher = Watcher(Machine(folder, self._restic), self.site, POLICY)
-        self._watcher.start()
-        machine = self._watcher.machine
-        # Its first full backup is over when the blow falls, as on any day but the first.
-        wait_for(lambda: machine.events("run-finished", POLICY), "the first backup is over", LONGEST_SECONDS)
-
-    @staticmethod
-    def can(case: str) -> bool:
-        """Whether the repository has a runbook for it."""
-        return case != "switch" or (REPOSITORY / "runbooks" / f"{SWITCHOVER}.yaml").exists()
+        """Start the daemon anew; there is one set of settings."""
+        self._machine.restart()
+        wait_for(self._is_whole, "both nodes are well", LONGEST_SECONDS)
 
     @property
     def primary(self) -> str:
-        """The node that is the primary."""
-        return self.site.survivor().name
+        """The node that is the primary; where one that was cut off runs still, the one of the newest timeline."""
+        found: dict[str, str] = {}
+        for name, server in self.site.servers.items():
+            with suppress(psycopg.OperationalError):
+                found[name] = "".join(row[0] for row in server.rows(_TIMELINE))
+        return max(found, key=lambda name: found[name])
 
     def kill(self) -> None:
         """Kill -9 of the primary's postmaster."""
-        os.kill(self.site.servers[self.primary].pid, signal.SIGKILL)
+        kill_postmaster(self.site.servers[self.primary])
 
     def silence(self) -> None:
         """The primary's host is heard no more."""
@@ -72,38 +78,45 @@ class Drd:
 
     def switch(self) -> None:
         """The planned way."""
-        if self._watcher is not None:
-            self._watcher.begin(SWITCHOVER, self.primary)
+        self._watcher.begin(f"{self._service}-switchover", self.primary)
 
     def heal(self) -> None:
-        """Let everybody hear everybody; the old primary is copied anew from the new one."""
-        if self._watcher is not None:
-            self._watcher.machine.shut_down()
-        for name in NODES:
+        """Let everybody hear everybody, and wait until the runbook has made the pair whole."""
+        for name in self.site.nodes:
             self.site.host(name).heal()
-        new = self.primary
-        [old] = set(NODES) - {new}
-        idle = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active AND NOT temporary"
-        self.site.servers[new].execute(idle)
-        # The daemon of the next run would take this run's for another one that is alive.
-        self.site.servers[new].execute("TRUNCATE drd.heartbeat")
-        self.site.follow(old, new)
+        self._wait_until_idle()
+        if not self._is_streaming():
+            old = next(name for name in self.site.nodes if name != self.primary)
+            self._watcher.begin(f"{self._service}-rejoin", self.primary, old_primary=old)
+            self._wait_until_idle()
+        wait_for(self._is_streaming, "the standby follows", LONGEST_SECONDS)
+        self.site.servers[self.primary].execute("TRUNCATE written")
 
     def ids(self) -> set[int]:
         """The rows that the new primary has."""
-        return {row[0] for row in self.site.survivor().rows("SELECT id FROM written")}
+        return {row[0] for row in self.site.servers[self.primary].rows("SELECT id FROM written")}
 
     def close(self) -> None:
         """Take it down."""
-        if self._watcher is not None:
-            self._watcher.machine.shut_down()
+        self._shells.close()
+        self._machine.shut_down()
         self.site.close()
 
-    def _replicate(self) -> None:
-        primary = self.primary
-        [standby] = set(NODES) - {primary}
-        if IS_SYNCHRONOUS[self._settings]:
-            self.site.synchronise(primary, standby)
-        else:
-            self.site.servers[primary].configure({"synchronous_standby_names": ""})
-            self.site.servers[primary].reload()
+    def _wait_until_idle(self) -> None:
+        machine = self._machine
+
+        def is_idle() -> bool:
+            begun, ended = (len(machine.events(f"incident-{what}")) for what in ("started", "finished"))
+            return begun == ended
+
+        wait_for(is_idle, "no runbook is under way", LONGEST_SECONDS)
+
+    def _is_whole(self) -> bool:
+        """Whether the standby follows, and drd sees both to be well."""
+        return self._is_streaming() and set(self._watcher.verdicts().values()) == {"well"}
+
+    def _is_streaming(self) -> bool:
+        member = f"application_name LIKE '{self._service}%'"
+        wanted = "sync_state = 'sync'" if self._is_synchronous else "state = 'streaming'"
+        statement = f"SELECT count(*) FROM pg_stat_replication WHERE {member} AND {wanted}"
+        return bool(self.site.servers[self.primary].value(statement))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,14 @@ def change_tree(root: Path, shape: Shape, share: float, seed: int) -> None:
         with (root / f"large/{number:02d}.bin").open("r+b") as handle:
             handle.seek(source.randrange(max(1, shape.large_bytes - stretch)))
             handle.write(_content(source, stretch))
+
+
+def settle(root: Path) -> None:
+    """Warm the page cache and write out what is dirty, so that no run pays for what came before it."""
+    for path in root.rglob("*"):
+        if path.is_file():
+            path.read_bytes()
+    os.sync()
 
 
 def _content(source: random.Random, size: int) -> bytes:

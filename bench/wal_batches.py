@@ -2,7 +2,8 @@
 
 The engines, restic, the journal and the spool are real; only the WAL is made up, page by page with its headers, so that
 batches follow each other without a pause. Two local stores: the second one is a mirror of the first.
-`batches`: prints, now and then, how long a batch takes into each store and how much there is of everything.
+`batches`: prints, now and then, how long a batch takes into each store and how much there is of everything; with
+`--past N` after N earlier ones, of which the journal has every event and the stores what tidying has left of them.
 `prune`: fills both stores with so much WAL, makes a share of it superfluous, and ships while they are pruned.
 """
 
@@ -26,18 +27,22 @@ import psutil
 from drd.app.build import Built, build
 from drd.app.kinds import find_kinds
 from drd.config.load import load
+from drd.core.events import WalForgotten, WalShipped
 from drd.core.postgres.lineage import Mark
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.pages import LONG_BYTES, PAGE_BYTES
 from drd.core.postgres.wal import Segment
 from drd.engines.archive import BATCH_SECONDS, TIDY_FROM
 from drd.engines.upkeep import PRUNE_WAL_EVERY
+from tests.quick_keys import make_quick
 
 POLICY = "orders"
 SYSTEM = "7311111111111111111"
 STORES = ("local.wal", "offsite.wal")
 BATCHES_A_PRUNE = round(PRUNE_WAL_EVERY.total_seconds() / BATCH_SECONDS)
+A_DAY = 86_400 // round(BATCH_SECONDS)
 MEBIBYTE = 2**20
+WORD = "measured"
 
 
 def main() -> None:
@@ -47,9 +52,11 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=1000)
     parser.add_argument("--bytes", type=int, default=150_000, help="of WAL a batch")
     parser.add_argument("--segment", type=int, default=MEBIBYTE, help="bytes of a segment")
+    parser.add_argument("--past", type=int, default=0, help="batches that were before")
     parser.add_argument("--prune-every", type=int, default=BATCHES_A_PRUNE, help="batches; 0: never")
     parser.add_argument("--told-every", type=int, default=100, help="batches")
     parser.add_argument("--fill", type=int, default=2048, help="MiB of WAL before the prune")
+    parser.add_argument("--quick-keys", action="store_true", help="passwords cost nothing, to see many batches soon")
     options = parser.parse_args()
     asyncio.run(_batches(options) if options.what == "batches" else _prune(options))
 
@@ -72,6 +79,7 @@ class Bench:
         await asyncio.to_thread(self._write, received, byte_count)
         line = self.built.house.archive.line(POLICY)
         line.system_identifier, line.segment_bytes, line.flushed = SYSTEM, self.segment_bytes, self.written
+        line.received[1] = self.written
         line.pending.append(Mark(datetime.now(UTC), 1, self.written))
 
     def _write(self, received: Path, byte_count: int) -> None:
@@ -104,6 +112,48 @@ class Bench:
             raise SystemExit(f"the mirror was not filled: {house.copy.why_late('offsite.wal')}")
         return shipped - began, time.monotonic() - shipped
 
+    async def live_through(self, batches: int, byte_count: int) -> None:
+        """Bring all WAL of so many batches into the stores by few, and into the journal what each would have told."""
+        await self.write(byte_count)
+        await self.ship()
+        for began in range(0, batches, A_DAY):
+            count = min(A_DAY, batches - began)
+            first = Segment.at(1, self.written, self.segment_bytes)
+            await self.write(count * byte_count)
+            await self.ship()
+            for store in STORES:
+                await self._tell(store, first, count, byte_count)
+        shipped = len(await self.built.house.catalogue.wal(POLICY))
+        print(f"{batches} batches were before, of {shipped} groups that are in a store")
+
+    async def _tell(self, store: str, first: Segment, count: int, byte_count: int) -> None:
+        groups = [each for each in await self.built.house.catalogue.wal(POLICY) if each.store == store]
+        group = next(each.group for each in reversed(groups) if each.group.first <= first)
+        for told in range(0, count, TIDY_FROM):
+            names = tuple(os.urandom(32).hex() for _ in range(min(TIDY_FROM, count - told)))
+            shipped = [
+                WalShipped(
+                    POLICY,
+                    store,
+                    name,
+                    SYSTEM,
+                    group.first.name,
+                    self.segment_bytes,
+                    str(group.first.start + (1 + told + number)),
+                    datetime.now(UTC),
+                    (),
+                    byte_count,
+                    0.3,
+                )
+                for number, name in enumerate(names)
+            ]
+            await self.built.house.journal.append(*shipped, WalForgotten(POLICY, store, names))
+
+    def make_keys_quick(self) -> None:
+        """Spare each command the half second that restic spends on the password."""
+        for store in STORES:
+            make_quick(self.repository(store), WORD)
+
     def repository(self, store: str) -> Path:
         """Where a store's files are."""
         return self.work / f"{store.removesuffix('.wal')}-wal"
@@ -128,6 +178,9 @@ async def _batches(options: argparse.Namespace) -> None:
         carries: list[float] = []
         tidies = [0.0]
         prunes = [0.0]
+        await bench.live_through(options.past, options.bytes)
+        if options.quick_keys:
+            bench.make_keys_quick()
         for number in range(1, options.batches + 1):
             await bench.write(options.bytes)
             shipped, carried = await bench.ship()
@@ -197,7 +250,7 @@ async def _furnished(segment_bytes: int) -> AsyncIterator[Bench]:
         work = Path(folder)
         for name in ("state", "policies", "runbooks"):
             (work / name).mkdir(mode=0o700)
-        (work / "password").write_text("measured\n")
+        (work / "password").write_text(f"{WORD}\n")
         (work / "password").chmod(0o600)
         stores = "".join(
             f"  {name}: {{local: {work}/{name}, site: here, password: {{file: {work}/password}}}}\n"

@@ -7,14 +7,16 @@ import asyncio
 import functools
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.postgres_lab import Cluster, Lab, lab
+from tests.quick_restic import put_before
 from tests.servers import MotoS3, RcloneRest, RcloneS3, RcloneSftp, Server
 
 pytest_plugins = ["tests.fault_share"]
@@ -23,8 +25,8 @@ AnyServer = TypeVar("AnyServer", bound=Server)
 
 REPOSITORY = Path(__file__).parent.parent
 
-# Two shared cores make any one example slow now and then, so hypothesis' own deadline says nothing here.
-settings.register_profile("house", deadline=None, print_blob=True)
+# Two shared cores make any one example slow now and then, so hypothesis' own clock says nothing here.
+settings.register_profile("house", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
 
 
@@ -34,9 +36,14 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session")
-def restic_binaries() -> dict[str, Path]:
-    """The restic programs by age: `oldest` and `newest`."""
-    return {age: _restic(age) for age in ("oldest", "newest")}
+def restic_binaries() -> Iterator[dict[str, Path]]:
+    """The restic programs by age: `oldest` and `newest`; repositories in folders open at once."""
+    with tempfile.TemporaryDirectory(prefix="drd-restic-") as folder:
+        Path(folder).chmod(0o755)  # tests start it as other users, too
+        ages = {age: Path(folder) / age for age in ("oldest", "newest")}
+        for each in ages.values():
+            each.mkdir()
+        yield {age: put_before(_restic(age), each) for age, each in ages.items()}
 
 
 @pytest.fixture(scope="session", params=["oldest", "newest"])
@@ -99,10 +106,31 @@ def postgres_programs() -> Path:
 @pytest.fixture(scope="session")
 def haproxy() -> Path:
     """The program."""
-    program = _parts_folder() / "haproxy" / "haproxy"
-    if not program.exists():
-        pytest.fail(f"{program} is missing; type: make parts", pytrace=False)
-    return program
+    return _program("haproxy/haproxy")
+
+
+@pytest.fixture(scope="session")
+def pgbouncer() -> Path:
+    """The program."""
+    return _program("pgbouncer/pgbouncer")
+
+
+@pytest.fixture(scope="session")
+def arping() -> Path:
+    """The program of iputils."""
+    return _program("iputils-arping/arping")
+
+
+@pytest.fixture(scope="session")
+def sshd() -> Path:
+    """OpenSSH's server; a library that it needs lies beside it."""
+    return _program("openssh/sshd")
+
+
+@pytest.fixture(scope="session")
+def knotd() -> Path:
+    """A DNS server that takes updates."""
+    return _program("knot/knotd")
 
 
 @pytest.fixture(scope="session")
@@ -129,6 +157,13 @@ def postgres_lab(postgres_programs: Path) -> Iterator[Lab]:
 def postgres(postgres_lab: Lab) -> Cluster:
     """One cluster for all tests of a module, with small segments; who stops or fills it takes one of his own."""
     return postgres_lab.new("shop", segment_mib=1)
+
+
+def _program(name: str) -> Path:
+    program = _parts_folder() / name
+    if not program.exists():
+        pytest.fail(f"{program} is missing; type: make parts", pytrace=False)
+    return program
 
 
 def _postgres(name: str) -> Path:

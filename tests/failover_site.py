@@ -16,7 +16,7 @@ from tests.system.programs import wait_for
 from tests.writing_client import Noted, noted
 
 NODES = ("orders-1", "orders-2")
-BACKEND = "orders"
+"""The servers of the service that is meant where none is named."""
 PORT = 5432
 PATIENCE = 90.0
 QUICK = "connect_timeout=2 tcp_user_timeout=1000"
@@ -27,13 +27,19 @@ WRITER = Path(__file__).parent / "writing_client.py"
 class Site:
     """The hosts, the proxy and the clients."""
 
-    def __init__(self, net: Network, folder: Path, user: str = OWNER) -> None:
+    def __init__(self, net: Network, folder: Path, user: str = OWNER, service: str = "orders") -> None:
+        """`service` names the servers, `SERVICE-1` and `SERVICE-2`, and HAProxy's backend."""
         self.network = net
+        self.service = service
+        self.nodes = (f"{service}-1", f"{service}-2")
         self.folder = folder
         self.user = user
-        for name in (*NODES, "proxy", "client", "watcher"):
+        for name in (*self.nodes, "proxy", "client", "watcher"):
             net.add(name)
         self.socket = folder / "haproxy.sock"
+        self.proxy_state = folder / "haproxy.state"
+        """HAProxy's `server-state-file`."""
+        self._proxy: subprocess.Popen[bytes] | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
         self._clients = 0
 
@@ -57,20 +63,34 @@ class Site:
         configuration = self.folder / "haproxy.cfg"
         servers = "".join(
             f" server {name} {self.host(name).address}:{PORT} {words}\n"
-            for name, words in zip(NODES, (first, others), strict=True)
+            for name, words in zip(self.nodes, (first, others), strict=True)
         )
         configuration.write_text(
-            f"global\n stats socket {self.socket} mode 600 level admin\n"
-            "defaults\n mode tcp\n retries 0\n timeout connect 2s\n timeout client 1m\n timeout server 1m\n"
-            f"listen {BACKEND}\n bind {self.host('proxy').address}:{PORT}\n{check}{servers}"
+            f"global\n stats socket {self.socket} mode 600 level admin\n server-state-file {self.proxy_state}\n"
+            "defaults\n load-server-state-from-file global\n mode tcp\n retries 0\n"
+            " timeout connect 2s\n timeout client 1m\n timeout server 1m\n"
+            f"listen {self.service}\n bind {self.host('proxy').address}:{PORT}\n{check}{servers}"
         )
-        self.run("proxy", [str(program), "-db", "-f", str(configuration)], "haproxy.log")
+        self._proxy_command = [str(program), "-db", "-f", str(configuration)]
+        self._proxy = self.run("proxy", self._proxy_command, "haproxy.log")
         wait_for(self.socket.exists, "HAProxy listens", PATIENCE)
+
+    def reload_proxy(self) -> None:
+        """Have a new HAProxy read its files and take over; the old one ends with its last session."""
+        old = self._proxy
+        assert old is not None, "it was not started"
+        before = self.socket.stat().st_ino
+        self._proxy = self.run("proxy", [*self._proxy_command, "-sf", str(old.pid)], "haproxy.log")
+        wait_for(lambda: self.socket.stat().st_ino != before, "the new HAProxy listens", PATIENCE)
+
+    def directly(self, name: str) -> str:
+        """The way of a client that knows one server alone."""
+        return f"host={self.host(name).address} port={PORT} {self._rest}"
 
     @property
     def multihost(self) -> str:
         """The way of a client that knows both servers."""
-        hosts = ",".join(self.host(name).address for name in NODES)
+        hosts = ",".join(self.host(name).address for name in self.nodes)
         return f"host={hosts} port={PORT},{PORT} target_session_attrs=read-write {self._rest}"
 
     @property
@@ -82,14 +102,15 @@ class Site:
     def _rest(self) -> str:
         return f"user={self.user} dbname=postgres {QUICK}"
 
-    def start_client(self, dsn: str, first: int = 0) -> "Client":
-        """A writer, whose first row has been acknowledged when this returns."""
+    def start_client(self, dsn: str, first: int = 0, *, is_heard: bool = True) -> "Client":
+        """A writer, whose first row has been acknowledged when this returns, unless it is not heard."""
         self._clients += 1
         note = self.folder / f"client-{self._clients}.txt"
         client = Client(
             note, self.run("client", [sys.executable, str(WRITER), dsn, str(note), str(first)], "client.log")
         )
-        wait_for(client.rows, "the client's first row", PATIENCE)
+        if is_heard:
+            wait_for(client.rows, "the client's first row", PATIENCE)
         return client
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -202,10 +202,13 @@ class InProcess:
             check=False,
         )
 
-    async def held(self, store: str, run: str, policy: str) -> dict[str, bytes] | None:
-        """What plain restic restores of a run's snapshot in a store; None where it cannot."""
+    async def held(
+        self, store: str, run: str, policy: str, among: Collection[str] | None = None
+    ) -> dict[str, bytes] | None:
+        """What plain restic restores of a run's last snapshot in a store, `among` these; None where it cannot."""
         listed = await asyncio.to_thread(self.plainly, store, "snapshots", "--json", "--tag", f"run={run}")
         found = json.loads(listed.stdout) if listed.returncode == 0 and listed.stdout.strip() else []
+        found = [each for each in found if among is None or each["id"] in among]
         if not found:
             return None
         self._restored += 1

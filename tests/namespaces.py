@@ -23,6 +23,17 @@ WIDTH = 24
 SWITCH = "switch"
 FIRST_HOST = 10
 ENDING_SECONDS = 10.0
+SWITCH_OFF = """#!/bin/sh
+# Switches a host of the lab off: nothing lives there any more when this has succeeded.
+tries=0
+while pids=$(ip netns pids {namespace}) && [ -n "$pids" ]; do
+    kill -9 $pids 2>/dev/null
+    tries=$((tries + 1))
+    [ "$tries" -lt 500 ] || exit 1
+    sleep 0.01
+done
+"""
+"""A program that does so, as a node's `power:` command or behind one."""
 
 
 class Host:

@@ -1,13 +1,17 @@
 """A primary and its standby on hosts of their own, with all that stands around them (tests/failover_site.py)."""
 
 import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from tests.failover_site import NODES, PATIENCE, PORT, QUICK, Site
+import psycopg
+
+from tests.failover_site import PATIENCE, PORT, QUICK, Client, Site, assert_one_writer_at_a_time
 from tests.namespaces import SUBNET, WIDTH, Network, network
 from tests.postgres_lab import OWNER, Cluster, Lab
+from tests.system.disks import small_disk
 from tests.system.programs import wait_for
 from tests.writing_client import TABLE, Noted
 
@@ -22,16 +26,25 @@ SETTINGS: Mapping[str, object] = {
 class Pair(Site):
     """The two servers at their site."""
 
-    def __init__(self, lab: Lab, net: Network, folder: Path) -> None:
-        super().__init__(net, folder)
+    def __init__(self, lab: Lab, net: Network, folder: Path, service: str = "orders") -> None:
+        super().__init__(net, folder, service=service)
         self.lab = lab
         self.servers: dict[str, Cluster] = {}
+        self._disks = ExitStack()
 
-    def start(self, *, is_synchronous: bool = False, settings: Mapping[str, object] | None = None) -> None:
-        """Make the primary and its standby."""
-        first, second = NODES
+    def start(
+        self,
+        *,
+        is_synchronous: bool = False,
+        settings: Mapping[str, object] | None = None,
+        disk: tuple[str, int] | None = None,
+    ) -> None:
+        """Make the primary and its standby. `disk` is a folder of the primary's data, and the MiB of a disk for it."""
+        first, second = self.nodes
         primary = self._place(first)
         primary.initialise(is_durable=True, settings={**SETTINGS, **(settings or {})})
+        if disk is not None:
+            self._put_on_a_disk(primary, *disk)
         primary.start()
         primary.execute(TABLE)
         self.follow(second, first)
@@ -65,6 +78,19 @@ class Pair(Site):
         waits = "SELECT count(*) FROM pg_stat_replication WHERE application_name = %s AND sync_state = 'sync'"
         wait_for(lambda: source.value(waits, slot) == 1, f"{standby} is synchronous", PATIENCE)
 
+    def _put_on_a_disk(self, cluster: Cluster, folder: str, size_mib: int) -> None:
+        """Put a folder of the data on a disk of its own; all of them: but for the log, which lies elsewhere then."""
+        place, aside, log = cluster.data / folder, cluster.folder / "aside", cluster.folder / "log-files"
+        place.rename(aside)
+        if not folder:
+            (aside / "pg_wal").rename(log)
+            (aside / "pg_wal").symlink_to(log)
+        self._disks.enter_context(small_disk(place, size_mib))
+        if self.lab.user:
+            shutil.chown(place, self.lab.user)
+        subprocess.run(["cp", "--archive", f"{aside}/.", str(place)], check=True)
+        shutil.rmtree(aside)
+
     def _place(self, name: str) -> Cluster:
         cluster, host = self.lab._place(name, False), self.host(name)
         cluster.address, cluster.before, cluster.port = host.address, host.enter, PORT
@@ -72,9 +98,13 @@ class Pair(Site):
         self.servers[name] = cluster
         return cluster
 
+    def start_clients(self) -> tuple[Client, Client]:
+        """A writer that knows both servers, and one that knows the proxy."""
+        return self.start_client(self.multihost), self.start_client(self.proxied, 1_000_000)
+
     def survivor(self) -> Cluster:
         """The one that is a primary. An AssertionError says when there are more, or none."""
-        found = [each for each in self.servers.values() if each.is_running and not _is_standby(each)]
+        found = [each for each in self.servers.values() if _leads(each)]
         assert len(found) == 1, f"primaries: {[each.name for each in found]}"
         return found[0]
 
@@ -83,13 +113,14 @@ class Pair(Site):
         for cluster in self.servers.values():
             cluster.kill()
         super().close()
+        self._disks.close()
 
 
 @contextmanager
-def pair(lab: Lab, folder: Path) -> Iterator[Pair]:
+def pair(lab: Lab, folder: Path, service: str = "orders") -> Iterator[Pair]:
     """A pair's hosts as long as the context lasts; `start` makes its servers."""
     with network() as net:
-        made = Pair(lab, net, folder)
+        made = Pair(lab, net, folder, service)
         try:
             yield made
         finally:
@@ -102,6 +133,18 @@ def lost(rows: list[Noted], survivor: Cluster) -> list[int]:
     return sorted({row.id for row in rows} - there)
 
 
+def assert_taken_over(pair: Pair, clients: tuple[Client, ...], *, may_lose: int) -> None:
+    """Clients write at the new primary, no row of theirs went to both, and no more rows are lost than may be."""
+    _, new = pair.nodes
+    for client in clients:
+        client.writes_at(pair.host(new).address)
+    for client in clients:
+        rows = client.stop()
+        assert_one_writer_at_a_time(rows)
+        assert len(lost(rows, pair.servers[new])) <= may_lose
+    assert pair.survivor() is pair.servers[new]
+
+
 def _admit(cluster: Cluster) -> None:
     """Let everybody on the lab's network in: what is tested here is not who may."""
     network_part = f"{SUBNET}0/{WIDTH}"
@@ -109,5 +152,7 @@ def _admit(cluster: Cluster) -> None:
     (cluster.data / "pg_hba.conf").write_text("\n".join(lines) + "\n")
 
 
-def _is_standby(cluster: Cluster) -> bool:
-    return bool(cluster.value("SELECT pg_is_in_recovery()"))
+def _leads(cluster: Cluster) -> bool:
+    with suppress(psycopg.OperationalError):
+        return bool(cluster.value("SELECT NOT pg_is_in_recovery()"))
+    return False

@@ -24,11 +24,16 @@ MAC_BYTES = 16
 def make_quick(repository: Path, password: str) -> None:
     """Replace each key that `password` opens by a quick one. The repository must be at rest."""
     for path in sorted((repository / "keys").iterdir()):
-        key = json.loads(path.read_bytes())
-        if key["N"] > LEAST_WORK:
-            content = json.dumps(_quickened(key, password)).encode()
-            path.unlink()
-            add_key(repository, content)
+        quicken(path, password)
+
+
+def quicken(path: Path, password: str) -> None:
+    """Replace one key file, unless it is quick already."""
+    key = json.loads(path.read_bytes())
+    if key["N"] > LEAST_WORK:
+        content = json.dumps(_quickened(key, password)).encode()
+        add_key(path.parent.parent, content)
+        path.unlink()
 
 
 def add_key(repository: Path, content: bytes) -> Path:

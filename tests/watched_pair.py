@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from drd.core.postgres.heartbeat import CREATE
-from tests.failover_site import NODES, PATIENCE, PORT
+from tests.failover_site import PATIENCE, PORT
+from tests.namespaces import SWITCH_OFF
+from tests.network_shells import NetworkShells
+from tests.pair_shells import PairShells
 from tests.postgres_lab import OWNER
 from tests.postgres_pair import Pair
 from tests.system.machine import OFFSITE_PASSWORD, Machine, _ControlConnection
@@ -22,28 +25,22 @@ from tests.system.programs import wait_for
 REPOSITORY = Path(__file__).parent.parent
 SOCKET = "/run/haproxy/admin.sock"
 PEOPLE = ("sre-on-call", "sre-lead", "dba-on-call")
-POWER = """#!/bin/sh
-# Switches a host of the lab off: nothing lives there any more when this has succeeded.
-tries=0
-while pids=$(ip netns pids {namespace}) && [ -n "$pids" ]; do
-    kill -9 $pids 2>/dev/null
-    tries=$((tries + 1))
-    [ "$tries" -lt 500 ] || exit 1
-    sleep 0.01
-done
-"""
 
 
 class Watcher:
     """The daemon of a pair, with one policy of the repository."""
 
-    def __init__(self, machine: Machine, pair: Pair, policy: str = "orders") -> None:
+    def __init__(
+        self, machine: Machine, pair: Pair, policy: str = "orders", *, shells: PairShells | NetworkShells | None = None
+    ) -> None:
+        """Without `shells` drd has nothing but the nodes' power."""
         self.machine = machine
         self.pair = pair
         self.policy = policy
-        machine.wrapper = tuple(pair.host("watcher").enter)
+        self.shells = shells
+        machine.wrapper = (*pair.host("watcher").enter, *(("env", f"PATH={shells.path}") if shells else ()))
         machine.settings["people"] = {name: {"name": name} for name in PEOPLE}
-        machine.settings["nodes"] = {name: self._node(name) for name in NODES}
+        machine.settings["nodes"] = {name: self._node(name) for name in pair.nodes}
         machine.settings["stores"]["offsite"] = {
             "local": str(machine.folder / "offsite"),
             "site": "xian",
@@ -79,11 +76,20 @@ class Watcher:
 
     def is_switched(self) -> bool:
         """Whether clients were sent to the new primary. An AssertionError tells of a run that has ended before."""
+        return self.is_done("Send clients to the new primary")
+
+    def is_done(self, step: str) -> bool:
+        """Whether a step has succeeded, or was found to be done. An AssertionError tells of a run that has ended."""
         finished = self.machine.events("incident-finished", self.policy)
-        steps = {event["step"]: event["outcome"] for event in self.machine.events("step-finished")}
-        is_switched = steps.get("Send clients to the new primary") == "succeeded"
-        assert is_switched or not finished, finished
-        return is_switched
+        ends = {event["step"]: event["outcome"] for event in self.machine.events("step-finished")}
+        checks = {event["step"]: event["answer"] for event in self.machine.events("step-checked")}
+        is_done = ends.get(step) == "succeeded" or checks.get(step) == "done"
+        assert is_done or not finished, finished
+        return is_done
+
+    def is_over(self) -> bool:
+        """Whether a run of this policy has ended."""
+        return bool(self.machine.events("incident-finished", self.policy))
 
     def explained(self) -> str:
         """What it would do now, in words, on one line."""
@@ -121,9 +127,13 @@ class Watcher:
     def _node(self, name: str) -> dict[str, Any]:
         host, machine = self.pair.host(name), self.machine
         switch = machine.folder / f"switch-off-{name}"
-        switch.write_text(POWER.format(namespace=host.namespace))
+        switch.write_text(SWITCH_OFF.format(namespace=host.namespace))
         switch.chmod(0o700)
         dsn = f"host={host.address} port={PORT} user={OWNER} dbname=postgres"
+        if self.shells is not None:
+            data = {"data_directory": str(self.pair.servers[name].data), "unit": name}
+            postgres = {"dsn": machine._secret(name, dsn), **data}
+            return {"host": host.address, "site": "hangzhou", "postgres": postgres, **self.shells.settings(name)}
         return {
             "host": host.address,
             "site": "hangzhou",

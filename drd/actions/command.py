@@ -9,7 +9,7 @@ from pydantic import Field
 
 from drd.clients.shell import find_program, run_program
 from drd.core.runbook import NodeName
-from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_references
+from drd.ports.action import Action, Facts, Preview, Reference, Situation, may_be, node_references
 
 
 class Command(Action):
@@ -37,6 +37,10 @@ class Command(Action):
         machine = None if self.node is None else at.machine(self.node)
         await run_program(at.world.runner, self.argv, machine, at.timeout, at.world.configuration)
         return {}
+
+    def commands_on(self, node: str, user: str, *, is_own: bool) -> tuple[tuple[str, ...], ...]:
+        """The program with its arguments, also where some of them are known only in a run."""
+        return (self.argv,) if may_be(self.node, node, is_own=is_own) else ()
 
     def references(self) -> tuple[Reference, ...]:
         """The node, unless it is a role."""

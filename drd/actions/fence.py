@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from contextlib import suppress
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -11,25 +12,26 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from drd.clients.haproxy import order, servers
-from drd.clients.postgres.of_machines import dsn_of
+from drd.clients.haproxy import kept_state, order, servers, shut
+from drd.clients.postgres.following_primary import Leading
+from drd.clients.postgres.of_machines import dsn_of, lead_of
 from drd.clients.postgres.orders import demand_right
-from drd.clients.postgres.revoking import SLOT, give_all_back, revoke
+from drd.clients.postgres.revoking import ANSWER_SECONDS, SLOT, cut_off, give_all_back, revoke
 from drd.clients.postgres_node import PostgresNode
 from drd.clients.shell import find_program, run_program
+from drd.clients.unit import demand_maskable, is_stopped_and_masked, unit_state
 from drd.core.errors import DrdError, PermanentError
 from drd.core.fencing import Fence as FenceFound
 from drd.core.fencing import FenceState, proxy, revocation
 from drd.core.fencing import Rung as CoreRung
 from drd.core.kinds import Model
 from drd.core.lists import OneOrMany
-from drd.core.node_grants import STOPPED, show, sudo
+from drd.core.node_grants import sudo
 from drd.core.runbook import NodeName
 from drd.core.runbook_step import Answer
 from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_references
 from drd.ports.machines import Machine
 
-ASK_TIMEOUT: Final = timedelta(seconds=10)
 LONGEST_RUNG: Final = timedelta(seconds=10)
 """A way that takes longer is left for the next one: a shell that hangs must not keep the power from being cut."""
 CANNOT_SEE: Final = FenceFound(CoreRung.REVOKE, FenceState.IMPOSSIBLE, "the nodes of the policy are not watched")
@@ -51,6 +53,8 @@ class FenceProxy(Model):
     """The HAProxy backend, in which the server is called like the node."""
     socket: Path = Path("/run/haproxy/admin.sock")
     """HAProxy's runtime socket, with level admin."""
+    state_file: Path | None = None
+    """HAProxy's `server-state-file`, in which is written what holds after it is reloaded; left out: it forgets it."""
     addresses: Annotated[OneOrMany[str], Field(min_length=1)]
     """Where its connections come from, as the database sees them."""
 
@@ -89,8 +93,20 @@ class Fence(Action):
         return Preview(tuple(commands), tuple(filter(None, reasons)))
 
     async def is_done(self, at: Situation) -> Answer:
-        """Whether the unit is masked and gone; that a node is off nobody but the one who switched it off can tell."""
+        """Whether it holds; that a node is off nobody but the one who switched it off can tell.
+
+        A way that was confirmed in this run is asked about. Of one that was broken off only the unit tells.
+        """
         machine = at.machine(self.node)
+        match self._confirmed(at, machine):
+            case Rung.POWER.value:
+                return Answer.UNKNOWN
+            case Rung.REVOKE.value:
+                names = [name for name in at.variables.get("revoked", "").split(",") if name]
+                cut = await cut_off(at.world, [at.machine(name) for name in names])
+                return Answer.DONE if names and cut == set(names) else Answer.NOT_DONE
+            case Rung.PROXY.value:
+                return Answer.NOT_DONE if await self._is_open(machine) else Answer.DONE
         if Rung.SSH not in self.by or machine.unit is None:
             return Answer.UNKNOWN
         if not await _is_stopped(at, machine):
@@ -99,12 +115,16 @@ class Fence(Action):
         return Answer.NOT_DONE if runs else Answer.DONE
 
     async def found(self, at: Situation) -> Facts:
-        """Only the unit can be found fenced."""
-        return {"fenced": at.machine(self.node).name, "fenced_by": Rung.SSH.value}
+        """Of what was broken off only the unit can be found fenced."""
+        machine = at.machine(self.node)
+        return {"fenced": machine.name, "fenced_by": self._confirmed(at, machine) or Rung.SSH.value}
 
     async def apply(self, at: Situation) -> Facts:
         """Try the ways in order. Raises `PermanentError` with the reason of each when none is confirmed."""
         machine = at.machine(self.node)
+        by = self._confirmed(at, machine)
+        if by and "new_primary" not in at.variables:
+            await _demand_still_gone(at, machine, by)
         refused: list[str] = []
         for number, rung in enumerate(self.by, 1):
             patience = self._patience(at) if number < len(self.by) else None
@@ -130,7 +150,7 @@ class Fence(Action):
         if by == Rung.PROXY.value and self.proxy is not None:
             server = f"{self.proxy.backend}/{at.machine(self.node).name}"
             await order(self.proxy.socket, f"set server {server} state ready")
-            return {}
+            return await kept_state(self.proxy.socket, self.proxy.state_file)
         raise PermanentError(
             f"{at.machine(self.node).name} was fenced by {by or 'no way that is known'}, which is not taken back",
             "look whether another node is the primary, then start it by hand",
@@ -143,6 +163,11 @@ class Fence(Action):
         if all(reasons):
             raise PermanentError(f"{machine.name} could not be fenced: {'; '.join(filter(None, reasons))}", "")
         return {}
+
+    def _confirmed(self, at: Situation, machine: Machine) -> str:
+        """The one of its ways by which it was fenced earlier in this run; empty where it was by none, or by another."""
+        by = at.variables.get("fenced_by", "")
+        return by if at.variables.get("fenced") == machine.name and by in self.by else ""
 
     def _patience(self, at: Situation) -> float:
         """Seconds after which the next way is gone; the last one has all that is left."""
@@ -164,17 +189,22 @@ class Fence(Action):
                 return await self._cut_proxy(at, machine)
 
     async def _cut_proxy(self, at: Situation, machine: Machine) -> dict[str, str]:
-        """Shut its server at the proxy, and every session that is open to it: each would go on to write."""
+        """Shut its server at the proxy, with its sessions, also for an HAProxy that takes over."""
         found = self._by_proxy(at)
         if self.proxy is None or found.state is FenceState.IMPOSSIBLE:
             raise PermanentError(found.why, "")
-        server = f"{self.proxy.backend}/{machine.name}"
-        await order(self.proxy.socket, f"set server {server} state maint")
-        await order(self.proxy.socket, f"shutdown sessions server {server}")
-        found_servers = await servers(self.proxy.socket, self.proxy.backend)
-        if any(each.name == machine.name and each.is_ready for each in found_servers):
+        await shut(self.proxy.socket, self.proxy.backend, machine.name)
+        kept = await kept_state(self.proxy.socket, self.proxy.state_file)
+        if await self._is_open(machine):
             raise PermanentError(f"HAProxy lets clients in to {machine.name} all the same", "look at HAProxy")
-        return {}
+        return kept
+
+    async def _is_open(self, machine: Machine) -> bool:
+        """Whether the proxy lets clients in to it."""
+        if self.proxy is None:
+            return True
+        found = await servers(self.proxy.socket, self.proxy.backend)
+        return any(each.name == machine.name and each.is_ready for each in found)
 
     def _by_proxy(self, at: Situation) -> FenceFound:
         view = at.services.view(at.policy)
@@ -190,7 +220,7 @@ class Fence(Action):
             match rung:
                 case Rung.SSH:
                     _mask(machine)
-                    await _is_stopped(at, machine)
+                    demand_maskable(await unit_state(at.world.runner, machine), machine)
                 case Rung.POWER:
                     missing = find_program(machine.power[0]) if machine.power else "drd.yaml names no command"
                     return f"power: {missing}" if missing else ""
@@ -232,9 +262,26 @@ class Fence(Action):
         return f"fence {self.node} by {', then '.join(self.by)}"
 
 
+async def _demand_still_gone(at: Situation, machine: Machine, by: str) -> None:
+    """See that nobody has brought a node back since it was fenced: one that leads again has clients that write."""
+    if machine.dsn is None:
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ANSWER_SECONDS):
+            if isinstance(await lead_of(at.world.secrets, machine), Leading):
+                raise PermanentError(
+                    f"{machine.name} was fenced by {by}, and leads again since",
+                    f"nothing was promoted: see who started it, then begin anew: drd runbook start {at.runbook}",
+                )
+
+
 async def _stop(at: Situation, machine: Machine) -> dict[str, str]:
     """Stop and mask its unit, and leave word in its data that it may not take writes, however it is started."""
-    await run_program(at.world.runner, _mask(machine), machine, at.timeout)
+    try:
+        await run_program(at.world.runner, _mask(machine), machine, at.timeout)
+    except PermanentError:
+        demand_maskable(await unit_state(at.world.runner, machine), machine)
+        raise
     if not await _is_stopped(at, machine):
         raise PermanentError(f"{machine.unit} is not seen to be stopped and masked", "")
     if machine.data_directory is None:
@@ -260,11 +307,7 @@ def _standbys(at: Situation, machine: Machine) -> list[Machine]:
 
 
 async def _is_stopped(at: Situation, machine: Machine) -> bool:
-    argv = show(str(machine.unit), STOPPED)
-    lines = await run_program(at.world.runner, argv, machine, ASK_TIMEOUT)
-    state = {name: value for name, _, value in (line.partition("=") for line in lines)}
-    is_gone = state.get("ActiveState") in ("inactive", "failed") and state.get("MainPID") == "0"
-    return is_gone and state.get("LoadState") == "masked"
+    return is_stopped_and_masked(await unit_state(at.world.runner, machine))
 
 
 def _mask(machine: Machine) -> tuple[str, ...]:

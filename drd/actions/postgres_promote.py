@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -12,27 +12,27 @@ from typing import ClassVar, Final
 from drd.clients.postgres.of_machines import dsn_of
 from drd.clients.postgres.orders import demand_right, set_parameter
 from drd.clients.postgres.promotion import Found, demand_right_to_promote, look, promote, risks
-from drd.clients.postgres.revoking import give_all_back, give_back, is_cut
+from drd.clients.postgres.revoking import cut_off, give_all_back, give_back
 from drd.core.candidates import candidates
 from drd.core.errors import DrdError, PermanentError
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.synchronous import for_new_primary, quorum_of, says, setting_of
 from drd.core.probing import Quorum
-from drd.core.runbook import NodeName
+from drd.core.runbook import SYNCHRONOUS, NodeName
 from drd.core.runbook_step import Answer
 from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_references
 from drd.ports.machines import Machine
 
 PATIENCE: Final = timedelta(minutes=1)
 """How long a promotion may take whose step has no `timeout:`."""
+LAST_WORD: Final = timedelta(seconds=2)
+"""So long before the step's own end a promotion is given up, to tell what holds it up."""
 GOING_SECONDS: Final = 5.0
 """How long a node that was fenced may go on answering, as one does whose power was only just cut."""
 ANSWER_SECONDS, AGAIN_SECONDS = 1.0, 0.05
 BEST: Final = "best_standby"
 REVOKE: Final = "revoke"
 AWAITED: Final = "synchronous_standby_names"
-SYNCHRONOUS: Final = "synchronous"
-"""The fact that holds what commits of the old primary waited for."""
 
 
 class PostgresPromote(Action):
@@ -40,6 +40,7 @@ class PostgresPromote(Action):
 
     kind: ClassVar[str] = "postgres_promote"
     is_final: ClassVar[bool] = True
+    relies_on: ClassVar[Mapping[str, timedelta]] = {"fence": timedelta(minutes=1)}
 
     node: NodeName
     """A name under `nodes:`, or a role, as `primary`."""
@@ -75,6 +76,7 @@ class PostgresPromote(Action):
                 "no fence of the old primary is confirmed in this run", "a step with `fence:` has to succeed before"
             )
         _demand_right_fence(at)
+        end = at.world.clock.monotonic() + (at.timeout or PATIENCE).total_seconds()
         (machine, awaited, there), _ = await asyncio.gather(self._candidate(at), _old_is_gone(at))
         dsn, sleep = await dsn_of(at.world.secrets, machine), at.world.clock.sleep
         rule = _rule(at, awaited)
@@ -83,7 +85,8 @@ class PostgresPromote(Action):
             await set_parameter(dsn, AWAITED, setting_of(new.quorum), sleep)
         if at.variables.get("fenced_by") == REVOKE:
             await _demand_cut(at)
-        await promote(dsn, sleep, at.timeout or PATIENCE)
+        left = timedelta(seconds=end - at.world.clock.monotonic()) - LAST_WORD
+        await promote(dsn, sleep, max(left, LAST_WORD))
         with suppress(DrdError):
             await give_back(dsn, sleep)  # it follows nobody now, and shall ask for its own slot when it does again
         facts = {"new_primary": machine.name, **_old(at)}
@@ -109,13 +112,20 @@ class PostgresPromote(Action):
         return f"promote {self.node}"
 
     async def _promoted(self, at: Situation) -> Machine | None:
-        """The primary that there is, of those that it could be. Raises `DrdError` when none of them answers."""
+        """The primary that there is, of those that it could be.
+
+        Raises `DrdError` where none is seen and one that could be told to take over does not answer: it may have.
+        """
         machines = _others(at) if self.node == BEST else (at.machine(self.node),)
         looks = await asyncio.gather(*(_looked(at, machine) for machine in machines))
-        answers = [(machine, each) for machine, each in zip(machines, looks, strict=True) if isinstance(each, Found)]
-        if not answers:
-            raise next((each for each in looks if isinstance(each, DrdError)), PermanentError("there is no node", ""))
-        return next((machine for machine, each in answers if not each.is_in_recovery), None)
+        for machine, each in zip(machines, looks, strict=True):
+            if isinstance(each, Found) and not each.is_in_recovery:
+                return machine
+        errors = [(machine, each) for machine, each in zip(machines, looks, strict=True) if isinstance(each, DrdError)]
+        silent = next((each for machine, each in errors if machine.dsn is not None), None)
+        if silent is not None or len(errors) == len(machines):
+            raise silent or next((each for _, each in errors), PermanentError("there is no node", ""))
+        return None
 
     async def _candidate(self, at: Situation) -> tuple[Machine, str, tuple[str, ...]]:
         """The standby that has the most, what its commits would wait for, and which other members receive from it.
@@ -144,10 +154,12 @@ class PostgresPromote(Action):
                 standbys.append((each.timeline, each.position, machine.priority, machine, each))
             else:
                 refused.append(f"{machine.name}: {each.message}")
+        answering = {machine.name for machine, each in zip(machines, looks, strict=True) if isinstance(each, Found)}
+        _demand_none_lost(at, [each for each in wanted.values() if each.name not in answering])
         if not standbys:
             raise PermanentError(f"no standby can be promoted: {'; '.join(refused) or 'there is none'}", "drd status")
         timeline, position, _, best, found = max(standbys, key=lambda each: each[:3])
-        _demand_no_less(at, best, (timeline, position.value))
+        _demand_no_less(at, best, (timeline, position.value), answering)
         members = (member for name, member in there.items() if name != best.name)
         return best, found.awaited, tuple(member for member in members if member.casefold() in found.receivers)
 
@@ -177,16 +189,39 @@ def _unfit(at: Situation) -> Mapping[str, str]:
     return {each.node: each.why_not for each in candidates(looked_at) if each.why_not and each.node in known}
 
 
-def _demand_no_less(at: Situation, machine: Machine, position: tuple[int, int]) -> None:
+def _demand_none_lost(at: Situation, silent: Iterable[Machine]) -> None:
+    """Refuse while a standby is silent that an earlier try of this step may have told to take over: it may have."""
+    for machine in silent:
+        if at.is_again and machine.dsn is not None and _may_have_answered(at, machine.name):
+            raise PermanentError(
+                f"{machine.name} does not answer any more, and this run may have promoted it",
+                f"nothing else was promoted: start {machine.name} again, or switch it off and start the runbook anew",
+            )
+
+
+def _may_have_answered(at: Situation, name: str) -> bool:
+    """Whether it may have done so when this step was begun first; what an earlier daemon has seen is not known."""
+    view = at.services.view(at.policy)
+    node = None if view is None else next((node for node in view.nodes if node.name == name), None)
+    if view is None or node is None or at.begun_at is None:
+        return True
+    if node.seen is not None:  # what was told to take over had answered just before
+        return node.seen_at >= at.begun_at - view.fresh_seconds
+    return node.database is None or node.database.failed_from is None or node.database.failed_from >= at.begun_at
+
+
+def _demand_no_less(at: Situation, machine: Machine, position: tuple[int, int], answering: Set[str]) -> None:
     """Where drd has chosen a standby, no other one is promoted that lacks what that was seen to have."""
     best, view = at.variables.get(BEST, ""), at.services.view(at.policy)
     if not best or best == machine.name or view is None:
         return
+    hint = f"nothing was promoted: look at {best}, or start the runbook by hand for {machine.name}"
     seen = next((node.seen for node in view.nodes if node.name == best), None)
+    if seen is None and best not in answering:  # an earlier daemon knew
+        raise PermanentError(f"{machine.name} may lack log that {best} has, which does not answer now", hint)
     if seen is not None and position < (seen.position.timeline, seen.position.offset):
         raise PermanentError(
-            f"{machine.name} lacks log that {best} was seen to have, which does not answer as a standby now",
-            f"nothing was promoted: look at {best}, or start the runbook by hand for {machine.name}",
+            f"{machine.name} lacks log that {best} was seen to have, which does not answer as a standby now", hint
         )
 
 
@@ -195,13 +230,16 @@ def _is(look: Found | DrdError) -> bool:
 
 
 def _rule(at: Situation, awaited: str) -> Quorum | None:
-    """What commits waited for on the old primary when it was seen last; else what the standby has inherited."""
+    """What commits waited for on the old primary when it was seen last; else what the standby has inherited.
+
+    An earlier daemon, which began the run, may have seen it last.
+    """
     view = at.services.view(at.policy)
     primary = None if view is None else next((node for node in view.nodes if node.name == view.primary), None)
     if primary is not None and primary.seen is not None and primary.seen.is_primary:
         return primary.seen.quorum
     try:
-        return quorum_of(awaited)
+        return quorum_of(at.variables.get(SYNCHRONOUS, "") or awaited)
     except ValueError:
         return None
 
@@ -260,11 +298,10 @@ async def _old_is_gone(at: Situation) -> None:
 async def _demand_cut(at: Situation) -> None:
     """See that all that were cut off are so still: one that was given back may confirm commits of the old primary."""
     names = [name for name in at.variables.get("revoked", "").split(",") if name]
-    dsns = [await dsn_of(at.world.secrets, at.machine(name)) for name in names]
-    cut = await asyncio.gather(*(is_cut(dsn) for dsn in dsns))
-    if names and all(cut):
+    cut = await cut_off(at.world, [at.machine(name) for name in names])
+    if names and cut == set(names):
         return
-    back = [name for name, is_so in zip(names, cut, strict=True) if not is_so]
+    back = [name for name in names if name not in cut]
     await give_all_back(at.world, _others(at))
     raise PermanentError(
         f"{' and '.join(back)} is cut off no longer from the old primary, so that is fenced no longer"

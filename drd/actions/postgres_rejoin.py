@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar, Final
@@ -11,12 +12,13 @@ from drd.clients.postgres.dsn import Dsn
 from drd.clients.postgres.following_primary import Leading, why_not_following
 from drd.clients.postgres.of_machines import dsn_of, lead_of, leads_of
 from drd.clients.postgres.orders import checkpoint, parameter, set_parameter
-from drd.clients.postgres.slots import slot_for
-from drd.clients.postgres_node import NodeState, PostgresNode, as_others_see
+from drd.clients.postgres.slots import drop_unused_slots, has_unused_slots, slot_for, slots_in_use
+from drd.clients.postgres_node import NodeState, PostgresNode, as_others_see, on_record, save_stranded
 from drd.core.errors import DrdError, PermanentError, TransientError
-from drd.core.postgres.divergence import CommittedTransaction, Fork, fork_of
+from drd.core.postgres.divergence import Fork, fork_of
 from drd.core.postgres.synchronous import quorum_of, says, setting_of, with_member
-from drd.core.runbook import NodeName
+from drd.core.probing import Quorum
+from drd.core.runbook import OTHER_STANDBYS, SYNCHRONOUS, SYNCHRONOUS_NOW, NodeName
 from drd.core.runbook_step import Answer
 from drd.core.units import format_duration
 from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_references
@@ -26,9 +28,8 @@ PATIENCE: Final = timedelta(hours=1)
 """How long a standby may take to replay up to beyond the fork, where the step has no `timeout:`."""
 AGAIN_SECONDS: Final = 0.1
 AWAITED: Final = "synchronous_standby_names"
-MOST_NAMED: Final = 5
-"""So many lost transactions stand in the record; all of them stand in the file."""
-LIST: Final = "lost-transactions.txt"
+LEADERS: Final = frozenset({"primary", "fenced", "old_primary", "new_primary"})
+"""Who is none of the other standbys."""
 
 
 class PostgresRejoin(Action):
@@ -37,10 +38,13 @@ class PostgresRejoin(Action):
     kind: ClassVar[str] = "postgres_rejoin"
 
     node: NodeName
-    """A name under `nodes:`, or a role, as `old_primary`."""
+    """A name under `nodes:`, or a role, as `old_primary`; `other_standbys` are all who neither led nor lead."""
 
     async def preview(self, at: Situation) -> Preview:
         """What would be done with it now, as far as it can be looked at."""
+        if self.node == OTHER_STANDBYS:
+            names = ", ".join(each.name for each in self._machines(at))
+            return Preview((f"on {names}: follow the new primary" if names else "there is no other standby",))
         try:
             machine = at.machine(self.node)
             primary, lead = await _primary(at, machine)
@@ -51,48 +55,72 @@ class PostgresRejoin(Action):
         return Preview((f"on {machine.name}: {_way(state, fork)}, then follow {primary.name} as {machine.member}",))
 
     async def is_done(self, at: Situation) -> Answer:
-        """Whether it follows the primary, proved by timeline and replay."""
-        machine = at.machine(self.node)
-        _, lead = await _primary(at, machine)
-        return Answer.NOT_DONE if await _why_not(at, machine, lead) else Answer.DONE
+        """Whether it follows the primary, proved by timeline and replay, and nothing is left to do that comes after."""
+        are_back = [await _is_back(at, machine) for machine in self._machines(at)]
+        return Answer.DONE if all(are_back) else Answer.NOT_DONE
 
     async def found(self, at: Situation) -> Facts:
         """Who is back, and what was lost, where that was written down."""
-        machine = at.machine(self.node)
-        return {"rejoined": machine.name, **await asyncio.to_thread(_on_record, _folder(at, machine))}
+        machines = self._machines(at)
+        return _together([{"rejoined": each.name, **await on_record(_folder(at, each))} for each in machines])
 
     async def apply(self, at: Situation) -> Facts:
-        """Save what only it has, make its data a copy of the primary's, start it, and see that it follows."""
-        machine = at.machine(self.node)
+        """Save what only it has, make its data a copy of the primary's, start it, and see that it follows.
+
+        One that follows already is left alone. Of several one after the other; one that does not come back keeps no
+        other from it.
+        """
+        if self.node != OTHER_STANDBYS:
+            return await self._bring_back(at, at.machine(self.node))
+        facts: list[dict[str, str]] = []
+        failed: list[DrdError] = []
+        for machine in self._machines(at):
+            try:
+                facts.append(await self._bring_back(at, machine))
+            except DrdError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
+        return _together(facts)
+
+    async def _bring_back(self, at: Situation, machine: Machine) -> dict[str, str]:
         node = PostgresNode(at.world.runner, machine, at.timeout)
         primary, lead = await _primary(at, machine)
+        dsn = await dsn_of(at.world.secrets, primary)
+        if not await _why_not(at, machine, lead):
+            told = {"rejoined": machine.name, "rejoined_by": "following", **await on_record(_folder(at, machine))}
+            return {**told, **await _settle(at, machine, primary, dsn)}
         await _demand_no_primary(at, machine)
         state = await node.state()
         _demand_older(machine, state, primary, lead)
-        dsn = await dsn_of(at.world.secrets, primary)
         await checkpoint(dsn, at.world.clock.sleep)
         async with slot_for(dsn, machine.member, primary.name):
             if state.is_running:
                 await node.unit("stop")
             state = await node.state()
-            facts = await self._made_a_copy(at, node, state, lead, as_others_see(primary, dsn))
+            facts = await self._made_a_copy(at, machine, node, state, lead, as_others_see(primary, dsn))
             await node.follow(as_others_see(primary, dsn))
         await node.unit("unmask")
         await node.unit("start")
         await _prove(at, machine, lead)
-        return {"rejoined": machine.name, **facts, **await _wait_for_it_again(at, machine, dsn)}
+        return {"rejoined": machine.name, **facts, **await _settle(at, machine, primary, dsn)}
 
     async def rehearse(self, at: Situation) -> Facts | None:
         """Look whether its shell, its data and the primary are reached."""
-        machine = at.machine(self.node)
-        await PostgresNode(at.world.runner, machine).state()
+        for machine in self._machines(at):
+            await PostgresNode(at.world.runner, machine).state()
         return {}
 
+    def _machines(self, at: Situation) -> tuple[Machine, ...]:
+        if self.node != OTHER_STANDBYS:
+            return (at.machine(self.node),)
+        moved = {at.variables.get(role) for role in LEADERS}
+        return tuple(at.machine(name) for name in at.members if name not in moved)
+
     async def _made_a_copy(
-        self, at: Situation, node: PostgresNode, state: NodeState, lead: Leading, source: Dsn
+        self, at: Situation, machine: Machine, node: PostgresNode, state: NodeState, lead: Leading, source: Dsn
     ) -> dict[str, str]:
         """Make its data what a standby of that primary may start from; how, and what was lost."""
-        machine = at.machine(self.node)
         if state.cluster != lead.cluster:
             raise PermanentError(
                 f"the data of {machine.name} are of another database cluster", "correct the nodes of the policy"
@@ -103,12 +131,12 @@ class PostgresRejoin(Action):
             raise PermanentError(f"{machine.name}: {error}", "copy it by hand: pg_basebackup") from error
         folder = _folder(at, machine)
         if fork is None and not state.is_broken:
-            return {"rejoined_by": "following", **await asyncio.to_thread(_on_record, folder)}
+            return {"rejoined_by": "following", **await on_record(folder)}
         if fork is not None and _has_nothing_beyond(state, fork):
             return {"rejoined_by": "following", "lost_transactions": "0"}
         if fork is not None and not state.is_broken:
-            await _save_stranded(node, state, fork, folder)
-        facts = await asyncio.to_thread(_on_record, folder)
+            await save_stranded(node, state, fork, folder)
+        facts = await on_record(folder)
         if facts and (store := await at.services.keep(at.policy, folder, f"stranded-{machine.name}")):
             facts["stranded_in"] = store
         if not state.can_be_rewound:
@@ -122,7 +150,7 @@ class PostgresRejoin(Action):
 
     def references(self) -> tuple[Reference, ...]:
         """The node, unless it is a role."""
-        return node_references(self.node)
+        return () if self.node == OTHER_STANDBYS else node_references(self.node)
 
     def summary(self) -> str:
         """Which node."""
@@ -190,6 +218,14 @@ async def _why_not(at: Situation, machine: Machine, lead: Leading) -> str:
         return error.message
 
 
+async def _is_back(at: Situation, machine: Machine) -> bool:
+    primary, lead = await _primary(at, machine)
+    if await _why_not(at, machine, lead) or await _has_left_slots(at, primary):
+        return False
+    now, wanted = await _awaited(at, machine, await dsn_of(at.world.secrets, primary))
+    return wanted is None or says(now, wanted)
+
+
 async def _prove(at: Situation, machine: Machine, lead: Leading) -> None:
     clock, patience = at.world.clock, at.timeout or PATIENCE
     end = clock.monotonic() + patience.total_seconds()
@@ -202,16 +238,49 @@ async def _prove(at: Situation, machine: Machine, lead: Leading) -> None:
         await clock.sleep(AGAIN_SECONDS)
 
 
-async def _wait_for_it_again(at: Situation, machine: Machine, dsn: bytes) -> dict[str, str]:
-    """Commits that wait for fewer members than they did on the old primary wait for this one too from now on."""
-    rule = quorum_of(at.variables.get("synchronous", ""))
-    if rule is None:
+async def _moved(at: Situation, primary: Machine) -> frozenset[str]:
+    """The slots of those who receive from the primary now, and its own: a standby that led has theirs still."""
+    moved = {primary.member, *await slots_in_use(await dsn_of(at.world.secrets, primary))}
+    return frozenset(at.machine(name).member for name in at.members) & moved
+
+
+async def _has_left_slots(at: Situation, primary: Machine) -> bool:
+    names = await _moved(at, primary)
+    for name in at.members:
+        if name != primary.name:
+            with suppress(DrdError):
+                if await has_unused_slots(await dsn_of(at.world.secrets, at.machine(name)), names):
+                    return True
+    return False
+
+
+async def _drop_left_slots(at: Situation, primary: Machine) -> None:
+    names = await _moved(at, primary)
+    for name in at.members:
+        if name != primary.name:
+            with suppress(DrdError):  # one that does not answer is brought back another time
+                await drop_unused_slots(await dsn_of(at.world.secrets, at.machine(name)), names)
+
+
+async def _settle(at: Situation, machine: Machine, primary: Machine, dsn: bytes) -> dict[str, str]:
+    """What is left to do once it follows: no slot keeps log on a standby for who receives from the primary now.
+
+    And commits that wait for fewer members than they did on the old primary wait for this one too from now on.
+    """
+    await _drop_left_slots(at, primary)
+    now, wanted = await _awaited(at, machine, dsn)
+    if wanted is None:
         return {}
-    now = await parameter(dsn, AWAITED)
-    wanted = with_member(quorum_of(now), rule, machine.member)
     if not says(now, wanted):
         await set_parameter(dsn, AWAITED, setting_of(wanted), at.world.clock.sleep)
-    return {"synchronous_now": setting_of(wanted)}
+    return {SYNCHRONOUS_NOW: setting_of(wanted)}
+
+
+async def _awaited(at: Situation, machine: Machine, dsn: bytes) -> tuple[str, Quorum | None]:
+    """What commits of the primary wait for, and what they shall wait for; None where the run knows of no rule."""
+    rule = quorum_of(at.variables.get(SYNCHRONOUS, ""))
+    now = await parameter(dsn, AWAITED)
+    return now, None if rule is None else with_member(quorum_of(now), rule, machine.member)
 
 
 async def _copied(at: Situation, node: PostgresNode, state: NodeState, source: Dsn, why: str) -> dict[str, str]:
@@ -229,30 +298,13 @@ async def _copied(at: Situation, node: PostgresNode, state: NodeState, source: D
     return {"rejoined_by": "copy", "note": why, "old_data": await node.copy(source, at.run)}
 
 
-async def _save_stranded(node: PostgresNode, state: NodeState, fork: Fork, folder: Path) -> None:
-    """Bring its log beyond the fork here, and the list of what was committed there, which is written last."""
-    if await asyncio.to_thread((folder / LIST).exists):
-        return
-    await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
-    await node.save_wal(state, fork, folder / "wal.tar")
-    lost = await node.lost(state.history, fork)
-    await asyncio.to_thread(_write, folder / LIST, lost)
-
-
-def _write(path: Path, lost: tuple[CommittedTransaction, ...]) -> None:
-    new = path.with_suffix(".new")
-    new.write_text("".join(f"{each}\n" for each in lost))
-    new.rename(path)
-
-
-def _on_record(folder: Path) -> dict[str, str]:
-    """What was lost, as the file of this run says."""
-    path = folder / LIST
-    if not path.exists():
-        return {}
-    lines = path.read_text().splitlines()
-    named = {"lost": "; ".join(lines[:MOST_NAMED])} if lines else {}
-    return {"lost_transactions": str(len(lines)), "stranded": str(folder), **named}
+def _together(found: Sequence[Facts]) -> Facts:
+    """What is told of several nodes, in one."""
+    names = dict.fromkeys(name for each in found for name in each)
+    facts = {name: "; ".join(each[name] for each in found if name in each) for name in names}
+    if "lost_transactions" in facts:
+        facts["lost_transactions"] = str(sum(int(each.get("lost_transactions", 0)) for each in found))
+    return facts
 
 
 def _folder(at: Situation, machine: Machine) -> Path:

@@ -18,7 +18,7 @@ from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.switching import Handover, Successor, has_all, why_not
 from drd.core.postgres.synchronous import for_new_primary, quorum_of, says, setting_of
 from drd.core.probing import Quorum
-from drd.core.runbook import NODE_ROLES, NodeName
+from drd.core.runbook import NODE_ROLES, SYNCHRONOUS, NodeName
 from drd.core.runbook_step import Answer
 from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_references
 from drd.ports.machines import Machine
@@ -246,7 +246,7 @@ async def _set_awaited(at: Situation, machine: Machine, rule: Quorum | None, the
     new = for_new_primary(rule, [member for member in there if member.casefold() in receivers])
     if not says(await parameter(dsn, AWAITED), new.quorum):
         await set_parameter(dsn, AWAITED, setting_of(new.quorum), at.world.clock.sleep)
-    return {} if rule is None else {"synchronous": setting_of(rule)} | ({"note": new.note} if new.note else {})
+    return {} if rule is None else {SYNCHRONOUS: setting_of(rule)} | ({"note": new.note} if new.note else {})
 
 
 async def _lead_again(at: Situation, old: Machine, heir: Machine, why: str) -> PermanentError:

@@ -9,9 +9,10 @@ from pydantic import Field
 
 from drd.clients.shell import run_program
 from drd.core.errors import DrdError
+from drd.core.node_grants import show, sudo
 from drd.core.runbook import NodeName
 from drd.core.runbook_step import Answer
-from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_references
+from drd.ports.action import Action, Facts, Preview, Reference, Situation, may_be, node_references
 
 ASK_TIMEOUT: Final = timedelta(seconds=10)
 
@@ -79,15 +80,28 @@ class Service(Action):
 
     async def _systemctl(self, at: Situation, do: str) -> None:
         machine = None if self.node is None else at.machine(self.node)
-        # Over ssh drd is an ordinary user there, whom sudoers lets do this and nothing else.
-        sudo = ("sudo", "-n") if machine is not None and machine.shell and machine.shell.user != "root" else ()
-        await run_program(at.world.runner, (*sudo, "systemctl", do, self.unit), machine, at.timeout)
+        user = "root" if machine is None or machine.shell is None else machine.shell.user
+        await run_program(at.world.runner, self._order(user, do), machine, at.timeout)
 
     async def _state(self, at: Situation) -> dict[str, str]:
         machine = None if self.node is None else at.machine(self.node)
-        argv = ("systemctl", "show", "--timestamp=unix", "-p", "ActiveState,ActiveEnterTimestamp", self.unit)
-        lines = await run_program(at.world.runner, argv, machine, ASK_TIMEOUT)
+        lines = await run_program(at.world.runner, self._question, machine, ASK_TIMEOUT)
         return {name: value for name, _, value in (line.partition("=") for line in lines)}
+
+    def _order(self, user: str, do: str) -> tuple[str, ...]:
+        """Over ssh drd is an ordinary user there, whom sudoers lets do this and nothing else."""
+        return (*sudo(user), "systemctl", do, self.unit)
+
+    @property
+    def _question(self) -> tuple[str, ...]:
+        return show(self.unit, "ActiveState,ActiveEnterTimestamp", "--timestamp=unix")
+
+    def commands_on(self, node: str, user: str, *, is_own: bool) -> tuple[tuple[str, ...], ...]:
+        """The question, the order, and what takes it back."""
+        if not may_be(self.node, node, is_own=is_own):
+            return ()
+        orders = [self.do, *({"start": ["stop"], "stop": ["start"]}.get(self.do, []))]
+        return (self._question, *(self._order(user, do) for do in orders))
 
     def references(self) -> tuple[Reference, ...]:
         """The node, unless it is a role."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import ClassVar
 
 from drd.clients.shell import run_program
@@ -14,6 +16,7 @@ class Verify(Action):
     """Use the service as a client does; the first success ends the outage."""
 
     kind: ClassVar[str] = "verify"
+    relies_on: ClassVar[Mapping[str, timedelta]] = {"haproxy": timedelta(seconds=1)}
 
     service: Name
     """The policy that protects the service."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from drd.app.kinds import find_kinds
 from drd.app.ownership import demand_own_state
@@ -18,6 +19,7 @@ from drd.clients.clock import SystemClock
 from drd.clients.host import MachineHost
 from drd.clients.journal import SqliteJournal, StateLock
 from drd.clients.messages import WebMessenger
+from drd.clients.postgres.revoking import give_machine_back
 from drd.clients.process import ChildRunner
 from drd.clients.restic import Restic, find_restic
 from drd.clients.secrets import SystemSecrets
@@ -31,6 +33,7 @@ from drd.engines.archive import Archive
 from drd.engines.backup import Backup
 from drd.engines.copy import Copy
 from drd.engines.dispatch import Dispatch
+from drd.engines.giving_back import GivingBack
 from drd.engines.healing import Healing
 from drd.engines.heartbeat import Heartbeats
 from drd.engines.losing import Losing
@@ -158,12 +161,13 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     retain = Retain(in_force, stores, queues, journal, journal, clock)
     proof = Proof(stores, queues, journal, log)
     dispatch = Dispatch(in_force, backup, journal, journal, clock, RunListener(scheduler, copy, log))
-    salvage = Salvage(in_force, stores, carrier, journal, journal, world, dispatch)
+    archive = Archive(in_force, receiving, spools, stores, queues, copy, journal, journal, world)
+    salvage = Salvage(in_force, stores, carrier, journal, journal, world, dispatch, archive)
     healing = Healing(in_force, stores, carrier, queues, proof, salvage, journal, journal, world, board)
     reconcile = Reconcile(in_force, stores, queues, journal, journal, clock, journal.daemon)
     wal_retention = WalRetention(in_force, spools, stores, queues, journal, journal, clock)
     protecting = Protecting(stores, carrier, journal, journal, world)
-    restore = Restore(stores, queues, journal, journal, world, host, board, find_kinds().sources)
+    restore = Restore(in_force, stores, queues, journal, journal, world, host, board, find_kinds().sources)
     observing = Observing(clock)
     watching = Watching(in_force, observing, journal, journal, world, journal.daemon)
     services = EngineServices(
@@ -209,7 +213,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
             clock,
         ),
         anchor=Anchor(in_force, stores, queues, journal, journal, journal, clock, journal.daemon, journal),
-        archive=Archive(in_force, receiving, spools, stores, queues, copy, journal, journal, world),
+        archive=archive,
         heartbeats=Heartbeats(in_force, journal, world, journal.daemon),
         standby_slots=StandbySlots(in_force, receiving, journal, world),
         watching=watching,
@@ -218,6 +222,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         acting=acting,
         losing=Losing(watching, journal, clock),
         triggering=Triggering(in_force, acting, runbooks, journal, journal, clock),
+        giving_back=GivingBack(in_force, watching, journal, journal, clock, partial(give_machine_back, world)),
     )
     return Built(house, journal, world, tick, log)
 

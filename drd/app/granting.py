@@ -10,6 +10,7 @@ from drd.app.recovering import kinds_of
 from drd.core.errors import UsageError
 from drd.core.node_grants import NodeGrants, node_grants
 from drd.core.postgres.grants import Grants
+from drd.ports.action import Action
 from drd.ports.configuration import Configuration, Protected
 
 RECOVERING: Final = frozenset({"fence", "postgres_promote", "postgres_rejoin", "postgres_switchover"})
@@ -31,13 +32,30 @@ async def grants(
     recovers = bool(kinds_of(configuration, policy) & RECOVERING)
     found = [await source.grants(world, address, recovers=recovers) for source in protected.sources.values()]
     needed = tuple(dict.fromkeys(grant for grants in found for grant in grants))
-    if not needed:
+    of_nodes = tuple(_of_nodes(configuration, protected, recovers=recovers))
+    if not needed and not of_nodes:
         raise UsageError(f"{policy} protects no database, so there is nothing to grant", f"drd explain {policy}")
-    return needed, tuple(_of_nodes(configuration, protected)) if recovers else ()
+    return needed, of_nodes
 
 
-def _of_nodes(configuration: Configuration, protected: Protected) -> Iterator[NodeGrants]:
-    for name in protected.policy.nodes:
-        machine = configuration.machines[name]
-        if machine.shell is not None and machine.unit is not None:
-            yield node_grants(name, machine.shell.user, machine.unit)
+def _of_nodes(configuration: Configuration, protected: Protected, *, recovers: bool) -> Iterator[NodeGrants]:
+    """The policy's own nodes, and those on which its runbooks work besides."""
+    actions = tuple(_actions(configuration, protected.policy.name))
+    for name, machine in configuration.machines.items():
+        is_own = name in protected.policy.nodes
+        if machine.shell is None:
+            continue
+        user = machine.shell.user
+        given = [argv for action in actions for argv in action.commands_on(name, user, is_own=is_own)]
+        unit = machine.unit if recovers and is_own else None
+        if unit is not None or given:
+            yield node_grants(name, user, unit, given)
+
+
+def _actions(configuration: Configuration, policy: str) -> Iterator[Action]:
+    """Of all steps of a policy's runbooks, with those that take them back and that tell whether they are done."""
+    for runbook in configuration.runbooks.values():
+        for stage in runbook.stages if runbook.policy == policy else ():
+            for step in stage.steps:
+                specs = (step.action, step.undo, step.done_when)
+                yield from (spec for spec in specs if isinstance(spec, Action))

@@ -10,6 +10,7 @@ from drd.clients.postgres.orders import demand_right
 from drd.clients.postgres.promotion import demand_right_to_promote
 from drd.clients.postgres_node import PostgresNode
 from drd.clients.this_machine import is_this_machine
+from drd.clients.unit import demand_maskable, unit_state
 from drd.core.errors import DrdError
 from drd.core.findings import Finding, Severity
 from drd.core.runbook import Runbook
@@ -62,4 +63,10 @@ async def _of_node(world: World, machine: Machine, kinds: frozenset[str]) -> lis
         if not kinds & {REJOIN, SWITCHOVER}:
             message = f"nobody can tell whether PostgreSQL starts as a primary by itself after a reboot: {message}"
         found.append(Finding(what, message, error.hint, Severity.WARNING))
+        return found
+    if machine.unit is not None:
+        try:
+            demand_maskable(await unit_state(world.runner, machine), machine)
+        except DrdError as error:
+            found.append(Finding(what, error.message, error.hint, Severity.WARNING))
     return found

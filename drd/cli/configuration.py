@@ -85,7 +85,7 @@ def _document(finding: Finding) -> dict[str, Any]:
 def grants(session: Session, policy: str, address: str | None) -> None:
     """Print the SQL and pg_hba.conf lines that POLICY needs, nothing more.
 
-    Where its runbooks fence, promote or bring nodes back, the lines for sudoers and authorized_keys there as well.
+    Where its runbooks work on nodes, the lines for sudoers and authorized_keys there as well.
     Role and database are those of its connection strings. `drd validate --reach` tries each right out.
     """
     import asyncio
@@ -102,7 +102,15 @@ def grants(session: Session, policy: str, address: str | None) -> None:
                 }
                 for each in needed
             ]
-            + [{"node": each.node, "sudoers": list(each.sudoers), "authorized_keys": each.ssh} for each in nodes]
+            + [
+                {
+                    "node": each.node,
+                    "sudoers": list(each.sudoers),
+                    "authorized_keys": each.ssh,
+                    "not_granted": list(each.not_granted),
+                }
+                for each in nodes
+            ]
         )
         return
     session.write("\n\n".join(map(str, (*needed, *nodes))))

@@ -49,17 +49,56 @@ async def order(socket: Path, command: str) -> None:
         raise PermanentError(f"HAProxy at {socket} refused `{command}`: {said}", "its socket needs `level admin`")
 
 
+async def shut(socket: Path, backend: str, server: str) -> None:
+    """Let no client in to a server, and end every session that is open to it: each would go on to write there."""
+    for line in shutting(backend, server):
+        await order(socket, line)
+
+
+def shutting(backend: str, server: str) -> tuple[str, str]:
+    """The commands that do so."""
+    place = f"{backend}/{server}"
+    return f"set server {place} state maint", f"shutdown sessions server {place}"
+
+
+async def kept_state(socket: Path, file: Path | None) -> dict[str, str]:
+    """Write down how all servers stand now, as `server-state-file` has it, so that the next HAProxy begins with that.
+
+    Returns a note where that was not possible: what holds now holds all the same.
+    """
+    if file is None:
+        return {}
+    said = await _ask(socket, "show servers state")
+    try:
+        await asyncio.to_thread(_replace, file, said.strip() + "\n")
+    except OSError as error:
+        return {"note": f"HAProxy forgets this when it is reloaded: {file} cannot be written: {error.strerror}"}
+    return {}
+
+
+def _replace(file: Path, text: str) -> None:
+    new = file.with_name(f"{file.name}.new")
+    new.write_text(text)
+    with new.open("rb") as written:
+        os.fsync(written.fileno())
+    new.replace(file)
+
+
 async def _ask(socket: Path, command: str) -> str:
+    """What it says to a command. Raises `TransientError` also where it hangs up, as one that is being reloaded does."""
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
             reader, writer = await asyncio.open_unix_connection(os.fspath(socket))
             try:
                 writer.write(f"{command}\n".encode())
                 await writer.drain()
-                return (await reader.read()).decode("utf-8", "replace")
+                said = (await reader.read()).decode("utf-8", "replace")
             finally:
                 writer.close()
     except TimeoutError as error:
         raise TransientError(f"HAProxy at {socket} does not answer", "look at HAProxy") from error
     except OSError as error:
         raise TransientError(f"HAProxy at {socket} is not reached: {error.strerror}", "look at HAProxy") from error
+    if not said:  # what is done without a word ends with an empty line
+        raise TransientError(f"HAProxy at {socket} hung up without an answer", "look at HAProxy")
+    return said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -33,12 +33,13 @@ async def run_program(
     standard_input: bytes | None = None,
     output: Path | None = None,
     most_lines: int | None = LINES_KEPT,
+    accepted: Collection[int] = (0,),
 ) -> tuple[str, ...]:
     """Run it to its end and return the lines that it wrote, unless they go to the file `output`.
 
     `configuration` is the drd.yaml that a program here finds in `DRD_CONFIG`, so that a drd speaks to this daemon.
-    Raises `PermanentError` when it ended with another status than 0, and `TransientError` when it was not reached or
-    was stopped, so that nobody knows what it has done.
+    Raises `PermanentError` when it ended with another status than those that are accepted, and `TransientError` when it
+    was not reached or was stopped, so that nobody knows what it has done.
     """
     lines: list[str] = []
 
@@ -58,7 +59,8 @@ async def run_program(
         output=output,
     )
     ended = await runner.run(command, keep)
-    _judge(ended, argv[0], machine, patience or LONGEST)
+    if ended.ending is not Ending.EXITED or ended.code not in accepted:
+        _judge(ended, argv[0], machine, patience or LONGEST)
     return tuple(lines)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from drd.config.documents import Entry
 from drd.config.yaml import Spot
 from drd.core.fencing import Rung, why_silence_is_not_served
-from drd.core.runbook import Runbook, RunbookMode
+from drd.core.runbook import OTHER_STANDBYS, Runbook, RunbookMode
 from drd.ports.configuration import Protected
 
 
@@ -44,3 +44,17 @@ def of_automatic_runbook(file: Entry, runbook: Runbook, policies: Mapping[str, P
     why = why_silence_is_not_served(map(Rung, rungs), [each.node for each in targets if not each.has_power])
     if why:
         yield str(file.problem(("mode",), f"`mode`: {why}"))
+
+
+def of_other_standbys(file: Entry, runbook: Runbook, policies: Mapping[str, Protected]) -> Iterator[str]:
+    """Who would still follow the old primary when a runbook has made another one, with its place."""
+    protected = policies.get(runbook.policy)
+    nodes = () if protected is None else protected.policy.nodes
+    left = len(nodes) - 1 - len(set(runbook.brought_back))
+    if not runbook.moves_primary or len(nodes) < 3 or left <= 0 or OTHER_STANDBYS in runbook.brought_back:
+        return
+    sentence = (
+        f"`stages`: {runbook.policy} has {len(nodes)} nodes, and nothing makes the other standbys follow the new "
+        f"primary: add a step with `postgres_rejoin: {{node: {OTHER_STANDBYS}}}` to the stage reconstitute"
+    )
+    yield str(file.problem(("stages",), sentence, Spot.KEY))

@@ -13,7 +13,7 @@ from drd.config.documents import Entry, Report
 from drd.config.lint_failover import lint_start
 from drd.config.suggest import what_to_write
 from drd.config.yaml import Path, Spot, Value
-from drd.core.runbook import NODE_ROLES, VARIABLES, StageName
+from drd.core.runbook import NODE_ROLES, OTHER_STANDBYS, VARIABLES, StageName
 from drd.core.units import PositiveDuration, format_duration
 from drd.ports.action import Action, Reference, Referent
 
@@ -152,11 +152,13 @@ def _lint_fences(entry: Entry, steps: tuple[_Step, ...], report: Report) -> None
     """No promotion without a fence that must have succeeded: two primaries lose data."""
     is_fenced = False
     fences_others: list[_Step] = []
-    for step in steps:
+    last = max((place for place, step in enumerate(steps) if _PROMOTES in step.value), default=len(steps))
+    for place, step in enumerate(steps):
         if _FENCES in step.value:
             if entry.at((*step.path, _FENCES, "node")) not in (None, *_PRIMARY):
                 fences_others.append(step)
-            if step.value.get("on_failure") == "continue":
+            # After the promotion another fence only makes the first one stronger.
+            if step.value.get("on_failure") == "continue" and place < last:
                 sentence = "a fence that failed must not be passed over: write stop or ask"
                 report(entry.problem((*step.path, "on_failure"), sentence))
             is_fenced = True
@@ -198,6 +200,8 @@ def _wrong(reference: Reference, declared: Declared) -> str:
         if declared.policies is not None and name in declared.policies and name not in declared.databases:
             return f"the policy `{name}` has no database: write with `argv:` a program that uses it as a client does"
         kind = Referent.POLICY
+    if name == OTHER_STANDBYS:
+        return f"`{OTHER_STANDBYS}` are several nodes, which only `postgres_rejoin` takes: write one node or one role"
     known, section = _known(kind, declared)
     return "" if known is None or name in known else unknown(kind.value, name, known, section)
 

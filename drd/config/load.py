@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
-from drd.config.advice import of_automatic_runbook, of_mirrors, of_sources
+from drd.config.advice import of_automatic_runbook, of_mirrors, of_other_standbys, of_sources
 from drd.config.build import configuration_of, protected_of
 from drd.config.declared import words
 from drd.config.documents import Entry, Library
@@ -61,7 +61,8 @@ class _Loading:
             self.warnings += of_sources(file, protected)
         drawn = [runbook_of(read, digest_of(source.value), canonical(source.value)) for source, read in read_runbooks]
         for (file, _), runbook in zip(read_runbooks, drawn, strict=True):
-            self.warnings += of_automatic_runbook(file, runbook, {each.policy.name: each for each in made})
+            by_name = {each.policy.name: each for each in made}
+            self.warnings += [*of_automatic_runbook(file, runbook, by_name), *of_other_standbys(file, runbook, by_name)]
         digest = digest_of(entry.value, [policy.digest for policy in made], [runbook.digest for runbook in drawn])
         notes = tuple(of_mirrors(entry, made))
         return configuration_of(self.path, settings, made, drawn, digest, tuple(self.warnings), notes)

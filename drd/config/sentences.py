@@ -19,7 +19,8 @@ _NUMBER: Final = "write a whole number, as 3"
 _PATTERNS: Final = {
     r"^[a-z0-9][a-z0-9-]{0,62}$": "write a name of at most 63 lower-case letters, digits and hyphens, as `orders-1`",
     r"^([a-z0-9][a-z0-9-]{0,62}|[a-z]+_[a-z]+|\$\{\w+\})$": (
-        "write a node's name, as `orders-1`, or a role: primary, standby, best_standby, old_primary or new_primary"
+        "write a node's name, as `orders-1`, or a role: primary, standby, best_standby, old_primary, "
+        "new_primary or other_standbys"
     ),
     "^https?://.+": "write an address, as https://status.example.net/hook",
     r"^[A-Za-z0-9_.-]+$": "write the name of a systemd credential, as `restic-local`",

@@ -16,6 +16,7 @@ REPLAYED_A_SECOND: Final = 100 * 2**20
 """Bytes of log that a standby surely replays in a second; 130 MiB/s were measured on a small machine."""
 PROMOTING_SECONDS: Final = 0.5
 """A promotion with nothing left to replay, and the steps around it."""
+MAY_HANG: Final = "its restore_command has no time limit, and where that hangs a promotion waits for it"
 RETRY_IS_LONG_SECONDS: Final = 1.0
 """A standby that sleeps longer between two tries for log may sleep through the order to promote."""
 
@@ -32,6 +33,8 @@ class Candidate:
     """The newest data that it lacks at most, by the heartbeat; None where there is none."""
     forecast: timedelta = timedelta(0)
     """How long its promotion will take."""
+    risk: str = ""
+    """What may hold its promotion up, for nobody knows how long."""
 
 
 def candidates(view: ClusterView) -> tuple[Candidate, ...]:
@@ -81,7 +84,8 @@ def _candidate(node: NodeView, primary: NodeView | None, others: list[NodeView],
         return Candidate(node.name, "it has never answered")
     was = None if primary is None else primary.seen
     why_not = next(_why_not(node, seen, was, others, view), "")
-    return Candidate(node.name, why_not, _lag_bytes(seen, was), _lag(node, seen, primary, view.at), _forecast(seen))
+    lag_bytes, lag = _lag_bytes(seen, was), _lag(node, seen, primary, view.at)
+    return Candidate(node.name, why_not, lag_bytes, lag, _forecast(seen), MAY_HANG if seen.may_hang else "")
 
 
 def _why_not(

@@ -1,19 +1,19 @@
 """What is done about a primary now, and why: one pure function, every reason with it.
 
 Nothing here acts. A decision to promote needs a fence that is confirmed; a decision to fence needs a rung that can be
-tried. A person may override every guard but that: then it is the person's word that the old primary is stopped.
+tried. A person who starts a runbook asks nobody here; its steps themselves refuse to promote without a fence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 from drd.core.candidates import Candidate, candidates, unheard_confirmations
-from drd.core.fencing import AUTOMATIC, Fence, FenceState, Rung
+from drd.core.fencing import Fence, FenceState
 from drd.core.health import ClusterView
 from drd.core.node_verdicts import Cause, NodeVerdict
 from drd.core.policy import DisasterClass
@@ -59,13 +59,6 @@ class Guard(StrEnum):
     FENCE = "fence"
 
 
-BEYOND_OVERRIDING: Final = frozenset(
-    {Guard.FENCE, Guard.PRIMARY_ANSWERS, Guard.TWO_PRIMARIES, Guard.CANDIDATE, Guard.BUSY}
-)
-"""What even a person's word does not take away: without a fence there may be two primaries, and so with two runs at a
-time, and nothing is promoted where there is nothing to promote."""
-
-
 @dataclass(frozen=True, slots=True)
 class Blocker:
     """One thing that keeps drd from acting."""
@@ -103,15 +96,6 @@ class Rival:
 
 
 @dataclass(frozen=True, slots=True)
-class Approval:
-    """A person's word."""
-
-    by: str
-    is_stopped: bool = False
-    """Whether the person says as well that the old primary is stopped and stays so: that is a fence."""
-
-
-@dataclass(frozen=True, slots=True)
 class View:
     """Everything that a decision is made from."""
 
@@ -133,7 +117,6 @@ class View:
     rivals: tuple[Rival, ...] = ()
     restart_is_over: bool = False
     """Whether starting the process again was tried in this outage, and did not help."""
-    approval: Approval | None = None
 
     @property
     def primary(self) -> NodeVerdict | None:
@@ -171,7 +154,7 @@ def decide(view: View, now: datetime) -> Decision:
     found = candidates(view.cluster)
     best = next((each for each in found if not each.why_not), None)
     primary = view.primary
-    fences = _fences(view)
+    fences = view.fences
     disaster = _disaster(primary)
     blockers = tuple(_blockers(view, best, found, now))
 
@@ -196,10 +179,10 @@ def decide(view: View, now: datetime) -> Decision:
     lost = f"{primary.node} is lost: {primary.cause}"
     if view.rules.restart is not None and not view.restart_is_over and primary.cause is Cause.PROCESS_DEAD:
         # Starting it where it was makes no second primary, so neither a candidate nor a fence is needed.
-        held = _held(view, [*_of_the_view(view), *_of_people(view, view.rules.restart), *_of_other_runs(view)])
+        held = (*_of_the_view(view), *_of_people(view, view.rules.restart), *_of_other_runs(view))
         done, aim = "it is started again in its place first", Act.RESTART
     else:
-        held = _held(view, blockers)
+        held = blockers
         confirmed = _first(fences, FenceState.CONFIRMED)
         done, aim = f"{primary.node} is fenced before a standby is promoted", Act.FENCE
         if confirmed is not None and best is not None:
@@ -211,11 +194,6 @@ def decide(view: View, now: datetime) -> Decision:
     return decided(aim, f"{lost}; {done}", aim)
 
 
-def _held(view: View, blockers: Iterable[Blocker]) -> list[Blocker]:
-    """Those that a person's word, where there is one, does not override."""
-    return [each for each in blockers if view.approval is None or each.guard in BEYOND_OVERRIDING]
-
-
 def _disaster(primary: NodeVerdict | None) -> DisasterClass | None:
     if primary is None or not primary.is_lost:
         return None
@@ -223,24 +201,16 @@ def _disaster(primary: NodeVerdict | None) -> DisasterClass | None:
     return DisasterClass.PROCESS if is_process else DisasterClass.HARDWARE
 
 
-def _fences(view: View) -> tuple[Fence, ...]:
-    """The rungs that count: a person's word only with an approval."""
-    automatic = tuple(fence for fence in view.fences if fence.rung in AUTOMATIC)
-    if view.approval is None or not view.approval.is_stopped:
-        return automatic
-    return (*automatic, Fence(Rung.PERSON, FenceState.CONFIRMED, f"{view.approval.by} says that it is stopped"))
-
-
 def _first(fences: tuple[Fence, ...], state: FenceState) -> Fence | None:
     return next((fence for fence in fences if fence.state is state), None)
 
 
-def _only_asks(blockers: list[Blocker]) -> bool:
+def _only_asks(blockers: tuple[Blocker, ...]) -> bool:
     """Whether nothing stands in the way but what a person may give: an approval, or the word that it is stopped."""
     return all(each.guard in (Guard.MODE, Guard.FENCE) for each in blockers)
 
 
-def _named(blockers: list[Blocker]) -> str:
+def _named(blockers: tuple[Blocker, ...]) -> str:
     return "; ".join(map(str, blockers))
 
 
@@ -341,9 +311,8 @@ def _of_candidates(view: View, best: Candidate | None, found: tuple[Candidate, .
 
 def _of_fences(view: View) -> Iterator[Blocker]:
     """Only a rung that is confirmed, or that can be tried, makes an end of the old primary."""
-    fences = _fences(view)
-    if not any(fence.state in (FenceState.CONFIRMED, FenceState.AVAILABLE) for fence in fences):
-        why = "; ".join(f"{fence.rung}: {fence.why or fence.state}" for fence in fences) or "no rung is set up"
+    if not any(fence.state in (FenceState.CONFIRMED, FenceState.AVAILABLE) for fence in view.fences):
+        why = "; ".join(f"{fence.rung}: {fence.why or fence.state}" for fence in view.fences) or "no rung is set up"
         yield Blocker(Guard.FENCE, f"nothing makes certain that the old primary takes no writes: {why}")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
 from drd.core.health import ClusterView, NodeView
 from drd.core.probing import Quorum
@@ -18,8 +17,6 @@ class Rung(StrEnum):
     POWER = "power"
     REVOKE = "revoke"
     PROXY = "proxy"
-    PERSON = "person"
-    """Somebody has seen to it by hand, and says so. Never a ground for an automatic promotion."""
 
 
 class FenceState(StrEnum):
@@ -50,10 +47,6 @@ class Clients(StrEnum):
     """They know all its nodes themselves."""
     PROXY = "proxy"
     """Through a proxy alone, so that cutting it off there cuts off all of them."""
-
-
-AUTOMATIC: Final = frozenset({Rung.SSH, Rung.POWER, Rung.REVOKE, Rung.PROXY})
-"""The rungs that, confirmed, allow drd to promote by itself."""
 
 
 def revocation(view: ClusterView, cut: Iterable[str] = ()) -> Fence:
@@ -88,6 +81,28 @@ def revocation(view: ClusterView, cut: Iterable[str] = ()) -> Fence:
     if len(reachable) >= needed:
         return Fence(Rung.REVOKE, FenceState.AVAILABLE, f"{needed} of {len(quorum.named)} standbys have to be cut off")
     return _impossible(f"{needed} standbys have to be cut off, and drd reaches {len(reachable)} of those that count")
+
+
+def left_cut_off(view: ClusterView) -> tuple[str, ...]:
+    """Standbys that are cut off from a primary that answers, as where a run ended before anything was promoted.
+
+    One that has not replayed all that it has may be about to be promoted by an order that was given before.
+    """
+    primary = next((node for node in view.nodes if node.name == view.primary), None)
+    if primary is None or primary.seen is None or not primary.seen.is_primary:
+        return ()
+    if primary.database is None or primary.database.failing_since is not None:
+        return ()
+    was = primary.seen
+    return tuple(
+        node.name
+        for node in view.others(primary.name)
+        if node.seen is not None
+        and node.seen.is_cut_off
+        and node.is_fresh(view.at, view.fresh_seconds)
+        and (node.seen.cluster, node.seen.position.timeline) == (was.cluster, was.position.timeline)
+        and node.seen.replayed == node.seen.position.offset
+    )
 
 
 def cuts_needed(quorum: Quorum) -> int:

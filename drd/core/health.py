@@ -51,7 +51,7 @@ class Streak:
     failed_from: float | None = None
     """When the first look that failed in a row began; None while it succeeds."""
     bad_since: float | None = None
-    """When the failures in a row were enough to count; None while they are not."""
+    """When the failures in a row were enough to count; None while they are not, as after any success."""
     changes: tuple[float, ...] = ()
     """When it went from good to bad or back lately."""
     slow: int = 0
@@ -75,11 +75,12 @@ class Streak:
         else:
             needed = (1 if counted.has_ended_for_sure else rules.fall) * damping
             turned = counted.bad >= needed
+            if turned and counted.bad_since is None:
+                counted = replace(counted, bad_since=result.ended)
         if not turned or self.is_good is result.is_good:
             return counted
         changes = (*counted.changes, result.ended) if self.is_good is not None else counted.changes
-        bad_since = None if result.is_good else result.ended
-        return replace(counted, is_good=result.is_good, bad_since=bad_since, changes=changes)
+        return replace(counted, is_good=result.is_good, changes=changes)
 
     @property
     def has_ended_for_sure(self) -> bool:
@@ -111,6 +112,7 @@ class Streak:
             signs=frozenset(),
             failing_since=None,
             failed_from=None,
+            bad_since=None,
             slow=self.slow + 1 if is_slow else 0,
             usual_seconds=usual + USUAL_WEIGHT * (min(result.latency, slow_from(usual)) - usual),
             changes=kept,
@@ -137,7 +139,7 @@ class NodeView:
     seen_at: float = 0.0
     """When that look began."""
     restarts: tuple[float, ...] = ()
-    """When its database was seen to have been started anew."""
+    """When its database was seen to have been started anew, since it has the role that it has."""
     write_failures: int = 0
     """Looks in a row at which a row could not be written."""
 
@@ -158,6 +160,8 @@ class NodeView:
         found = result.database
         if found is None:
             return replace(self, streaks=streaks, restarts=restarts)
+        if self.seen is not None and found.is_primary != self.seen.is_primary:
+            restarts = ()  # a failover or a switchover starts servers anew, and that is no crash
         failures = self.write_failures + 1 if found.write_failed else 0
         return replace(
             self, streaks=streaks, restarts=restarts, seen=found, seen_at=result.began, write_failures=failures

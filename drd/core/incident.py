@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
 
 from drd.core.encoding import body_of, moment
-from drd.core.events import Body, IncidentStarted
+from drd.core.events import Body, IncidentStarted, StepChecked, StepFinished
 from drd.core.policy import Outcome
 from drd.core.rows import IncidentRow
+from drd.core.runbook import SYNCHRONOUS, SYNCHRONOUS_NOW
 from drd.core.runbook_plan import RunPlan
 from drd.core.runbook_progress import Progress, after
 
@@ -43,10 +45,31 @@ class IncidentRecord:
         assert isinstance(first, IncidentStarted)  # noqa: S101 — the projection makes no other
         return first
 
+    @property
+    def found(self) -> dict[str, str]:
+        """All that its steps have found out, those too that were found done, the latest last."""
+        told = (fact.body.facts for fact in self.facts if isinstance(fact.body, StepChecked | StepFinished))
+        return {name: value for each in told for name, value in each.items()}
+
     def progress(self, plan: RunPlan) -> Progress:
         """How far it has come, by the plan that its own document gives."""
         began = Progress(self.start.began)
         return reduce(lambda so_far, fact: after(plan, so_far, fact.body, fact.at), self.facts, began)
+
+
+def awaited_before(runs: Iterable[IncidentRecord], now: str) -> str:
+    """What commits waited for on the primary that was replaced last, for whoever is brought back in a run of its own.
+
+    `runs` are those of its policy, newest first, `now` is what commits wait for now. Empty where they waited for
+    nobody, and where somebody has turned the waiting off since a run of drd had turned it on again.
+    """
+    has_waited = False
+    for record in runs:
+        found = {} if record.is_drill else record.found
+        has_waited = has_waited or SYNCHRONOUS_NOW in found
+        if "new_primary" in found:
+            return "" if has_waited and not now else {**record.start.variables, **found}.get(SYNCHRONOUS, "")
+    return ""
 
 
 def incident_of(row: IncidentRow) -> IncidentRecord:

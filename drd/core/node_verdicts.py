@@ -6,7 +6,7 @@ heard from its primary, told by the standby's own clock, so that no two clocks a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -18,6 +18,10 @@ from drd.core.runbook import NodeState
 
 CRASHES: Final = 3
 """So many restarts within ten minutes are a loop."""
+ASKING_SECONDS: Final = 5.0
+"""A standby that asks a silent primary for a sign of life within so long is waited for."""
+ANSWER_SECONDS: Final = 1.0
+"""Within which that comes."""
 WAIT_SECONDS: Final = 2.0
 """A commit that waits longer for a standby is blocked."""
 
@@ -38,6 +42,7 @@ class Cause(StrEnum):
     CRASH_LOOP = "crash loop"
     OVERLOADED = "overloaded"
     TWO_PRIMARIES = "two primaries"
+    LEADS_NO_MORE = "leads no more"
     DIVERGED = "diverged standby"
     NOT_LET_IN = "drd is not let in"
     ANSWERS_WRONGLY = "answers wrongly"
@@ -57,6 +62,8 @@ _STATES: Final = {
     Cause.OBSERVER_SUSPECT: NodeState.UNKNOWN,
 }
 """What each cause amounts to; one that is not here is a node that is up, and not well."""
+_FIRMNESS: Final = {Cause.HOST_SILENT: 0, Cause.ACCEPTS_TCP_NOT_SQL: 1, Cause.PROCESS_DEAD: 2}
+"""How much there is behind a verdict on what does not answer: nothing at all, a handshake, a refusal."""
 LOST: Final = frozenset({Cause.PROCESS_DEAD, Cause.HOST_SILENT, Cause.ACCEPTS_TCP_NOT_SQL, Cause.CRASH_LOOP})
 """The causes for which a primary may be replaced."""
 
@@ -95,9 +102,18 @@ def _judged(node: NodeView, view: ClusterView, before: NodeVerdict | None) -> No
             return before
         found = Cause.UNKNOWN, "it has not been looked at often enough"
     cause, why = found
+    if before is not None and _is_said_better(node, before, cause):
+        return before
     if before is not None and before.cause is cause:
         return NodeVerdict(node.name, cause, before.since, why)
     return NodeVerdict(node.name, cause, view.at, why)
+
+
+def _is_said_better(node: NodeView, before: NodeVerdict, cause: Cause) -> bool:
+    """Whether a node that has not answered since is known better already: where packets are lost each look differs."""
+    has_answered = node.seen is not None and node.seen_at > before.since
+    known, found = _FIRMNESS.get(before.cause), _FIRMNESS.get(cause)
+    return not has_answered and known is not None and found is not None and found < known
 
 
 def _cause(node: NodeView, view: ClusterView) -> tuple[Cause, str] | None:
@@ -115,10 +131,16 @@ def _cause(node: NodeView, view: ClusterView) -> tuple[Cause, str] | None:
             return _of_failing_database(node, database, view)
         if not database.is_good:
             return None
-        return _of_living_database(node, database, view) or _of_other_probes(node) or (Cause.WELL, "")
+        found = _of_living_database(node, database, view) or _of_other_probes(node)
+        return found or (None if _is_recovering(streaks) else (Cause.WELL, ""))
     if any(streak.is_good is None for streak in streaks):
         return _of_other_probes(node)
-    return _of_other_probes(node) or (None if is_failing else (Cause.WELL, ""))
+    return _of_other_probes(node) or (None if is_failing or _is_recovering(streaks) else (Cause.WELL, ""))
+
+
+def _is_recovering(streaks: Iterable[Streak]) -> bool:
+    """Whether something that was bad has not been good for long enough yet."""
+    return any(streak.is_good is False for streak in streaks)
 
 
 def _of_other_probes(node: NodeView) -> tuple[Cause, str] | None:
@@ -126,7 +148,7 @@ def _of_other_probes(node: NodeView) -> tuple[Cause, str] | None:
     bad = [
         (name, streak)
         for name, streak in sorted(node.streaks.items())
-        if streak.is_good is False and streak.last is not None and streak is not node.database
+        if streak.bad_since is not None and streak.last is not None and streak is not node.database
     ]
     if not bad:
         return None
@@ -151,7 +173,7 @@ def _of_failing_database(node: NodeView, streak: Streak, view: ClusterView) -> t
         return Cause.CRASH_LOOP, f"{len(node.restarts)} restarts within ten minutes; {why}"
     if Sign.RESTARTING in signs:
         return Cause.RESTARTING, why
-    if streak.is_good is not False:
+    if streak.bad_since is None:
         return None
     if Sign.NO_CONNECTION_LEFT in signs:
         return Cause.CONNECTIONS_EXHAUSTED, why
@@ -176,6 +198,8 @@ def _of_silence(node: NodeView, streak: Streak, view: ClusterView, why: str) -> 
         heard = _heard_at(each)
         if heard is not None and heard > since and node.name == view.primary:
             return Cause.UNREACHABLE_FROM_HERE, f"{each.name} still receives from it; {why}"
+    if not is_refused and node.name == view.primary and any(_is_to_hear_yet(each) for each in asked):
+        return None
     askable = [each for each in peers if each.database is not None]
     if askable and not asked:
         if any(each.database is not None and each.database.failing_since is None for each in askable):
@@ -186,6 +210,14 @@ def _of_silence(node: NodeView, streak: Streak, view: ClusterView, why: str) -> 
         return Cause.ACCEPTS_TCP_NOT_SQL, why
     # A refusal comes from the machine itself, so drd's own line to it is whole.
     return (Cause.PROCESS_DEAD if is_refused else Cause.HOST_SILENT), why
+
+
+def _is_to_hear_yet(standby: NodeView) -> bool:
+    """Whether it has had no cause yet to ask its primary: where nobody writes, nothing else is to be heard."""
+    heard, seen = _heard_at(standby), standby.seen
+    if heard is None or seen is None or seen.asks_after_seconds is None or seen.asks_after_seconds > ASKING_SECONDS:
+        return False
+    return standby.seen_at < heard + seen.asks_after_seconds + ANSWER_SECONDS
 
 
 def _heard_at(standby: NodeView) -> float | None:
@@ -229,6 +261,9 @@ def _of_primary(node: NodeView, seen: DatabaseSeen, view: ClusterView) -> Iterat
 
 
 def _of_standby(node: NodeView, seen: DatabaseSeen, view: ClusterView) -> Iterator[tuple[Cause, str]]:
+    if node.name == view.primary:
+        # As one that was started anew with the drop-in that keeps it from leading by itself after a reboot.
+        yield Cause.LEADS_NO_MORE, "it was the primary, answers as a standby now, and no node takes writes"
     primary = next((each.seen for each in view.others(node.name) if each.name == view.primary), None)
     if primary is None or not primary.is_primary or primary.cluster != seen.cluster:
         return

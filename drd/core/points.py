@@ -60,6 +60,11 @@ class RecoveryPoint:
         return self.moments.get(part, self.moment)
 
     @property
+    def order(self) -> tuple[datetime, str]:
+        """What points are put in order by: moments are whole seconds, and the identifiers of runs grow with time."""
+        return self.moment, self.run
+
+    @property
     def is_good(self) -> bool:
         """Whether it holds all that it was asked to hold, in at least one store that holds it whole and undamaged."""
         return self.outcome is Outcome.SUCCEEDED and bool(self.stores)
@@ -157,7 +162,7 @@ def newest_good(
         for point in points
         if point.is_good and (at is None or point.moment <= at) and (store is None or store in point.stores)
     ]
-    return max(fitting, key=lambda point: point.moment, default=None)
+    return max(fitting, key=lambda point: point.order, default=None)
 
 
 def _counted(point: RecoveryPoint, damaged: frozenset[str]) -> RecoveryPoint:

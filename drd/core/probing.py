@@ -116,8 +116,14 @@ class DatabaseSeen:
     """Of a primary: why a row could not be written; empty where it could, or where nobody tried."""
     beats: tuple[Beat, ...] = ()
     """Of the heartbeat of this policy, newest first."""
+    is_cut_off: bool = False
+    """Of a standby: whether drd has cut it off from its primary, to keep that from confirming commits."""
     retry_seconds: float | None = None
     """Of a standby: how long it may sleep before it looks for log again, which can hold a promotion up."""
+    may_hang: bool = False
+    """Of a standby: whether its `restore_command` has no time limit, so that a promotion may wait for that for ever."""
+    asks_after_seconds: float | None = None
+    """Of a standby: after how long a silence it asks its primary for a sign of life; None: never."""
 
     @property
     def is_primary(self) -> bool:

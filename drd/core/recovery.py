@@ -5,7 +5,7 @@ RTA = t_up - t_bad. The parts are told apart by what the run was doing at each m
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,6 +17,7 @@ from drd.core.runbook_progress import Progress, StepState, after
 from drd.core.runbook_step import Doing
 
 _NONE = timedelta()
+_LOST = "lost_transactions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ class RecoveryTimes:
     """Of log that the old primary was seen to have, and the new one lacks."""
     stopped: datetime | None = None
     """When the old primary took no writes any more: fenced, or dead before."""
+    lost_transactions: int | None = None
+    """So many were committed on the old primary alone, by its own log; None where nobody has read that (yet)."""
+    stranded: str = ""
+    """Where they are listed, and where that log lies."""
 
     @property
     def rpa(self) -> timedelta | None:
@@ -78,6 +83,7 @@ def recovery_times(record: IncidentRecord, plan: RunPlan, outages: Iterable[Outa
     outage = None if record.is_drill else _seen(record, outages)
     bad, up = (start.began, _first(record, "up")) if outage is None else (outage.bad, outage.up)
     loss = next((fact.body for fact in record.facts if isinstance(fact.body, LossMeasured)), None)
+    lost = _lost(record)
     sums = dict.fromkeys(("human_wait", "act", "verify"), _NONE)
     progress, before = Progress(start.began), max(record.started, bad)
     for fact in record.facts:
@@ -102,6 +108,8 @@ def recovery_times(record: IncidentRecord, plan: RunPlan, outages: Iterable[Outa
         newest=None if loss is None else loss.newest,
         lost_bytes=None if loss is None else loss.lost_bytes,
         stopped=start.began if start.was_dead else _first(record, "fenced"),
+        lost_transactions=int(lost[_LOST]) if lost else None,
+        stranded=lost.get("stranded", ""),
         **sums,
     )
 
@@ -134,6 +142,12 @@ def promoted_at(record: IncidentRecord) -> datetime | None:
 def _first(record: IncidentRecord, name: str) -> datetime | None:
     found = (fact.at for fact in record.facts if isinstance(fact.body, StepFinished) and name in fact.body.facts)
     return next(found, None)
+
+
+def _lost(record: IncidentRecord) -> Mapping[str, str]:
+    """What the step has found out that read the log of the old primary; another one may have read a standby's."""
+    found = (fact.body.facts for fact in record.facts if isinstance(fact.body, StepFinished))
+    return max((facts for facts in found if _LOST in facts), key=lambda facts: int(facts[_LOST]), default={})
 
 
 def _doing(plan: RunPlan, progress: Progress) -> str:

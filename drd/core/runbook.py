@@ -35,6 +35,12 @@ VARIABLES: Final = {
 """What `${name}` may name in a runbook, and what stands there when a step runs."""
 
 
+SYNCHRONOUS: Final = "synchronous"
+"""What a run knows of what commits of the old primary waited for."""
+SYNCHRONOUS_NOW: Final = "synchronous_now"
+"""What commits of the new primary wait for since a node was brought back."""
+OTHER_STANDBYS: Final = "other_standbys"
+"""All nodes of the policy but who led and who leads now: for `postgres_rejoin`, the only action for several."""
 NODE_ROLES: Final = frozenset({"primary", "standby", "best_standby", "old_primary", "new_primary"})
 """What may stand for a node: roles, for a node's own name rots at the first failover."""
 NodeName = Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,62}|[a-z]+_[a-z]+|\$\{\w+\})$")]
@@ -43,6 +49,8 @@ NodeName = Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,62}|[a-z]+_[a-z]
 
 _FENCE: Final = "fence"
 _PROMOTE: Final = "postgres_promote"
+_MOVE: Final = frozenset({_PROMOTE, "postgres_switchover"})
+_REJOIN: Final = "postgres_rejoin"
 """Kinds of action that the core knows by their names: what they do decides what may happen by itself."""
 
 
@@ -223,6 +231,17 @@ class Runbook(RunbookRules):
     def promotes(self) -> bool:
         """Whether it makes another node the primary."""
         return any(step.action.kind == _PROMOTE for stage in self.stages for step in stage.steps)
+
+    @property
+    def moves_primary(self) -> bool:
+        """Whether it makes another node the primary, in order or not."""
+        return any(step.action.kind in _MOVE for stage in self.stages for step in stage.steps)
+
+    @property
+    def brought_back(self) -> tuple[str, ...]:
+        """The nodes and roles that are made to follow the primary by it."""
+        steps = [step.action for stage in self.stages for step in stage.steps]
+        return tuple(str(getattr(each, "node", "")) for each in steps if each.kind == _REJOIN)
 
     @property
     def fences(self) -> tuple[str, ...]:

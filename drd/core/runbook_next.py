@@ -101,7 +101,8 @@ def next_orders(plan: RunPlan, progress: Progress, under_way: frozenset[str], no
     if progress.stopping is not None:
         return Next(tuple(_ending(plan, progress, under_way)))
     late = [stage for stage in plan.stages if _is_open(plan, progress, stage)]
-    orders = [*_late(progress, late, under_way, now), *_advancing(plan, progress, under_way, now)]
+    # Two steps may rely on the same one: it is looked at once.
+    orders = list(dict.fromkeys((*_late(progress, late, under_way, now), *_advancing(plan, progress, under_way, now))))
     moments = [progress.began + stage.deadline for stage in late if stage.name not in progress.missed]
     moments += [moment for step in plan.steps if (moment := _awaited(step, progress.of(step.title))) is not None]
     return Next(_until_a_conclusion(orders), min((moment for moment in moments if moment > now), default=None))
@@ -143,7 +144,9 @@ def _awaited(step: PlannedStep, at: StepProgress) -> datetime | None:
 def _advancing(plan: RunPlan, progress: Progress, under_way: frozenset[str], now: datetime) -> Iterator[Order]:
     stage = next((each for each in plan.stages if _is_open(plan, progress, each)), None)
     if stage is None:
-        if not under_way:  # somebody may still be being told
+        if last := [step for step in plan.steps if step.is_looked_at_last and _is_left_behind(plan, step, progress)]:
+            yield from (Check(step.title, Doing.APPLY) for step in last if step.title not in under_way)
+        elif not under_way:  # somebody may still be being told
             yield _well_ended(plan, progress)
         return
     is_held = False
@@ -178,20 +181,50 @@ def _for_step(
                 stage = plan.stage_of(step.title)
                 yield Tell(topic, (stage.owner,), f"{step.title}: {at.message}; the run waits for your decision")
         case StepState.PENDING if step.title not in under_way:
-            yield from _pending(step, at, progress, now)
+            yield from _pending(plan, step, progress, under_way, now)
 
 
-def _pending(step: PlannedStep, at: StepProgress, progress: Progress, now: datetime) -> Iterator[Order]:
-    if not at.order:
-        lacking = [title for title in step.needs if progress.of(title).state is not StepState.DONE]
-        if any(progress.of(title).is_settled for title in lacking):
-            yield Conclude(step.title, StepOutcome.SKIPPED, f"it needs: {'; '.join(lacking)}")
-        elif not lacking:
-            yield Start(step.title)
-    elif at.is_cleared:
-        yield Start(step.title)
-    elif at.since is None or now >= at.since + RETRY_DELAY:
+def _pending(
+    plan: RunPlan, step: PlannedStep, progress: Progress, under_way: frozenset[str], now: datetime
+) -> Iterator[Order]:
+    at = progress.of(step.title)
+    lacking = [title for title in step.needs if progress.of(title).state is not StepState.DONE]
+    if any(progress.of(title).is_settled for title in lacking):
+        outcome = StepOutcome.FAILED if at.order else StepOutcome.SKIPPED
+        yield Conclude(step.title, outcome, f"it needs: {'; '.join(lacking)}")
+    elif lacking:  # what it needs may have been taken back since it was begun first
+        return
+    elif not at.order or at.is_cleared:
+        yield from _start(plan, step, progress, under_way, now)
+    elif at.since is None or not timedelta() <= now - at.since < RETRY_DELAY:  # a clock may have been set back
         yield Check(step.title, Doing.APPLY)
+
+
+def _start(
+    plan: RunPlan, step: PlannedStep, progress: Progress, under_way: frozenset[str], now: datetime
+) -> Iterator[Order]:
+    """Begin it, once what it relies on has been looked at lately."""
+    old = [each for each in plan.steps if _is_old(progress.of(each.title), step.relies_on.get(each.action), now)]
+    if not old:
+        yield Start(step.title)
+    yield from (Check(each.title, Doing.APPLY) for each in old if each.title not in under_way)
+
+
+def _is_old(at: StepProgress, believed: timedelta | None, now: datetime) -> bool:
+    """Whether what a step has done was seen too long ago. A clock that was set back tells nothing of how long."""
+    return believed is not None and _may_be_asked_again(at) and at.seen is not None and abs(now - at.seen) > believed
+
+
+def _is_left_behind(plan: RunPlan, step: PlannedStep, progress: Progress) -> bool:
+    """Whether other steps have come to their ends since it was looked at."""
+    at = progress.of(step.title)
+    others = [progress.of(each.title).moved_as for each in plan.steps if each.title != step.title]
+    return _may_be_asked_again(at) and max(others, default=0) > at.seen_as
+
+
+def _may_be_asked_again(at: StepProgress) -> bool:
+    """Whether drd did it: of what a person says to have done there is nothing to be asked."""
+    return at.state is StepState.DONE and at.choice is not Choice.DONE
 
 
 def _waiting(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -30,6 +30,10 @@ class PlannedStep:
     """Whether nothing brings back what was before: what was done earlier is not taken back any more then."""
     is_undoable: bool = False
     is_undo_repeatable: bool = False
+    relies_on: Mapping[str, timedelta] = field(default_factory=dict)
+    """Kind of action → for how long it is believed that what such a step has done still holds when this one begins."""
+    is_looked_at_last: bool = False
+    """Whether the run ends well only if what it did still holds then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,14 +68,27 @@ class StepProgress:
     """When it was begun first."""
     since: datetime | None = None
     """When it came to stand where it stands."""
+    looked: datetime | None = None
+    """When it was asked last whether what it has done still holds; None: not since it was done."""
+    moved_as: int = 0
+    """Its place among the changes of the run's steps when it came to stand where it stands: clocks may be set back."""
+    seen_as: int = 0
+    """And when it was seen last that what it has done holds."""
     is_cleared: bool = False
     """Whether it may be begun again without asking first: somebody or something has just looked."""
     answer: Answer | None = None
     """What was answered since its last intent when it was asked whether it is done."""
+    times_undone: int = 0
+    """How often what it had done was found not to hold any more."""
     choice: Choice | None = None
     by: str = ""
     message: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> datetime | None:
+        """When it was seen last that what it has done holds."""
+        return self.looked or self.since
 
     @property
     def is_settled(self) -> bool:
@@ -83,6 +96,8 @@ class StepProgress:
         return self.state in SETTLED
 
 
+MOST_UNDONE: Final = 5
+"""So often a step is done again that somebody takes back."""
 _NOT_BEGUN: Final = StepProgress()
 
 
@@ -113,9 +128,14 @@ class Progress:
         begun = sorted(self.steps.values(), key=lambda each: each.order)
         return {name: value for each in begun for name, value in each.facts.items()}
 
+    @property
+    def next_place(self) -> int:
+        """The place of the next change of a step among all of them, from 1."""
+        return 1 + max((each.seen_as for each in self.steps.values()), default=0)
+
     def with_step(self, title: str, at: datetime, **changes: Any) -> Progress:
         """The same with a step that has changed."""
-        changed = replace(self.of(title), since=at, **changes)
+        changed = replace(self.of(title), since=at, moved_as=self.next_place, seen_as=self.next_place, **changes)
         return replace(self, steps={**self.steps, title: changed})
 
 
@@ -137,6 +157,7 @@ def _started(_plan: RunPlan, progress: Progress, body: StepStarted, at: datetime
         order=order,
         first=before.first or at,
         answer=None,
+        looked=None,
         is_cleared=False,
         choice=None,
     )
@@ -146,6 +167,8 @@ def _checked(plan: RunPlan, progress: Progress, body: StepChecked, at: datetime)
     planned, before = plan.step(body.step), progress.of(body.step)
     if body.doing is Doing.UNDO:
         return _undo_checked(progress, body, at, is_repeatable=planned.is_undo_repeatable)
+    if before.state is StepState.DONE:
+        return _asked_again(plan, progress, body, at)
     if body.answer is Answer.DONE:
         return progress.with_step(body.step, at, state=StepState.DONE, answer=body.answer, facts=body.facts)
     if progress.stopping is not None:
@@ -155,6 +178,30 @@ def _checked(plan: RunPlan, progress: Progress, body: StepChecked, at: datetime)
         message = "drd ended in the middle of this step, and nothing tells whether it was done"
         return progress.with_step(body.step, at, state=StepState.ASKING, answer=body.answer, message=message)
     return progress.with_step(body.step, at, state=StepState.PENDING, answer=body.answer, is_cleared=True)
+
+
+def _asked_again(plan: RunPlan, progress: Progress, body: StepChecked, at: datetime) -> Progress:
+    """Whether what was done still holds: if not, it is done again, and not for ever.
+
+    So it is where nobody can tell, for another step relies on it; but not at the end, when nothing follows.
+    """
+    planned, before = plan.step(body.step), progress.of(body.step)
+    is_unknown = body.answer is Answer.UNKNOWN and (planned.is_looked_at_last or not planned.is_repeatable)
+    if body.answer is Answer.DONE or is_unknown or progress.stopping is not None:
+        facts = {**before.facts, **body.facts}
+        changed = replace(before, answer=body.answer, looked=at, seen_as=progress.next_place, facts=facts)
+        return replace(progress, steps={**progress.steps, body.step: changed})
+    if before.times_undone >= MOST_UNDONE:
+        lost = StepFinished(body.step, Doing.APPLY, StepOutcome.FAILED, "what it does is taken back again and again")
+        return _failed(plan, progress, lost, at)
+    return progress.with_step(
+        body.step,
+        at,
+        state=StepState.PENDING,
+        answer=body.answer,
+        is_cleared=True,
+        times_undone=before.times_undone + 1,
+    )
 
 
 def _undo_checked(progress: Progress, body: StepChecked, at: datetime, *, is_repeatable: bool) -> Progress:

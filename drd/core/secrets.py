@@ -31,8 +31,6 @@ class SecretReference(Model):
     @classmethod
     def _never_repeats_a_secret(cls, value: object) -> object:
         """Refuse what may be a secret in clear with a sentence that does not hold it."""
-        if isinstance(value, SecretReference):
-            return value
         if not isinstance(value, dict):
             raise ValueError(f"a secret never stands in the file: {HOW_TO_REFER}")
         strange = [

@@ -9,7 +9,8 @@ from drd.core.postgres.groups import Group, ShippedGroup, read_switches
 from drd.core.postgres.lineage import Mark
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.wal import Segment
-from drd.core.rows import Key, WalRow
+from drd.core.projections.stores import SNAPSHOTS
+from drd.core.rows import Key, StoreRow, WalRow
 
 
 def wal_key(system_identifier: str, group: str) -> str:
@@ -21,6 +22,13 @@ def shipped_groups(rows: Iterable[tuple[Key, WalRow]]) -> tuple[ShippedGroup, ..
     """The groups in these rows, those of each cluster in the order of their WAL."""
     found = [_shipped(key, row) for key, row in rows]
     return tuple(sorted(found, key=lambda each: (each.group.system_identifier, each.group.first, each.store)))
+
+
+def bad_snapshots(store: StoreRow | None) -> frozenset[str]:
+    """The ids of the snapshots of a store that are damaged or gone."""
+    damage = store["damage"] if store is not None else None
+    files = damage["files"] if damage is not None else ()
+    return frozenset(each.removeprefix(SNAPSHOTS) for each in files if each.startswith(SNAPSHOTS))
 
 
 def _shipped(key: Key, row: WalRow) -> ShippedGroup:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from drd.core.health import ClusterView
-from drd.core.node_verdicts import NodeVerdict
+from drd.core.node_verdicts import Cause, NodeVerdict
+
+_OPEN: Final = frozenset({Cause.UNKNOWN, Cause.OBSERVER_SUSPECT})
+"""Verdicts that only say that drd itself cannot tell now."""
 
 
 class NotLost(Exception):
     """A witness says otherwise, or there is none."""
+
+    def __init__(self, message: str, *, is_open: bool = False) -> None:
+        """`is_open`: nobody can tell yet, as when drd was only just started, and a later look may."""
+        super().__init__(message)
+        self.is_open = is_open
 
 
 def confirmed_lost(
@@ -17,12 +26,13 @@ def confirmed_lost(
 ) -> str:
     """What the witnesses say. Raises `NotLost` unless all of those that are asked say that the node is gone."""
     if suspicion := view.observer.suspicion:
-        raise NotLost(suspicion)
+        raise NotLost(suspicion, is_open=True)
     said = []
     if by_probes:
         verdict = verdicts.get(node)
+        cause = Cause.UNKNOWN if verdict is None else verdict.cause
         if verdict is None or not verdict.is_lost:
-            raise NotLost(f"{node} is not seen to be lost: {'not known yet' if verdict is None else verdict.cause}")
+            raise NotLost(f"{node} is not seen to be lost: {cause}", is_open=cause in _OPEN)
         said.append(f"{node}: {verdict.cause}")
     if by_standbys:
         said += _of_standbys(view, node)
@@ -36,7 +46,7 @@ def _of_standbys(view: ClusterView, node: str) -> list[str]:
         raise NotLost(f"{node} answers drd")
     asked = [each for each in view.others(node) if each.seen is not None and each.seen_at > since]
     if not asked:
-        raise NotLost(f"no standby has answered since {node} does not")
+        raise NotLost(f"no standby has answered since {node} does not", is_open=True)
     for each in asked:
         heard = None if each.seen is None else each.seen.heard_seconds_ago
         if heard is not None and each.seen_at - heard > since:

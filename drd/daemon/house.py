@@ -10,6 +10,7 @@ from drd.engines.archive import Archive
 from drd.engines.backup import Backup
 from drd.engines.copy import Copy
 from drd.engines.dispatch import Dispatch
+from drd.engines.giving_back import GivingBack
 from drd.engines.healing import Healing
 from drd.engines.heartbeat import Heartbeats
 from drd.engines.losing import Losing
@@ -83,10 +84,11 @@ class House:
     acting: Acting
     triggering: Triggering
     losing: Losing
+    giving_back: GivingBack
 
     async def pay(self) -> None:
         """Journal what the engines owe. Raises `StateFull` while there is no room, and `Busy` while it is locked."""
         backing_up = (self.stores, self.backup, self.restore, self.anchor, self.archive)
-        recovering = (self.watching, self.serving, self.acting, self.triggering, self.losing)
+        recovering = (self.watching, self.serving, self.acting, self.triggering, self.losing, self.giving_back)
         for engine in (*backing_up, *recovering):
             await engine.outbox.pay()

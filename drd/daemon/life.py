@@ -18,8 +18,8 @@ from drd.core.events import BugFound, ConfigurationRefused, DaemonStarted, Daemo
 from drd.daemon.changes import changes, in_force_after
 from drd.daemon.house import House
 from drd.daemon.left_slots import left_slots, slots_of_removed
+from drd.daemon.staff import Staff
 from drd.daemon.startup import resume_work, start_up
-from drd.daemon.watchers import Watchers
 from drd.ports.configuration import Configuration
 from drd.ports.supervisor import Supervisor
 from drd.reports.moments import counted, local_with_offset
@@ -32,8 +32,6 @@ DRAIN_SECONDS = 60.0
 """How long runs under way may go on after SIGTERM before they are cancelled; a backup resumes where it was cut."""
 RESTORE_DRAIN_SECONDS = 3600.0
 """How long a stopping daemon waits for a restore: somebody needs that data more than they need the stop."""
-LETTING_GO_SECONDS: Final = 60.0
-"""How long the work on a database waits for what was begun under another configuration to end."""
 
 _UNTIL: Final[dict[type[DrdError], tuple[str, str]]] = {
     StateFull: ("there is room", "the disk of the state folder has room again"),
@@ -101,12 +99,7 @@ class Daemon:
         self._hurry = asyncio.Event()
         self._reload_wanted = asyncio.Event()
         self._last_mark = 0.0
-        self._workers: dict[str, asyncio.Task[None]] = {}
-        self._databases: dict[str, tuple[str, asyncio.Task[None]]] = {}
-        """Policy → its digest when the work on its database was begun, and who does that."""
-        self._ending: dict[str, set[asyncio.Task[None]]] = {}
-        """Policy → who did that before a reload, and was told to end."""
-        self._watchers = Watchers(house.watching, house.serving)
+        self._staff = Staff(house)
         self._group: asyncio.TaskGroup | None = None
         self._reloading = asyncio.Lock()
         self._cannot: DrdError | None = None
@@ -144,10 +137,11 @@ class Daemon:
                     group.create_task(self._house.watching.serve_record(), name="watching"),
                     group.create_task(self._house.serving.serve_record(), name="serving"),
                 ]
-                self._staff()
+                self._fill_staff()
                 await self._resume_runbooks()
                 loops.append(group.create_task(self._house.acting.serve(), name="acting"))
                 loops.append(group.create_task(self._house.losing.serve(), name="losing"))
+                loops.append(group.create_task(self._house.giving_back.serve(), name="giving back"))
                 self._supervisor.ready(self._line())
                 self._say(f"ready: {self._line()}")
                 await self._stop.wait()
@@ -205,7 +199,7 @@ class Daemon:
         before = self._house.in_force()
         self._house.in_force.replace(in_force_after(before, configuration))
         await self._house.scheduler.load(self._house.dispatch)
-        self._staff()
+        self._fill_staff()
         await self._tell_slots(left_slots(before, self._house.in_force()))
         for store in configuration.stores:
             self._house.copy.want(store)
@@ -238,49 +232,9 @@ class Daemon:
         for record in await self._house.runbooks.resume_open():
             self._say(f"the runbook {record.runbook} goes on, run {record.run}")
 
-    def _staff(self) -> None:
-        """One worker of each kind a store; those of stores that are gone end."""
-        wanted = set(self._house.in_force().stores)
-        for store in wanted - set(self._workers):
-            if self._group is not None:
-                self._workers[store] = self._group.create_task(self._tend(store), name=f"store {store}")
-        for store in set(self._workers) - wanted:
-            self._workers.pop(store).cancel()
-        self._staff_databases()
+    def _fill_staff(self) -> None:
         if self._group is not None:
-            self._watchers.staff(self._house.in_force().policies, self._group)
-
-    def _staff_databases(self) -> None:
-        """One worker for each policy that protects a database; a policy that has changed gets another one."""
-        policies = self._house.in_force().policies
-        wanted = {name: each.digest for name, each in policies.items() if each.servers or each.wal_origin}
-        for policy in [name for name, (digest, _) in self._databases.items() if wanted.get(name) != digest]:
-            worker = self._databases.pop(policy)[1]
-            worker.cancel()
-            self._ending[policy] = {worker, *(each for each in self._ending.get(policy, ()) if not each.done())}
-        for policy in wanted.keys() - self._databases.keys():
-            if self._group is not None:
-                worker = self._group.create_task(self._tend_database(policy), name=f"database of {policy}")
-                self._databases[policy] = wanted[policy], worker
-
-    async def _tend_database(self, policy: str) -> None:
-        # Two of them would receive into one spool and ship from it.
-        ending = {each for each in self._ending.get(policy, ()) if not each.done()}
-        if ending:
-            await asyncio.wait(ending, timeout=LETTING_GO_SECONDS)
-        protected = self._house.in_force().policies.get(policy)
-        if protected is None:
-            return
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._house.heartbeats.serve(policy), name=f"heartbeat of {policy}")
-            if protected.wal_origin is not None:
-                group.create_task(self._house.archive.serve(policy), name=f"WAL of {policy}")
-                group.create_task(self._house.standby_slots.serve(policy), name=f"slots of {policy}")
-
-    async def _tend(self, store: str) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._house.copy.serve(store), name=f"copy {store}")
-            group.create_task(self._house.upkeep.serve(store), name=f"upkeep {store}")
+            self._staff.fill(self._group)
 
     async def _serve_reloads(self) -> None:
         while True:
@@ -301,9 +255,7 @@ class Daemon:
         breathing = asyncio.create_task(self._breathe(), name="pulse")
         try:
             await self._drain()
-            for worker in (*self._workers.values(), *(each for _, each in self._databases.values())):
-                worker.cancel()
-            self._watchers.stop()
+            self._staff.dismiss()
             await served.stop()
             await api
         finally:

@@ -61,6 +61,7 @@ def _details(decision: Decision) -> list[str]:
     if best is not None:
         forecast = format_duration(best.forecast)
         lines.append(f"if it were lost now, {best.node} would be promoted, in about {forecast}; {words_of_loss(best)}")
+        lines += [f"{best.node} may take longer: {best.risk}"] if best.risk else []
     lines += [f"{each.node} would not be promoted: {each.why_not}" for each in decision.candidates if each.why_not]
     lines += [
         f"fence by {fence.rung}: {fence.state}{f': {fence.why}' if fence.why else ''}" for fence in decision.fences

@@ -25,7 +25,7 @@ async def point_statuses(house: House, policy: str, why: bool) -> tuple[PointSta
     points = await points_of(house, policy)
     reasons = await _reasons(house, policy, points) if why else {}
     stores = await house.catalogue.stores()
-    newest_first = sorted(points, key=lambda each: each.moment, reverse=True)
+    newest_first = sorted(points, key=lambda each: each.order, reverse=True)
     return tuple(_point(point, reasons, stores) for point in newest_first)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final
@@ -14,10 +14,13 @@ from drd.core.recovery import expected
 from drd.core.runbook_step import Choice
 from drd.daemon.house import House
 from drd.daemon.incidents import find_incident, incident_status, incident_statuses, words_of
+from drd.engines.runbook_plan import action_of, mentions
 from drd.engines.runbooks import StartOrder
+from drd.ports.action import Action
 from drd.ports.incidents import IncidentStatus, PlannedLine, PlannedStageLine, RunbookOrder, RunbookPlan
 from drd.ports.steps import Step
 
+PROMOTED: Final = "new_primary"
 LOOK_SECONDS: Final = 2.0
 WAITS_FOR_A_PERSON: Final = 4
 """The exit code that says so."""
@@ -42,14 +45,15 @@ class RunbookControl:
         found = engine.demand(runbook)
         earlier = await self._house.catalogue.incidents(found.policy)
         before = tuple(each for each in earlier if each.runbook == runbook)
-        previews = await engine.previews(found, variables)
+        assumed = {name: node for name, node in (await self._assumed(found.policy)).items() if name not in variables}
+        previews = await engine.previews(found, {**assumed, **variables})
         lines = tuple(
             PlannedLine(
                 stage=stage,
                 step=step.title,
                 action=step.action.kind,
                 commands=preview.commands,
-                unchecked=preview.unchecked,
+                unchecked=(*preview.unchecked, *_as_if(action_of(step.action), assumed)),
                 expected=expected(before, step.title),
             )
             for stage, step, preview in previews
@@ -71,12 +75,21 @@ class RunbookControl:
             blockers=await engine.blockers(found, variables),
         )
 
+    async def _assumed(self, policy: str) -> dict[str, str]:
+        """The roles as drd sees them now, for plans and drills: a run is told by its own steps who was promoted."""
+        decision = await self._house.acting.decision(policy)
+        if decision is None:
+            return {}
+        promoted = None if decision.candidate is None else decision.candidate.node
+        return {name: node for name, node in (("primary", decision.primary), (PROMOTED, promoted)) if node}
+
     async def runbook_start(self, order: RunbookOrder) -> AsyncIterator[Step]:
         """Start a runbook and follow it until it ends or waits for a person. It goes on when nobody watches."""
         facts: asyncio.Queue[Event] = asyncio.Queue()
         stop_observing = self._house.journal.observe(facts.put_nowait)
         try:
             against = () if order.is_drill else await self._house.acting.overridden(order.runbook)
+            assumed = await self._assumed(self._house.runbooks.demand(order.runbook).policy) if order.is_drill else {}
             run = await self._house.runbooks.start(
                 StartOrder(
                     order.runbook,
@@ -84,7 +97,7 @@ class RunbookControl:
                     order.words,
                     began=order.began,
                     is_drill=order.is_drill,
-                    variables=order.variables,
+                    variables={**assumed, **order.variables},
                     against=against,
                 )
             )
@@ -138,3 +151,9 @@ def _end(status: IncidentStatus) -> Step:
         hint=f"drd incident show {status.run}",
         exit_code=(3 if late else 0) if is_well else 1,
     )
+
+
+def _as_if(action: Action, assumed: Mapping[str, str]) -> tuple[str, ...]:
+    """What a plan says of a step that was looked at as if the best standby had been promoted."""
+    is_assumed = PROMOTED in assumed and mentions(action, PROMOTED)
+    return (f"looked at as if {assumed[PROMOTED]} had been promoted",) if is_assumed else ()

@@ -15,6 +15,7 @@ from drd.clients.clock import SystemClock
 from drd.clients.journal import StateLock
 from drd.core.errors import UsageError
 from drd.demo.database import FOLDER, NODES, shop_database, socket_of, switch_of
+from drd.demo.files import arrange
 from drd.demo.offsite import offsite_server
 from drd.demo.orders import Acknowledged, keep_ordering
 from drd.demo.platform import Platform
@@ -187,23 +188,10 @@ def _configure(folder: Path, policies: Path, runbooks: Path, port: int, listen: 
     # Commands in another terminal have another PATH.
     restic = shutil.which("restic") or "restic"
     nodes = "".join(_NODE.format(folder=folder, name=name, switch=switch_of(folder, name)) for name in NODES)
-    given = {"policies": policies, "runbooks": _arranged(folder, runbooks), "nodes": nodes, "restic": restic}
+    policies, runbooks = arrange(folder, policies, runbooks, NODES, {SOCKET: str(socket_of(folder))})
+    given = {"policies": policies, "runbooks": runbooks, "nodes": nodes, "restic": restic}
     settings.write_text(_SETTINGS.format(folder=folder, port=port, bucket=BUCKET, listen=listen, **given))
     return settings
-
-
-def _arranged(folder: Path, runbooks: Path) -> Path:
-    """The runbooks as they are, but for the address of HAProxy in those that name it."""
-    arranged = folder / "runbooks"
-    shutil.rmtree(arranged, ignore_errors=True)
-    arranged.mkdir()
-    for file in sorted(runbooks.glob("*.yaml")):
-        text = file.read_text()
-        if SOCKET in text:
-            (arranged / file.name).write_text(text.replace(SOCKET, str(socket_of(folder))))
-        else:
-            (arranged / file.name).symlink_to(file)
-    return arranged
 
 
 def _last_port(note: Path) -> int:

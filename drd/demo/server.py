@@ -39,6 +39,7 @@ unix_socket_directories = ''
 wal_level = replica
 wal_log_hints = on
 wal_retrieve_retry_interval = 100ms     # with the usual 5 s a promotion may take that much longer
+wal_receiver_timeout = 2s               # and where nobody writes a standby could not tell that its primary lives
 max_slot_wal_keep_size = 512MB          # a reader of WAL that stays away never fills this disk
 max_connections = 40
 shared_buffers = 16MB

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import inf
 from typing import Final
 
 from drd.core.candidates import words_of_loss
@@ -78,6 +79,9 @@ class Acting:
         self._pasts: dict[str, _Past] = {}
         self._wanted: set[str] = set()
         self._woken = asyncio.Event()
+        self._begun: dict[str, float] = {}
+        self._ended: dict[str, float] = {}
+        """Run → when it began and was over, of those of this daemon: the wall clock may have been set since."""
         self._told: dict[str, tuple[object, ...]] = {}
         """Policy → what was told last of why nothing is started."""
         self.outbox = Outbox(journal)
@@ -249,18 +253,15 @@ class Acting:
         if under_way is not None:
             return replace(view, busy=f"{under_way.runbook}, run {under_way.run}")
         primary = view.cluster.primary
-        lately = [
-            each
-            for each in runs
-            if primary is not None
-            and each.start.variables.get("primary") == primary
-            and self._is_of_this_outage(view.cluster, primary, each.started, since)
-        ]
-        if primary is None or not lately:
+        for_it = [each for each in runs if primary is not None and each.start.variables.get("primary") == primary]
+        looks = _last_looks(view.cluster)
+        # What an earlier daemon ended was over before this one looked.
+        for each in for_it:
+            if any(looked <= self._ended.get(each.run, -inf) for looked in looks):
+                return replace(view, busy=f"run {each.run} has only just ended")
+        lately = [each for each in for_it if self._is_of_this_outage(view.cluster, each, since)]
+        if not lately:
             return view
-        ended = max(each.finished for each in lately if each.finished is not None)
-        if any(self._wall(view.cluster.at, looked) <= ended for looked in _last_looks(view.cluster)):
-            return replace(view, busy=f"run {lately[0].run} has only just ended")
         failovers = [each for each in lately if self._promotes(each)]
         tried = f"{failovers[0].runbook} for this outage, run {failovers[0].run}" if failovers else ""
         return replace(view, tried=tried, restart_is_over=True)
@@ -269,11 +270,12 @@ class Acting:
         runbook = self._configuration().runbooks.get(record.runbook)
         return runbook is None or runbook.promotes
 
-    def _is_of_this_outage(self, cluster: ClusterView, primary: str, started: datetime, since: datetime | None) -> bool:
-        """Whether the primary has not answered since; what this daemon has not seen itself, the journal tells."""
-        node = cluster.node(primary)
-        last = since if node.seen is None else self._wall(cluster.at, node.seen_at)
-        return last is None or last < started
+    def _is_of_this_outage(self, cluster: ClusterView, run: IncidentRecord, since: datetime | None) -> bool:
+        """Whether its primary has not answered since; what this daemon has not seen itself, the journal tells."""
+        node = cluster.node(run.start.variables["primary"])
+        if node.seen is None:
+            return since is None or since < run.started
+        return run.run in self._begun and node.seen_at < self._begun[run.run]
 
     def planned_downtime(self, policy: str) -> str:
         """The maintenance of a policy that it is now, in which nothing starts by itself; empty where it is none."""
@@ -318,8 +320,10 @@ class Acting:
     def _take(self, event: Event) -> None:
         match event.body:
             case IncidentStarted(policy=policy):
+                self._begun[event.run or ""] = self._clock.monotonic()
                 self._pasts.pop(policy, None)
             case IncidentFinished(policy=policy):
+                self._ended[event.run or ""] = self._clock.monotonic()
                 self._pasts.pop(policy, None)
                 self._watching.look_now(policy)
 

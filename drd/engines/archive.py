@@ -8,7 +8,7 @@ away they get their batches from the spool. A group leaves the spool when every 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -139,7 +139,14 @@ class Archive:
             return
 
     async def ship(self, policy: str) -> None:
-        """One round: what was received enters its group, and what is new in a group goes to the stores."""
+        """One round: what was received enters its group, and what is new in a group goes to the stores.
+
+        Healing asks for rounds beside those that are made all the time; one waits for the other.
+        """
+        async with self.line(policy).shipping:
+            await self._ship(policy)
+
+    async def _ship(self, policy: str) -> None:
         protected = self._configuration().policies.get(policy)
         if protected is None or not protected.wal_stores or self.outbox.owed:
             return
@@ -147,10 +154,28 @@ class Archive:
         self.line(policy).asked.clear()
         for system_identifier, segment_bytes in await self._spools.known(policy):
             spool = self._spools.of(policy, system_identifier)
-            found = await self._sorted(protected, spool, system_identifier, segment_bytes)
+            async with self.line(policy).entering:
+                found = await self._sorted(protected, spool, system_identifier, segment_bytes)
             if found.groups:
                 await self._ship_groups(protected, _Lot(policy, spool, system_identifier, found, idle))
         self._told.over((policy, "ship"))
+
+    async def bring(self, policy: str, store: str) -> None:
+        """Bring a store what it lacks of a policy's WAL, from the spool and from other stores, and wait for it.
+
+        Why something did not come is journaled, once.
+        """
+        await self._try(policy, "bring", self.ship(policy))
+        # Also when this store's disk, say, has no room for what lies in the spool.
+        await self._try(policy, f"bring into {store}", self._copy.fill(store, {policy}))
+
+    async def _try(self, policy: str, work: str, doing: Awaitable[object]) -> None:
+        try:
+            await doing
+        except DrdError as error:
+            await self._tell(policy, work, error)
+        else:
+            self._told.over((policy, work))
 
     async def tidy(self, policy: str) -> None:
         """Forget superseded batches where there are many, unless the store is held."""

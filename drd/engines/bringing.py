@@ -262,7 +262,9 @@ def _wanted(plan: Plan, landing: Landing, part: str, *, is_alone: bool) -> Wante
     place = landing.place_of(None if is_alone else part)
     facts = plan.point.facts[part]
     recovery = plan.recovery if plan.recovery is not None and is_of(facts, plan.recovery) else None
-    return Wanted(plan.request.policy, facts, place, plan.request.options, recovery)
+    source = plan.sources.get(part)
+    hints = source.restore_hints if source is not None and source.kind == _kind_in(facts) else {}
+    return Wanted(plan.request.policy, facts, place, plan.request.options, hints, recovery)
 
 
 async def _sweep(pieces: Sequence[Piece]) -> None:

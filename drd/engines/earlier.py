@@ -22,7 +22,7 @@ async def to_follow(catalogue: Catalogue, policy: str, part: str, store: str) ->
     """The facts of a part's good points that are whole in a store, newest first; none of a store that is damaged."""
     points = counted(await catalogue.points(policy), damaged_stores(await catalogue.stores()))
     whole = [point for point in with_whole_chains(points) if point.is_good and store in point.stores]
-    whole.sort(key=lambda point: point.moment, reverse=True)
+    whole.sort(key=lambda point: point.order, reverse=True)
     return tuple(point.facts.get(part, ()) for point in whole)
 
 

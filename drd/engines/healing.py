@@ -7,7 +7,7 @@ afterwards what it was. What is replaced lies aside on this machine, and nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
@@ -23,7 +23,7 @@ from drd.engines.proof import Proof
 from drd.engines.salvage import Salvage
 from drd.engines.stores import Stores
 from drd.engines.work_queues import JobClass, WorkQueues
-from drd.ports.configuration import Configuration
+from drd.ports.configuration import Configuration, is_wal_store
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import Progress
 from drd.ports.store import Carrier
@@ -172,7 +172,9 @@ class Healing:
 
     async def _vanished_of(self, store: str, damage: Damage) -> tuple[str, ...]:
         """The snapshots among the damaged files that the journal still counts on."""
-        held = await self._catalogue.holdings(store)
+        held: Collection[str] = await self._catalogue.holdings(store)
+        if is_wal_store(store):  # a later batch, or one that was brought again, stands for what is gone
+            held = {each.snapshot_id for each in await self._catalogue.lost_wal(store)}
         return tuple(
             path for path in damage.files if path.startswith(SNAPSHOTS) and path.removeprefix(SNAPSHOTS) in held
         )
@@ -188,6 +190,12 @@ class Healing:
                 case.means += await self._salvage.copy_back(case.store, case.repository, gone)
                 case.snapshots = await self._vanished_of(case.store, case.damage)
                 case.bad = {}
+                problem = await self._remaining(case)
+        if problem and is_wal_store(case.store):
+            # Not in this store's turn either: what brings WAL takes it.
+            case.means += await self._salvage.bring_wal(case.store)
+            async with self._turn(case.store, lane):
+                case.snapshots, case.bad = await self._vanished_of(case.store, case.damage), {}
                 problem = await self._remaining(case)
         if problem and not case.lacks_snapshots_only:
             # Not in this store's turn, which each of them waits for.

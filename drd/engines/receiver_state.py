@@ -58,6 +58,10 @@ class ReceiverState:
     """What of it is nowhere."""
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while somebody waits for a batch."""
+    shipping: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while batches are made: no group leaves the spool while another round reads it."""
+    entering: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while files enter the spool's groups, from the look that decides it: nobody else moves them meanwhile."""
 
     @property
     def behind_bytes(self) -> int | None:

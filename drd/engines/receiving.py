@@ -177,10 +177,11 @@ class Receiving:
         The marks that still wait then go: the WAL that they wait for may be what is lost.
         """
         size = reached.facts.segment_bytes
-        await spool.carry_out(moves(await spool.look(size), size, self._world.clock.now()))
-        await note_settled(spool, await spool.look(size), line)
-        line.pending.clear()
-        await spool.begin_anew()
+        async with line.entering:
+            await spool.carry_out(moves(await spool.look(size), size, self._world.clock.now()))
+            await note_settled(spool, await spool.look(size), line)
+            line.pending.clear()
+            await spool.begin_anew()
 
     async def _demand_room(self, policy: str, rules: SpoolRules, reached: ReachedServer, spool: Spool) -> None:
         """Raise `SpoolFull` without room; where that is the rule, the slot goes before the server's disk is full."""

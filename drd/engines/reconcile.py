@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 from datetime import timedelta
 
@@ -82,6 +82,7 @@ class Reconcile:
             if snapshot.id not in after and snapshot.id not in before and origin.run in outcomes
         ]
         ids = {snapshot.id for snapshot in listed}
+        found = await self._without_twins(store, found, ids)
         missing = {each: policy for each, policy in before.items() if each not in ids and each in after}
         vanished = await self._vanished.among(store, missing, listed)
         bodies: list[Body] = [
@@ -100,6 +101,22 @@ class Reconcile:
         await self._journal.append(*bodies, StoreReconciled(store, len(listed), len(found) + len(wal), len(missing)))
         self._unmarked[store] = _unmarked(mine, outcomes)
         return len(found) + len(wal), len(missing)
+
+    async def _without_twins(
+        self, store: str, found: list[tuple[Snapshot, Origin]], ids: Set[str]
+    ) -> list[tuple[Snapshot, Origin]]:
+        """Those found, but for what says that it is a part of a run of which the store lists drd's own snapshot.
+
+        Whoever may write there can plant such a one; it never counts beside what drd saved.
+        """
+        own = {
+            (point.run, copy.part)
+            for policy in {origin.policy for _, origin in found}
+            for point in await self._catalogue.points(policy)
+            for copy in point.copies
+            if copy.store == store and copy.snapshot_id in ids
+        }
+        return [(snapshot, origin) for snapshot, origin in found if (origin.run, origin.part) not in own]
 
     async def _wal_found(self, store: str, unknown: list[Snapshot]) -> list[WalShipped]:
         """Facts about batches of WAL that the journal does not know; those made a moment ago are left to who made them.

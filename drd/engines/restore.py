@@ -6,7 +6,7 @@ A restore takes its final name only when every file was read back and compared: 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -39,6 +39,7 @@ from drd.engines.stores import Stores
 from drd.engines.wal_fetching import WalFetching
 from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.cancelling import to_the_end
+from drd.ports.configuration import Configuration
 from drd.ports.host import Host
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import Repository
@@ -51,6 +52,7 @@ class Restore:
 
     def __init__(
         self,
+        configuration: Callable[[], Configuration],
         stores: Stores,
         queues: WorkQueues,
         journal: Journal,
@@ -60,6 +62,7 @@ class Restore:
         board: ProgressBoard,
         kinds: Mapping[str, type[Source]] | None = None,
     ) -> None:
+        self._configuration = configuration
         self._stores = stores
         self._queues = queues
         self._catalogue = catalogue
@@ -129,11 +132,16 @@ class Restore:
         points = with_whole_chains(await self._catalogue.points(request.policy))
         if recovery is None:
             point = await self.choose(request)
-            return Plan(run, request, point, None, chains_of(point, points))
+            return Plan(run, request, point, None, chains_of(point, points), sources=self._sources(request.policy))
         base = next(point for point in points if point.run == recovery.choice.base.run)
         marks = marks_of(await self._catalogue.wal(request.policy))
         found = set_for(base, points, recovery, marks, request.store)
-        return Plan(run, request, found.point, recovery, chains_of(found.point, points), found.others)
+        chains, sources = chains_of(found.point, points), self._sources(request.policy)
+        return Plan(run, request, found.point, recovery, chains, found.others, sources)
+
+    def _sources(self, policy: str) -> Mapping[str, Source]:
+        protected = self._configuration().policies.get(policy)
+        return {} if protected is None else protected.sources
 
     async def restore(self, run: str, request: RestoreRequest, plan: Plan | None = None) -> Landed:
         """Restore and verify; every end is journaled. Raises a `DrdError` when nothing was brought back.

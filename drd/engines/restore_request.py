@@ -11,7 +11,7 @@ from drd.core.postgres.recovery import RecoveryPlan
 from drd.core.postgres.target import Target
 from drd.engines.earlier import Chains
 from drd.ports.repository import Restored
-from drd.ports.source import Check
+from drd.ports.source import Check, Source
 
 BESIDE = "beside"
 """The target that means: next to each path of the source, under a name of its own."""
@@ -49,6 +49,8 @@ class Plan:
     """What its parts follow, where they are incremental."""
     others: Mapping[str, RecoveryPoint] = field(default_factory=dict)
     """Part → the point of another run that it is taken from, where recovery brings the rest beyond its own run."""
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    """The policy's sources as they are today, by part; none where it is gone."""
 
     @property
     def runs(self) -> tuple[str, ...]:

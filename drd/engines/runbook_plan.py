@@ -16,13 +16,13 @@ from drd.ports.machines import Contact
 _VARIABLE: Final = re.compile(r"(?<!\$)\$\{([^}]*)\}")
 
 
-def plan_of(runbook: Runbook, contacts: Mapping[str, Contact]) -> RunPlan:
-    """The plan of a runbook; `contacts` tell whose deputy is whose."""
+def plan_of(runbook: Runbook, contacts: Mapping[str, Contact], *, is_drill: bool = False) -> RunPlan:
+    """The plan of a runbook; `contacts` tell whose deputy is whose. A drill does nothing that could hold or not."""
     stages = tuple(
         PlannedStage(stage.stage.value, stage.owner, stage.deadline, _deputy(contacts, stage.owner))
         for stage in runbook.stages
     )
-    steps = tuple(_planned(stage, step) for stage in runbook.stages for step in stage.steps)
+    steps = tuple(_planned(stage, step, is_drill=is_drill) for stage in runbook.stages for step in stage.steps)
     return RunPlan(stages, steps)
 
 
@@ -44,6 +44,12 @@ def used_variables(runbook: Runbook) -> frozenset[str]:
     actions = [spec for stage in runbook.stages for step in stage.steps for spec in _specs(step)]
     texts = [text for spec in actions for name in type(spec).model_fields for text in _texts(getattr(spec, name))]
     return frozenset(name for text in texts for name in _VARIABLE.findall(text))
+
+
+def mentions(action: Action, name: str) -> bool:
+    """Whether an action says a role or a variable of that name."""
+    texts = [text for field in type(action).model_fields for text in _texts(getattr(action, field))]
+    return any(text == name or f"${{{name}}}" in text for text in texts)
 
 
 def _specs(step: Step) -> tuple[Spec, ...]:
@@ -77,7 +83,7 @@ def _deputy(contacts: Mapping[str, Contact], owner: str) -> str:
     return contact.deputy or "" if contact is not None else ""
 
 
-def _planned(stage: Stage, step: Step) -> PlannedStep:
+def _planned(stage: Stage, step: Step, *, is_drill: bool) -> PlannedStep:
     action = action_of(step.action)
     undo = None if step.undo is None else action_of(step.undo)
     return PlannedStep(
@@ -94,4 +100,6 @@ def _planned(stage: Stage, step: Step) -> PlannedStep:
         is_irreversible=step.irreversible or action.is_final,
         is_undoable=undo is not None or action.is_undoable,
         is_undo_repeatable=action.is_repeatable if undo is None else undo.is_repeatable,
+        relies_on={} if is_drill else action.relies_on,
+        is_looked_at_last=action.is_looked_at_last and not is_drill,
     )

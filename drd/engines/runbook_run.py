@@ -74,9 +74,11 @@ class RunbookRun:
         self._tools = tools
         self.start = record.start
         self.run = record.run
-        self.plan = plan_of(runbook, tools.configuration().contacts)
+        self.plan = plan_of(runbook, tools.configuration().contacts, is_drill=record.is_drill)
         self.progress = record.progress(self.plan)
         self._steps: dict[str, Step] = {step.title: step for stage in runbook.stages for step in stage.steps}
+        self._begun: dict[str, float] = {}
+        """Step → when this process has begun it first, monotonic: the wall clock may be set."""
         self._live: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
 
@@ -87,6 +89,8 @@ class RunbookRun:
 
     def take(self, event: Event) -> None:
         """One more event of this run is on record."""
+        if isinstance(event.body, StepStarted) and self.progress.of(event.body.step).first is None:
+            self._begun[event.body.step] = self._tools.world.clock.monotonic()
         self.progress = after(self.plan, self.progress, event.body, event.at)
         self._changed.set()
 
@@ -221,7 +225,7 @@ class RunbookRun:
         return filled(action_of(spec), at.variables)
 
     def _situation(self, title: str) -> Situation:
-        configuration, tools = self._tools.configuration(), self._tools
+        configuration, tools, progress = self._tools.configuration(), self._tools, self.progress.of(title)
         return Situation(
             world=tools.world,
             services=tools.services,
@@ -231,7 +235,9 @@ class RunbookRun:
             policy=self.start.policy,
             stage=self.plan.step(title).stage,
             step=title,
-            since=self.progress.of(title).first,
+            since=progress.first,
+            begun_at=self._begun.get(title),
+            is_again=progress.first != progress.since,
             timeout=self._steps[title].timeout,
             variables=self.variables,
             members=self._members(),

@@ -35,6 +35,9 @@ LATEST: Final = "latest"
 KEEP_WITHIN: Final = timedelta(hours=1)
 """How long a folder that a step wants kept may take to be saved in one store."""
 KEEP_STALL: Final = timedelta(minutes=5)
+WITNESS_SECONDS: Final = 20.0
+"""How long it is waited for witnesses who cannot tell yet."""
+LOOK_SECONDS: Final = 0.05
 
 
 class EngineServices:
@@ -134,14 +137,27 @@ class EngineServices:
         return node.name or policy
 
     async def confirm_lost(self, policy: str, node: str, by_probes: bool, by_standbys: bool) -> str:
-        """Ask witnesses whether a node is gone, not just slow; returns what they say."""
+        """Ask witnesses whether a node is gone, not just slow; returns what they say.
+
+        A daemon that was only just started, as in the middle of this very run, has to look for a while first.
+        """
+        protected, clock = self._protected(policy), self._world.clock
+        if protected.watch is None or node not in protected.policy.nodes:
+            raise PermanentError(f"{node} is not watched", f"name it under `nodes:` of {policy}, with `health:`")
+        end = clock.monotonic() + WITNESS_SECONDS
+        while True:
+            try:
+                return self._said_of(policy, node, by_probes, by_standbys)
+            except NotLost as error:
+                if not error.is_open or clock.monotonic() > end:
+                    raise PermanentError(str(error), f"look at {node}: drd explain {policy}") from error
+            await clock.sleep(LOOK_SECONDS)
+
+    def _said_of(self, policy: str, node: str, by_probes: bool, by_standbys: bool) -> str:
         watched, view = self._watching.of(policy), self._watching.view(policy)
         if watched is None or view is None or node not in watched.nodes:
-            raise PermanentError(f"{node} is not watched", f"name it under `nodes:` of {policy}, with `health:`")
-        try:
-            return confirmed_lost(view, watched.verdicts, node, by_probes=by_probes, by_standbys=by_standbys)
-        except NotLost as error:
-            raise PermanentError(str(error), f"look at {node}: drd explain {policy}") from error
+            raise NotLost(f"{node} is not looked at yet", is_open=True)
+        return confirmed_lost(view, watched.verdicts, node, by_probes=by_probes, by_standbys=by_standbys)
 
     def view(self, policy: str) -> ClusterView | None:
         """All that is known of a policy's nodes now."""

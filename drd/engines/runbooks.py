@@ -12,9 +12,9 @@ from typing import Final
 
 from drd.core.errors import NOT_NOW, AtWork, Busy, DrdError, RefusedByGuard, UsageError
 from drd.core.events import AbortAsked, BugFound, Event, IncidentFinished, IncidentStarted, StepAnswered
-from drd.core.incident import IncidentRecord
+from drd.core.incident import IncidentRecord, awaited_before
 from drd.core.policy import Cause, Outcome
-from drd.core.runbook import Runbook, Step
+from drd.core.runbook import SYNCHRONOUS, Runbook, Step
 from drd.core.runbook_progress import StepState
 from drd.core.runbook_step import Choice
 from drd.engines.runbook_plan import action_of, filled, used_variables
@@ -30,12 +30,16 @@ class Known:
     primary: str = ""
     cluster: str = ""
     """The identifier that all copies of one database share."""
+    synchronous: str = ""
+    """What the primary's commits wait for, as `synchronous_standby_names` says it."""
 
 
 FAILOVER: Final = frozenset({"failover", "all"})
 """What is paused when no runbook of a policy may start."""
 ASKED_FOR: Final = frozenset({"point", "place"})
 """Variables that a person gives at the start."""
+LOOKED_AT: Final = 100
+"""So many runs of a policy are looked through for the one that has replaced the primary."""
 _ON_WAITING: Final = frozenset({Choice.APPROVE, Choice.REFUSE})
 
 
@@ -95,7 +99,8 @@ class Runbooks:
                 raise Busy("the daemon is leaving", "start it again first")
             await self._demand_startable(runbook, is_drill=order.is_drill)
             run = self._new_id()
-            await self._tools.journal.append(self._begun(runbook, order, run), run=run)
+            begun = self._begun(runbook, order, run, await self._awaited(runbook))
+            await self._tools.journal.append(begun, run=run)
             record = await self._catalogue.incident(run)
         assert record is not None  # noqa: S101 — it has just been written
         self._drive(record, runbook)
@@ -225,10 +230,21 @@ class Runbooks:
         if tasks:
             await asyncio.wait(tasks)
 
-    def _begun(self, runbook: Runbook, order: StartOrder, run: str) -> IncidentStarted:
+    async def _awaited(self, runbook: Runbook) -> str:
+        """What commits wait for, or waited for before the primary was replaced, as the runbook's steps need it."""
+        now = self._known(runbook.policy).synchronous
+        if runbook.promotes:
+            return now
+        if runbook.moves_primary or not runbook.brought_back:
+            return ""
+        return awaited_before(await self._catalogue.incidents(runbook.policy, LOOKED_AT), now)
+
+    def _begun(self, runbook: Runbook, order: StartOrder, run: str, awaited: str) -> IncidentStarted:
         now = self._tools.world.clock.now()
         rto, rpo = self.rto(runbook), self.rpo(runbook)
-        primary = self._known(runbook.policy).primary
+        known = self._known(runbook.policy)
+        # A daemon that takes the run up after this one may never see the old primary.
+        seen = {"primary": known.primary, SYNCHRONOUS: awaited}
         own = {"policy": runbook.policy, "run": run, "incident": run, "disaster": runbook.disaster.value}
         return IncidentStarted(
             policy=runbook.policy,
@@ -242,7 +258,7 @@ class Runbooks:
             began=min(order.began or now, now),
             is_drill=order.is_drill,
             locks=() if order.is_drill else self._locks(runbook),
-            variables={**({"primary": primary} if primary else {}), **order.variables, **own},
+            variables={**{name: value for name, value in seen.items() if value}, **order.variables, **own},
             rto_seconds=None if rto is None else rto.total_seconds(),
             against=order.against,
             rpo_seconds=None if rpo is None else rpo.total_seconds(),

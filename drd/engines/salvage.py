@@ -19,6 +19,7 @@ from drd.core.events import DamageGivenUp, SnapshotMissing
 from drd.core.points import Copy, counted
 from drd.core.policy import Outcome
 from drd.core.tags import read_tags
+from drd.engines.archive import Archive
 from drd.engines.dispatch import Dispatch
 from drd.engines.from_mirrors import FILES_TOLD, in_words
 from drd.engines.stores import Stores
@@ -45,6 +46,7 @@ class Salvage:
         catalogue: Catalogue,
         world: World,
         dispatch: Dispatch,
+        archive: Archive,
     ) -> None:
         self._configuration = configuration
         self._stores = stores
@@ -53,6 +55,7 @@ class Salvage:
         self._catalogue = catalogue
         self._world = world
         self._dispatch = dispatch
+        self._archive = archive
         self._saved: dict[str, datetime] = {}
         """Store → since when the damage is open for which its sources were read again."""
 
@@ -148,6 +151,19 @@ class Salvage:
             means.append(f"snapshot {copy.snapshot_id[:8]} from store {other.store}")
         return means
 
+    async def bring_wal(self, store: str) -> list[str]:
+        """Bring WAL again into a store that lost some, from the spool and from other stores, as far as they have it.
+
+        A foreseen failure is told by who brings it, and does not raise.
+        """
+        means: list[str] = []
+        for policy in sorted({each.policy for each in await self._catalogue.lost_wal(store)}):
+            lacked = {each.snapshot_id: each for each in await self._catalogue.lost_wal(store)}
+            await self._archive.bring(policy, store)
+            left = {each.snapshot_id for each in await self._catalogue.lost_wal(store)}
+            means += [f"{each.label} once more" for each in lacked.values() if each.snapshot_id not in left]
+        return means
+
     async def put_back(self, store: str, aside: Path) -> None:
         """Give a store back the snapshots that `bring_back` has hidden, also after it was killed.
 
@@ -201,6 +217,8 @@ class Salvage:
                 for copy in point.copies:
                     if copy.store == store:
                         names[copy.snapshot_id[:8]] = point.label
+        for group in await self._catalogue.lost_wal(store):
+            names[group.snapshot_id[:8]] = group.label
         return tuple(
             f"{names.get(each.snapshot_id[:8], f'snapshot {each.snapshot_id[:8]}')}: {each.path}" for each in found
         )

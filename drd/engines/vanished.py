@@ -6,16 +6,19 @@ taken by somebody or lost. Nothing is pruned there meanwhile, since a prune woul
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from drd.core.events import DamageFound, HoldPlaced
 from drd.core.events.healing import BY_LISTING
+from drd.core.postgres.groups import read_group
+from drd.core.postgres.lsn import Lsn
 from drd.core.tags import read_tags
+from drd.ports.configuration import is_wal_store
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import Snapshot
 
 FILES_TOLD = 1000
-"""So many are named in an event; a store that lost more has lost most of what it held."""
+"""So many are named in an event, and all of them in several."""
 
 
 class Vanished:
@@ -33,6 +36,9 @@ class Vanished:
         record = (await self._catalogue.stores()).get(store)
         if record is None or record.is_replaced or not missing.keys() - record.leaving:
             return {}
+        unaccounted = missing.keys() - record.leaving
+        if is_wal_store(store):
+            return await self._wal_among(store, unaccounted, set(missing.values()), listed)
         origins = (read_tags(each.tags) for each in listed)
         standing = {(origin.run, origin.part) for origin in origins if origin is not None}
         return {
@@ -40,20 +46,37 @@ class Vanished:
             for policy in dict.fromkeys(missing.values())
             for point in await self._catalogue.points(policy)
             for copy in point.copies
-            if copy.store == store
-            and copy.snapshot_id in missing
-            and copy.snapshot_id not in record.leaving
-            and (point.run, copy.part) not in standing
+            if copy.store == store and copy.snapshot_id in unaccounted and (point.run, copy.part) not in standing
+        }
+
+    async def _wal_among(
+        self, store: str, missing: Set[str], policies: Set[str], listed: Iterable[Snapshot]
+    ) -> dict[str, str]:
+        """The same of batches of WAL: only the newest of a group counts, and one that goes as far stands for it."""
+        standing: dict[tuple[str, str], Lsn] = {}
+        for group in filter(None, (read_group(each.tags) for each in listed)):
+            key = (group.system_identifier, group.name)
+            standing[key] = max(group.through, standing.get(key, group.through))
+        groups = list(await self._catalogue.lost_wal(store))
+        for policy in sorted(policies):
+            groups += await self._catalogue.wal(policy)
+        return {
+            each.snapshot_id: each.label
+            for each in groups
+            if each.store == store
+            and each.snapshot_id in missing
+            and standing.get((each.group.system_identifier, each.group.name), Lsn(0)) < each.group.through
         }
 
     async def tell(self, store: str, vanished: Mapping[str, str]) -> None:
         """Put on record, once, that they are gone, and hold the store."""
         record = (await self._catalogue.stores()).get(store)
         known = record.damage.files if record is not None and record.damage is not None else ()
-        paths = tuple(f"snapshots/{each}" for each in sorted(vanished))[:FILES_TOLD]
-        if paths and not set(paths) <= set(known):
+        paths = sorted({f"snapshots/{each}" for each in vanished} - set(known))
+        for start in range(0, len(paths), FILES_TOLD):
             hold = HoldPlaced(store, why_held(vanished), is_damage=True)
-            await self._journal.append(DamageFound(store, BY_LISTING, paths, in_words(vanished)), hold)
+            named = tuple(paths[start : start + FILES_TOLD])
+            await self._journal.append(DamageFound(store, BY_LISTING, named, in_words(vanished)), hold)
 
 
 def in_words(vanished: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from drd.core.catalogue import StoreRecord
 from drd.core.errors import PermanentError, RefusedByGuard
-from drd.core.events import RetentionHeld, WalForgotten
+from drd.core.events import ForgetStarted, RetentionHeld, WalForgotten
 from drd.core.postgres.groups import ShippedGroup
 from drd.core.postgres.letting_go import superfluous_groups
 from drd.core.retention import FEW, MOST_AT_ONCE
@@ -143,6 +143,7 @@ class WalRetention:
                     continue
                 # A group is known by its newest batch, which goes last: what is cut short is done again.
                 ids = tuple(batch for each in lot for batch in (*each.superseded, each.snapshot_id))
+                await self._journal.append(ForgetStarted(policy, store, ids))
                 went = await repository.forget(ids)
                 if went:
                     names = tuple(each.group.name for each in lot if each.snapshot_id in went)

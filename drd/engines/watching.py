@@ -19,6 +19,7 @@ from drd.core.errors import NOT_NOW
 from drd.core.events import BugFound, NodeJudged, PrimarySeen
 from drd.core.health import ClusterView, NodeView, Observer, known_primary
 from drd.core.node_verdicts import Cause, NodeVerdict, judge
+from drd.core.postgres.synchronous import setting_of
 from drd.core.probing import Failure, ProbeResult
 from drd.core.rivals import WRITE_CHECK, rivals
 from drd.engines.looking import look_once
@@ -133,13 +134,15 @@ class Watching:
             self._look_now(watched)
 
     def known(self, policy: str) -> Known:
-        """The primary and the cluster of a policy's nodes, as far as they are known."""
+        """The primary and the cluster of a policy's nodes, and what commits wait for, as far as that is known."""
         watched = self._watched.get(policy)
         if watched is None:
             return Known()
         clusters = [node.seen.cluster for node in watched.nodes.values() if node.seen is not None]
         recalled = [] if watched.recalled is None else [watched.recalled.cluster]
-        return Known(watched.primary or "", next(iter([*clusters, *recalled]), ""))
+        primary = watched.nodes.get(watched.primary or "")
+        awaited = None if primary is None or primary.seen is None else primary.seen.quorum
+        return Known(watched.primary or "", next(iter([*clusters, *recalled]), ""), setting_of(awaited))
 
     def situation(self, protected: Protected) -> View | None:
         """What is seen of a policy now, with the rules and fences of its files; None while its nodes are not watched.
@@ -223,7 +226,8 @@ class Watching:
         self._note_silence(target, node)
         watched.primary = known_primary(tuple(watched.nodes.values()), watched.primary)
         after = node.streaks[result.probe]
-        is_new = after.bad == 1 or (after.is_good is False and before is not None and before.is_good is not False)
+        is_bad_now = after.bad_since is not None and before is not None and before.bad_since is None
+        is_new = after.bad == 1 or is_bad_now
         if is_new and len(watched.nodes) > 1:
             self._look_now(watched)
         self._judge(watched)

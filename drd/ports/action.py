@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import ClassVar
 
 from drd.core.errors import PermanentError, UsageError
@@ -60,6 +61,10 @@ class Situation:
     step: str = ""
     since: datetime | None = None
     """When the step was begun first."""
+    begun_at: float | None = None
+    """The same, monotonic; None where an earlier daemon began it."""
+    is_again: bool = False
+    """Whether it was begun before in this run, and nobody knows for sure how far that came."""
     timeout: timedelta | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     """What `${name}` and the roles stand for by now."""
@@ -95,6 +100,13 @@ class Action(Spec):
 
     is_final: ClassVar[bool] = False
     """Whether nothing brings back what was before, whatever the step says."""
+    relies_on: ClassVar[Mapping[str, timedelta]] = MappingProxyType({})
+    """Kind of action → for how long it is believed that what such a step has done still holds when this one begins.
+
+    What is older is asked by `is_done` once more, and done once more unless it is.
+    """
+    is_looked_at_last: ClassVar[bool] = False
+    """Whether somebody may take away what it has done while the run goes on: it is asked once more at its end."""
 
     @property
     def is_repeatable(self) -> bool:
@@ -113,6 +125,13 @@ class Action(Spec):
 
     def references(self) -> tuple[Reference, ...]:
         """The names of other things that this action mentions."""
+        return ()
+
+    def commands_on(self, node: str, user: str, *, is_own: bool) -> tuple[tuple[str, ...], ...]:
+        """The commands that it may give on a node as that user, besides those for its database: for `drd grants`.
+
+        `is_own` says that the node is one of the policy's, so that roles may stand for it.
+        """
         return ()
 
     async def preview(self, at: Situation) -> Preview:
@@ -148,3 +167,8 @@ def node_references(name: str | None, key: str = "node") -> tuple[Reference, ...
     if name is None or name in NODE_ROLES or name.startswith("${"):
         return ()
     return (Reference(Referent.NODE, name, (key,)),)
+
+
+def may_be(name: str | None, node: str, *, is_own: bool) -> bool:
+    """Whether what an action calls a node may be that one; roles and variables stand for the policy's own nodes."""
+    return name == node or (is_own and name is not None and (name in NODE_ROLES or name.startswith("${")))

@@ -121,6 +121,8 @@ class Times(_Message):
     newest: datetime | None = None
     stopped: datetime | None = None
     lost_bytes: int | None = None
+    lost_transactions: int | None = None
+    stranded: str = ""
     rpa: timedelta | None = None
     rpo: timedelta | None = None
     is_rpo_kept: bool | None = None

@@ -146,5 +146,12 @@ class Catalogue(Protocol):
         ...
 
     async def wal(self, policy: str) -> tuple[ShippedGroup, ...]:
-        """The groups of WAL of a policy in all stores, those of each cluster in order."""
+        """The groups of WAL of a policy in all stores, those of each cluster in order.
+
+        A group is left out where its newest batch is damaged or gone: what is lacking there can come again.
+        """
+        ...
+
+    async def lost_wal(self, store: str) -> tuple[ShippedGroup, ...]:
+        """The groups that `wal` leaves out of a store."""
         ...

@@ -83,6 +83,8 @@ class Wanted:
     """Where it will lie."""
     options: Mapping[str, str] = field(default_factory=dict)
     """What the person said about it beside, by the names that the kind knows."""
+    hints: Mapping[str, str] = field(default_factory=dict)
+    """What its source says of it today, by those names: where to look first, and no error where it does not fit."""
     recovery: RecoveryPlan | None = None
     """The moment to which write-ahead log is to be replayed onto it; None: it stays of its own moment."""
     wal: Path | None = None
@@ -187,6 +189,11 @@ class Source(Spec):
     async def verdicts(self, world: World, policy: str) -> tuple[Verdict, ...]:
         """What is risky about what it reads, and what else `look` would say, seen from here; never raises for that."""
         return ()
+
+    @property
+    def restore_hints(self) -> Mapping[str, str]:
+        """What helps to bring back what it saved, by the names of `Wanted.options`."""
+        return {}
 
     async def grants(self, world: World, address: str | None, *, recovers: bool = False) -> tuple[Grants, ...]:
         """The rights that it needs where its data is, and nothing more; `address` is where drd connects from."""

@@ -128,10 +128,26 @@ def _losses(times: Times) -> list[str]:
         lines.append(f"RPA         {_long(times.rpa)} at most, by the heartbeat in the database")
     if times.lost_bytes is not None:
         lines.append(f"            {format_size(times.lost_bytes)} of log that the old primary was seen to have")
+    lines += _transactions(times)
     if times.rpo is not None and times.promoted is not None:
         kept = {True: "kept", False: "MISSED", None: "not measured"}[times.is_rpo_kept]
         lines.append(f"RPO         {format_duration(times.rpo)}, {kept}")
     return lines
+
+
+def _transactions(times: Times) -> list[str]:
+    """Which transactions were lost: exactly, where the old primary's own log was read."""
+    match times.lost_transactions:
+        case None if times.promoted is None:
+            return []
+        case None:
+            why = "the old primary was not brought back, and only its own log tells which transactions"
+            return [f"lost        at most that: {why}"]
+        case 0:
+            return ["lost        no transaction: the old primary had none that is not here"]
+        case number:
+            exactly = f"exactly {number} transaction{'' if number == 1 else 's'}"
+            return [f"lost        {exactly} that the old primary alone had", f"            listed in {times.stranded}"]
 
 
 def _since(incident: IncidentStatus, at: datetime) -> str:

@@ -272,7 +272,7 @@ def _failures(record: PolicyRecord | None, store: str, mode: Mode) -> int:
 def _copies(snapshot: MetricsInput, policy: str) -> int:
     stores = snapshot.configuration.policies[policy].policy.backup.to
     points = [point for store in stores if (point := snapshot.newest.get((policy, store))) is not None]
-    newest = max(points, key=lambda point: point.moment, default=None)
+    newest = max(points, key=lambda point: point.order, default=None)
     return len(newest.stores) if newest else 0
 
 

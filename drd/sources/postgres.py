@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +18,7 @@ from drd.clients.postgres_base.following import Following, Taken
 from drd.clients.postgres_base.in_place import Live, begun, completed, directory_of
 from drd.clients.postgres_base.sent import sent
 from drd.clients.postgres_tools import ProgramsOfPostgres, find_programs, restoring
+from drd.clients.postgres_tools.restore_options import PROGRAMS
 from drd.clients.staging import staged
 from drd.core.errors import DrdError, PermanentError, SourceRefused
 from drd.core.findings import Severity
@@ -255,6 +256,11 @@ class PostgresSource(Source):
         Where WAL is to be replayed onto it, that is done.
         """
         return await restoring.settle(world, wanted, folder, on_progress)
+
+    @property
+    def restore_hints(self) -> Mapping[str, str]:
+        """Where the programs of its servers are."""
+        return {} if self.programs is None else {PROGRAMS: str(self.programs)}
 
     def _staging(self, world: World) -> Path:
         parent = self.staging or world.staging

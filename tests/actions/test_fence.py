@@ -1,6 +1,7 @@
 """A fence counts when it is confirmed, and says by what."""
 
 import asyncio
+import re
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +30,8 @@ class Node:
     keeps_running: bool = False
     is_masked: bool = False
     hangs: bool = False
+    unit_file: str = ""
+    """Where the unit's own file lies; one of an administrator's cannot be masked."""
     runs_outside: bool = False
     """Whether a server runs in the data directory that is none of the unit's."""
     asked: list[str] = field(default_factory=list)
@@ -46,6 +49,8 @@ class Node:
         if not self.is_reached:
             return Ended(255, Ending.EXITED, 0.0, "no route to host")
         if "mask --now" in words:
+            if self.unit_file.startswith("/etc/"):
+                return Ended(1, Ending.EXITED, 0.0, "File already exists")
             self.is_masked = True
         elif on_line is not None:
             is_gone = self.is_masked and not self.keeps_running
@@ -53,6 +58,7 @@ class Node:
                 f"ActiveState={'inactive' if is_gone else 'active'}",
                 f"LoadState={'masked' if self.is_masked else 'loaded'}",
                 f"MainPID={0 if is_gone else 4711}",
+                f"FragmentPath={self.unit_file}",
             ):
                 on_line("stdout", line.encode())
         return Ended(0, Ending.EXITED, 0.0)
@@ -107,6 +113,30 @@ async def test_a_server_that_its_unit_knows_nothing_of_is_not_fenced_with_the_un
     here = beside(at, Node(), placed)
     assert await LADDER.apply(here) == {"fenced": "orders-1", "fenced_by": "ssh"}
     assert await LADDER.is_done(here) is Answer.DONE
+
+
+async def test_what_was_fenced_by_another_way_is_stopped_for_good_and_told_by_what(at: Situation) -> None:
+    node = Node()
+    cut_off = {"primary": "orders-1", "fenced": "orders-1", "fenced_by": "revoke", "revoked": "orders-2"}
+    here = replace(beside(at, node), variables={**cut_off, "old_primary": "orders-1", "new_primary": "orders-2"})
+    for_good = Fence(node="old_primary", by=(Rung.SSH, Rung.POWER))
+    assert await for_good.is_done(here) is Answer.NOT_DONE
+    assert await for_good.apply(here) == {"fenced": "orders-1", "fenced_by": "ssh"}
+    # As it is found where drd ended before that was on record.
+    assert await for_good.is_done(here) is Answer.DONE
+    assert await for_good.found(here) == {"fenced": "orders-1", "fenced_by": "ssh"}
+
+
+async def test_a_unit_that_cannot_be_masked_is_told_in_the_plan_and_with_what_to_do(at: Situation) -> None:
+    here = beside(at, Node(unit_file="/etc/systemd/system/postgresql@15-main.service"))
+    by_ssh = Fence(node="primary", by=(Rung.SSH,))
+    why = r"cannot be masked, since /etc/systemd/system/postgresql@15-main\.service is its own file"
+    [unchecked] = (await by_ssh.preview(here)).unchecked
+    assert re.search(why, unchecked)
+    for attempt in (by_ssh.apply, by_ssh.rehearse):
+        with pytest.raises(PermanentError, match=why):
+            await attempt(here)
+    assert (await by_ssh.preview(beside(at, Node(unit_file="/lib/systemd/system/a.service")))).unchecked == ()
 
 
 async def test_a_fence_that_no_way_leads_to_is_told_before(at: Situation) -> None:

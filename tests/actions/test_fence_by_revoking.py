@@ -18,6 +18,7 @@ from drd.clients.postgres import Dsn
 from drd.clients.postgres.watched import WatchedServer
 from drd.core.errors import PermanentError
 from drd.core.health import ClusterView, Hysteresis, NodeView
+from drd.core.runbook_step import Answer
 from drd.core.secrets import SecretReference
 from drd.ports.action import Situation
 from drd.ports.machines import Machine
@@ -94,6 +95,9 @@ async def test_a_silent_primary_is_fenced_by_cutting_its_standby_off_and_given_b
     assert facts == {"fenced": "orders-1", "fenced_by": "revoke", "revoked": "orders-2"}
     fenced = replace(here, variables={**here.variables, **facts}, done=frozenset({"fence"}))
     assert standby.value("SHOW primary_slot_name") == "drd_cut_orders_2"
+    assert await FENCE.is_done(fenced) is Answer.DONE
+    assert await FENCE.found(fenced) == {"fenced": "orders-1", "fenced_by": "revoke"}
+    assert await FENCE.is_done(here) is Answer.UNKNOWN  # of what was broken off nobody can tell
 
     # It wakes, as a machine that was paused: a client writes, and gets no confirmation.
     send(primary, signal.SIGCONT)
@@ -109,9 +113,15 @@ async def test_a_silent_primary_is_fenced_by_cutting_its_standby_off_and_given_b
     waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
     await until(lambda: bool(primary.rows(waits)), "the commit waits", PATIENCE)
     assert not confirmed.is_set()
+    found = (await the_view(at, {"orders-1": primary, "orders-2": standby})).node("orders-2").seen
+    assert found is not None
+    assert found.is_cut_off
+    with pytest.raises(PermanentError, match="orders-1 was fenced by revoke, and leads again since"):
+        await FENCE.apply(fenced)  # once more, as after a long time
     with pytest.raises(PermanentError, match="orders-1 answers again, so its standbys receive again"):
         await PostgresPromote(node="best_standby").apply(fenced)
     await until(confirmed.is_set, "the commit is confirmed", PATIENCE)
+    assert await FENCE.is_done(fenced) is Answer.NOT_DONE
     client.join()
     assert standby.value("SELECT pg_is_in_recovery()")
 
@@ -136,3 +146,13 @@ async def test_a_silent_primary_is_fenced_by_cutting_its_standby_off_and_given_b
     assert standby.rows("SELECT id FROM orders") == [(1,)]
     assert standby.value("SHOW primary_slot_name") == "orders_2"
     standby.execute("INSERT INTO orders VALUES (2)")
+
+    # It wakes once more, as a primary. Now that another one leads it is stopped for good, also a second time.
+    send(primary, signal.SIGCONT)
+    assert not primary.value("SELECT pg_is_in_recovery()")
+    machines["orders-1"] = replace(machines["orders-1"], power=("true",))
+    over = replace(fenced, machines=machines, variables={**fenced.variables, "new_primary": "orders-2"})
+    for_good = Fence(node="primary", by=(Rung.SSH, Rung.POWER))
+    facts = await for_good.apply(over)
+    assert facts == {"fenced": "orders-1", "fenced_by": "power"}
+    assert await for_good.apply(replace(over, variables={**over.variables, **facts})) == facts

@@ -4,14 +4,15 @@ import itertools
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from drd.actions.fence import Fence, Rung
 from drd.actions.postgres_promote import PostgresPromote
-from drd.core.errors import PermanentError
-from drd.core.health import ClusterView, NodeView
+from drd.core.errors import DrdError, PermanentError, TransientError
+from drd.core.health import DATABASE_PROBE, ClusterView, NodeView, Streak
 from drd.core.position import Position
 from drd.core.postgres.nodes import NodeRole
 from drd.core.probing import DatabaseSeen
@@ -64,6 +65,10 @@ async def test_the_standby_with_the_most_data_is_promoted_after_the_fence_and_no
     assert (await BEST.preview(here)).unchecked == SLOW
     assert await BEST.rehearse(here) == {}
     assert await BEST.is_done(here) is Answer.NOT_DONE
+    (tmp_path / "orders-3").write_bytes(b"host=127.0.0.1 port=1 connect_timeout=2")
+    silent = replace(machines["orders-3"], dsn=SecretReference(file=tmp_path / "orders-3"))
+    with pytest.raises(DrdError, match="orders-3"):  # it may be the one that was promoted
+        await BEST.is_done(replace(here, machines={**machines, "orders-3": silent}))
 
     with pytest.raises(PermanentError, match="no fence of the old primary is confirmed"):
         await BEST.apply(here)
@@ -143,6 +148,9 @@ async def test_of_what_drd_has_chosen_nothing_is_promoted_that_it_has_judged_unf
     with pytest.raises(PermanentError, match="no standby can be promoted: orders-2: its replay is paused"):
         await BEST.apply(here)
 
+    services.seen = ClusterView(60.0, (was, NodeView("orders-2"), NodeView("orders-3")), primary="orders-1")
+    with pytest.raises(PermanentError, match="orders-2 may lack log that orders-3 has, which does not answer now"):
+        await BEST.apply(replace(here, variables={**variables, "best_standby": "orders-3"}))
     fit = NodeView("orders-2", seen=seen(0))
     gone = NodeView("orders-3", seen=seen(2**40))
     services.seen = ClusterView(60.0, (was, fit, gone), primary="orders-1")
@@ -153,6 +161,93 @@ async def test_of_what_drd_has_chosen_nothing_is_promoted_that_it_has_judged_unf
     # A daemon that has only just started has seen nothing yet: the one before it has judged.
     services.seen = ClusterView(60.0, (NodeView("orders-1"), NodeView("orders-2")), primary="orders-1")
     assert (await BEST.apply(here))["new_primary"] == "orders-2"
+
+
+@pytest.mark.slow
+async def test_after_a_try_that_failed_nothing_is_promoted_beside_a_standby_that_was_lost_in_it(
+    pair: tuple[Cluster, Cluster], postgres_lab: Lab, at: Situation, services: FakeServices, tmp_path: Path
+) -> None:
+    primary, standby = pair
+    lost = postgres_lab.standby(primary, "promoted_lost")
+    primary.kill()
+    lost.kill()
+    clusters = {"orders-1": primary, "orders-2": standby, "orders-3": lost}
+    machines = {name: machine(name, cluster, tmp_path) for name, cluster in clusters.items()}
+    was = NodeView("orders-1", seen=seen(0, role=NodeRole.PRIMARY))
+    known = NodeView("orders-2", seen=seen(0), seen_at=100.0)
+    here = replace(at, machines=machines, members=tuple(machines), variables={"primary": "orders-1"})
+    here = replace(here, done=frozenset({"fence"}), begun_at=90.0, is_again=True)
+    # Seen last just before the step was begun first.
+    told = NodeView("orders-3", seen=seen(0), seen_at=89.0)
+    services.seen = ClusterView(100.0, (was, known, told), primary="orders-1")
+    with pytest.raises(PermanentError, match="orders-3 does not answer any more, and this run may have promoted it"):
+        await BEST.apply(here)
+    assert standby.value("SELECT pg_is_in_recovery()")
+
+    long_gone = NodeView("orders-3", seen=seen(0), seen_at=50.0)
+    services.seen = ClusterView(100.0, (was, known, long_gone), primary="orders-1")
+    assert (await BEST.apply(here))["new_primary"] == "orders-2"
+
+
+@pytest.mark.slow
+async def test_a_restore_command_that_hangs_holds_a_promotion_up_by_name_until_it_ends(
+    pair: tuple[Cluster, Cluster], at: Situation, tmp_path: Path
+) -> None:
+    primary, standby = pair
+    mark = standby.folder / "archive-is-away"
+    mark.touch()
+    standby.configure({"restore_command": f"while [ -e {mark} ]; do sleep 0.1; done; exit 1"})
+    standby.reload()
+    await until(lambda: "sleep" in standby.value("SHOW restore_command"), "the setting is in force", 90)
+    primary.kill()
+    machines = {"orders-1": machine("orders-1", primary, tmp_path), "orders-2": machine("orders-2", standby, tmp_path)}
+    here = replace(at, machines=machines, members=tuple(machines), variables={"primary": "orders-1"})
+    here = replace(here, done=frozenset({"fence"}))
+    assert any("has no time limit" in each for each in (await BEST.preview(here)).unchecked)
+    waits = "SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'"
+    await until(lambda: standby.value(waits) == "RestoreCommand", "it asks for log", 90)
+    with pytest.raises(TransientError, match="it waits for its restore_command, and is promoted as soon as that ends"):
+        await BEST.apply(replace(here, timeout=timedelta(seconds=6)))
+    assert await BEST.is_done(here) is Answer.NOT_DONE
+    mark.unlink()
+    await until(lambda: not standby.value("SELECT pg_is_in_recovery()"), "it is promoted", 90)
+    assert await BEST.is_done(here) is Answer.DONE
+
+
+NEVER_SEEN = NodeView("orders-2", streaks={DATABASE_PROBE: Streak(failed_from=80.0)})
+
+
+@pytest.mark.parametrize(
+    ("node", "begun_at", "may_have_been_promoted"),
+    [
+        (NodeView("orders-2", seen=seen(0), seen_at=89.0), 90.0, True),
+        (NodeView("orders-2", seen=seen(0), seen_at=50.0), 90.0, False),
+        (NodeView("orders-2", seen=seen(0), seen_at=50.0), None, True),  # an earlier daemon may have seen it later
+        (NEVER_SEEN, 90.0, False),
+        (NEVER_SEEN, 70.0, True),
+        (NEVER_SEEN, None, True),
+        (None, 90.0, True),
+    ],
+)
+async def test_a_standby_that_fell_silent_may_have_been_promoted_by_a_daemon_that_was_killed_too(
+    at: Situation,
+    services: FakeServices,
+    tmp_path: Path,
+    node: NodeView | None,
+    begun_at: float | None,
+    may_have_been_promoted: bool,
+) -> None:
+    (tmp_path / "dsn").write_bytes(b"host=127.0.0.1 port=1 connect_timeout=2")
+    (tmp_path / "dsn").chmod(0o600)
+    silent = Machine("orders-2", "127.0.0.1", dsn=SecretReference(file=tmp_path / "dsn"))
+    services.seen = ClusterView(100.0, () if node is None else (node,), primary="orders-1")
+    here = replace(at, machines={"orders-2": silent}, members=("orders-2",), variables={"primary": "orders-1"})
+    here = replace(here, done=frozenset({"fence"}), begun_at=begun_at)
+    with pytest.raises(PermanentError, match="no standby can be promoted"):
+        await BEST.rehearse(here)
+    told = "this run may have promoted it" if may_have_been_promoted else "no standby can be promoted"
+    with pytest.raises(PermanentError, match=told):
+        await BEST.rehearse(replace(here, is_again=True))
 
 
 async def test_where_no_standby_answers_the_reasons_are_told(at: Situation) -> None:

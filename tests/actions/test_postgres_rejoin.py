@@ -8,6 +8,7 @@ import pytest
 
 from drd.actions.postgres_rejoin import PostgresRejoin
 from drd.core.errors import PermanentError, TransientError
+from drd.core.runbook import SYNCHRONOUS, SYNCHRONOUS_NOW
 from drd.core.runbook_step import Answer
 from drd.ports.action import Facts, Situation
 from drd.ports.machines import Machine
@@ -122,6 +123,50 @@ async def test_an_old_primary_is_rewound_and_what_only_it_had_is_saved_and_liste
     assert facts["rejoined_by"] == "copy"
     assert Path(facts["old_data"]).is_dir()
     assert ids(two) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.slow
+async def test_the_other_standbys_follow_the_new_primary(
+    postgres_lab: Lab, nodes: DatabaseNodes, at: Situation, tmp_path: Path
+) -> None:
+    first = postgres_lab.new("left_1", segment_mib=1)
+    first.execute("CREATE TABLE orders (id int)")
+    second, third = (postgres_lab.standby(first, f"left_{number}") for number in (2, 3))
+    clusters = {"left-1": first, "left-2": second, "left-3": third}
+    machines = {name: nodes.add(name, cluster) for name, cluster in clusters.items()}
+    here = situation(at, machines, tmp_path)
+    others = PostgresRejoin(node="other_standbys")
+    first.stop()
+    await until(lambda: not second.rows("SELECT 1 FROM pg_stat_wal_receiver"), "nobody is received from", PATIENCE)
+    second.promote()
+    here = replace(here, variables={"primary": "left-1", "old_primary": "left-1", "new_primary": "left-2"})
+    assert (await others.preview(here)).commands == ("on left-3: follow the new primary",)
+
+    facts = await comes_back(others, here, third, second, 1)
+    assert (facts["rejoined"], facts["rejoined_by"]) == ("left-3", "following")
+    started = third.value("SELECT pg_postmaster_start_time()")
+    assert (await others.apply(here))["rejoined_by"] == "following"
+    assert third.value("SELECT pg_postmaster_start_time()") == started  # who follows already is left alone
+    assert third.value("SHOW primary_slot_name") == "left_3"
+
+    facts = await comes_back(PostgresRejoin(node="old_primary"), here, first, second, 2)
+    assert (facts["rejoined"], facts["lost_transactions"]) == ("left-1", "0")
+    slots = "SELECT slot_name FROM pg_replication_slots ORDER BY slot_name"
+    assert second.rows(slots) == [("left_1",), ("left_3",)]
+    assert first.rows(slots) == []  # it keeps log for nobody who receives from the new primary
+
+    # drd is killed when it follows, before all else.
+    back = PostgresRejoin(node="old_primary")
+    first.rows("SELECT pg_create_physical_replication_slot('left_3')")
+    assert await back.is_done(here) is Answer.NOT_DONE
+    await back.apply(here)
+    assert first.rows(slots) == []
+    assert await back.is_done(here) is Answer.DONE
+    waits = replace(here, variables={**here.variables, SYNCHRONOUS: 'FIRST 1 ("left_2")'})
+    assert await back.is_done(waits) is Answer.NOT_DONE
+    assert (await back.apply(waits))[SYNCHRONOUS_NOW] == 'FIRST 1 ("left_1")'
+    assert await back.is_done(waits) is Answer.DONE
+    await until(lambda: "left_1" in second.value("SHOW synchronous_standby_names"), "it is waited for", PATIENCE)
 
 
 @pytest.mark.slow

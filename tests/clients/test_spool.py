@@ -3,6 +3,8 @@
 import asyncio
 import os
 import shutil
+import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from drd.core.errors import PermanentError, TransientError
 from drd.core.postgres.lineage import Mark
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.pages import PAGE_BYTES
-from drd.core.postgres.spooling import Found, moves
+from drd.core.postgres.spooling import Found, Move, Moves, moves
 from drd.core.postgres.wal import Segment
 from tests.fakes.postgres_tools import wal_of
 from tests.system.disks import small_disk
@@ -61,6 +63,26 @@ async def test_what_was_received_is_in_a_group_without_being_written_again(spool
     receive(spool, 5, is_whole=False)
     [group] = (await arranged(spool)).groups
     assert group.names == {segment(3).name, segment(4).name, f"{segment(5).name}.partial"}
+
+
+async def test_whoever_is_cancelled_while_files_are_moved_waits_until_they_are(spool: FolderSpool) -> None:
+    loop, begun, goes_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    class Slow(tuple[Move, ...]):
+        def __iter__(self) -> Iterator[Move]:
+            loop.call_soon_threadsafe(begun.set)
+            assert goes_on.wait(90)
+            return super().__iter__()
+
+    work = asyncio.create_task(spool.carry_out(Moves(Slow(), ())))
+    await begun.wait()
+    work.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not work.done()
+    goes_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await work
 
 
 async def test_a_segment_that_is_another_clusters_or_cut_off_is_put_aside_and_named(spool: FolderSpool) -> None:

@@ -34,6 +34,8 @@ stores:
 nodes:
   orders-1: {host: 10.0.1.11, site: hangzhou, postgres: {dsn: {file: /etc/drd/orders-1}}, power: {command: [off, "1"]}}
   orders-2: {host: 10.0.1.12, site: hangzhou, postgres: {dsn: {file: /etc/drd/orders-2}}, power: {command: [off, "2"]}}
+  payments-1: {host: 10.0.1.21, site: hangzhou, postgres: {dsn: {file: /etc/drd/payments-1}}}
+  payments-2: {host: 10.0.1.22, site: hangzhou, postgres: {dsn: {file: /etc/drd/payments-2}}}
 people:
   sre-on-call: {name: SRE on call, deputy: sre-lead}
   sre-lead: {name: Lead of the SREs}
@@ -53,7 +55,7 @@ def drd_yaml(tmp_path: Path) -> Path:
 def test_the_policies_and_runbooks_of_the_repository_load_unchanged(drd_yaml: Path) -> None:
     configuration = load(drd_yaml, {}, find_kinds())
 
-    assert set(configuration.policies) >= {"recordings", "community", "members-export", "orders"}
+    assert set(configuration.policies) >= {"recordings", "community", "members-export", "orders", "payments"}
     assert set(configuration.runbooks) >= {"recordings-point-in-time", "recordings-site-loss"}
     assert configuration.warnings == ()
 

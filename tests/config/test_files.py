@@ -11,6 +11,7 @@ from drd.config.problems import ConfigurationErrors
 from tests.config.arranging import loaded, mistakes, sound_folder, write
 
 NOBODY = 65534
+REJOIN = "        postgres_rejoin: {node: old_primary}"
 
 
 @pytest.fixture
@@ -143,6 +144,22 @@ def test_an_automatic_runbook_that_cannot_replace_a_silent_host_is_told(drd_yaml
     [warning] = loaded(drd_yaml).warnings
     assert warning.endswith("give orders-2 a `power:` in drd.yaml, or `revoke`")
     assert "orders-failover.yaml:" in warning
+
+
+def test_standbys_that_would_follow_the_old_primary_still_are_told(drd_yaml: Path, policies: Path) -> None:
+    node = "\n  orders-3: {host: 10.0.1.13, site: hangzhou, postgres: {dsn: {file: /etc/drd/orders-3}}}\n"
+    write(drd_yaml, drd_yaml.read_text().rstrip() + node)
+    write(policies / "orders.yaml", (policies / "orders.yaml").read_text().replace("orders-2]", "orders-2, orders-3]"))
+
+    [warning] = loaded(drd_yaml).warnings
+    assert "orders has 3 nodes, and nothing makes the other standbys follow the new primary" in warning
+    runbook = drd_yaml.parent / "runbooks" / "orders-failover.yaml"
+    text = runbook.read_text()
+    others = REJOIN.replace("old_primary", "other_standbys")
+    both = text.replace(REJOIN, f"{REJOIN}\n      - step: Have the others follow\n{others}")
+    assert both != text
+    write(runbook, both)
+    assert loaded(drd_yaml).warnings == ()
 
 
 def test_what_a_source_advises_is_a_warning_that_names_its_policy(drd_yaml: Path, policies: Path) -> None:

@@ -412,6 +412,7 @@ class Auditor:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # a busy machine, or one that counts branches, takes several minutes
 def test_in_a_year_every_due_run_happens_once() -> None:
     seen: Counter[str] = Counter()
     for number, one in enumerate(PLANS):

@@ -131,6 +131,10 @@ LINES = st.builds(
 SPREADS = st.sampled_from([NONE, 10 * MINUTE, HOUR, 5 * HOUR])
 
 
+def test_a_slot_that_both_modes_name_is_as_late_as_the_full_may_be() -> None:
+    assert gap(cron("0 2 * * *", 45 * MINUTE), cron("0 * * * *"), zone=BERLIN) == 105 * MINUTE
+
+
 def _slots(cron: Cron, zone: ZoneInfo) -> list[datetime]:
     moments = [next_after(cron, datetime(2026, 1, 1, tzinfo=UTC), zone)]
     while moments[-1] < datetime(2028, 1, 15, tzinfo=UTC):

@@ -40,6 +40,14 @@ def test_among_equals_priority_decides() -> None:
     assert order(view_of(standby(900), standby(950), priorities=(2, 1))) == ["three", "two"]
 
 
+def test_a_standby_whose_promotion_may_wait_for_ever_is_promoted_and_its_risk_is_said() -> None:
+    [found] = candidates(view_of(standby(may_hang=True)))
+
+    assert not found.why_not
+    assert "no time limit" in found.risk
+    assert not candidates(view_of(standby()))[0].risk
+
+
 @pytest.mark.parametrize(
     ("changed", "why"),
     [

@@ -164,6 +164,16 @@ def test_just_after_the_clock_was_set_back_labels_ahead_of_it_have_been() -> Non
     assert str(Cron.parse(" @Daily")) == "@Daily"
 
 
+def test_a_label_that_the_clock_never_showed_has_not_been() -> None:
+    just_after = utc("2026-03-29T03:00+02:00")
+    assert last_at_or_before(Cron.parse("30 * * * *"), just_after, BERLIN) == utc("2026-03-29T01:30+01:00")
+
+
+def test_of_labels_that_the_clock_showed_twice_the_later_pass_is_the_last_one() -> None:
+    after_both = utc("2026-10-25T03:00+01:00")
+    assert last_at_or_before(Cron.parse("0 */2 * * *"), after_both, BERLIN) == utc("2026-10-25T02:00+01:00")
+
+
 def test_a_naive_moment_is_refused() -> None:
     with pytest.raises(ValueError, match="has no time zone"):
         next_after(Cron.parse("@daily"), datetime(2026, 1, 1), UTC_ZONE)  # noqa: DTZ001

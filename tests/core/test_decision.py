@@ -9,9 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drd.core.decision import (
-    BEYOND_OVERRIDING,
     Act,
-    Approval,
     Decision,
     Guard,
     Rival,
@@ -19,7 +17,7 @@ from drd.core.decision import (
     View,
     decide,
 )
-from drd.core.fencing import AUTOMATIC, Fence, FenceState, Rung
+from drd.core.fencing import Fence, FenceState, Rung
 from drd.core.health import ClusterView, Observer, Recalled
 from drd.core.node_verdicts import LOST, Cause, judge
 from drd.core.policy import DisasterClass
@@ -75,34 +73,22 @@ def test_a_lost_primary_is_fenced_first_and_only_then_is_a_standby_promoted() ->
     assert not first.blockers
 
 
-def test_with_no_rung_a_person_has_to_approve_and_to_say_that_it_is_stopped() -> None:
+def test_with_no_rung_a_person_has_to_approve() -> None:
     failed = (replace(SSH, state=FenceState.FAILED, why="no answer"),)
     alone = decide(silent(fences=()), NOW)
     asked = decide(silent(fences=failed), NOW)
-    approved = decide(silent(fences=failed, approval=Approval("ann")), NOW)
-    stopped = decide(silent(fences=failed, approval=Approval("ann", is_stopped=True)), NOW)
 
-    assert (alone.act, asked.act, approved.act, stopped.act) == (Act.ASK, Act.ASK, Act.ASK, Act.PROMOTE)
+    assert (alone.act, asked.act) == (Act.ASK, Act.ASK)
     assert "no rung is set up" in alone.summary
     assert "ssh: no answer" in asked.summary
-    assert stopped.fence is not None
-    assert stopped.fence.rung is Rung.PERSON
-
-
-def test_a_persons_word_among_the_fences_is_none_without_an_approval() -> None:
-    said = Fence(Rung.PERSON, FenceState.CONFIRMED)
-
-    assert decide(silent(fences=(said,)), NOW).act is Act.ASK
-    assert decide(silent(fences=(said, SSH)), NOW).act is Act.FENCE
 
 
 @pytest.mark.parametrize("mode", [RunbookMode.APPROVE, RunbookMode.MANUAL])
-def test_a_runbook_that_does_not_start_by_itself_asks_and_goes_on_with_an_approval(mode: RunbookMode) -> None:
+def test_a_runbook_that_does_not_start_by_itself_asks(mode: RunbookMode) -> None:
     asked = decide(silent(rules=Rules(mode)), NOW)
 
     assert asked.act is Act.ASK
     assert guards(asked) == {Guard.MODE}
-    assert decide(silent(rules=Rules(mode), approval=Approval("ann")), NOW).act is Act.FENCE
 
 
 def test_without_a_runbook_nothing_is_done() -> None:
@@ -120,16 +106,15 @@ def test_without_a_runbook_nothing_is_done() -> None:
         ({"rules": replace(AUTOMATICALLY, per_day=1), "failovers": (NOW - hours(20),)}, Guard.PER_DAY),
     ],
 )
-def test_a_guard_holds_and_a_person_overrides_it(more: dict[str, Any], guard: Guard) -> None:
+def test_a_guard_holds_and_says_why(more: dict[str, Any], guard: Guard) -> None:
     found = decide(silent(**more), NOW)
 
     assert found.act is Act.HOLD
     assert guards(found) == {guard}
     assert str(found.blockers[0]) in found.summary
-    assert decide(silent(**more, approval=Approval("ann")), NOW).act is Act.FENCE
 
 
-def test_other_runs_and_other_policies_hold_and_a_run_under_way_holds_whatever_a_person_says() -> None:
+def test_other_runs_and_other_policies_hold() -> None:
     for more, guard in (
         ({"busy": "orders-loss, run 1"}, Guard.BUSY),
         ({"tried": "orders-loss, run 1"}, Guard.TRIED),
@@ -138,8 +123,6 @@ def test_other_runs_and_other_policies_hold_and_a_run_under_way_holds_whatever_a
     ):
         found = decide(silent(**more), NOW)
         assert (found.act, found.aim, guards(found)) == (Act.HOLD, Act.FENCE, {guard})
-        overridden = decide(silent(**more, approval=Approval("ann")), NOW).act
-        assert overridden is (Act.HOLD if guard is Guard.BUSY else Act.FENCE)
     restarting = a_situation(of_three(CRASHED), rules=replace(AUTOMATICALLY, restart=RunbookMode.AUTOMATIC))
     assert decide(restarting, NOW).act is Act.RESTART
     assert decide(replace(restarting, busy="run 1"), NOW).act is Act.HOLD
@@ -185,8 +168,8 @@ def test_an_unknown_loss_is_more_than_is_allowed() -> None:
     assert "an unknown amount" in decide(lost, NOW).summary
 
 
-def test_a_standby_that_cannot_be_promoted_holds_even_with_an_approval() -> None:
-    paused = a_situation(of_three(SILENT, is_paused=True), approval=Approval("ann", is_stopped=True))
+def test_a_standby_that_cannot_be_promoted_holds() -> None:
+    paused = a_situation(of_three(SILENT, is_paused=True))
 
     assert decide(paused, NOW).act is Act.HOLD
     assert "its replay is paused" in decide(paused, NOW).summary
@@ -202,12 +185,12 @@ def test_a_primary_that_is_not_lost_is_never_replaced() -> None:
     assert guards(unreachable) == {Guard.VIEW}
 
 
-def test_another_node_that_takes_writes_holds_even_with_an_approval() -> None:
+def test_another_node_that_takes_writes_holds() -> None:
     # It says that it is a primary on an old timeline, so the lost one stays the one of the newest.
     old = a_node("two", good(9.8, primary(900, timeline=1)))
     lost = (good(0, primary(timeline=2)), bad(6), bad(7), bad(8))
     cluster = a_view(a_node("one", *lost), old, a_node("three", good(9.8, standby(timeline=2, heard_seconds_ago=9.0))))
-    view = a_situation(cluster, approval=Approval("ann", is_stopped=True))
+    view = a_situation(cluster)
 
     assert decide(view, NOW).act is Act.HOLD
     assert Guard.TWO_PRIMARIES in guards(decide(view, NOW))
@@ -310,37 +293,31 @@ def situations(draw: st.DrawFn) -> View:
         draw(st.sampled_from(["", "", "kernel updates"])),
         draw(st.sampled_from([(), (), (Rival("01OTHER", 1),)])),
         draw(st.booleans()),
-        draw(st.none() | st.builds(Approval, st.just("ann"), st.booleans())),
     )
 
 
 @given(situations())
 def test_nothing_is_promoted_without_a_confirmed_fence_and_nothing_else_that_must_never_be(view: View) -> None:
     found = decide(view, NOW)
-    confirmed = [fence for fence in view.fences if fence.state is FenceState.CONFIRMED and fence.rung in AUTOMATIC]
+    confirmed = [fence for fence in view.fences if fence.state is FenceState.CONFIRMED]
     blocked = guards(found)
 
     if found.act is Act.PROMOTE:
-        assert confirmed or (view.approval is not None and view.approval.is_stopped)
+        assert confirmed
         assert found.candidate is not None
         assert not found.candidate.why_not
-        if view.approval is None:
-            assert confirmed
-            assert view.rules.mode is RunbookMode.AUTOMATIC
+        assert view.rules.mode is RunbookMode.AUTOMATIC
     if found.act is Act.FENCE:
         assert found.fence is not None
         assert found.fence.state is not FenceState.IMPOSSIBLE
     if found.act in (Act.PROMOTE, Act.FENCE, Act.RESTART):
         assert found.cause in LOST
         assert not blocked & {Guard.PRIMARY_ANSWERS, Guard.TWO_PRIMARIES}
-        if view.approval is None:
-            assert not view.cluster.observer.suspicion
-            assert not view.paused
-            assert not view.rivals
+        assert not view.cluster.observer.suspicion
+        assert not view.paused
+        assert not view.rivals
     if found.act in (Act.PROMOTE, Act.FENCE):
-        assert not blocked & BEYOND_OVERRIDING
-        if view.approval is None:
-            assert not found.blockers
+        assert not found.blockers
     if found.act is Act.HOLD and found.primary is not None and found.cause in LOST:
         assert found.blockers, "who holds says why"
 

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
 from types import UnionType
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 
 from drd.core.encoding import decode, encode, read_fact
 from drd.core.errors import JournalDamaged
-from drd.core.events import Body, CopyCreated, DaemonStopped, Event, RunStarted, StoreCreated, kinds
-from drd.core.policy import Cause, Mode
+from drd.core.events import Body, CopyCreated, DaemonStopped, Event, RunFinished, RunStarted, StoreCreated, kinds
+from drd.core.figures import RunFigures
+from drd.core.policy import Cause, Mode, Outcome
 
 AT = datetime(2026, 10, 1, 2, 0, 0, 123456, tzinfo=UTC)
 
@@ -72,6 +74,12 @@ def bodies() -> st.SearchStrategy[Body]:
 @given(bodies(), st.one_of(st.none(), st.text()))
 def test_every_event_comes_back_as_it_was(body: Body, run: str | None) -> None:
     told = event(body, run=run)
+    assert decode(encode(told)) == told
+
+
+def test_what_an_event_holds_of_other_values_comes_back_as_these() -> None:
+    seen = RunFigures(1000, 2**20, 990, 2, 20, 4096, None)
+    told = event(RunFinished("web", Mode.FULL, Outcome.SUCCEEDED, "", "", 1.0, 100, 10, "local", seen))
     assert decode(encode(told)) == told
 
 
@@ -152,9 +160,10 @@ def test_an_unknown_kind_says_which_drd_to_install() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"7", b"\xff\xfe", b"{}", b'{"kind":"daemon-stopped"}'])
-def test_bytes_that_are_no_event_are_a_damaged_journal(data: bytes) -> None:
+@pytest.mark.parametrize("read", [decode, read_fact])
+def test_bytes_that_are_no_event_are_a_damaged_journal(data: bytes, read: Callable[[bytes], object]) -> None:
     with pytest.raises(JournalDamaged, match="are not an event"):
-        decode(data)
+        read(data)
 
 
 def test_a_field_that_was_added_with_a_default_may_be_missing_in_what_is_stored() -> None:
@@ -167,3 +176,18 @@ def test_a_field_that_was_added_with_a_default_may_be_missing_in_what_is_stored(
 def test_every_kind_has_a_name_of_its_own() -> None:
     names = [body.KIND for body in Body.__subclasses__()]
     assert len(names) == len(set(names))
+
+
+def test_a_kind_that_is_declared_after_others_were_read_is_known_too() -> None:
+    decode(encode(event(DaemonStopped("signal"))))
+
+    @dataclasses.dataclass(frozen=True)
+    class Later(Body):
+        """An event of a part that was loaded late."""
+
+        KIND = "made-up-later-for-tests"
+        what: str
+
+    told = event(Later("late"))
+    assert read_fact(encode(told)).body == {"what": "late"}
+    assert decode(encode(told)) == told

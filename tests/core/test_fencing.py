@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from drd.core.fencing import Clients, FenceState, Rung, proxy, revocation, why_silence_is_not_served
-from drd.core.health import ClusterView
+from drd.core.fencing import Clients, FenceState, Rung, left_cut_off, proxy, revocation, why_silence_is_not_served
+from drd.core.health import ClusterView, NodeView
 from drd.core.probing import DatabaseSeen, Peer, Quorum, Sign
 from tests.core.watched import PEERS, QUORUM, a_node, a_view, good, of_three, primary, refused, standby
 
@@ -101,3 +101,30 @@ def test_cutting_the_proxy_fences_only_where_all_clients_came_through_it() -> No
     old = of_three((good(9, replace(primary(), clients=frozenset({"10.0.0.9"}))),))
     assert "s old" in proxy(replace(old, at=old.at + 60), Clients.PROXY, frozenset({"10.0.0.9"})).why
     assert standby().clients is None
+
+
+CUT: dict[str, Any] = {"is_cut_off": True, "is_receiving": False, "heard_seconds_ago": None}
+
+
+def test_standbys_that_were_left_cut_off_from_a_primary_that_answers_are_named() -> None:
+    assert left_cut_off(of_three((good(9.5, primary()),), **CUT)) == ("two", "three")
+    assert left_cut_off(of_three((good(9.5, primary()),))) == ()
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        of_three((good(9, primary()), refused(9.5, Sign.SESSION_CLOSED)), **CUT),
+        of_three((good(9.5, standby()),), **CUT),
+        of_three((good(9.5, primary(timeline=2)),), **CUT),
+        of_three((good(9.5, primary()),), **CUT, replayed=900),
+        of_three((good(9.5, primary()),), **CUT, cluster="another"),
+        a_view(a_node("one", good(9.5, primary())), a_node("two", good(1, standby(**CUT))), a_node("three")),
+        a_view(a_node("one"), primary="one"),
+        a_view(a_node("one"), primary=None),
+        replace(a_view(a_node("one", good(9.5, primary()))), nodes=(NodeView("one", seen=primary(), seen_at=9.5),)),
+    ],
+    ids=["away", "no primary", "newer", "may be promoted", "another", "not seen now", "never", "unknown", "no probe"],
+)
+def test_no_standby_is_given_back_to_a_primary_that_is_away_or_while_it_may_be_promoted(view: ClusterView) -> None:
+    assert left_cut_off(view) == ()

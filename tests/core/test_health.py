@@ -128,6 +128,8 @@ def test_another_process_is_a_restart_and_a_server_that_recovers_too() -> None:
 
     assert len(node.restarts) == 1
     assert node.after(good(10_000, primary()), RULES).restarts == ()
+    # A failover and the way back start servers anew, which is no crash.
+    assert node.after(good(3, replace(standby(), started="later")), RULES).restarts == ()
 
 
 def test_probes_that_ask_no_database_have_streaks_of_their_own() -> None:

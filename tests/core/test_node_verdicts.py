@@ -91,6 +91,47 @@ def test_of_a_silent_primary_a_standby_is_a_witness_only_when_it_was_asked_after
     assert verdict(a_view(a_node("one", *SILENT), late), before=before).cause is Cause.UNREACHABLE_FROM_HERE
 
 
+def test_a_link_that_flaps_makes_no_single_failure_count_before_it_is_well_again() -> None:
+    before = NodeVerdict("one", Cause.UNREACHABLE_FROM_HERE, 1.0)
+    flapping = (*SILENT, good(8.6, primary()), bad(9))  # its standbys hear nothing just now
+
+    assert verdict(of_three(flapping), before=before) == before
+    again = (*flapping, bad(9.5), bad(10))
+    assert verdict(of_three(again, at=11.0), before=before).cause is Cause.HOST_SILENT
+
+
+def test_a_verdict_on_what_does_not_answer_becomes_only_firmer_until_it_answers() -> None:
+    frozen = NodeVerdict("one", Cause.ACCEPTS_TCP_NOT_SQL, 5.0, "it accepts and says nothing")
+
+    assert verdict(of_three(SILENT), before=frozen) == frozen
+    assert verdict(of_three(CRASHED), before=frozen).cause is Cause.PROCESS_DEAD
+    answered = (*SILENT, good(9, primary()), bad(10), bad(11), bad(12))
+    assert verdict(of_three(answered, at=13.0), before=frozen).cause is Cause.HOST_SILENT
+
+
+def test_a_machine_that_answers_again_keeps_its_verdict_until_that_counts() -> None:
+    silent = [bad(at, probe="tcp") for at in (1, 2, 3)]
+    before = NodeVerdict("one", Cause.HOST_SILENT, 1.0)
+
+    assert verdict(a_view(a_node("one", *silent)), before=before).cause is Cause.HOST_SILENT
+    assert verdict(a_view(a_node("one", *silent, good(4, probe="tcp"))), before=before) == before
+    risen = [good(at, probe="tcp") for at in (4, 5, 6)]
+    assert verdict(a_view(a_node("one", *silent, *risen)), before=before).cause is Cause.WELL
+
+
+def test_where_nobody_writes_a_standby_is_waited_for_until_it_has_asked_its_primary_itself() -> None:
+    before = NodeVerdict("one", Cause.WELL, 1.0)
+    quiet = {"is_receiving": True, "asks_after_seconds": 2.0}
+
+    assert verdict(of_three(SILENT, heard_seconds_ago=2.4, at=9.0, **quiet), before=before) == before
+    assert verdict(of_three(SILENT, heard_seconds_ago=3.1, at=9.0, **quiet)).cause is Cause.HOST_SILENT
+    late = {**quiet, "asks_after_seconds": 30.0}  # who asks so late is not waited for
+    assert verdict(of_three(SILENT, heard_seconds_ago=2.4, at=9.0, **late)).cause is Cause.HOST_SILENT
+    heard_nothing = {**quiet, "heard_seconds_ago": None}
+    assert verdict(of_three(SILENT, at=9.0, **heard_nothing)).cause is Cause.HOST_SILENT
+    assert verdict(of_three(CRASHED, heard_seconds_ago=1.0, at=9.5, **quiet)).cause is Cause.PROCESS_DEAD
+
+
 def test_where_no_node_answers_drd_may_be_cut_off_itself() -> None:
     two = a_node("two", good(0, standby()), bad(6), bad(7), bad(8))
 
@@ -251,3 +292,10 @@ def test_a_former_primary_that_does_not_answer_any_more_is_no_second_one() -> No
 
     assert verdict(view, "two").cause is Cause.WELL
     assert verdict(a_view(a_node("one", good(9, primary())), two, primary="two"), "two").cause is Cause.TWO_PRIMARIES
+
+
+def test_a_primary_that_answers_as_a_standby_leads_no_more_unless_another_one_does() -> None:
+    back = a_node("one", good(8, primary()), *(good(9 + at / 10, standby(is_receiving=False)) for at in range(3)))
+
+    assert verdict(a_view(back, a_node("two", good(9, standby())))).cause is Cause.LEADS_NO_MORE
+    assert verdict(a_view(back, a_node("two", good(9, primary(timeline=2))), primary="two")).cause is Cause.WELL

@@ -9,6 +9,7 @@ from drd.core.events import (
     AnchorsForgotten,
     Body,
     CopyCreated,
+    DaemonStopped,
     HeadAnchored,
     HoldPlaced,
     HoldReleased,
@@ -25,6 +26,8 @@ from drd.core.events import (
     RetentionApplied,
     RunFinished,
     RunStarted,
+    ServiceFailed,
+    ServiceRestored,
     SnapshotCreated,
     SnapshotFound,
     SnapshotMissing,
@@ -36,12 +39,15 @@ from drd.core.events import (
     StorePruned,
     StoreReconciled,
     StoreWentAway,
+    SuspicionRaised,
+    SuspicionReleased,
     WalGapClosed,
     WalGapFound,
 )
 from drd.core.incident import incident_of
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.projections import fold
+from drd.core.projections.policies import OUTAGES_KEPT
 from drd.core.projections.restores import RESTORES_KEPT
 from drd.core.projections.runs import RUNS_KEPT
 from drd.core.projections.stores import FORGOTTEN_ANCHORS_KEPT
@@ -57,6 +63,8 @@ from drd.core.rows import (
     StoreRow,
     WalRow,
 )
+from drd.core.runbook_plan import PlannedStage, PlannedStep, RunPlan
+from drd.core.runbook_progress import StepState
 from drd.core.runbook_step import Doing, StepOutcome
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
@@ -213,6 +221,33 @@ def test_lost_wal_is_on_record_once_until_it_is_there_or_not_needed_any_more() -
     assert [each["first"] for each in told.policy()["lost_wal"]] == ["05", "09"]
     told.tell(WalGapClosed("web", "7", "05", "05", has_arrived=True))
     assert [each["first"] for each in told.policy()["lost_wal"]] == ["09"]
+
+
+def test_the_first_suspicion_is_what_is_told_until_a_person_has_looked() -> None:
+    told = Told()
+    since = told.tell(SuspicionRaised("web", "90 % of the files are gone"), run="r1")
+    told.tell(SuspicionRaised("web", "99 % of the data is new"), run="r2")
+    assert told.policy()["suspicion"] == {"message": "90 % of the files are gone", "since": since, "run": "r1"}
+    told.tell(SuspicionReleased("web", "ann"))
+    assert told.policy()["suspicion"] is None
+
+
+def test_an_outage_is_open_until_the_service_answers_again_and_only_so_many_are_kept() -> None:
+    told = Told()
+    for number in range(OUTAGES_KEPT + 2):
+        told.tell(ServiceFailed("web", NOON + timedelta(hours=number), None, "refused"))
+    bad = NOON + timedelta(hours=OUTAGES_KEPT + 1)
+    told.tell(ServiceRestored("web", bad, bad + timedelta(minutes=5)))
+    outages = told.policy()["outages"]
+    assert len(outages) == OUTAGES_KEPT
+    assert [each["up"] for each in outages[-2:]] == [None, moment_text(bad + timedelta(minutes=5))]
+
+
+def test_what_changes_no_row_leaves_none() -> None:
+    told = Told()
+    told.tell(DaemonStopped("signal"), PolicyRemoved("web"), SnapshotMissing("web", "local", "never-known"))
+    assert told.policies.rows == {}
+    assert told.points.rows == {}
 
 
 def test_the_modes_are_told_apart() -> None:
@@ -503,4 +538,9 @@ def test_an_incident_keeps_its_facts_in_order_and_none_is_made_of_what_has_no_st
         "failed",
     )
     assert [kind for _, kind, _ in row["facts"]] == ["incident-started", "step-finished", "incident-finished"]
-    assert incident_of(row).start == start
+    record = incident_of(row)
+    assert record.start == start
+    progress = record.progress(
+        RunPlan((PlannedStage("detect", "ann", timedelta(hours=1)),), (PlannedStep("Look", "detect"),))
+    )
+    assert (progress.began, progress.of("Look").state, progress.finished) == (NOON, StepState.DONE, Outcome.FAILED)

@@ -145,6 +145,14 @@ def test_what_was_lost_is_counted_from_the_newest_record_until_the_old_primary_t
     assert recovery_times(incident((22, ended("fence", fenced="orders-1"))), PLAN).rpa is None
 
 
+def test_which_transactions_were_lost_is_known_once_the_old_primary_s_own_log_was_read() -> None:
+    promoted = (30, ended("ask", new_primary="orders-2"))
+    assert recovery_times(incident(promoted), PLAN).lost_transactions is None
+    read = (40, ended("later", rejoined="orders-1", lost_transactions="3", stranded="/state/stranded/01RUN/orders-1"))
+    times = recovery_times(incident(promoted, read), PLAN)
+    assert (times.lost_transactions, times.stranded) == (3, "/state/stranded/01RUN/orders-1")
+
+
 def test_only_a_real_run_that_is_over_counts_as_a_failover_and_only_where_a_node_was_promoted() -> None:
     over = replace(incident((30, ended("ask", new_primary="orders-2"))), finished=NOON + SECOND * 90)
     assert promoted_at(over) == NOON + SECOND * 30

@@ -1,5 +1,6 @@
 """What belongs together where a database goes on from its base backup and other parts cannot."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from drd.core.points import Copy, RecoveryPoint
@@ -76,3 +77,8 @@ def test_all_parts_come_from_one_store() -> None:
 def test_a_point_beside_wal_names_what_it_leaves_to_it() -> None:
     assert beside(1).reached_by_wal == ("orders",)
     assert full(0).reached_by_wal == ()
+
+
+def test_where_no_store_holds_all_of_it_the_parts_of_the_bases_own_run_are_taken() -> None:
+    points = (replace(full(0, "local"), outcome=Outcome.INCOMPLETE), beside(1, "nas"))
+    assert set_for(points[0], points, to(Latest())) == RecoverySet(points[0])

@@ -55,6 +55,13 @@ def guards(retention: Retention) -> dict[str, str]:
     return {v.snapshot_id[:2]: v.reasons[0] for v in retention.verdicts if v.is_guarded}
 
 
+def test_what_promised_moments_are_reached_from_stays_and_says_why() -> None:
+    points = [a_point(1), a_point(2), a_point(3)]
+    found = judged(points, kept={2}, leading=frozenset({"01RUN"}))
+    assert guards(found)["01"] == "leads to moments that any_moment promises"
+    assert "01" not in gone(found)
+
+
 def gone(retention: Retention) -> set[str]:
     return {each[:2] for each in retention.forgotten}
 

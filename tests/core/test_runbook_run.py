@@ -42,12 +42,13 @@ from drd.core.runbook_next import (
     next_orders,
 )
 from drd.core.runbook_plan import PlannedStage, PlannedStep, RunPlan
-from drd.core.runbook_progress import Progress, StepState, Stopping, after
+from drd.core.runbook_progress import MOST_UNDONE, Progress, StepState, Stopping, after
 from drd.core.runbook_step import Answer, Choice, Doing, Silence, StepOutcome, Waiting
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
+LONG = timedelta(minutes=5)
 
 
 @dataclass
@@ -232,6 +233,9 @@ def plans(draw: st.DrawFn) -> RunPlan:
                 is_irreversible=draw(st.integers(0, 4)) == 0,
                 is_undoable=waits is None and draw(st.booleans()),
                 is_undo_repeatable=draw(st.booleans()),
+                action=draw(st.sampled_from(["command", "fence"])),
+                relies_on=draw(st.sampled_from([{}, {"fence": 2 * SECOND}])),
+                is_looked_at_last=draw(st.booleans()),
             )
         )
     steps.sort(key=lambda step: STAGES.index(step.stage))
@@ -396,6 +400,7 @@ def test_a_failure_is_tried_again_after_a_moment_and_after_asking() -> None:
     todo = next_orders(told.plan, told.progress, frozenset(), told.now)
     assert (todo.orders, todo.look_again) == ((), told.now + RETRY_DELAY)
     assert told.todo(later=RETRY_DELAY) == (Check("a", Doing.APPLY),)
+    assert told.todo(later=-LONG) == (Check("a", Doing.APPLY),)  # a clock that is set back keeps nothing waiting
     told.tell(StepChecked("a", Doing.APPLY, Answer.UNKNOWN))
     assert told.todo() == (Start("a"),)
     told.begun("a").ended("a", FAILED, "no again")
@@ -526,9 +531,120 @@ def test_what_steps_found_out_is_known_in_the_order_in_which_they_were_begun() -
     assert told.progress.facts == {"new_primary": "two", "up": "two"}
 
 
+def test_a_run_is_over_only_when_everybody_was_told() -> None:
+    told = Told(a_plan(a_step("a", on_failure=OnFailure.ASK))).begun("a").ended("a", FAILED, "no")
+    [tell] = told.todo()
+    assert isinstance(tell, Tell)
+    done = replace(told).tell(StepAnswered("a", Choice.DONE, "anna", "by hand"))
+    ended = replace(told).tell(AbortAsked("anna", "enough", takes_back=False))
+    for each, outcome in ((done, End(Outcome.SUCCEEDED)), (ended, End(Outcome.CANCELLED, "anna ended it: enough"))):
+        assert each.todo(tell.topic) == ()
+        assert each.todo() == (outcome,)
+
+
+def test_nothing_is_taken_back_while_what_did_it_has_not_let_go_of_it() -> None:
+    told = Told(a_plan(a_step("a", is_undoable=True, on_failure=OnFailure.UNDO))).begun("a").ended("a", FAILED, "no")
+    assert told.todo("a") == ()
+    assert told.todo() == (Undo("a"),)
+
+
 def test_other_events_and_answers_to_nothing_change_nothing() -> None:
     told = Told(a_plan(a_step("a")))
     before = told.progress
     told.tell(RunStarted("orders", Mode.FULL, Cause.MANUAL, None), StepAnswered("a", Choice.APPROVE, "anna", ""))
     assert told.progress == before
     assert told.plan.stage_of("a").name == "recover"
+
+
+def fenced(**fence: object) -> Told:
+    """A run that has fenced, and is about to promote."""
+    plan = a_plan(
+        a_step("fence", action="fence", is_repeatable=True, **fence),
+        a_step("promote", relies_on={"fence": 60 * SECOND}),
+    )
+    return Told(plan).begun("fence").ended("fence")
+
+
+def test_what_a_step_relies_on_is_asked_once_more_when_it_was_done_long_ago() -> None:
+    assert fenced().todo(later=59 * SECOND) == (Start("promote"),)
+    told = fenced()
+    told.now += LONG
+    assert told.todo() == (Check("fence", Doing.APPLY),)
+    assert told.todo("fence") == ()
+    assert told.todo(later=-2 * LONG) == (Check("fence", Doing.APPLY),)  # a clock that was set back tells nothing
+    told.tell(StepChecked("fence", Doing.APPLY, Answer.DONE, {"fenced": "one"}))
+    assert told.todo() == (Start("promote"),)
+
+
+def test_what_two_steps_rely_on_is_looked_at_once() -> None:
+    relying = {"needs": ("fence",), "is_parallel": True, "relies_on": {"fence": 60 * SECOND}}
+    told = Told(a_plan(a_step("fence", action="fence"), a_step("promote", **relying), a_step("tell", **relying)))
+    told.begun("fence").ended("fence")
+    assert told.todo(later=LONG) == (Check("fence", Doing.APPLY),)
+
+
+@pytest.mark.parametrize("answer", [Answer.NOT_DONE, Answer.UNKNOWN])
+def test_what_does_not_hold_any_more_is_done_again_before_another_step_relies_on_it(answer: Answer) -> None:
+    told = fenced()
+    told.now += LONG
+    told.tell(StepChecked("fence", Doing.APPLY, answer))
+    assert told.todo() == (Start("fence"),)
+    told.begun("fence").ended("fence")
+    assert told.todo() == (Start("promote"),)
+
+
+def test_what_nobody_can_tell_of_is_left_as_it_is_where_it_must_not_be_done_twice_or_nothing_follows() -> None:
+    for more in ({"is_looked_at_last": True}, {"is_repeatable": False}):
+        plan = a_plan(a_step("a", **{"is_repeatable": True, **more}))
+        told = Told(plan).begun("a").ended("a").tell(StepChecked("a", Doing.APPLY, Answer.UNKNOWN))
+        assert told.todo() == (End(Outcome.SUCCEEDED),)
+
+
+def test_what_a_person_says_to_have_done_is_not_asked_about() -> None:
+    told = Told(
+        a_plan(
+            a_step("fence", action="fence", on_failure=OnFailure.ASK),
+            a_step("promote", relies_on={"fence": 60 * SECOND}),
+        )
+    )
+    told.begun("fence").ended("fence", FAILED, "no").tell(StepAnswered("fence", Choice.DONE, "anna", "it is off"))
+    assert told.todo(later=LONG) == (Start("promote"),)
+
+
+def test_what_may_be_forgotten_is_looked_at_before_the_run_ends_well() -> None:
+    told = Told(a_plan(a_step("switch", is_repeatable=True, is_looked_at_last=True), a_step("save")))
+    told.begun("switch").ended("switch").begun("save").ended("save")
+    assert told.todo() == (Check("switch", Doing.APPLY),)
+    assert told.todo("switch") == ()
+    forgot = replace(told).tell(StepChecked("switch", Doing.APPLY, Answer.NOT_DONE))
+    assert forgot.todo() == (Start("switch"),)
+    assert forgot.begun("switch").ended("switch").todo() == (End(Outcome.SUCCEEDED),)
+    told.now -= LONG  # a clock that is set back makes no look an old one
+    assert told.tell(StepChecked("switch", Doing.APPLY, Answer.DONE)).todo() == (End(Outcome.SUCCEEDED),)
+
+
+def test_what_is_done_again_waits_for_what_it_needs_that_is_done_again_too() -> None:
+    more = {"is_repeatable": True, "is_looked_at_last": True}
+    first = a_step("a", on_failure=OnFailure.CONTINUE, **more)
+    told = Told(a_plan(first, a_step("b", needs=("a",), is_parallel=True, **more)))
+    told.begun("a").ended("a").begun("b").ended("b")
+    told.tell(*(StepChecked(title, Doing.APPLY, Answer.NOT_DONE) for title in ("a", "b")))
+    assert told.todo() == (Start("a"),)
+    failed = replace(told).begun("a").ended("a", FAILED, "no")
+    assert failed.todo() == (Conclude("b", FAILED, "it needs: a"),)
+    assert told.begun("a").ended("a").todo() == (Start("b"),)
+
+
+def test_what_somebody_takes_back_again_and_again_fails_in_the_end() -> None:
+    told = fenced()
+    for _ in range(MOST_UNDONE):
+        told.now += LONG
+        told.tell(StepChecked("fence", Doing.APPLY, Answer.NOT_DONE)).begun("fence").ended("fence")
+    told.tell(StepChecked("fence", Doing.APPLY, Answer.NOT_DONE))
+    assert told.todo() == (End(Outcome.FAILED, "fence: what it does is taken back again and again"),)
+
+
+def test_a_run_that_is_stopped_does_nothing_again() -> None:
+    told = fenced()
+    told.tell(AbortAsked("anna", "enough", takes_back=False), StepChecked("fence", Doing.APPLY, Answer.NOT_DONE))
+    assert told.todo() == (End(Outcome.CANCELLED, "anna ended it: enough"),)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from time import perf_counter
+from time import process_time
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -430,9 +430,9 @@ def test_a_thousand_policies_are_considered_in_a_fraction_of_a_second() -> None:
         )
         for number in range(1000)
     ]
-    begin = perf_counter()
+    begin = process_time()
     due(policies, at("3 12:00"))
-    assert perf_counter() - begin < 1.0  # 0.05 s on a quiet core
+    assert process_time() - begin < 1.0  # 0.05 s; of this process alone, however busy the machine is
 
 
 # --- values ----------------------------------------------------------------------------------------------------------

@@ -49,3 +49,8 @@ def test_exactly_one_place_is_named(written: dict[str, object]) -> None:
 
 def test_a_reference_may_be_made_in_code() -> None:
     assert SecretReference(file=Path("/etc/drd/secret")).summary() == "file /etc/drd/secret"
+
+
+def test_a_reference_that_was_read_already_is_taken_as_it_is() -> None:
+    read = SecretReference.model_validate({"env": "S3_KEYS"})
+    assert SecretReference.model_validate(read).summary() == "environment variable S3_KEYS"

@@ -76,6 +76,18 @@ def test_what_was_released_once_is_not_asked_again() -> None:
     assert suspect(upgraded, [upgraded, *USUAL], GUARD) == ()
 
 
+def test_much_new_data_of_a_policy_whose_data_never_compressed_is_not_called_encrypted() -> None:
+    photos = [replace(each, stored_bytes=each.new_bytes) for each in USUAL]
+    many = replace(A_DAY, changed_files=120, new_bytes=20 * MIB, stored_bytes=20 * MIB)
+    assert suspect(many, photos, GUARD) == ()
+    assert suspect(many, USUAL, GUARD)
+
+
+def test_that_all_is_new_to_a_store_that_held_nothing_says_nothing_of_the_source() -> None:
+    assert A_DAY.new is not None
+    assert replace(A_DAY, new_bytes=A_DAY.bytes, is_first_there=True).new is None
+
+
 def test_limits_of_the_policy_are_kept() -> None:
     half = replace(A_DAY, changed_files=600)
     assert suspect(half, USUAL, GUARD)
@@ -157,3 +169,9 @@ def test_blocks_that_are_random_are_told_from_words() -> None:
     words = b"order 4711, paid and sent on the second of March\n" * 100
     assert Samples.of([draw.randbytes(4096), words[:4096], b"short"]) == Samples(2, 1)
     assert all(entropy(draw.randbytes(4096)) >= RANDOM_BITS for _ in range(500))
+
+
+@given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)), max_size=5))
+def test_samples_of_several_parts_add_up(parts: list[tuple[int, int]]) -> None:
+    whole = sum((Samples(*part) for part in parts), Samples())
+    assert (whole.blocks, whole.random) == (sum(blocks for blocks, _ in parts), sum(drawn for _, drawn in parts))

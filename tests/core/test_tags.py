@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from drd.core.policy import Mode, Outcome
 from drd.core.run import worse
-from drd.core.tags import Origin, outcome_tag, policy_tags, read_tags
+from drd.core.tags import AnchorTags, Origin, anchor_tags, outcome_tag, policy_tags, read_anchor, read_tags
 
 ORIGIN = Origin("orders", "01RUN", "main", Mode.FULL, Outcome.SUCCEEDED, datetime(2026, 3, 2, 8, tzinfo=UTC), "01D", 2)
 
@@ -88,3 +88,11 @@ def test_the_worse_of_two_is_one_of_them_whichever_comes_first(one: Outcome, oth
     assert worse(one, other) == worse(other, one)
     assert worse(one, other) in (one, other)
     assert worse(one, Outcome.SUCCEEDED) is one
+
+
+def test_the_head_that_an_anchor_carries_is_read_again_and_nothing_else_is_an_anchor() -> None:
+    tags = anchor_tags("01D", 4711, "ff00")
+    assert read_anchor(tags) == AnchorTags("01D", 4711, "ff00")
+    assert read_tags(tags) is None
+    for strange in (ORIGIN.tags(), tags[1:], tuple("sequence=many" if "sequence" in tag else tag for tag in tags)):
+        assert read_anchor(strange) is None

@@ -7,8 +7,10 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from drd.core.units import (
+    PositiveDuration,
     format_duration,
     format_size,
     parse_distance,
@@ -118,3 +120,14 @@ def test_nothing_but_a_value_error_comes_of_any_value(value: object) -> None:
 )
 def test_a_size_is_shown_in_binary_units(amount: float, text: str) -> None:
     assert format_size(amount) == text
+
+
+def test_a_duration_that_was_read_already_is_taken_as_it_is() -> None:
+    assert parse_duration(timedelta(minutes=3)) == timedelta(minutes=3)
+
+
+def test_a_duration_of_nothing_is_refused_where_there_has_to_be_some() -> None:
+    waits = TypeAdapter(PositiveDuration)
+    assert waits.validate_python("3m") == timedelta(minutes=3)
+    with pytest.raises(ValidationError, match="longer than nothing: write a duration like 15m"):
+        waits.validate_python("0s")

@@ -51,5 +51,19 @@ def test_a_standby_that_still_hears_it_or_was_not_asked_is_no_witness(view: Clus
 
 
 def test_a_node_without_a_verdict_is_not_known_yet() -> None:
-    with pytest.raises(NotLost, match="not known yet"):
+    with pytest.raises(NotLost, match="not known yet") as found:
         confirmed_lost(a_view(a_node("one")), {}, "one", by_probes=True, by_standbys=False)
+    assert found.value.is_open
+
+
+def test_what_nobody_can_tell_yet_is_another_thing_than_what_speaks_against_it() -> None:
+    for view, is_open in (
+        (of_three((good(9, primary()),)), False),
+        (a_view(a_node("one", *DEAD), observer=Observer(late_seconds=3.0)), True),
+    ):
+        with pytest.raises(NotLost) as found:
+            said(view)
+        assert found.value.is_open is is_open
+    with pytest.raises(NotLost) as found:
+        said(a_view(a_node("one", *DEAD), a_node("two", good(8, standby()))), by_probes=False)
+    assert found.value.is_open

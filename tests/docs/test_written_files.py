@@ -23,7 +23,7 @@ SETTINGS: Mapping[str, Any] = {
     },
     "nodes": {
         name: {"host": "127.0.0.1", "site": "hangzhou", "postgres": {"dsn": {"credential": name}}}
-        for name in ("orders-1", "orders-2")
+        for name in ("orders-1", "orders-2", "payments-1", "payments-2")
     },
     "people": {
         name: {"name": name} for name in ("sre-on-call", "sre-lead", "dba-on-call", "community-on-call")

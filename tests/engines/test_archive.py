@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from drd.core.errors import TransientError
 from drd.core.events import WalForgotten, WalInterrupted, WalResumed, WalShipped
 from drd.core.postgres.archive import Archive as KeptWal
 from drd.core.postgres.groups import archive_of, marks_of, read_group, wal_tags
@@ -215,6 +216,67 @@ async def test_a_slot_that_lost_its_wal_is_told_with_what_to_type_and_replaced(t
     assert lost
     assert lost[0].hint.startswith("drd makes a new base backup by itself")
     assert (await it.wal("local.wal")).written(1) == it.cluster.written
+
+
+async def test_rounds_at_once_make_each_batch_once_and_nobody_moves_the_same_files_beside_another(
+    tmp_path: Path,
+) -> None:
+    it = furnished(tmp_path)
+    it.spools.moving.seconds = 0.5
+    async with serving(it):
+        await asyncio.sleep(1)
+        it.cluster.write(5_000_000)
+        await asyncio.sleep(2 * BATCH_SECONDS)
+        it.cluster.write(5_000_000)
+        await asyncio.sleep(0.1)
+        before = len(it.house.journal.of(WalShipped))
+        await asyncio.gather(*(it.archive.bring("orders", "local.wal") for _ in range(3)))
+        made = [(each.store, each.group, each.through) for each in it.house.journal.of(WalShipped)[before:]]
+        assert made
+        assert len(set(made)) == len(made)
+        # Receiving begins anew while rounds are made without a pause.
+        slot = it.cluster.slots["drd_orders"]
+        it.cluster.slots["drd_orders"] = replace(slot, restart=None, wal_status=WalStatus.LOST)
+        for _ in range(30):
+            await it.archive.ship("orders")
+    assert [each for each in it.house.journal.of(WalInterrupted) if each.is_lost]
+    assert it.spools.moving.most_at_once == 1
+
+
+async def test_what_another_store_has_is_brought_although_nothing_new_can_be_saved_and_that_is_told_each_time(
+    tmp_path: Path,
+) -> None:
+    it = furnished(tmp_path)
+    receiving = asyncio.create_task(it.house.receiving.serve("orders"))
+    local = it.house.repository("local.wal")
+
+    def refuse(work: str) -> None:
+        if work == "save":
+            raise TransientError("no room there", "make some")
+
+    try:
+        await asyncio.sleep(1)
+        it.cluster.write(5_000_000)
+        await asyncio.sleep(10)
+        await it.archive.ship("orders")
+        shipped = await it.reach("local.wal")
+        assert shipped > BEGINNING
+        for times in (1, 2):
+            local.before = refuse
+            it.cluster.write(5_000_000)
+            await asyncio.sleep(10)
+            for _ in range(2):
+                await it.archive.bring("orders", "offsite.wal")
+            assert await it.reach("offsite.wal") == shipped
+            told = [each.message for each in it.house.journal.of(WalInterrupted)]
+            assert told == ["no room there"] * times
+            local.before = lambda work: None
+            await it.archive.bring("orders", "offsite.wal")
+            shipped = await it.reach("offsite.wal")
+            assert shipped == it.cluster.written
+    finally:
+        receiving.cancel()
+        await asyncio.gather(receiving, return_exceptions=True)
 
 
 async def test_a_segment_of_another_cluster_is_refused_and_named(tmp_path: Path) -> None:

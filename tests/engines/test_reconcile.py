@@ -388,3 +388,14 @@ async def test_a_young_batch_of_a_known_group_is_left_to_who_brings_it_also_in_a
     await house.reconcile.reconcile("local")
     [found] = await house.journal.wal("orders")
     assert (found.snapshot_id, found.superseded) == ("a", ())
+
+
+async def test_what_says_to_be_a_part_that_drd_has_saved_itself_never_counts_beside_it() -> None:
+    house = FakeHouse()
+    await house.run(run="01RUN")
+    [own] = house.local.snapshots
+    house.local.plant(house.foreign(run="01RUN", daemon="01DAEMON", time=START + timedelta(days=9000)))
+    assert await house.reconcile.reconcile("local") == (0, 0)
+    [point] = await house.journal.points("orders")
+    assert [each.snapshot_id for each in point.copies_in("local")] == [own]
+    assert not house.journal.of(SnapshotFound)

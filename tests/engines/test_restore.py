@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -551,7 +552,7 @@ async def test_a_part_that_stands_twice_in_a_store_comes_back_once(source: Path,
     [snapshot] = house.local.snapshots.values()
     twin = house.foreign(run="01RUN", daemon="01DAEMON", tags=snapshot.tags, paths=snapshot.paths)
     house.local.plant(twin, house.local.trees[snapshot.id])
-    assert await house.reconcile.reconcile("local") == (1, 0)
+    assert await house.reconcile.reconcile("local") == (0, 0)
     await house.restore.restore("09R", request(tmp_path / "target"))
     assert contents(tmp_path / "target") == contents(source)
 
@@ -774,6 +775,11 @@ class Settling(FakeSource):
     """Its data lies below `deep`; what lies beside that goes beside the place. A word in an option breaks it."""
 
     seen: ClassVar[list[tuple[str, Mapping[str, str], Path]]] = []
+    hinted: ClassVar[list[Mapping[str, str]]] = []
+
+    @property
+    def restore_hints(self) -> Mapping[str, str]:
+        return {"shade": "dark"}
 
     @classmethod
     async def look_at_place(cls, world: World, wanted: Wanted) -> None:
@@ -787,6 +793,7 @@ class Settling(FakeSource):
     @classmethod
     async def settled(cls, world: World, wanted: Wanted, folder: Path, on_progress: OnProgress) -> Settled:
         cls.seen.append((wanted.policy, wanted.options, wanted.place))
+        cls.hinted.append(wanted.hints)
         if wanted.options.get("colour") == "black":
             raise PermanentError("it is not whole", "restore another point")
         (folder / "deep" / "made").write_bytes(b"whole")
@@ -801,6 +808,19 @@ def a_settling_house(source: Path, *, parts: int = 1) -> FakeHouse:
     house = FakeHouse(protected(a_policy(), **sources))
     house.kinds["fake"] = Settling
     return house
+
+
+async def test_what_the_policy_says_of_a_source_today_helps_to_restore_what_it_saved(
+    source: Path, tmp_path: Path
+) -> None:
+    house = FakeHouse(protected(a_policy(), main=Settling(path=str(source), facts=("source=fake",))))
+    house.kinds["fake"] = Settling
+    await house.run()
+    await house.restore.restore("09R", request(tmp_path / "known"))
+    assert Settling.hinted[-1] == {"shade": "dark"}
+    house.in_force.replace(replace(house.in_force(), policies={}))
+    await house.restore.restore("09S", request(tmp_path / "of a policy that is gone"))
+    assert Settling.hinted[-1] == {}
 
 
 async def test_what_a_kind_reads_back_itself_is_not_read_back_twice(source: Path, tmp_path: Path) -> None:

@@ -13,12 +13,17 @@ import pytest
 
 from drd.core.errors import PermanentError, TransientError, UsageError
 from drd.core.events import PolicyAdded
+from drd.core.health import Hysteresis
 from drd.core.policy import Mode
 from drd.core.postgres.heartbeat import Beat
+from drd.core.probing import Failure
 from drd.core.secrets import SecretReference
 from drd.engines.runbook_services import EngineServices
 from drd.ports.machines import Contact
+from drd.ports.probe import Target, Watch
+from tests.core.watched import primary, standby
 from tests.fakes.house import DAEMON, FakeHouse, a_policy, protected
+from tests.fakes.probe import Answers, FakeProbe
 from tests.fakes.source import FakeSource
 
 pytestmark = pytest.mark.looptime
@@ -69,6 +74,31 @@ async def test_a_folder_is_kept_in_the_first_store_that_answers_and_is_no_point_
     [kept] = await house.repository("local").snapshots()
     assert kept.tags == ("stranded-orders-1", "of=orders")
     assert await house.journal.points("orders") == ()
+
+
+async def test_witnesses_who_cannot_tell_yet_are_waited_for_and_others_are_not() -> None:
+    dead = Answers(failure=Failure.REFUSED)
+    FakeProbe.ANSWERS.clear()
+    FakeProbe.ANSWERS.update({"one": dead, "two": Answers(standby(heard_seconds_ago=None, is_receiving=False))})
+    targets = tuple(Target("orders", name, "127.0.0.1") for name in FakeProbe.ANSWERS)
+    plan = a_policy().model_copy(update={"nodes": tuple(FakeProbe.ANSWERS)})
+    house = FakeHouse(replace(protected(plan), watch=Watch(targets, (FakeProbe(),), Hysteresis(1.0, 0.5))))
+    ours, clock = services(house), asyncio.get_running_loop().time
+    with pytest.raises(PermanentError, match="one is not looked at yet"):
+        await ours.confirm_lost("orders", "one", by_probes=True, by_standbys=True)
+    looking = asyncio.create_task(house.watching.serve("orders"))
+    said = await ours.confirm_lost("orders", "one", by_probes=True, by_standbys=True)
+    assert said == "one: process dead; two receives nothing from it"
+
+    dead.failure, dead.seen = None, primary()
+    await asyncio.sleep(10)
+    asked = clock()
+    with pytest.raises(PermanentError, match="one is not seen to be lost: well"):
+        await ours.confirm_lost("orders", "one", by_probes=True, by_standbys=True)
+    assert clock() == asked
+    with pytest.raises(PermanentError, match="three is not watched"):
+        await ours.confirm_lost("orders", "three", by_probes=True, by_standbys=True)
+    looking.cancel()
 
 
 async def test_a_backup_that_fails_fails_the_step() -> None:

@@ -109,6 +109,22 @@ async def test_what_took_effect_before_the_daemon_died_is_not_done_again() -> No
     assert DEEDS.done == ["a"]
 
 
+async def test_a_step_knows_since_when_it_is_tried_whatever_the_wall_clock_says_and_whether_by_this_daemon() -> None:
+    DEEDS.failing["a"] = TransientError("no answer", "")
+    async with left(a_house(a_runbook(a_step("a", retry=2)))) as first:
+        began = first.clock.monotonic()
+        await first.runbooks.start(ORDER)
+        await until(lambda: not DEEDS.failing)
+        first.clock.step(timedelta(hours=-2))
+        DEEDS.seconds["a"] = 5
+        await until(lambda: len(DEEDS.done) == 2, 60)
+    async with left(a_house(after=first)) as second:
+        await second.runbooks.resume_open()
+        await until(lambda: len(DEEDS.done) == 3)
+    assert [at.begun_at for at in DEEDS.situations] == [began, began, None]
+    assert [at.is_again for at in DEEDS.situations] == [False, True, True]
+
+
 async def test_a_person_is_asked_where_nothing_tells_whether_a_step_was_done() -> None:
     first = a_house(a_runbook(a_step("a")))
     DEEDS.seconds["a"], DEEDS.answers["a"] = 5, Answer.UNKNOWN

@@ -23,6 +23,8 @@ class Deeds:
     seconds: dict[str, float] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     rehearsed: list[str] = field(default_factory=list)
+    situations: list[Situation] = field(default_factory=list)
+    """Those in which steps were begun."""
 
 
 DEEDS = Deeds()
@@ -60,6 +62,7 @@ class Deed(Action):
 
     async def apply(self, at: Situation) -> Facts:
         DEEDS.done.append(self.mark)
+        DEEDS.situations.append(at)
         await asyncio.sleep(DEEDS.seconds.get(self.mark, 0))
         if self.mark in DEEDS.failing:
             raise DEEDS.failing.pop(self.mark)

@@ -18,6 +18,7 @@ from drd.engines.archive import Archive
 from drd.engines.backup import Backup
 from drd.engines.copy import Copy
 from drd.engines.dispatch import Dispatch
+from drd.engines.giving_back import GivingBack
 from drd.engines.healing import Healing
 from drd.engines.heartbeat import Heartbeats
 from drd.engines.losing import Losing
@@ -46,6 +47,7 @@ from drd.engines.wal_standing import WalStanding
 from drd.engines.watching import Watching
 from drd.engines.work_queues import WorkQueues
 from drd.ports.configuration import Configuration, Protected
+from drd.ports.machines import Machine
 from drd.ports.repository import Snapshot
 from drd.ports.source import Source
 from drd.ports.store import ConfiguredStore, Limits
@@ -195,11 +197,23 @@ class FakeHouse:
         self.proof = Proof(self.stores, queues, journal, self.log.append)
         self.reconcile = Reconcile(force, self.stores, queues, journal, journal, self.clock, DAEMON)
         self.kinds: dict[str, type[Source]] = {"fake": FakeSource}
-        self.restore = Restore(self.stores, queues, journal, journal, world, self.host, self.board, self.kinds)
+        self.restore = Restore(force, self.stores, queues, journal, journal, world, self.host, self.board, self.kinds)
         self.told.listeners.append(self.scheduler)
         self.told.copy = self.copy
         self.dispatch = Dispatch(force, self.backup, journal, journal, self.clock, self.told)
-        self.salvage = Salvage(force, self.stores, self.carrier, journal, journal, world, self.dispatch)
+        self.archive = Archive(
+            force,
+            self.receiving,
+            self.spools,
+            self.stores,
+            queues,
+            self.copy,
+            journal,
+            journal,
+            world,
+            group_bytes=8 * 2**20,
+        )
+        self.salvage = Salvage(force, self.stores, self.carrier, journal, journal, world, self.dispatch, self.archive)
         self.healing = Healing(
             force, self.stores, self.carrier, queues, self.proof, self.salvage, journal, journal, world, self.board
         )
@@ -248,19 +262,11 @@ class FakeHouse:
         )
         self.acting = Acting(force, self.watching, self.runbooks, journal, journal, self.clock)
         self.losing = Losing(self.watching, journal, self.clock)
+        self.given_back: list[str] = []
+        """Nodes whose standbys were let receive again."""
+        self.mistake_in_giving_back: Exception | None = None
+        self.giving_back = GivingBack(force, self.watching, journal, journal, self.clock, self._give_back)
         self.triggering = Triggering(force, self.acting, self.runbooks, journal, journal, self.clock)
-        self.archive = Archive(
-            force,
-            self.receiving,
-            self.spools,
-            self.stores,
-            queues,
-            self.copy,
-            journal,
-            journal,
-            world,
-            group_bytes=8 * 2**20,
-        )
 
     def know(self, store: ConfiguredStore) -> None:
         """Let the carrier reach a store's place."""
@@ -301,7 +307,14 @@ class FakeHouse:
             acting=self.acting,
             triggering=self.triggering,
             losing=self.losing,
+            giving_back=self.giving_back,
         )
+
+    async def _give_back(self, machine: Machine) -> bool:
+        if self.mistake_in_giving_back is not None:
+            raise self.mistake_in_giving_back
+        self.given_back.append(machine.name)
+        return True
 
     def repository(self, store: str) -> FakeRepository:
         """The object that the engines work with."""

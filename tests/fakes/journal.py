@@ -25,7 +25,7 @@ from drd.core.postgres.groups import ShippedGroup
 from drd.core.projections import fold
 from drd.core.projections.points import withheld
 from drd.core.rows import MemoryShelf
-from drd.core.wal_rows import shipped_groups
+from drd.core.wal_rows import bad_snapshots, shipped_groups
 from drd.ports.clock import Clock
 from drd.ports.journal import Head, Observer, Verdict
 
@@ -200,7 +200,16 @@ class FakeJournal:
 
     async def wal(self, policy: str) -> tuple[ShippedGroup, ...]:
         await asyncio.sleep(0)
-        return shipped_groups([(key, row) for key, row in self._tables.wal.rows.items() if key[0] == policy])
+        groups = shipped_groups([(key, row) for key, row in self._tables.wal.rows.items() if key[0] == policy])
+        return tuple(each for each in groups if each.snapshot_id not in self._bad_snapshots(each.store))
+
+    async def lost_wal(self, store: str) -> tuple[ShippedGroup, ...]:
+        await asyncio.sleep(0)
+        groups = shipped_groups([(key, row) for key, row in self._tables.wal.rows.items() if key[1] == store])
+        return tuple(each for each in groups if each.snapshot_id in self._bad_snapshots(store))
+
+    def _bad_snapshots(self, store: str) -> frozenset[str]:
+        return bad_snapshots(self._tables.stores.get((store,)))
 
     # --- for tests ---
 

@@ -1,14 +1,18 @@
-"""Machines with the whole of drd on them."""
+"""Machines with the whole of drd on them, and one that watches a primary and its standby on hosts of their own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3.session
 import pytest
 
+from tests.postgres_lab import lab
+from tests.postgres_pair import Pair, pair
 from tests.servers import MotoS3
 from tests.system.fixtures import another_machine, machine, two_stores, two_stores_each_restic
-from tests.system.machine import BUCKET
+from tests.system.machine import BUCKET, Machine
+from tests.watched_pair import Watcher
 
 __all__ = ["another_machine", "machine", "two_stores", "two_stores_each_restic"]
 
@@ -24,3 +28,24 @@ def bucket(moto_s3: MotoS3) -> Iterator[Any]:
     client.put_object_lock_configuration(Bucket=BUCKET, ObjectLockConfiguration=lock)
     yield client
     client.close()
+
+
+@pytest.fixture
+def orders(postgres_programs: Path, tmp_path: Path, haproxy: Path) -> Iterator[Pair]:
+    """The pair's hosts, with HAProxy; its servers are not started yet."""
+    with lab(postgres_programs) as laboratory, pair(laboratory, tmp_path) as made:
+        made.start_proxy(haproxy)
+        yield made
+
+
+@pytest.fixture
+def watched(machine: Machine, orders: Pair) -> Callable[..., Watcher]:
+    """Starts the servers and drd, and returns when both nodes are well."""
+
+    def start(*, is_synchronous: bool, **more: Any) -> Watcher:
+        orders.start(is_synchronous=is_synchronous, **more)
+        watcher = Watcher(machine, orders)
+        watcher.start()
+        return watcher
+
+    return start

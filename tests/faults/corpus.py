@@ -9,7 +9,7 @@ import os
 import random
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from pathlib import Path
 from drd.core.policy import Outcome
 from tests.damage import WAYS, files_of, write
 from tests.in_process import PASSWORD, InProcess, Place, SteppedClock
+from tests.old_listings import OldListings
 from tests.quick_keys import add_key, make_quick
 from tests.servers import RcloneS3
 from tests.system.programs import wait_for
@@ -103,6 +104,41 @@ def _planted_key(case: Case) -> None:
     add_key(case.repository, json.dumps({**content, "username": "somebody", "hostname": "elsewhere"}).encode())
 
 
+def _lock_that_is(content: bytes) -> Harm:
+    """A lock that restic cannot read."""
+
+    def harm(case: Case) -> None:
+        write(case.repository / "locks" / ("ab" * 32), content)
+
+    return harm
+
+
+def _future_snapshot(case: Case) -> None:
+    """Somebody with the writer's credentials plants a snapshot from the future that says to be a part of drd's run."""
+    listed = json.loads(_restic(case.restic, case.repository, "snapshots", "--json").stdout)
+    tags = ",".join(listed[-1]["tags"])
+    planted = case.repository.with_name("planted")
+    planted.mkdir()
+    (planted / "file").write_bytes(b"planted")
+    _restic(case.restic, case.repository, "backup", "--time", "2099-01-01 00:00:00", "--tag", tags, str(planted))
+
+
+def _dropped(*kinds: str) -> Harm:
+    """The store acknowledged what came after the first point, and has dropped it."""
+
+    def harm(case: Case) -> None:
+        for kind in kinds:
+            for path in files_of(case.repository, kind):
+                if str(path.relative_to(case.repository)) not in case.facts.before:
+                    path.unlink()
+
+    return harm
+
+
+def _nothing(_: Case) -> None:
+    """All files are there; what harms is how they are served."""
+
+
 NOBODY: frozenset[str] = frozenset()
 
 
@@ -117,12 +153,26 @@ CORPUS: dict[str, tuple[Harm, frozenset[str]]] = {
     **{f"snapshot {way}": (_to("snapshots", way), NOBODY) for way in WAYS if way != "missing"},
     "snapshot missing": (_to("snapshots", "missing"), _noticed("reconcile")),
     "snapshot forgotten and pruned by somebody": (_forgotten_and_pruned, _noticed("reconcile")),
-    **{f"key {way}": (_to("keys", way), _noticed("structure", "restore")) for way in ("flipped", "cut", "empty")},
-    **{f"config {way}": (_to("config", way), _noticed("structure")) for way in ("flipped", "cut", "missing")},
+    **{f"key {way}": (_to("keys", way), _noticed("structure", "restore")) for way in WAYS if way != "swapped"},
+    **{f"config {way}": (_to("config", way), _noticed("structure")) for way in WAYS if way != "swapped"},
     "config of another repository": (_another_config, _noticed("structure")),
     "stale lock": (_stale_lock, NOBODY),
+    "lock that cannot be read": (_lock_that_is(b"no lock at all"), NOBODY),
+    "empty lock": (_lock_that_is(b""), NOBODY),
+    "snapshot from the future": (_future_snapshot, NOBODY),
     "planted key": (_planted_key, NOBODY),
+    "packs that were acknowledged and dropped": (_dropped("data"), _noticed("structure", "restore")),
+    "indexes that were acknowledged and dropped": (_dropped("index"), _noticed("structure", "restore")),
+    "snapshots that were acknowledged and dropped": (_dropped("snapshots"), _noticed("reconcile")),
+    "all that was acknowledged and dropped": (_dropped("data", "index", "snapshots"), _noticed("reconcile")),
 }
+OLD_LISTINGS = "old listings"
+HARMLESS = frozenset(
+    {"stale lock", "lock that cannot be read", "empty lock", "snapshot from the future", "planted key"}
+)
+"""Nothing that was saved is damaged there."""
+SERVED_DAMAGE: dict[str, tuple[Harm, frozenset[str]]] = {OLD_LISTINGS: (_nothing, _noticed("reconcile"))}
+"""What only a server can do."""
 
 
 class Templates:
@@ -188,8 +238,11 @@ def places_of(folder: Path, first: Place, shape: str = "bare") -> dict[str, Plac
 
 
 @contextmanager
-def served(where: str, repository: Path, rclone: Path) -> Iterator[Place]:
-    """The repository as a folder, or behind a server that is started over it now."""
+def served(where: str, repository: Path, rclone: Path, listed: frozenset[str] | None = None) -> Iterator[Place]:
+    """The repository as a folder, or behind a server that is started over it now.
+
+    Of a server that lists nothing newer, `listed` is all that it lists.
+    """
     if where == "local":
         yield Place.local(repository)
         return
@@ -201,16 +254,17 @@ def served(where: str, repository: Path, rclone: Path) -> Iterator[Place]:
     credentials.write_text(f"{server.access_key}:{server.secret_key}\n")
     credentials.chmod(0o600)
     try:
-        yield Place(
-            {"s3": {"endpoint": server.url, "bucket": BUCKET, "credentials": {"file": str(credentials)}}},
-            f"s3:{server.url}/{BUCKET}",
-            repository,
-            {
-                "AWS_ACCESS_KEY_ID": server.access_key,
-                "AWS_SECRET_ACCESS_KEY": server.secret_key,
-                "AWS_DEFAULT_REGION": "us-east-1",
-            },
-        )
+        with OldListings(server.port, listed) if listed is not None else nullcontext(server) as front:
+            yield Place(
+                {"s3": {"endpoint": front.url, "bucket": BUCKET, "credentials": {"file": str(credentials)}}},
+                f"s3:{front.url}/{BUCKET}",
+                repository,
+                {
+                    "AWS_ACCESS_KEY_ID": server.access_key,
+                    "AWS_SECRET_ACCESS_KEY": server.secret_key,
+                    "AWS_DEFAULT_REGION": "us-east-1",
+                },
+            )
     finally:
         server.stop()
 

@@ -7,15 +7,12 @@ for the standby.
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from tests.failover_site import NODES, Client, assert_one_writer_at_a_time
-from tests.postgres_lab import lab
-from tests.postgres_pair import Pair, lost, pair
-from tests.system.machine import Machine
+from tests.failover_site import NODES
+from tests.postgres_pair import Pair, assert_taken_over
 from tests.system.programs import wait_for
 from tests.watched_pair import Watcher
 
@@ -28,42 +25,6 @@ PATIENCE = 120.0
 OLD, NEW = NODES
 CALM_SECONDS = 5.0
 """Nothing is done about what is no loss: ten times as long as a loss would need to be noticed."""
-
-
-@pytest.fixture
-def orders(postgres_programs: Path, tmp_path: Path, haproxy: Path) -> Iterator[Pair]:
-    """The pair's hosts, with HAProxy; its servers are not started yet."""
-    with lab(postgres_programs) as laboratory, pair(laboratory, tmp_path) as made:
-        made.start_proxy(haproxy)
-        yield made
-
-
-@pytest.fixture
-def watched(machine: Machine, orders: Pair) -> Callable[..., Watcher]:
-    """Starts the servers and drd, and returns when both nodes are well."""
-
-    def start(*, is_synchronous: bool) -> Watcher:
-        orders.start(is_synchronous=is_synchronous)
-        watcher = Watcher(machine, orders)
-        watcher.start()
-        return watcher
-
-    return start
-
-
-def clients_of(orders: Pair) -> tuple[Client, Client]:
-    return orders.start_client(orders.multihost), orders.start_client(orders.proxied, 1_000_000)
-
-
-def assert_taken_over(orders: Pair, clients: tuple[Client, Client], *, may_lose: int) -> None:
-    """Clients write at the new primary, no row of theirs went to both, and no more rows are lost than may be."""
-    for client in clients:
-        client.writes_at(orders.host(NEW).address, PATIENCE)
-    for client in clients:
-        rows = client.stop()
-        assert_one_writer_at_a_time(rows)
-        assert len(lost(rows, orders.servers[NEW])) <= may_lose
-    assert orders.servers[NEW].value("SELECT NOT pg_is_in_recovery()")
 
 
 def kill(orders: Pair) -> None:
@@ -87,7 +48,7 @@ def test_a_lost_primary_is_replaced_and_nothing_that_waited_for_the_standby_is_l
     orders: Pair, watched: Callable[..., Watcher], blow: Callable[[Pair], None]
 ) -> None:
     watcher = watched(is_synchronous=True)
-    clients = clients_of(orders)
+    clients = orders.start_clients()
     blow(orders)
     wait_for(watcher.is_switched, "clients are sent to the new primary", PATIENCE)
     orders.host(OLD).heal()
@@ -100,26 +61,11 @@ def test_without_waiting_for_the_standby_only_rows_of_the_last_moment_are_lost(
     orders: Pair, watched: Callable[..., Watcher]
 ) -> None:
     watcher = watched(is_synchronous=False)
-    clients = clients_of(orders)
+    clients = orders.start_clients()
     kill(orders)
     wait_for(watcher.is_switched, "clients are sent to the new primary", PATIENCE)
     # A row each 10 ms, and a standby that is milliseconds behind, on a machine that may be busy.
     assert_taken_over(orders, clients, may_lose=50)
-
-
-def test_a_daemon_that_is_killed_in_the_middle_goes_on_with_the_next_start(
-    orders: Pair, watched: Callable[..., Watcher]
-) -> None:
-    watcher = watched(is_synchronous=True)
-    clients = clients_of(orders)
-    silence(orders)
-    wait_for(watcher.began, "the run has begun", PATIENCE)
-    assert watcher.machine.daemon is not None
-    watcher.machine.daemon.kill()
-    watcher.machine.start()
-    wait_for(watcher.is_switched, "clients are sent to the new primary", PATIENCE)
-    assert_taken_over(orders, clients, may_lose=0)
-    assert len(watcher.began()) == 1
 
 
 def one_backend_dies(orders: Pair) -> None:
@@ -144,7 +90,7 @@ def test_what_is_no_loss_of_the_primary_fences_nobody_and_clients_write_on(
     orders: Pair, watched: Callable[..., Watcher], blow: Callable[[Pair], None]
 ) -> None:
     watcher = watched(is_synchronous=False)
-    clients = clients_of(orders)
+    clients = orders.start_clients()
     blow(orders)
     end = time.monotonic() + CALM_SECONDS
     wait_for(lambda: time.monotonic() > end, "it stays so for a while", PATIENCE)

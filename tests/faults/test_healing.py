@@ -16,15 +16,13 @@ from drd.core.errors import PermanentError, RefusedByGuard
 from drd.core.events import Body, DamageFound, DamageHealed, DamageLeft, SnapshotCreated
 from drd.core.rotation import Part
 from tests.damage import copied, files_of
-from tests.faults.corpus import BUCKET, CORPUS, FIRST, POLICY, Case, Facts, Templates, places_of, served
+from tests.faults.corpus import BUCKET, CORPUS, FIRST, HARMLESS, POLICY, Case, Facts, Templates, places_of, served
 from tests.in_process import InProcess, Place, SteppedClock
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
-HARMLESS = {"stale lock", "planted key"}
-"""Nothing is damaged there."""
 BY_A_MIRROR = [kind for kind in CORPUS if kind not in HARMLESS]
-TRIED_FOR_LONG = ("data empty", "trees cut", "trees empty", "trees missing")
+TRIED_FOR_LONG = ("data empty", "trees cut", "trees empty", "trees missing", "packs that were acknowledged and dropped")
 """restic 0.14 tries again and again to read what ends early or is gone; `data cut` is enough."""
 BY_S3 = ("data missing", "config flipped", "data flipped", "index cut", "snapshot empty", "key cut")
 BY_THE_SOURCE = [kind for kind in CORPUS if kind.partition(" ")[0] in ("data", "trees", "index")]
@@ -266,6 +264,8 @@ def _files(repository: Path) -> dict[str, bytes]:
 
 
 def _made_anew(kind: str, age: str, before: dict[str, bytes]) -> list[str]:
-    folders = {"key": "keys/", "trees": "index/" if age == "oldest" else "-"}
+    folders = {"key": "keys/", "indexes": "index/"}
+    if age == "oldest":
+        folders |= dict.fromkeys(("trees", "packs", "all"), "index/")
     folder = "index/" if kind == "index missing" else folders.get(kind.partition(" ")[0], "-")
     return [path for path in before if path.startswith(folder)]

@@ -1,6 +1,8 @@
 """WAL that nothing needs any more goes from the stores of a real server's policy, and what is promised stays."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +66,30 @@ def test_kill_9_of_drd_while_wal_is_forgotten_takes_nothing_that_is_promised(sho
     forget(shop)
     left = groups_in(shop)
     assert left["local"] == left["offsite"], "what was begun is ended"
+
+
+def test_wal_that_vanished_from_a_store_is_noticed_held_and_healed(shop: Shop) -> None:
+    shop.open()
+    shop.sell(50)
+    moment, count = shop.moment()
+    shop.machine.stop()
+    for each in (Path(f"{shop.machine.repository}-wal") / "snapshots").iterdir():
+        each.unlink()
+    shop.machine.start()
+    wait_for(lambda: events_of(shop, "damage-healed"), "what vanished is back", 120)
+    found = events_of(shop, "damage-found")
+    assert f"{POLICY}, WAL from " in found[0]["message"]
+    assert "drd did not forget" in events_of(shop, "hold-placed")[0]["reason"]
+    shop.sell(50)
+    shop.wait_shipped()
+    assert shop.restored("--from", "local", "--at", moment) == count
+    assert shop.restored("--from", "local") == shop.orders
+    assert shop.machine.status()["warnings"] == []
+
+
+def events_of(shop: Shop, kind: str) -> list[dict[str, Any]]:
+    """What is on record of the WAL beside the first store."""
+    return [each for each in shop.machine.events(kind) if each["store"] == "local.wal"]
 
 
 def forgets_wal(daemon: Running, place: str) -> int | None:

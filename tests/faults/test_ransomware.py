@@ -2,11 +2,13 @@
 
 import random
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.system.machine import Machine
+from tests.system.programs import wait_for
 from tests.system.trees import portrait
 
 pytestmark = [pytest.mark.system, pytest.mark.faults]
@@ -53,6 +55,8 @@ def test_thirty_backups_of_encrypted_files_push_no_good_point_out(
         documents.edit()
         machine.drd("backup", "shop").done()
     good = machine.points("shop")[0]
+    second = datetime.fromisoformat(good["moment"]) + timedelta(seconds=1)
+    wait_for(lambda: datetime.now(UTC) >= second, "a moment in seconds means this point alone")
     before = portrait(machine.data / "shop")
     assert machine.status_of("shop")["state"] == "ok"
 

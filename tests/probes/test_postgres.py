@@ -68,7 +68,10 @@ async def test_a_primary_tells_its_role_position_peers_and_what_its_commits_wait
         standby = await seen_by(other, lambda seen: seen.heard_seconds_ago is not None)
         assert (standby.role, standby.cluster, standby.is_receiving) == (NodeRole.STANDBY, first.cluster, True)
         assert standby.replicates_as == "two"
-        assert standby.retry_seconds == 5.0
+        assert (standby.retry_seconds, standby.asks_after_seconds, standby.may_hang) == (5.0, 30.0, False)
+        two.configure({"restore_command": "cp /archive/%f %p"})
+        two.reload()
+        await seen_by(other, lambda seen: seen.may_hang)
         two.execute("SELECT pg_wal_replay_pause()")
         assert (await seen_by(other)).is_paused
 
@@ -79,6 +82,21 @@ async def test_a_primary_tells_its_role_position_peers_and_what_its_commits_wait
         assert beat.daemon == "me/probe"
         one.execute("ALTER TABLE drd.heartbeat ADD CHECK (sequence < 0) NOT VALID")
         assert (await seen_by(prober)).write_failed
+        one.execute("ALTER TABLE drd.heartbeat DROP CONSTRAINT heartbeat_sequence_check")
+    snapshots = one.data / "pg_snapshots"
+    snapshots.chmod(0)  # as on a disk that is full: rows change in place, and no file can be made
+    async with probing(checking, replace(a_target(), writes_as="me/probe"), of(one)) as prober:
+        assert "pg_snapshots" in (await seen_by(prober)).write_failed
+        snapshots.chmod(0o700)
+        assert not (await seen_by(prober)).write_failed
+    one.make_role("clerk", "secret", "IN ROLE pg_monitor")
+    one.execute("GRANT USAGE ON SCHEMA drd TO clerk")
+    one.execute("GRANT SELECT, INSERT, UPDATE ON drd.heartbeat TO clerk")
+    one.execute("REVOKE EXECUTE ON FUNCTION pg_export_snapshot() FROM PUBLIC")
+    async with probing(
+        checking, replace(a_target(), writes_as="me/probe"), of(one, user="clerk", password="secret")
+    ) as prober:
+        assert not (await seen_by(prober)).write_failed  # whoever may not try it does not know
     two.stop()
     one.stop()
 

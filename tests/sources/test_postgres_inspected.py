@@ -130,6 +130,7 @@ async def test_of_a_pair_each_says_its_own_and_what_they_share_is_said_once(
         "checksums",
         "heartbeat",
         "node-orders-3",
+        "receiver-timeout",
         "restore-command",
         "retry-interval",
         "rewind",

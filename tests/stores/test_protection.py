@@ -369,7 +369,7 @@ async def test_a_rest_server_is_held_when_it_only_appends(
         found = await probed(carrier, store, world)
         assert found.is_held is append_only
         assert found.reason == (
-            "its server only appends: it refused to delete a probe"
+            "its server refused to delete a pack that was written to try it, and names that nobody wrote among all else"
             if append_only
             else "its server deleted a probe: it does not only append"
         )

@@ -1,9 +1,14 @@
+import io
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
 from pydantic import ValidationError
 
+from drd.clients.carrier.content import BLOCK_BYTES, NamedContent, Refused
+from drd.clients.carrier.files import FileKind, is_left
+from drd.clients.carrier.pace import Pace
+from drd.clients.carrier.sftp import SftpFiles
 from drd.clients.secrets import SystemSecrets
 from drd.core.errors import PermanentError
 from drd.core.secrets import SecretReference
@@ -67,6 +72,25 @@ async def test_a_host_with_another_key_than_the_known_one_is_not_trusted(sftp_pl
     assert not look.reachable
     assert "Host key verification failed" in look.message
     assert "known_hosts" in look.hint
+
+
+async def test_what_could_not_be_sent_whole_leaves_nothing_there(sftp_place: StorePlace, sshd: Sshd) -> None:
+    files = SftpFiles((await sftp_place.store.backend(sftp_place.world)).settings)
+    name, size = "0" * 64, 3 * BLOCK_BYTES
+    try:
+        files.prepare()
+        with pytest.raises(Refused):
+            files.put(
+                FileKind.DATA, name, NamedContent(io.BytesIO(bytes(size)), name, size, Pace(None), lambda _: None)
+            )
+        assert not [path for path in (sshd.data / "repository").rglob("*") if path.is_file()]
+    finally:
+        files.close()
+
+
+def test_a_file_of_which_nobody_knows_when_it_grew_may_be_anothers() -> None:
+    assert is_left(1)
+    assert not is_left(0)
 
 
 async def test_the_look_over_sftp_tells_free_space_and_a_missing_parent(sftp_place: StorePlace) -> None:

@@ -41,6 +41,8 @@ class Machine:
         self.daemon: Running | None = None
         self.wrapper: tuple[str, ...] = ()
         """Words before `drd run`."""
+        self.program: tuple[str, ...] = (str(DRD),)
+        """What runs as the daemon."""
         self.policies: dict[str, dict[str, Any]] = {}
         self._daemons: list[Running] = []
         self.settings = self._settings()
@@ -145,7 +147,9 @@ class Machine:
 
     def launch(self) -> Running:
         """Start the daemon and do not wait for it."""
-        self.daemon = self._running([*self.wrapper, str(DRD), "--config", str(self.settings_file), "run"], "drd.log")
+        self.daemon = self._running(
+            [*self.wrapper, *self.program, "--config", str(self.settings_file), "run"], "drd.log"
+        )
         return self.daemon
 
     def start(self) -> Running:

@@ -19,7 +19,8 @@ goes all the same: an index names packs of many snapshots, and nobody but restic
 
 At the target the order of sending is data, index, snapshots, each made durable before the next begins: a round that is
 killed anywhere leaves a mirror that checks clean. Work in the target itself (its own prune) must not run at the same
-time: the caller's queue sees to that, and the last listing shows what is missing.
+time: the caller's queue sees to that. Where another daemon prunes there all the same, packs may go that no index names
+yet; the last listing shows what is missing, and the round is done again.
 
 **Damage.** A file whose content does not hash to its name is read once more, since a wire may err, and then refused.
 A refused pack or index withholds every index and snapshot not yet sent, for nobody can tell which of them need it. A
@@ -78,12 +79,19 @@ class Round:
         require_same_repository(self.origin, self.target)
         for _ in range(ROUNDS):
             self.refused.clear()
+            self.absent = 0
             try:
                 # One pool a round, so that a thread keeps its connections from the first pack to the last snapshot.
                 with ThreadPoolExecutor(self.threads) as pool:
-                    return self._round(pool)
+                    is_whole = self._round(pool)
             except _Changed:
-                self.report.phase("starting over")
+                is_whole = False
+            else:
+                if is_whole or self.refused or not self.absent:
+                    return is_whole
+            self.report.phase("starting over")
+        if self.absent:
+            return False
         raise TransientError(
             f"files of {self.origin.place} keep vanishing while they are carried: a prune is at work there",
             "it is tried again; let prune and carrying not run at the same time",

@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -148,33 +148,52 @@ class ProcessCarrier:
         """
         private = await asyncio.to_thread(private_folder, self._scratch)
         try:
-            copy = Place("local", {"path": str(private / "repository")})
-            fetching = Job(Verb.FETCH, target=copy, origin=_place(origin))
-            await _do(self._runner, fetching, SHORT_DEADLINE)
+            copy = await self._fetched(origin, private / "repository")
             foreign, _ = await _do(self._runner, Job(Verb.KEYS, target=copy), SHORT_DEADLINE)
-            await self._add_key(private, origin_password, target_password)
+            # A key that another daemon left, which had found the place empty too, opens nothing.
+            if not await self._is_opened(target, private, target_password):
+                await self._add_key(private, origin_password, target_password)
             founding = Job(Verb.FOUND, target=_place(target), origin=copy, names=tuple(foreign.keys))
             await _do(self._runner, founding, SHORT_DEADLINE)
         finally:
             await asyncio.to_thread(shutil.rmtree, private, ignore_errors=True)
 
+    async def _fetched(self, repository: Backend, folder: Path) -> Place:
+        copy = Place("local", {"path": str(folder)})
+        await _do(self._runner, Job(Verb.FETCH, target=copy, origin=_place(repository)), SHORT_DEADLINE)
+        return copy
+
+    async def _is_opened(self, target: Backend, private: Path, password: bytes) -> bool:
+        """Whether a password opens a repository, which is told from a copy of its config and keys."""
+        try:
+            await self._fetched(target, private / "target")
+        except RepositoryMissing:
+            return False
+        ended = await self._restic_on(private, "target", ("cat", "config"), {"password": password})
+        return ended.code == 0
+
     async def _add_key(self, private: Path, origin_password: bytes, target_password: bytes) -> None:
-        command = Command(
-            argv=(
-                self._restic,
-                *("--repo", str(private / "repository"), "--no-cache"),
-                *("--password-file", "{origin_password}"),
-                *("key", "add", "--new-password-file", "{target_password}"),
-            ),
-            environment={"PATH": PATH, "HOME": str(private), "TMPDIR": str(private)},
-            secrets={"origin_password": origin_password, "target_password": target_password},
-            deadline=SHORT_DEADLINE,
-        )
-        ended = await self._runner.run(command)
+        adding = ("key", "add", "--new-password-file", "{target_password}")
+        secrets = {"password": origin_password, "target_password": target_password}
+        ended = await self._restic_on(private, "repository", adding, secrets)
         if ended.code != 0:
             if ended.code == RESTIC_WRONG_PASSWORD or "no key found" in ended.stderr_tail:
                 raise WrongPassword("the first store's password does not open it", "correct what `password:` refers to")
             raise PermanentError(f"restic could not make a key for the mirror: {_last_line(ended)}")
+
+    async def _restic_on(self, private: Path, copy: str, words: Sequence[str], secrets: Mapping[str, bytes]) -> Ended:
+        command = Command(
+            argv=(
+                self._restic,
+                *("--repo", str(private / copy), "--no-cache"),
+                *("--password-file", "{password}"),
+                *words,
+            ),
+            environment={"PATH": PATH, "HOME": str(private), "TMPDIR": str(private)},
+            secrets=secrets,
+            deadline=SHORT_DEADLINE,
+        )
+        return await self._runner.run(command)
 
 
 async def examine(runner: Runner, backend: Awaitable[Backend]) -> Look:

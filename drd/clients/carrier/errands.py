@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
 from importlib import import_module
@@ -16,7 +16,7 @@ from drd.clients.carrier.job import Job, Place, Saying, Verb
 from drd.clients.carrier.mending import examine, mend, put_all_aside, remove
 from drd.clients.carrier.pace import Pace
 from drd.clients.carrier.report import Report
-from drd.core.errors import PermanentError, RepositoryMissing
+from drd.core.errors import DrdError, PermanentError, RepositoryMissing
 from drd.ports.look import Look
 from drd.ports.protection import Extended, Protection
 
@@ -87,7 +87,8 @@ def found(origin: RepositoryFiles, target: RepositoryFiles, foreign_keys: frozen
 
     The config goes before the key, so that a place with a key is always whole, and a place with the config alone, which
     a kill leaves behind, is recognised and completed. The opposite order could leave a key of one repository in
-    another, which restic would open and then fail to read. Raises `PermanentError` when the place is not empty.
+    another, which restic would open and then fail to read. Raises `PermanentError` when the place is not empty, or is
+    another repository by the time that the keys are there: then they go again.
     """
     if not target.list(FileKind.CONFIG):
         for kind in (FileKind.KEY, FileKind.SNAPSHOT, FileKind.INDEX):
@@ -100,11 +101,18 @@ def found(origin: RepositoryFiles, target: RepositoryFiles, foreign_keys: frozen
         send(origin, target, FileKind.CONFIG, CONFIG_NAME, size, Pace(None), report)
         target.settle()
     require_same_repository(origin, target)
-    if not target.list(FileKind.KEY):
-        for name, size in origin.list(FileKind.KEY).items():
-            if name not in foreign_keys:
-                send(origin, target, FileKind.KEY, name, size, Pace(None), report)
+    own = {name: size for name, size in origin.list(FileKind.KEY).items() if name not in foreign_keys}
+    if own:
+        for name, size in own.items():
+            send(origin, target, FileKind.KEY, name, size, Pace(None), report)
         target.settle()
+        try:
+            require_same_repository(origin, target)
+        except PermanentError:
+            for name in own:
+                with suppress(DrdError):  # a place that lets nothing be removed; that it is another's says more
+                    target.remove(FileKind.KEY, name)
+            raise
 
 
 def look(place: Place) -> Look:

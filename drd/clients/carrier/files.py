@@ -20,6 +20,11 @@ NAME = re.compile(r"[0-9a-f]{64}")
 
 CONFIG_NAME = "config"
 
+INCOMING = ".drd-incoming"
+"""Where files grow before they get their name: restic never looks there, and what a killed carrier left is swept."""
+LEFT_SECONDS = 3600
+"""What has not grown for so long was left: a younger one may be another daemon's, which mirrors into the same place."""
+
 
 class FileKind(StrEnum):
     """The kinds of files, by the name of their folder; `config` is the one file without a folder."""
@@ -98,3 +103,12 @@ FOLDERS = (
     *(f"data/{first:02x}" for first in range(256)),
 )
 """The folders of a repository on a file system, parents first."""
+
+
+def is_left(changed: float) -> bool:
+    """Whether a file that grew until then, in seconds since 1970, is nobody's any more; of 0 nobody knows when."""
+    if not changed:
+        return False
+    from drd.clients.clock import SystemClock  # seldom needed, and slow to load: it brings asyncio
+
+    return SystemClock().now().timestamp() - changed >= LEFT_SECONDS

@@ -13,14 +13,13 @@ from typing import BinaryIO
 
 from drd.clients.carrier.config import config_digest
 from drd.clients.carrier.content import NamedContent
-from drd.clients.carrier.files import CONFIG_NAME, FOLDERS, NAME, FileKind, Vanished, path_of
+from drd.clients.carrier.files import CONFIG_NAME, FOLDERS, INCOMING, NAME, FileKind, Vanished, is_left, path_of
 from drd.clients.carrier.mounts import unmounted_disk
 from drd.clients.durable import flush_folder
 from drd.core.errors import DrdError, PermanentError, StoreAway, TransientError
 from drd.ports.look import Look
 
-INCOMING = ".drd-incoming"
-"""Where files grow before they get their name: restic never looks there, and what a killed carrier left is swept."""
+CREATED_AT_MOST = 5
 
 
 class LocalFiles:
@@ -56,9 +55,9 @@ class LocalFiles:
         """Write beside, flush, rename."""
         final = self._root / path_of(kind, name)
         with _translated(self.place):
-            growing = self._incoming() / f"{name}-{secrets.token_hex(4)}"
+            growing, descriptor = self._create(name)
             try:
-                _write(growing, content)
+                _write(descriptor, content)
                 self._rename(growing, final)
             finally:
                 growing.unlink(missing_ok=True)
@@ -119,10 +118,24 @@ class LocalFiles:
         with self._lock:
             if not self._swept:
                 folder.mkdir(mode=0o700, exist_ok=True)
-                for left in folder.iterdir():
-                    left.unlink(missing_ok=True)
+                for each in folder.iterdir():
+                    _remove_if_left(each)
                 self._swept = True
         return folder
+
+    def _create(self, name: str) -> tuple[Path, int]:
+        """A file to grow, open; the folder of those goes when a round is over, also that of another daemon."""
+        left = CREATED_AT_MOST
+        while True:
+            growing, left = self._incoming() / f"{name}-{secrets.token_hex(4)}", left - 1
+            try:
+                # restic makes its files read-only for their owner and nobody else; so does this.
+                return growing, os.open(growing, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
+            except FileNotFoundError:
+                if not left:
+                    raise
+                with self._lock:
+                    self._swept = False
 
     def _rename(self, growing: Path, final: Path) -> None:
         try:
@@ -153,15 +166,21 @@ def look_at(settings: Mapping[str, str]) -> Look:
     return Look(reachable=True, config=config, free_bytes=figures.f_bavail * figures.f_frsize)
 
 
-def _write(path: Path, content: NamedContent) -> None:
-    # restic makes its files read-only for their owner and nobody else; so does this.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
-    with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 (a descriptor, not a path)
+def _write(descriptor: int, content: NamedContent) -> None:
+    with open(descriptor, "wb", buffering=0) as file:
         while block := content.read():
             view = memoryview(block)
             while view:
                 view = view[file.write(view) :]
         os.fsync(file.fileno())
+
+
+def _remove_if_left(path: Path) -> None:
+    try:
+        if is_left(path.stat().st_mtime):
+            path.unlink(missing_ok=True)
+    except FileNotFoundError:
+        return  # its daemon has given it its name, or swept it
 
 
 @contextmanager

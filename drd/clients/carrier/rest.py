@@ -33,6 +33,7 @@ LIST_TYPE = "application/vnd.x.restic.rest.v2"
 TIMEOUT_SECONDS = 60
 LOOK_SECONDS = 5
 PROBE = b"drd tries to delete this"
+KEPT = "its server refused to delete a pack that was written to try it, and names that nobody wrote among all else"
 _REFUSALS = {HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED}
 _NEEDED = (FileKind.DATA, FileKind.INDEX, FileKind.SNAPSHOT, FileKind.KEY)
 
@@ -196,7 +197,8 @@ def probe(settings: Mapping[str, str], days: int) -> Protection:
 
     The one that was written looks like a pack that no index names, as an interrupted backup leaves them: no restic is
     kept from anything by it, and a prune takes it away. It is the same file each time. Anything unknown among indexes,
-    snapshots or keys would be in every restic's way; a server that only appends refuses those by their kind.
+    snapshots or keys would be in every restic's way, and no real one is put at stake. A server that only appends
+    refuses those by their kind, another one says that there is no such file: so much is told, and no more is said.
     """
     del days  # such a server keeps everything for ever
     files = RestFiles(settings, timeout_seconds=LOOK_SECONDS)
@@ -213,8 +215,10 @@ def probe(settings: Mapping[str, str], days: int) -> Protection:
     if is_gone:
         return Protection(False, "its server deleted a probe: it does not only append")
     if passed:
-        return Protection(False, f"its server lets files of {', '.join(passed)} be deleted: it does not only append")
-    return Protection(True, "its server only appends: it refused to delete a probe")
+        return Protection(
+            False, f"its server does not refuse to delete files of {', '.join(passed)}: it does not only append"
+        )
+    return Protection(True, KEPT)
 
 
 def _nothing(_: int) -> None:

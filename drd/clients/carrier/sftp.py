@@ -10,13 +10,10 @@ from contextlib import contextmanager, suppress
 
 from drd.clients.carrier.config import config_digest
 from drd.clients.carrier.content import NamedContent
-from drd.clients.carrier.files import CONFIG_NAME, FOLDERS, NAME, FileKind, Vanished, path_of
+from drd.clients.carrier.files import CONFIG_NAME, FOLDERS, INCOMING, NAME, FileKind, Vanished, is_left, path_of
 from drd.clients.carrier.sftp_session import RemoteFile, SftpSession
 from drd.core.errors import DrdError
 from drd.ports.look import Look
-
-INCOMING = ".drd-incoming"
-"""Where files grow before they get their name: restic never looks there, and what a killed carrier left is swept."""
 
 
 class SftpFiles:
@@ -53,9 +50,16 @@ class SftpFiles:
             yield remote
 
     def put(self, kind: FileKind, name: str, content: NamedContent) -> None:
-        """Write beside, flush, rename."""
-        final = f"{self._root}/{path_of(kind, name)}"
+        """Write beside, flush, rename; what did not get its name goes, since it may be what fills the disk there."""
         growing = f"{self._root}/{INCOMING}/{name}-{secrets.token_hex(4)}"
+        try:
+            self._put(growing, f"{self._root}/{path_of(kind, name)}", content)
+        except BaseException:
+            with suppress(DrdError), self.session() as session:
+                session.remove(growing)
+            raise
+
+    def _put(self, growing: str, final: str, content: NamedContent) -> None:
         with self.session() as session:
             self._sweep(session)
             with session.writing(growing) as new:
@@ -108,14 +112,11 @@ class SftpFiles:
                 return
             incoming = f"{self._root}/{INCOMING}"
             session.make_folders([incoming])
-            for item in list_items(session, incoming):
-                session.remove(f"{incoming}/{item}")
+            for item in list(session.items([incoming])):
+                if not item.is_folder and is_left(item.changed):
+                    with suppress(Vanished):  # its daemon has given it its name, or swept it
+                        session.remove(f"{incoming}/{item.name}")
             self._swept = True
-
-
-def list_items(session: SftpSession, folder: str) -> list[str]:
-    """The names of the files in a folder."""
-    return [item.name for item in session.items([folder]) if not item.is_folder]
 
 
 def look_at(settings: Mapping[str, str]) -> Look:

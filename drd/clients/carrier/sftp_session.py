@@ -32,6 +32,8 @@ class Item:
     name: str
     size: int
     is_folder: bool
+    changed: int
+    """Seconds since 1970 by the server's clock; 0 where it does not tell."""
 
 
 class SftpSession:
@@ -212,5 +214,5 @@ def _entries(fields: Fields) -> Iterator[Item]:
     for _ in range(fields.number()):
         name = fields.string().decode(errors="surrogateescape")
         fields.string()
-        size, mode = fields.attributes()
-        yield Item(name, size, is_folder=mode & _TYPE_OF_FILE == _FOLDER)
+        size, mode, changed = fields.attributes()
+        yield Item(name, size, mode & _TYPE_OF_FILE == _FOLDER, changed)

@@ -88,20 +88,22 @@ class Fields:
         self.position += length
         return self.body[self.position - length : self.position]
 
-    def attributes(self) -> tuple[int, int]:
-        """A file's size and mode; 0 for what the server leaves out."""
+    def attributes(self) -> tuple[int, int, int]:
+        """A file's size, its mode and when it changed, in seconds since 1970; 0 for what the server leaves out."""
         flags = self.number()
         size = self.long() if flags & HAS_SIZE else 0
         if flags & HAS_OWNER:
             self.position += 8
         mode = self.number() if flags & HAS_MODE else 0
+        changed = 0
         if flags & HAS_TIMES:
-            self.position += 8
+            self.number()
+            changed = self.number()
         if flags & HAS_MORE:
             for _ in range(self.number()):
                 self.string()
                 self.string()
-        return size, mode
+        return size, mode, changed
 
     def is_read(self) -> bool:
         """Whether nothing is left."""

@@ -251,6 +251,10 @@ class SqliteJournal:
         """The groups of WAL of a policy in all stores."""
         return await self._look(Views.wal, policy)
 
+    async def lost_wal(self, store: str) -> tuple[ShippedGroup, ...]:
+        """The groups of WAL of which a store's newest batch is damaged or gone."""
+        return await self._look(Views.lost_wal, store)
+
     async def _newest(
         self, question: Callable[[Views, list[str]], dict[tuple[str, str], RecoveryPoint]]
     ) -> dict[tuple[str, str], RecoveryPoint]:

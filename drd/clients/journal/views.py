@@ -22,7 +22,7 @@ from drd.core.points import RecoveryPoint
 from drd.core.postgres.groups import ShippedGroup
 from drd.core.projections.points import withheld
 from drd.core.rows import Key, PointRow, PolicyRow, RunRow, StoreRow
-from drd.core.wal_rows import shipped_groups
+from drd.core.wal_rows import bad_snapshots, shipped_groups
 
 _RUN_BOOKKEEPING = ("sequence", "slot")
 _LACKING = """
@@ -106,8 +106,19 @@ class Views:
         return frozenset(each for _, row in found for each in withheld(row, store))
 
     def wal(self, policy: str) -> tuple[ShippedGroup, ...]:
-        """A policy's groups of WAL."""
-        return shipped_groups(self._tables.wal.select("WHERE policy = ?", (policy,)))
+        """A policy's groups of WAL, but where the newest batch is damaged or gone."""
+        groups = shipped_groups(self._tables.wal.select("WHERE policy = ?", (policy,)))
+        bad = {store: self._bad_snapshots(store) for store in {each.store for each in groups}}
+        return tuple(each for each in groups if each.snapshot_id not in bad[each.store])
+
+    def lost_wal(self, store: str) -> tuple[ShippedGroup, ...]:
+        """The groups of WAL in a store of which the newest batch is damaged or gone."""
+        bad = self._bad_snapshots(store)
+        groups = shipped_groups(self._tables.wal.select("WHERE store = ?", (store,))) if bad else ()
+        return tuple(each for each in groups if each.snapshot_id in bad)
+
+    def _bad_snapshots(self, store: str) -> frozenset[str]:
+        return bad_snapshots(self._tables.stores.get((store,)))
 
     def policies_with_points(self) -> list[str]:
         """Names of the policies that have points, also of those that are protected no more."""

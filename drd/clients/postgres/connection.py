@@ -38,11 +38,15 @@ USUAL = Patience()
 
 
 class Connection:
-    """Runs statements one after the other; after a failure of the connection, the next makes a new one."""
+    """Runs statements one after the other; after a failure of the connection, the next makes a new one.
 
-    def __init__(self, dsn: Dsn, patience: Patience = USUAL) -> None:
+    A console, as PgBouncer's, takes commands of its own and no SQL.
+    """
+
+    def __init__(self, dsn: Dsn, patience: Patience = USUAL, *, is_console: bool = False) -> None:
         self.dsn = dsn
         self._patience = patience
+        self._takes_sql = not is_console and "replication" not in dsn.parameters
         self._turn = asyncio.Lock()
         self._open: psycopg.AsyncConnection[dict[str, Any]] | None = None
 
@@ -110,8 +114,8 @@ class Connection:
                 )
         except TimeoutError:
             raise self._late(self._patience.connect) from None
-        if "replication" in self.dsn.parameters:
-            return connection  # which takes no SQL
+        if not self._takes_sql:
+            return connection
         limit = int(self._patience.answer.total_seconds() * 1000)
         settings = f"SET statement_timeout = {limit}; SET lock_timeout = {limit}; SET TimeZone = 'UTC'"
         await self._within(self._patience.answer, connection.execute(settings.encode()), connection)

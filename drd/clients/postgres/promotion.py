@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -16,11 +17,14 @@ from drd.core.errors import DrdError, TransientError
 from drd.core.postgres.errors import RightMissing
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.names import sql_name
+from drd.core.postgres.verdicts import may_hang
 from drd.core.units import format_duration
 
 PATIENCE: Final = Patience(timedelta(seconds=3), timedelta(seconds=5))
 POLL_SECONDS: Final = 0.01
 """pg_promote itself looks ten times a second only, which would be felt."""
+LAST_LOOK_SECONDS: Final = 1.0
+"""How long a server that was not promoted in time is asked why."""
 AGAIN_POLLS: Final = 20
 """How often it is looked before the order is given again.
 
@@ -35,6 +39,9 @@ _RISKS: Final = """
 SELECT current_setting('synchronous_standby_names') AS awaited,
        (SELECT setting::int FROM pg_settings WHERE name = 'wal_retrieve_retry_interval') AS retry_ms,
        current_setting('restore_command', true) AS restore_command
+"""
+_WAITS_FOR: Final = """
+SELECT (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup') AS event
 """
 _MAY_PROMOTE: Final = "SELECT has_function_privilege('pg_promote(boolean, integer)', 'EXECUTE') AS may"
 
@@ -81,7 +88,8 @@ async def risks(dsn: bytes) -> tuple[str, ...]:
     if row["retry_ms"] >= 1000:
         found.append(f"wal_retrieve_retry_interval is {row['retry_ms']} ms, which a promotion may take longer by")
     if row["restore_command"]:
-        found.append("restore_command is asked several times during a promotion: it must not hang")
+        limit = "has no time limit: where it hangs, so does the promotion" if may_hang(row["restore_command"]) else ""
+        found.append(f"restore_command {limit or 'is asked several times during a promotion'}")
     return tuple(found)
 
 
@@ -101,7 +109,11 @@ async def demand_right_to_promote(dsn: bytes) -> None:
 
 
 async def promote(dsn: bytes, sleep: Callable[[float], Awaitable[None]], patience: timedelta) -> None:
-    """Make a standby the primary and return as soon as it is. Raises `TransientError` when that takes too long."""
+    """Make a standby the primary and return as soon as it is.
+
+    Raises `TransientError` when that takes too long, with what holds it up. What was ordered is not taken back: the
+    standby becomes the primary as soon as nothing holds it up.
+    """
     connection = Connection(Dsn.parse(dsn), PATIENCE)
     try:
         async with asyncio.timeout(patience.total_seconds()):
@@ -112,11 +124,26 @@ async def promote(dsn: bytes, sleep: Callable[[float], Awaitable[None]], patienc
                     return
                 await sleep(POLL_SECONDS)
     except TimeoutError as error:
-        raise TransientError(
-            f"{connection.dsn.place} is not the primary after {format_duration(patience)}", "look at its log"
-        ) from error
+        why, hint = await _what_holds(connection.dsn)
+        late = f"{connection.dsn.place} is not the primary after {format_duration(patience)}"
+        raise TransientError(f"{late}{why}", hint) from error
     finally:
         await connection.close()
+
+
+async def _what_holds(dsn: Dsn) -> tuple[str, str]:
+    """What a server that was told to promote waits for, and what to do; before PostgreSQL 14 it does not tell."""
+    limit = timedelta(seconds=LAST_LOOK_SECONDS)
+    connection, event = Connection(dsn, Patience(limit, limit)), None
+    with suppress(DrdError):
+        event = (await connection.row(_WAITS_FOR))["event"]
+    await connection.close()
+    if event != "RestoreCommand":
+        return "", "look at its log"
+    return (
+        ": it waits for its restore_command, and is promoted as soon as that ends",
+        "end the program there that restore_command has started",
+    )
 
 
 async def _order(connection: Connection, *, is_first: bool) -> None:

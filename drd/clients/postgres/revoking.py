@@ -70,6 +70,13 @@ async def is_cut(dsn: bytes) -> bool:
         await connection.close()
 
 
+async def cut_off(world: World, machines: Sequence[Machine]) -> frozenset[str]:
+    """Which of these standbys are cut off and receive nothing. Raises what keeps one from answering."""
+    dsns = [await dsn_of(world.secrets, each) for each in machines]
+    cut = await asyncio.gather(*(is_cut(dsn) for dsn in dsns))
+    return frozenset(each.name for each, is_so in zip(machines, cut, strict=True) if is_so)
+
+
 async def give_back(dsn: bytes, sleep: Sleep) -> bool:
     """Let it receive again as before. Whether it had been cut off."""
     now = await parameter(dsn, SLOT)
@@ -108,7 +115,12 @@ async def revoke(world: World, view: ClusterView, primary: Machine, others: Sequ
 
 async def give_all_back(world: World, machines: Sequence[Machine]) -> None:
     """Let all receive that had been cut off, as far as they answer."""
-    await asyncio.gather(*(_give_back(world, each) for each in machines), return_exceptions=True)
+    await asyncio.gather(*(give_machine_back(world, each) for each in machines), return_exceptions=True)
+
+
+async def give_machine_back(world: World, machine: Machine) -> bool:
+    """Let a machine's standby receive again as before. Whether it had been cut off."""
+    return await give_back(await dsn_of(world.secrets, machine), world.clock.sleep)
 
 
 async def _is_without_receiver(connection: Connection) -> bool:
@@ -119,10 +131,6 @@ async def _is_without_receiver(connection: Connection) -> bool:
 
 async def _cut(world: World, machine: Machine) -> None:
     await cut(await dsn_of(world.secrets, machine), world.clock.sleep)
-
-
-async def _give_back(world: World, machine: Machine) -> None:
-    await give_back(await dsn_of(world.secrets, machine), world.clock.sleep)
 
 
 def _demand_revocable(view: ClusterView) -> None:

@@ -56,6 +56,7 @@ SELECT current_setting('max_replication_slots')::int AS max_replication_slots,
        current_setting('summarize_wal', true)::bool AS summarizes_wal,
        current_setting('synchronous_standby_names') LIKE '%*%' AS awaits_anybody,
        (SELECT setting::float8 / 1000 FROM pg_settings WHERE name = 'wal_retrieve_retry_interval') AS retry_seconds,
+       (SELECT setting::float8 / 1000 FROM pg_settings WHERE name = 'wal_receiver_timeout') AS receiver_seconds,
        current_setting('wal_log_hints') = 'on' AS logs_hints
 """
 # To ask for the size of a database that one may not see is an error. The shared catalogues are in no database.

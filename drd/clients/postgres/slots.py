@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from typing import Final
 
+from drd.clients.postgres.connection import Connection
 from drd.clients.postgres.dsn import Dsn
+from drd.clients.postgres.orders import QUICK
 from drd.clients.postgres.server import PostgresServer
 from drd.core.errors import DrdError
+
+_IN_USE: Final = "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'physical' AND active"
+_UNUSED: Final = "FROM pg_replication_slots WHERE slot_type = 'physical' AND NOT active AND slot_name = ANY(%s)"
+
+
+async def slots_in_use(dsn: bytes) -> frozenset[str]:
+    """The slots of a server by which somebody receives now."""
+    connection = Connection(Dsn.parse(dsn), QUICK)
+    try:
+        return frozenset(str(row["slot_name"]) for row in await connection.rows(_IN_USE))
+    finally:
+        await connection.close()
+
+
+async def has_unused_slots(dsn: bytes, names: Collection[str]) -> bool:
+    """Whether a server has some of these slots that nobody uses."""
+    connection = Connection(Dsn.parse(dsn), QUICK)
+    try:
+        return bool(await connection.rows(f"SELECT slot_name {_UNUSED}", (list(names),)))
+    finally:
+        await connection.close()
+
+
+async def drop_unused_slots(dsn: bytes, names: Collection[str]) -> None:
+    """Remove those of these slots that nobody uses: what nobody receives any more would be kept for ever."""
+    connection = Connection(Dsn.parse(dsn), QUICK)
+    try:
+        await connection.rows(f"SELECT pg_drop_replication_slot(slot_name) {_UNUSED}", (list(names),))
+    finally:
+        await connection.close()
 
 
 async def has_slot(dsn: bytes, name: str) -> bool:

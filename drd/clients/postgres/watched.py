@@ -13,6 +13,8 @@ from drd.clients.lines import connect
 from drd.clients.postgres.connection import Connection, Patience, Row
 from drd.clients.postgres.dsn import Dsn
 from drd.clients.postgres.outcomes import first_sentence, meaning
+from drd.clients.postgres.revoking import CUT
+from drd.clients.postgres.watched_queries import BEATS, LOOK, MAY_ASK_FOR_ROOM, PRIMARY, ROOM
 from drd.clients.process import Redaction
 from drd.core.errors import DrdError
 from drd.core.position import Position
@@ -21,6 +23,7 @@ from drd.core.postgres.heartbeat import MAY_READ, MAY_WRITE, WRITE
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.synchronous import quorum_of
 from drd.core.postgres.timeline import History
+from drd.core.postgres.verdicts import may_hang
 from drd.core.probing import Beat, DatabaseSeen, Failure, NodeRole, Peer, ProbeResult, Quorum, Sign
 from drd.ports.probe import nothing
 
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 KIND: Final = "postgres"
 RIGHTS_SECONDS: Final = 30.0
 """How often it is looked whether the heartbeat's table is there and may be used."""
+ROOM_SECONDS: Final = 5.0
+"""How often it is looked whether the data directory's disk has room, as long as it has."""
 _PORT: Final = 5432
 _RESTARTING = re.compile(r"the database system is (?:starting up|shutting down|in recovery mode|not yet accepting)")
 _FULL = re.compile(r"too many (?:connections|clients)|remaining connection slots")
@@ -46,49 +51,6 @@ _REFUSED = re.compile(
 _SHUT_DOWN: Final = frozenset({"57P01", "57P02"})
 """A session that the server ended, by order or after a crash of another one."""
 _REPLICATES_AS = re.compile(r"(?<!fallback_)application_name='?([^\s']+)|fallback_application_name='?([^\s']+)")
-
-# The timeline is told as in `drd.clients.postgres.server`. What the role may not see comes as NULL.
-_LOOK: Final = """
-SELECT system.system_identifier::text AS cluster,
-       pg_is_in_recovery() AS is_standby,
-       pg_postmaster_start_time()::text AS started,
-       CASE WHEN pg_is_in_recovery()
-            THEN greatest(control.timeline_id, recovery.min_recovery_end_timeline, receiver.received_tli)
-            ELSE ('x' || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8))::bit(32)::int
-       END AS timeline,
-       CASE WHEN pg_is_in_recovery() THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
-            ELSE pg_current_wal_flush_lsn() END::text AS safe,
-       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END::text AS replayed,
-       CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END AS is_paused,
-       CASE WHEN pg_is_in_recovery() THEN receiver.pid IS NOT NULL END AS is_receiving,
-       extract(epoch FROM clock_timestamp() - receiver.last_msg_receipt_time)::float8 AS heard_seconds_ago,
-       receiver.conninfo AS conninfo,
-       current_setting('cluster_name') AS cluster_name,
-       (SELECT setting::float8 / 1000 FROM pg_settings WHERE name = 'recovery_min_apply_delay') AS delay_seconds,
-       (SELECT setting::float8 / 1000 FROM pg_settings WHERE name = 'wal_retrieve_retry_interval') AS retry_seconds,
-       current_setting('synchronous_standby_names') AS synchronous_standby_names,
-       pg_has_role('pg_read_all_stats', 'USAGE') AS sees_all
-FROM pg_control_system() AS system, pg_control_checkpoint() AS control, pg_control_recovery() AS recovery
-LEFT JOIN pg_stat_wal_receiver AS receiver ON true
-"""
-_PRIMARY: Final = """
-SELECT (SELECT coalesce(json_agg(json_build_array(application_name, sync_state IN ('sync', 'quorum'))), '[]')
-        FROM pg_stat_replication WHERE state = 'streaming') AS peers,
-       (SELECT coalesce(array_agg(DISTINCT coalesce(host(client_addr), 'local')), '{}') FROM pg_stat_activity
-        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name <> 'drd') AS clients,
-       (SELECT coalesce(max(extract(epoch FROM clock_timestamp() - query_start)), 0)::float8 FROM pg_stat_activity
-        WHERE wait_event = 'SyncRep') AS longest_wait,
-       (SELECT coalesce(array_agg(DISTINCT coalesce(rolname::text, datname::text, 'every role')), '{}')
-        FROM pg_db_role_setting AS given LEFT JOIN pg_roles AS r ON r.oid = given.setrole
-        LEFT JOIN pg_database AS d ON d.oid = given.setdatabase
-        WHERE EXISTS (SELECT FROM unnest(setconfig) AS said
-                      WHERE said IN ('synchronous_commit=off', 'synchronous_commit=local'))) AS lowered_by,
-       (SELECT reset_val IN ('off', 'local') FROM pg_settings WHERE name = 'synchronous_commit') AS is_lowered
-"""
-_BEATS: Final = """
-SELECT daemon, term, extract(epoch FROM clock_timestamp() - written)::float8 AS age
-FROM drd.heartbeat WHERE policy = %s ORDER BY written DESC LIMIT 10
-"""
 
 
 class NoAnswer(DrdError):
@@ -153,7 +115,9 @@ class WatchedServer:
         self._seconds = timeout.total_seconds()
         self._writes_as = writes_as
         self._rights_at: float | None = None
-        self._may_read = self._may_write = False
+        self._room_at: float | None = None
+        """When there was room last; None: not known."""
+        self._may_read = self._may_write = self._may_ask_for_room = False
         self._before: DatabaseSeen | None = None
         self._before_at = 0.0
 
@@ -215,13 +179,13 @@ class WatchedServer:
             raise NoAnswer(error.failure, error.message, Sign.SESSION_CLOSED, *error.signs) from error
 
     async def _ask(self, began: float) -> DatabaseSeen:
-        row = await self._connection.row(_LOOK)
+        row = await self._connection.row(LOOK)
         await self._look_at_rights(began)
         position = await self._position(row)
         beats = await self._beats()
         if row["is_standby"]:
             return self._standby(row, position, beats, began)
-        more = await self._connection.row(_PRIMARY)
+        more = await self._connection.row(PRIMARY)
         sees_all = bool(row["sees_all"])
         return DatabaseSeen(
             cluster=row["cluster"],
@@ -232,7 +196,7 @@ class WatchedServer:
             peers=tuple(Peer(name.casefold(), bool(counts)) for name, counts in more["peers"]) if sees_all else None,
             longest_wait_seconds=more["longest_wait"],
             clients=frozenset(more["clients"]) if sees_all else None,
-            write_failed=await self._write_failed(),
+            write_failed=await self._write_failed(began),
             beats=beats,
         )
 
@@ -248,9 +212,12 @@ class WatchedServer:
             replicates_as=(name or before or row["cluster_name"] or "walreceiver").casefold(),
             heard_seconds_ago=self._heard(row, position, began),
             is_receiving=row["is_receiving"],
+            is_cut_off=row["slot"].startswith(CUT),
             is_paused=row["is_paused"],
             delay_seconds=row["delay_seconds"] or 0.0,
             retry_seconds=row["retry_seconds"],
+            asks_after_seconds=row["asks_after_seconds"] or None,
+            may_hang=may_hang(row["restore_command"] or ""),
             beats=beats,
         )
 
@@ -293,26 +260,33 @@ class WatchedServer:
             return
         self._may_read = any(row["may_read"] for row in await self._connection.rows(MAY_READ))
         self._may_write = any(row["may_write"] for row in await self._connection.rows(MAY_WRITE))
+        self._may_ask_for_room = bool((await self._connection.row(MAY_ASK_FOR_ROOM))["may_ask"])
         self._rights_at = began
 
     async def _beats(self) -> tuple[Beat, ...]:
         if not self._may_read:
             return ()
-        rows = await self._connection.rows(_BEATS, (self._policy,))
+        rows = await self._connection.rows(BEATS, (self._policy,))
         return tuple(Beat(row["daemon"], row["term"], row["age"]) for row in rows)
 
-    async def _write_failed(self) -> str:
-        if not self._writes_as:
-            return ""
-        if not self._may_write:
+    async def _write_failed(self, began: float) -> str:
+        if not self._writes_as or not self._may_write:
             return ""
         try:
             await self._connection.rows(WRITE, (self._policy, self._writes_as, 0, 0))
+            await self._demand_room(began)
         except NoAnswer as error:
             if error.failure is not Failure.WRONG_ANSWER:
                 raise
             return error.message
         return ""
+
+    async def _demand_room(self, began: float) -> None:
+        if not self._may_ask_for_room or (self._room_at is not None and began - self._room_at < ROOM_SECONDS):
+            return
+        self._room_at = None
+        await self._connection.rows(ROOM)
+        self._room_at = began
 
 
 def _quorum(row: Row, more: Row) -> Quorum | None:

@@ -32,13 +32,16 @@ class Programs:
         return str(self.folder / name)
 
 
-async def find_programs(major: int, runner: Runner, folders: Iterable[Path] | None = None) -> Programs:
+async def find_programs(
+    major: int, runner: Runner, folders: Iterable[Path] | None = None, *, first: Path | None = None
+) -> Programs:
     """The programs that belong to servers of a major version; `folders` are looked through instead of the usual ones.
 
-    Raises `ProgramMissing` when there are none: older ones cannot talk to the server, newer ones may write what it
-    does not read.
+    `first` is looked into before them. Raises `ProgramMissing` when there are none: older ones cannot talk to the
+    server, newer ones may write what it does not read.
     """
-    for folder in _usual(major) if folders is None else folders:
+    usual = _usual(major) if folders is None else folders
+    for folder in usual if first is None else (first, *usual):
         if not all(os.access(folder / name, os.X_OK) for name in NEEDED):
             continue
         version = await _version(folder, runner)

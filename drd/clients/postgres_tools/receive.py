@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 from datetime import timedelta
+from pathlib import Path
 
 from drd.clients.postgres import Dsn, PostgresServer
 from drd.clients.postgres.outcomes import BASE_HINT, SLOT_HINT
@@ -11,6 +14,7 @@ from drd.clients.postgres_tools.calls import Call, Lines, run
 from drd.clients.postgres_tools.programs import Programs
 from drd.core.postgres.errors import ServerAway, SlotMissing, WalGone
 from drd.core.postgres.lsn import Lsn
+from drd.core.postgres.spooling import PARTIAL
 from drd.ports.postgres import WalStatus
 from drd.ports.postgres_tools import OnWalNews, ReceiveRequest, WalNews, WalStep
 from drd.ports.runner import Runner
@@ -18,6 +22,7 @@ from drd.ports.runner import Runner
 EVER = timedelta(days=3650)
 STATUS_SECONDS = 1
 """How often the server hears how far it is beside each flush, and the longest until a signal to stop is noticed."""
+BLOCK_BYTES = 64 * 1024
 _AT = re.compile(r"(starting log streaming|finished segment) at ([0-9A-F]+/[0-9A-F]+) \(timeline (\d+)\)")
 _SWITCHED = re.compile(r"switched to timeline (\d+) at ([0-9A-F]+/[0-9A-F]+)")
 _STEPS = {"starting log streaming": WalStep.STREAMING, "finished segment": WalStep.FINISHED}
@@ -37,10 +42,27 @@ async def receive_wal(request: ReceiveRequest, on_news: OnWalNews, programs: Pro
     if request.until is not None:
         options.append(f"--endpos={request.until}")
     dsn = Dsn.parse(request.dsn)
+    await asyncio.to_thread(_empty_unwritten, request.folder)
     await _look_at_slot(dsn, request.slot)
     await run(Call("pg_receivewal", tuple(options), dsn, EVER), programs, runner, Lines(take))
     if request.until is None:
         raise ServerAway(f"{dsn.place} sends no WAL any more", "drd tries again by itself")
+
+
+def _empty_unwritten(folder: Path) -> None:
+    """Empty segments that nothing was written to: `pg_receivewal` refuses one that it was killed while padding.
+
+    It pads a segment with zeros to its whole size before it writes, so that zeros alone stand for nothing. The name
+    stays, since it says where to go on.
+    """
+    for partial in folder.glob(f"*{PARTIAL}"):
+        if _holds_zeros_alone(partial):
+            os.truncate(partial, 0)
+
+
+def _holds_zeros_alone(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return not any(any(block) for block in iter(lambda: opened.read(BLOCK_BYTES), b""))
 
 
 async def _look_at_slot(dsn: Dsn, name: str) -> None:

@@ -64,7 +64,9 @@ class Options:
     places: Mapping[int, Path] = field(default_factory=dict)
     """OID of a tablespace → where it is to lie; the others lie in a folder beside the data directory."""
     programs: Path | None = None
-    """The folder with PostgreSQL's programs; None: where packages put them."""
+    """The folder with PostgreSQL's programs; None: they are looked for."""
+    usual_programs: Path | None = None
+    """The folder that the policy names for those of its servers, which may be of another major version by now."""
     queries: tuple[Query, ...] = ()
     """What it has to answer before it takes its place."""
     database: str = ""
@@ -89,6 +91,7 @@ class Options:
             port=_port(said.pop(PORT, None)),
             places=places,
             programs=_folder(said.pop(PROGRAMS, None)),
+            usual_programs=_folder(wanted.hints.get(PROGRAMS)),
             queries=tuple(Query.parse(said.pop(name)) for name in sorted(said) if name.startswith(VERIFY)),
             database=said.pop(DATABASE, ""),
             dump_format=_format(said.pop(FORMAT, DumpFormat.DIRECTORY.value)),

@@ -244,7 +244,7 @@ class _Settling:
 async def _programs(major: int, world: World, options: Options) -> Programs:
     if options.programs is not None:
         return await programs_in(options.programs, major, world.runner)
-    return await find_programs(major, world.runner)
+    return await find_programs(major, world.runner, first=options.usual_programs)
 
 
 def _is_of_the_person(folder: Path, wanted: Wanted) -> bool:

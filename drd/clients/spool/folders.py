@@ -21,6 +21,7 @@ from drd.core.postgres.lineage import Mark
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.spooling import Found, Moves
 from drd.core.postgres.wal import Segment, kind_of
+from drd.ports.cancelling import to_the_end
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -90,7 +91,8 @@ class FolderSpool:
             return await self._off_the_loop(work)
 
     async def _off_the_loop(self, work: Callable[[], Result]) -> Result:
-        return await asyncio.to_thread(work)
+        # A thread goes on when its caller is cancelled, and nobody else may move files meanwhile.
+        return await to_the_end(asyncio.to_thread(work))
 
     def _look(self, segment_bytes: int) -> Found:
         groups = self._root / "groups"

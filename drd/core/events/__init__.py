@@ -34,7 +34,7 @@ from drd.core.events.incidents import (
     StepStarted,
     TriggerHeld,
 )
-from drd.core.events.nodes import FailoverHeld, NodeJudged, PrimarySeen
+from drd.core.events.nodes import FailoverHeld, NodeJudged, PrimarySeen, StandbysGivenBack
 from drd.core.events.policies import (
     Paused,
     PolicyAdded,
@@ -137,6 +137,7 @@ __all__ = [
     "SnapshotMissing",
     "SnapshotsForgotten",
     "StandbySlotFailed",
+    "StandbysGivenBack",
     "StepAnswered",
     "StepChecked",
     "StepFinished",

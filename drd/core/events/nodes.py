@@ -47,3 +47,13 @@ class FailoverHeld(Body):
     """What keeps drd from acting, in words that stay the same."""
     message: str
     """The same as a sentence."""
+
+
+@dataclass(frozen=True)
+class StandbysGivenBack(Body):
+    """Standbys that a run had cut off from their primary and left so receive from it again."""
+
+    KIND = "standbys-given-back"
+    policy: str
+    primary: str
+    nodes: tuple[str, ...]

@@ -95,6 +95,11 @@ class ShippedGroup:
     shipped: datetime | None = None
     """When the newest batch was put on record."""
 
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return f"{self.policy}, WAL from {self.group.first.start} to {self.group.through}"
+
 
 def wal_tags(policy: str) -> tuple[str, ...]:
     """The tags that all WAL of a policy carries, and nothing else."""

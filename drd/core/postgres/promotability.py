@@ -10,6 +10,8 @@ from drd.core.postgres.server import ServerFacts, ServerSettings
 from drd.core.postgres.verdicts import Verdict
 
 LONG_SECONDS: Final = 1.0
+LONG_SILENCE_SECONDS: Final = 10.0
+"""A standby that hears nothing for so long before it asks its primary is no witness in a failover."""
 
 
 def of_promotability(facts: ServerFacts, settings: ServerSettings) -> Iterator[Verdict]:
@@ -29,6 +31,15 @@ def of_promotability(facts: ServerFacts, settings: ServerSettings) -> Iterator[V
             f"wal_retrieve_retry_interval is {settings.retry_seconds:g} s: of promotions in the moment of a crash, "
             "unless drd orders them, one of three took so much longer, and a receiver takes as long to come back",
             "ALTER SYSTEM SET wal_retrieve_retry_interval = '100ms'; SELECT pg_reload_conf();",
+        )
+    if facts.is_in_recovery and not 0 < settings.receiver_seconds <= LONG_SILENCE_SECONDS:
+        asks = f"after {settings.receiver_seconds / 2:g} s" if settings.receiver_seconds else "never"
+        yield Verdict(
+            "receiver-timeout",
+            Severity.NOTE,
+            f"wal_receiver_timeout is {settings.receiver_seconds:g} s, and where nobody writes the standby asks its "
+            f"primary for a sign of life {asks}: it cannot say that one lives which drd does not reach",
+            "ALTER SYSTEM SET wal_receiver_timeout = '2s'; SELECT pg_reload_conf();",
         )
     if not facts.has_checksums and not settings.logs_hints:
         yield Verdict(

@@ -89,6 +89,8 @@ class ServerSettings:
     """Whether any standby of whatever name may confirm commits."""
     retry_seconds: float = 0.0
     """`wal_retrieve_retry_interval`."""
+    receiver_seconds: float = 60.0
+    """`wal_receiver_timeout`; 0: none."""
     logs_hints: bool = True
     """`wal_log_hints`, without which, and without checksums, nothing can be rewound."""
 

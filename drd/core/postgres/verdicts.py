@@ -86,12 +86,13 @@ def of_settings(
                 f"ALTER SYSTEM SET max_replication_slots = {settings.used_slots + 2}; then restart the server",
             )
         )
-    if facts.is_in_recovery and settings.restore_command and not _has_limit(settings.restore_command):
+    if facts.is_in_recovery and may_hang(settings.restore_command):
         found.append(
             Verdict(
                 "restore-command",
                 Severity.WARNING,
-                "the standby's restore_command has no time limit: a promotion took 23 s with one that hung for 5 s",
+                "the standby's restore_command has no time limit: a promotion took 23 s with one that hung for 5 s, "
+                "and waits for ever for one that never ends",
                 "ALTER SYSTEM SET restore_command = 'timeout 3 …'; SELECT pg_reload_conf();",
             )
         )
@@ -170,8 +171,10 @@ def _of_durability(settings: ServerSettings) -> Iterator[Verdict]:
         )
 
 
-def _has_limit(command: str) -> bool:
-    return PurePosixPath(command.split()[0]).name == "timeout"
+def may_hang(restore_command: str) -> bool:
+    """Whether nothing ends a `restore_command` that hangs, and with it a promotion."""
+    words = restore_command.split()
+    return bool(words) and PurePosixPath(words[0]).name != "timeout"
 
 
 def _without_replication(role: Role) -> Verdict:

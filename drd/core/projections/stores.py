@@ -245,6 +245,15 @@ def forget_in(tables: Tables, store: str, snapshot_id: str) -> None:
         tables.points.put((place["policy"], place["run"]), point)
 
 
+def find_again(tables: Tables, name: str, snapshot_id: str) -> None:
+    """Note that a snapshot stands in a store that listed it no more; what else is damaged there stays so."""
+    store, path = tables.stores.get((name,)), f"{SNAPSHOTS}{snapshot_id}"
+    damage = store["damage"] if store is not None else None
+    if store is not None and damage is not None and BY_LISTING in damage["subsets"] and path in damage["files"]:
+        damage["files"] = [each for each in damage["files"] if each != path]
+        tables.stores.put((name,), store)
+
+
 def owe_prune(tables: Tables, name: str, gone: Sequence[str] = ()) -> None:
     """Note that something in a store has lost its last reference, and which snapshots are off the record there."""
     store = store_row(tables, name)

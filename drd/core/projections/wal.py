@@ -10,7 +10,7 @@ from drd.core.encoding import Fact
 from drd.core.postgres.lsn import Lsn
 from drd.core.projections.effect import Effect
 from drd.core.projections.policies import policy_row
-from drd.core.projections.stores import owe_prune
+from drd.core.projections.stores import find_again, owe_prune
 from drd.core.rows import LostWalRow, PlaceRow, Tables
 from drd.core.wal_rows import wal_key
 
@@ -25,6 +25,7 @@ def _wal_shipped(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     snapshot_id = body["snapshot_id"]
     place: PlaceRow = {"policy": intern(body["policy"]), "run": intern(group)}
     tables.places.put((intern(body["store"]), snapshot_id), place)
+    find_again(tables, body["store"], snapshot_id)
     if row is None:
         row = {
             "snapshot_id": snapshot_id,
@@ -60,7 +61,7 @@ def _wal_forgotten(tables: Tables, _: Fact, body: dict[str, Any]) -> None:
         lose_wal(tables, body["policy"], body["store"], snapshot_id)
         tables.places.drop((body["store"], snapshot_id))
     if body["snapshot_ids"]:
-        owe_prune(tables, body["store"])
+        owe_prune(tables, body["store"], body["snapshot_ids"])
 
 
 def lose_wal(tables: Tables, policy: str, store: str, snapshot_id: str) -> None:

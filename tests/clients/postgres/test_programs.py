@@ -28,6 +28,13 @@ async def test_the_version_that_the_programs_tell_decides_and_not_the_folder(tmp
     assert (found.folder, found.major, found.version) == (folders[1], 15, "15.18")
 
 
+async def test_the_folder_that_a_policy_names_comes_first_where_its_version_fits(tmp_path: Path) -> None:
+    named, usual = installed(tmp_path / "named", "15.17"), installed(tmp_path / "usual", "15.18")
+    older = installed(tmp_path / "older", "14.2")
+    assert (await find_programs(15, ChildRunner(), [usual], first=named)).folder == named
+    assert (await find_programs(14, ChildRunner(), [older], first=named)).folder == older
+
+
 async def test_a_version_that_is_not_out_yet_has_a_number_too(tmp_path: Path) -> None:
     found = await find_programs(19, ChildRunner(), [installed(tmp_path / "a", "19beta1")])
     assert found.major == 19

@@ -140,6 +140,23 @@ async def test_killed_again_and_again_it_goes_on_without_a_gap(
     assert not gaps(needed(History(1), slot.restart, last.end, SIZE), frozenset(whole))
 
 
+async def test_killed_while_it_padded_a_segment_it_goes_on(
+    shop: Cluster, tools: ProgramsOfPostgres, server: PostgresServer, spool: ReceiveRequest
+) -> None:
+    async with receiving(tools, spool) as running:
+        order(shop, 1)
+        end = await server.switch_wal()
+        before = Segment.at(1, Lsn(end.value - 1), SIZE)
+        await until((spool.folder / before.name).exists, "the segment is whole")
+    after = spool.folder / f"{Segment(1, before.number + 1, SIZE).name}.partial"
+    after.unlink(missing_ok=True)
+    after.write_bytes(bytes(679_936))
+    async with receiving(tools, spool) as running:
+        word = order(shop, 2)
+        await until(lambda: running.holds(word), "the next order comes")
+    assert after.stat().st_size == SIZE
+
+
 async def test_cancelled_it_ends_and_the_slot_is_free(
     shop: Cluster, tools: ProgramsOfPostgres, server: PostgresServer, spool: ReceiveRequest
 ) -> None:

@@ -137,7 +137,7 @@ def running(restic: Restic) -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children(recursive=True):
         try:
-            if child.exe() == restic.path:
+            if child.cmdline()[:1] == [restic.path]:
                 found.append(child)
         except psutil.NoSuchProcess:
             continue

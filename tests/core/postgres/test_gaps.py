@@ -11,7 +11,7 @@ from drd.core.points import Copy, RecoveryPoint
 from drd.core.policy import Mode, Outcome
 from drd.core.postgres.archive import Archive
 from drd.core.postgres.base import BaseRecord
-from drd.core.postgres.gaps import Piece, Seen, WalState, in_state, joined, numbers_of, pieces
+from drd.core.postgres.gaps import Piece, Seen, WalState, in_state, joined, numbers_in, numbers_of, pieces
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.renewal import newest_base, why_new_base
 from drd.core.postgres.stretches import Stretches
@@ -161,3 +161,10 @@ def test_the_newest_base_backup_is_the_good_one_that_ended_last() -> None:
     )
     assert newest_base(points) == newer
     assert newest_base(()) is None
+
+
+def test_pieces_are_told_by_their_names_and_cover_their_numbers() -> None:
+    [one], [many] = lost(5, 5), lost(6, 8)
+    assert str(one) == Segment(1, 5, SIZE).name
+    assert str(many) == f"{Segment(1, 6, SIZE).name} to {Segment(1, 8, SIZE).name} (3 segments)"
+    assert {timeline: list(each) for timeline, each in numbers_in((one, many)).items()} == {1: [5, 6, 7, 8]}

@@ -67,7 +67,10 @@ def test_an_address_gets_its_mask(address: str, written: str) -> None:
 
 
 def test_everything_is_shown_as_statements_with_comments() -> None:
-    shown = str(grants(Use("drd", "shop"))).splitlines()
+    plain, archived = (str(grants(Use("drd", "shop", incoming=path))).splitlines() for path in (None, "/srv/wal"))
+    assert archived[: len(plain)] == plain
+    assert archived[len(plain)].startswith("-- on each server, and restart it")
+    shown = archived
     assert all(line.startswith("--") or line.endswith(";") for line in shown)
 
 

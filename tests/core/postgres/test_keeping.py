@@ -112,3 +112,13 @@ def test_what_is_needed_is_named_whether_it_is_there_or_not() -> None:
     missing = Kept(Archive(SIZE, {1: Stretches.of([33, 34])}), (OF_A_FEW_SEGMENTS, THIRD))
     needed = needed_wal(missing, None)[1]
     assert [number for number in range(40) if number in needed] == [*range(6, 40)]
+
+
+def test_a_base_that_ends_where_its_timeline_begins_needs_no_segment_of_that() -> None:
+    end = Lsn(10 * SIZE)
+    base = Base("first", 2, Lsn(100), end, at(10))
+    histories = {2: History(2, (Switch(1, end),)), 3: History(3, (Switch(1, Lsn(50)),))}
+    kept = Kept(Archive(SIZE, {}, {}, histories), (base,), (Mark(at(20), 2, end), Mark(at(30), 3, end)))
+    needed = needed_wal(kept, at(25))
+    assert [number for number in range(6, 10) if number in needed[1]] == [6, 7, 8, 9]
+    assert 2 not in needed

@@ -71,3 +71,7 @@ def test_nodes_of_two_clusters_are_refused() -> None:
     other = Seen("two", replace(SOUND, system_identifier="7"), Lsn(1))
     with pytest.raises(SourceRefused, match="different clusters: one is of 7000000000000000001 and two is of 7"):
         choose([primary("one"), other], PRIMARY)
+
+
+def test_who_did_not_answer_has_no_role() -> None:
+    assert (primary("one").role, standby("two").role, AWAY.role) == (NodeRole.PRIMARY, NodeRole.STANDBY, None)

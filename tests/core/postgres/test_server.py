@@ -6,6 +6,7 @@ import pytest
 
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.server import Positions, last_end
+from tests.core.postgres.test_verdicts import SOUND
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 PAGE, SEGMENT = 8192, 2**24
@@ -31,3 +32,7 @@ def test_a_commit_that_waits_for_no_disk_lies_before_what_is_committed() -> None
     assert positions.newest == Lsn(100)
     assert positions.committed == Lsn(180)
     assert Positions(NOW, False, written=Lsn(100), flushed=Lsn(100)).committed == Lsn(100)
+
+
+def test_a_version_is_told_as_people_write_it() -> None:
+    assert (SOUND.major, SOUND.version_text) == (15, "15.18")

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drd.core.postgres.groups import Group, ShippedGroup, archive_of, marks_of, read_group, read_switches, switch_texts
+from drd.core.postgres.groups import (
+    Group,
+    ShippedGroup,
+    archive_of,
+    marks_of,
+    read_group,
+    read_switches,
+    switch_texts,
+    wal_tags,
+)
 from drd.core.postgres.lineage import Mark
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.names import slot_name
@@ -207,3 +216,23 @@ def test_a_slot_has_a_name_that_a_server_takes_and_no_other_policy_has() -> None
     long = {slot_name("a" * 62 + each) for each in "bc"}
     assert len(long) == 2
     assert all(len(each) == 63 for each in long)
+
+
+def test_the_tags_of_all_wal_of_a_policy_stand_in_every_batch_of_it() -> None:
+    tags = Group(SYSTEM, segment(3), Lsn(4 * SIZE)).tags("orders")
+    assert set(wal_tags("orders")) <= set(tags)
+    assert not set(wal_tags("shop")) <= set(tags)
+    assert read_group(wal_tags("orders")) is None
+    assert read_group(tuple(tag for tag in tags if tag != "drd")) is None, "another program's"
+
+
+def test_a_beginning_of_a_segment_that_is_there_whole_enters_no_group_and_what_is_no_segment_stays_out() -> None:
+    odd = segment(3).name[:-8] + "FFFFFFFF"  # no server names a segment so
+    decided = moves(Found(frozenset({segment(3).name, partial(3), odd}), ()), SIZE, NOW)
+    assert {move.name for move in decided.entering} == {segment(3).name}
+
+
+def test_that_nobody_could_ask_for_the_time_is_no_news() -> None:
+    group = Group(SYSTEM, segment(3), Lsn(4 * SIZE))
+    assert not is_news(group, replace(group, moment=NOW), timedelta(0))
+    assert is_news(replace(group, moment=NOW), group, timedelta(hours=1))

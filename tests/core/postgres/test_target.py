@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from drd.core.errors import UsageError
 from drd.core.postgres.lsn import Lsn
-from drd.core.postgres.target import AtLsn, AtName, AtTime, Latest, Target, in_utc, parse_target
+from drd.core.postgres.target import BY_NAME, AtLsn, AtName, AtTime, Latest, Target, in_utc, parse_target
 
 SHANGHAI, BERLIN = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/Berlin")
 MOMENT = datetime(2026, 11, 22, 2, 15, tzinfo=UTC)
@@ -62,3 +62,16 @@ def test_a_time_that_the_clock_never_showed_is_refused_with_the_first_one_after(
 @given(st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
 def test_a_moment_reads_as_it_is_shown(moment: datetime) -> None:
     assert parse_target(in_utc(moment), SHANGHAI) == AtTime(moment)
+
+
+@given(
+    st.one_of(
+        st.builds(AtTime, st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))),  # noqa: DTZ001
+        st.builds(AtLsn, st.builds(Lsn, st.integers(0, 2**64 - 1))),
+        st.builds(AtName, st.from_regex(r"[a-z][a-z-]{0,20}x", fullmatch=True)),
+        st.just(Latest()),
+    )
+)
+def test_any_target_is_typed_as_it_is_read_and_shown_in_words(target: Target) -> None:
+    assert parse_target(target.typed, SHANGHAI) == target
+    assert target.typed.removeprefix(BY_NAME) in str(target)

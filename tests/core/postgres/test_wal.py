@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drd.core.postgres.lsn import Lsn
+from drd.core.postgres.pages import segment_header
 from drd.core.postgres.timeline import History, Switch
-from drd.core.postgres.wal import FileKind, Segment, gaps, kind_of, needed, timeline_of
+from drd.core.postgres.wal import FileKind, Segment, gaps, history_name, kind_of, needed, timeline_of
+from tests.fakes.postgres_tools import wal_of
 
 MIB = 2**20
 SIZES = st.sampled_from([1 * MIB, 16 * MIB, 64 * MIB, 1024 * MIB])
@@ -84,3 +86,20 @@ def test_missing_segments_that_follow_one_another_are_one_gap() -> None:
     wanted = [Segment(1, number, MIB) for number in range(10)]
     present = frozenset(wanted) - {wanted[2], wanted[3], wanted[7]}
     assert [(gap.first.number, gap.last.number) for gap in gaps(wanted, present)] == [(2, 3), (7, 7)]
+
+
+@given(timeline=st.integers(1, 2**32 - 1), number=st.integers(0, 10**6))
+def test_the_timeline_of_every_file_of_an_archive_is_told_by_its_name(timeline: int, number: int) -> None:
+    segment = Segment(timeline, number, 2**24).name
+    for name in (segment, f"{segment}.partial", f"{segment}.00000028.backup", history_name(timeline)):
+        assert timeline_of(name) == timeline
+    with pytest.raises(ValueError, match="is no file of a WAL archive"):
+        timeline_of(f"{segment}.gz")
+
+
+def test_a_page_without_the_mark_of_a_long_header_is_no_beginning_of_a_segment() -> None:
+    content = wal_of(Segment(1, 3, MIB), "7000")
+    found = segment_header(content)
+    assert found is not None
+    assert (found.system_identifier, found.segment_bytes) == ("7000", MIB)
+    assert segment_header(content[:2] + b"\0\0" + content[4:]) is None

@@ -1,0 +1,61 @@
+"""What an incident leaves for the runs after it."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from drd.core.events import Body, IncidentStarted, StepChecked, StepFinished
+from drd.core.incident import IncidentFact, IncidentRecord, awaited_before
+from drd.core.policy import Cause
+from drd.core.runbook_step import Answer, Doing, StepOutcome
+
+NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
+RULE, OLDER = 'FIRST 1 ("two")', 'ANY 2 ("two", "three")'
+
+
+def a_run(*told: Body, is_drill: bool = False, **variables: str) -> IncidentRecord:
+    words = ("payments", "loss", "hardware", "5e", "{}", Cause.MANUAL, "anna", "", NOON, is_drill, ())
+    facts = tuple(IncidentFact(NOON, body) for body in (IncidentStarted(*words, variables), *told))
+    return IncidentRecord("01RUN", "payments", "loss", is_drill, NOON, None, None, facts)
+
+
+def ended(**facts: str) -> StepFinished:
+    return StepFinished("move", Doing.APPLY, StepOutcome.SUCCEEDED, facts=facts)
+
+
+FOUND = StepChecked("move", Doing.APPLY, Answer.DONE, {"new_primary": "two"})
+MOVED = a_run(ended(new_primary="two", synchronous=RULE))
+FOUND_MOVED = a_run(FOUND, synchronous=RULE)
+UNMOVED = a_run(ended(fenced="one"), new_primary="typed-by-a-person", synchronous=OLDER)
+BACK = a_run(ended(synchronous_now=RULE), synchronous=RULE)
+
+
+@pytest.mark.parametrize(
+    ("runs", "now", "awaited"),
+    [
+        ([], RULE, ""),
+        ([UNMOVED], "", ""),
+        ([MOVED], "", RULE),
+        ([FOUND_MOVED], "", RULE),
+        ([UNMOVED, a_run(FOUND, is_drill=True, synchronous=OLDER), MOVED], "", RULE),
+        ([MOVED, a_run(FOUND, synchronous=OLDER)], "", RULE),
+        ([a_run(FOUND), MOVED], "", ""),
+        ([BACK, MOVED], RULE, RULE),
+        ([BACK, MOVED], "", ""),
+    ],
+    ids=[
+        "nothing was replaced",
+        "a run that did not get there",
+        "what the promotion told",
+        "what the run began with",
+        "drills and others are passed over",
+        "the newest counts",
+        "commits waited for nobody before the last one",
+        "another one is back already",
+        "a person has turned it off since",
+    ],
+)
+def test_who_is_brought_back_is_waited_for_as_before_the_primary_was_replaced(
+    runs: list[IncidentRecord], now: str, awaited: str
+) -> None:
+    assert awaited_before(runs, now) == awaited

@@ -1,0 +1,67 @@
+"""HAProxy is reloaded in the middle of a failover: it begins with its file, in which the old primary takes clients."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from tests.failover_site import NODES, now
+from tests.postgres_pair import Pair, assert_taken_over
+from tests.system.machine import Machine
+from tests.system.programs import wait_for
+from tests.watched_pair import Watcher
+
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.timeout(400),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can make network namespaces"),
+]
+PATIENCE = 120.0
+OLD, NEW = NODES
+SWITCH = "Send clients to the new primary"
+RUNBOOK = "orders-failover"
+
+
+def test_a_proxy_that_is_reloaded_again_and_again_keeps_what_it_was_told(
+    machine: Machine, orders: Pair, watched: Callable[..., Watcher]
+) -> None:
+    watcher = watched(is_synchronous=True)
+    keep_state(machine, orders)
+    clients = orders.start_clients()
+    orders.host(OLD).lose_power()
+    while not watcher.is_switched():
+        orders.reload_proxy()
+    for client in clients:
+        client.writes_at(orders.host(NEW).address, PATIENCE)
+    orders.reload_proxy()
+    since = now()
+    for client in clients:
+        client.writes_again(since, PATIENCE)
+    assert_taken_over(orders, clients, may_lose=0)
+
+
+def test_what_a_proxy_has_forgotten_it_is_told_again_before_the_run_is_over(
+    machine: Machine, orders: Pair, watched: Callable[..., Watcher]
+) -> None:
+    watcher = watched(is_synchronous=True)
+    client = orders.start_client(orders.proxied)
+    orders.host(OLD).lose_power()
+    wait_for(watcher.is_switched, "clients are sent to the new primary", PATIENCE)
+    orders.reload_proxy()  # while a full backup is taken, the run's last step
+    wait_for(watcher.is_over, "the run is over", PATIENCE)
+    asked = [event["answer"] for event in machine.events("step-checked") if event["step"] == SWITCH]
+    assert asked[-1:] == ["not-done"]
+    newcomer = orders.start_client(orders.proxied, 2_000_000)  # an open session stays with the HAProxy that was left
+    assert_taken_over(orders, (client, newcomer), may_lose=0)
+    states = {step["step"]: step["state"] for step in watcher.incident(RUNBOOK)["steps"]}
+    assert states[SWITCH] == "done"
+
+
+def keep_state(machine: Machine, orders: Pair) -> None:
+    """Have the runbook write HAProxy's state down; the daemon reads it again."""
+    file = machine.folder / "runbooks" / f"{RUNBOOK}.yaml"
+    socket = f"socket: {orders.socket}"
+    text = file.read_text()
+    assert socket in text
+    file.write_text(text.replace(socket, f"{socket}, state_file: {orders.proxy_state}"))
+    machine.drd("reload").done()
