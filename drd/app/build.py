@@ -228,7 +228,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
 
 
 class RunListener:
-    """Passes on that runs begin and end: to the scheduler, to what fills further stores, and details to the log."""
+    """Passes on that runs begin and end: to the scheduler and to what fills further stores; and details to the log."""
 
     def __init__(self, scheduler: Scheduler, copy: Copy, log: Callable[[str], None]) -> None:
         self._scheduler = scheduler
@@ -238,10 +238,11 @@ class RunListener:
     def run_started(self, request: Request, at: datetime) -> None:
         """A run was started."""
         self._scheduler.run_started(request, at)
+        self._copy.run_started(request.policy)
 
     def run_ended(self, request: Request, result: RunResult, at: datetime) -> None:
         """A run ended, and its end is in the journal or owed to it."""
         self._scheduler.run_ended(request, result, at)
-        self._copy.want_behind(request.policy)
+        self._copy.run_ended(request.policy)
         if result.detail:
             self._log(f"run of {request.policy}: {result.detail}")

@@ -17,10 +17,12 @@ from drd.core.tags import MINE
 from drd.engines.missing import Lacking, Missing
 from drd.engines.progress import ProgressBoard
 from drd.engines.refused_files import RefusedFiles
+from drd.engines.sending_ahead import SendingAhead
 from drd.engines.stores import Stores, origin_of
 from drd.engines.telling import ToldOnce
 from drd.engines.wal_points import WalPoint
 from drd.engines.work_queues import JobClass, WorkQueues
+from drd.ports.cancelling import to_the_end
 from drd.ports.configuration import Configuration, is_wal_store
 from drd.ports.journal import Catalogue, Journal
 from drd.ports.repository import Progress
@@ -56,6 +58,7 @@ class Copy:
         self._missing = Missing(configuration, catalogue, world.clock)
         self._world = world
         self._board = board
+        self.ahead = SendingAhead(configuration, stores, carrier, world)
         self._wanted: dict[str, asyncio.Event] = {}
         self._asked: dict[str, set[str | None]] = {}
         """Store → the policies whose points it may lack; None stands for all of them."""
@@ -69,8 +72,13 @@ class Copy:
         self._asked.setdefault(store, set()).add(policy)
         self._wanted.setdefault(store, asyncio.Event()).set()
 
-    def want_behind(self, policy: str) -> None:
-        """Ask for rounds into every further store of a policy."""
+    def run_started(self, policy: str) -> None:
+        """A run of a policy began to save."""
+        self.ahead.run_started(policy)
+
+    def run_ended(self, policy: str) -> None:
+        """It ended: ask for rounds into every further store of the policy."""
+        self.ahead.run_ended(policy)
         protected = self._configuration().policies.get(policy)
         if protected is not None and len(protected.policy.backup.to) > 1:
             for store in protected.policy.backup.to:
@@ -90,7 +98,7 @@ class Copy:
         self._served.add(store)
         try:
             while True:
-                await wanted.wait()
+                await self._wait(store, wanted)
                 wanted.clear()
                 asked = self._asked.pop(store, set())
                 if await self._is_filled(store, asked):
@@ -102,6 +110,17 @@ class Copy:
                 wanted.set()
         finally:
             self._served.discard(store)
+
+    async def _wait(self, store: str, wanted: asyncio.Event) -> None:
+        """Until a round is asked for. Packs that a backup is writing go meanwhile."""
+        sending = asyncio.create_task(self.ahead.serve(store))
+        try:
+            await wanted.wait()
+        finally:
+            sending.cancel()
+            await to_the_end(asyncio.wait({sending}))
+        if not sending.cancelled():
+            sending.result()  # by itself it only ends in a mistake of drd's
 
     async def _is_filled(self, store: str, asked: Set[str | None]) -> bool:
         try:
@@ -196,7 +215,7 @@ class Copy:
         carried = await self._carrier.carry(
             await origin.place.backend(self._world),
             await target.place.backend(self._world),
-            _slower(origin.limits.download, target.limits.upload),
+            origin.limits.rate_into(target.limits),
             self._poster(lane),
             await self._missing.withheld(store),
         )
@@ -286,10 +305,6 @@ def _sources(
         if there:
             chosen[preferred if preferred in there else there[0]] = None
     return tuple(chosen)
-
-
-def _slower(*rates: int | None) -> int | None:
-    return min((rate for rate in rates if rate is not None), default=None)
 
 
 def _runs(missing: Lacking) -> frozenset[str]:

@@ -83,6 +83,10 @@ class Limits:
     memory: int | None = None
     """Bytes that each of them tries to stay below."""
 
+    def rate_into(self, target: Limits) -> int | None:
+        """How many bytes a second may go from a store with these limits into one with others; None for no limit."""
+        return min((rate for rate in (self.download, target.upload) if rate is not None), default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredStore:
@@ -157,6 +161,14 @@ class Carrier(Protocol):
         The snapshots in `withheld` are left out: the target has forgotten them, or holds them under other ids.
         Lists snapshots, then index, then data; sends config, data, index, snapshots. `upload` is in bytes a second.
         Raises `StoreAway` when either end does not answer and `PermanentError` when `target` is another repository.
+        """
+        ...
+
+    async def send_ahead(self, origin: Backend, target: Backend, upload: int | None) -> None:
+        """Bring packs of `origin` that `target` lacks as soon as they are there, until cancelled.
+
+        What is under way then is brought, for some seconds. Nothing is claimed: a round has to come behind, and must
+        not run at the same time. Raises what `carry` raises.
         """
         ...
 

@@ -1,5 +1,6 @@
 """Carries what lies in one place in memory to another, as files are carried: whole or not at all."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +33,10 @@ class FakeCarrier:
         self.no_versions: DrdError | None = None
         """Why nobody may look at what a place keeps of its own past."""
         self.uncoverings: list[tuple[tuple[str, ...], datetime | None]] = []
+        self.ahead: list[tuple[str, str]] = []
+        """The places between which packs are sent now, ahead of a round."""
+        self.away_ahead: DrdError | None = None
+        """Why none can be."""
         self.before: Callable[[], None] = lambda: None
         self._clock = clock
 
@@ -71,6 +76,15 @@ class FakeCarrier:
             paths,
             message,
         )
+
+    async def send_ahead(self, origin: Backend, target: Backend, upload: int | None) -> None:
+        if (away := self.away_ahead) is not None:
+            raise away
+        self.ahead.append((self._place(origin).name, self._place(target).name))
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ahead.remove((self._place(origin).name, self._place(target).name))
 
     async def examine(self, target: Backend, suspects: tuple[str, ...], on_progress: OnProgress) -> dict[str, str]:
         place = self._place(target)

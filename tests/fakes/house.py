@@ -139,13 +139,15 @@ class FakeRunListener:
     def run_started(self, request: Request, at: datetime) -> None:
         for listener in self.listeners:
             listener.run_started(request, at)
+        if self.copy is not None:
+            self.copy.run_started(request.policy)
 
     def run_ended(self, request: Request, result: RunResult, at: datetime) -> None:
         self.ended.append((request.policy, result))
         for listener in self.listeners:
             listener.run_ended(request, result, at)
         if self.copy is not None:
-            self.copy.want_behind(request.policy)
+            self.copy.run_ended(request.policy)
 
 
 class FakeHouse:

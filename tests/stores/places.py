@@ -124,6 +124,10 @@ class Mirroring:
         origin, target = await self._ends(mirror)
         return await self.carrier.carry(origin, target, upload, on_progress, withheld)
 
+    async def send_ahead(self, mirror: Store, upload: int | None = None) -> None:
+        origin, target = await self._ends(mirror)
+        await self.carrier.send_ahead(origin, target, upload)
+
     async def keys(self, store: Store) -> tuple[str, ...]:
         return await self.carrier.key_files(await store.backend(self.world))
 

@@ -11,12 +11,13 @@ import pytest
 
 from drd.clients.carrier import ProcessCarrier
 from drd.clients.carrier.errands import opened
-from drd.clients.carrier.files import FileKind
+from drd.clients.carrier.files import INCOMING, FileKind
 from drd.clients.carrier.job import Place
 from drd.core.errors import PermanentError, RepositoryMissing, StoreAway, TransientError, WrongPassword
 from drd.ports.repository import Progress
 from drd.stores.local import LocalStore
 from tests.stores.places import Mirroring, Restic, ResticOn, StorePlace
+from tests.waiting import until_true
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
@@ -57,6 +58,79 @@ def carriers() -> list[psutil.Process]:
             if "drd.clients.carrier" in child.cmdline():
                 found.append(child)
     return found
+
+
+async def test_packs_that_went_ahead_do_not_go_again_and_what_lacks_comes_behind(
+    place: StorePlace, mirroring: Mirroring, first: LocalStore, origin: Restic, tree: Path, restic_on: ResticOn
+) -> None:
+    await mirroring.adopt(place.store)
+    sending = asyncio.create_task(mirroring.send_ahead(place.store))
+    for number in range(2):  # the second one's come up while it looks
+        (tree / f"{number}").write_bytes(os.urandom(300_000))
+        await origin.run("backup", str(tree))
+        there = {pack.name for pack in packs(first)}
+
+        async def is_there(names: set[str] = there) -> bool:
+            return names == await listed(place, FileKind.DATA)
+
+        await until_true(is_there, "all packs go")
+    assert await listed(place, FileKind.SNAPSHOT) == set()
+    assert await listed(place, FileKind.INDEX) == set()
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    assert carriers() == []
+    carried = await mirroring.carry(place.store)
+    assert carried.complete
+    assert carried.files == len(carried.snapshot_ids) + len(list((first.path / "index").iterdir()))
+    await (await restic_on(place.store, "mirror password")).run("check", "--read-data")
+
+
+async def test_what_is_under_way_when_a_round_begins_goes_to_its_end_and_nothing_more(
+    local_place: StorePlace, mirroring: Mirroring, origin: Restic, tree: Path
+) -> None:
+    await mirroring.adopt(local_place.store)
+    (tree / "new").write_bytes(os.urandom(40_000_000))
+    await origin.run("--pack-size", "4", "backup", str(tree))
+    sending = asyncio.create_task(mirroring.send_ahead(local_place.store, SLOW_BYTES_PER_SECOND))
+
+    async def has_begun() -> bool:
+        return bool(await listed(local_place, FileKind.DATA))
+
+    await until_true(has_begun, "the first pack is there")
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    went = await listed(local_place, FileKind.DATA)
+    assert isinstance(local_place.store, LocalStore)
+    assert not (local_place.store.path / INCOMING).exists()
+    carried = await mirroring.carry(local_place.store)
+    assert carried.complete
+    there = await listed(local_place, FileKind.DATA)
+    assert 0 < len(went) < len(there)
+    assert carried.files == len(there - went) + len(carried.snapshot_ids) + 2
+
+
+async def test_a_damaged_pack_is_not_sent_ahead_and_the_others_are(
+    local_place: StorePlace, mirroring: Mirroring, first: LocalStore, origin: Restic, tree: Path
+) -> None:
+    await mirroring.adopt(local_place.store)
+    (tree / "new").write_bytes(os.urandom(300_000))
+    await origin.run("backup", str(tree))
+    damaged, *others = packs(first)
+    flip_a_byte(damaged)
+    sending = asyncio.create_task(mirroring.send_ahead(local_place.store))
+
+    async def others_are_there() -> bool:
+        return {pack.name for pack in others} == await listed(local_place, FileKind.DATA)
+
+    await until_true(others_are_there, "the others go")
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    carried = await mirroring.carry(local_place.store)
+    assert carried.refused == (f"data/{damaged.name[:2]}/{damaged.name}",)
+    assert carried.snapshot_ids == ()
 
 
 async def test_a_damaged_pack_is_refused_and_withholds_every_index_and_snapshot(

@@ -22,6 +22,10 @@ killed anywhere leaves a mirror that checks clean. Work in the target itself (it
 time: the caller's queue sees to that. Where another daemon prunes there all the same, packs may go that no index names
 yet; the last listing shows what is missing, and the round is done again.
 
+**Ahead.** While a backup still writes to the origin, packs may go before it ends: a pack has its name when it is whole,
+and one that no index names yet does no harm at the target. Only packs go, and nothing is claimed: the round that comes
+behind lists everything anew and finds less to send.
+
 **Damage.** A file whose content does not hash to its name is read once more, since a wire may err, and then refused.
 A refused pack or index withholds every index and snapshot not yet sent, for nobody can tell which of them need it. A
 refused snapshot withholds only itself: nothing else depends on it.
@@ -30,9 +34,11 @@ refused snapshot withholds only itself: nothing else depends on it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from drd.clients.carrier.config import read_config
 from drd.clients.carrier.content import NamedContent, Refused
@@ -47,6 +53,10 @@ AGREEING_LISTINGS = 6
 """How often the index is listed at most until two listings in a row agree."""
 ATTEMPTS = 3
 RETRY_SECONDS = 1.0
+LOOK_SECONDS = 0.5
+"""Between two looks for new packs, ahead of a round."""
+LOOK_SHARE = 20
+"""And so many times what a look took at least: where a hundred thousand packs lie, looking is no work that is felt."""
 
 
 class _Changed(Exception):
@@ -96,6 +106,24 @@ class Round:
             f"files of {self.origin.place} keep vanishing while they are carried: a prune is at work there",
             "it is tried again; let prune and carrying not run at the same time",
         )
+
+    def run_ahead(self, is_over: threading.Event) -> None:
+        """Send packs as they appear until a round may begin; those under way are sent to their end.
+
+        A refused pack is left to the round, which tells of it. Raises what `run` raises.
+        """
+        require_same_repository(self.origin, self.target)
+        seen = set(self.target.list(FileKind.DATA))
+        with ThreadPoolExecutor(self.threads) as pool:
+            while not is_over.is_set():
+                self.report.phase("looking for packs")
+                started = time.monotonic()
+                listed = self.origin.list(FileKind.DATA)
+                seconds = time.monotonic() - started
+                if new := sorted(listed.keys() - seen):
+                    self._send(pool, FileKind.DATA, takewhile(lambda _: not is_over.is_set(), new), listed)
+                    seen.update(new)
+                is_over.wait(max(LOOK_SECONDS, LOOK_SHARE * seconds))
 
     def _round(self, pool: ThreadPoolExecutor) -> bool:
         self.report.phase("listing")
@@ -167,7 +195,7 @@ class Round:
         self.report.refuse(path, reason)
 
     def _send(
-        self, pool: ThreadPoolExecutor, kind: FileKind, names: tuple[str, ...], sizes: Mapping[str, int]
+        self, pool: ThreadPoolExecutor, kind: FileKind, names: Iterable[str], sizes: Mapping[str, int]
     ) -> tuple[str, ...]:
         """Send files side by side and make them durable; returns those that have vanished from the origin."""
         self.report.phase(f"sending {kind.value}")

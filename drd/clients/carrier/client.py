@@ -75,6 +75,11 @@ class ProcessCarrier:
             peak_memory_bytes=ended.peak_memory_bytes,
         )
 
+    async def send_ahead(self, origin: Backend, target: Backend, upload: int | None) -> None:
+        """Send packs as they appear, until cancelled; see `drd.ports.store.Carrier`."""
+        job = Job(Verb.AHEAD, target=_place(target), origin=_place(origin), upload=upload)
+        await _do(self._runner, job, CARRY_DEADLINE)
+
     async def examine(self, target: Backend, suspects: tuple[str, ...], on_progress: OnProgress) -> Mapping[str, str]:
         """The damaged files of a repository; see `drd.ports.store.Carrier`."""
         job = Job(Verb.EXAMINE, target=_place(target), names=suspects)

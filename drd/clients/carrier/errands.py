@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -41,7 +43,7 @@ def do(job: Job, report: Report) -> None:
         case Verb.KEYS | Verb.EXAMINE | Verb.PUT_ASIDE | Verb.REMOVE:
             with opened(job.target) as target:
                 _within(target, job, report)
-        case Verb.CARRY | Verb.FETCH | Verb.FOUND | Verb.MEND:
+        case Verb.CARRY | Verb.AHEAD | Verb.FETCH | Verb.FOUND | Verb.MEND:
             with opened(_origin(job)) as origin, opened(job.target) as target:
                 _between(origin, target, job, report)
 
@@ -61,15 +63,27 @@ def _within(target: RepositoryFiles, job: Job, report: Report) -> None:
 def _between(origin: RepositoryFiles, target: RepositoryFiles, job: Job, report: Report) -> None:
     match job.verb:
         case Verb.CARRY:
-            threads = THREADS[job.target.scheme]
-            work = Round(origin, target, Pace(job.upload), report, threads, frozenset(job.names))
+            work = _round(origin, target, job, report)
             report.finish(complete=work.run(), absent=work.absent)
+        case Verb.AHEAD:
+            _round(origin, target, job, report).run_ahead(until_asked_to_end())
         case Verb.FETCH:
             fetch(origin, target, report)
         case Verb.FOUND:
             found(origin, target, frozenset(job.names), report)
         case Verb.MEND:
             mend(origin, target, job.names, Pace(job.upload), report, Path(job.aside) if job.aside else None)
+
+
+def _round(origin: RepositoryFiles, target: RepositoryFiles, job: Job, report: Report) -> Round:
+    return Round(origin, target, Pace(job.upload), report, THREADS[job.target.scheme], frozenset(job.names))
+
+
+def until_asked_to_end() -> threading.Event:
+    """Set by the signal that otherwise means sudden death."""
+    asked = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    return asked
 
 
 def fetch(origin: RepositoryFiles, target: RepositoryFiles, report: Report) -> None:
@@ -101,7 +115,8 @@ def found(origin: RepositoryFiles, target: RepositoryFiles, foreign_keys: frozen
         send(origin, target, FileKind.CONFIG, CONFIG_NAME, size, Pace(None), report)
         target.settle()
     require_same_repository(origin, target)
-    own = {name: size for name, size in origin.list(FileKind.KEY).items() if name not in foreign_keys}
+    there = foreign_keys | target.list(FileKind.KEY).keys()
+    own = {name: size for name, size in origin.list(FileKind.KEY).items() if name not in there}
     if own:
         for name, size in own.items():
             send(origin, target, FileKind.KEY, name, size, Pace(None), report)

@@ -15,6 +15,7 @@ class Verb(StrEnum):
     LOOK = "look"
     KEYS = "keys"
     CARRY = "carry"
+    AHEAD = "ahead"
     FETCH = "fetch"
     FOUND = "found"
     EXAMINE = "examine"

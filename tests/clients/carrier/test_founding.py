@@ -43,9 +43,11 @@ def test_a_key_that_a_loser_left_there_is_not_taken_for_one_that_opens_the_repos
         assert set(target.files[FileKind.KEY]) == {own, left}
 
 
-def test_a_place_in_which_one_of_the_keys_stands_gets_no_other() -> None:
+def test_a_key_that_is_there_is_not_sent_again() -> None:
     origin, target = MemoryFiles("origin"), MemoryFiles("target")
-    made(origin, "one", "removed there")
+    made(origin, "one", "two")
     there = made(target, "one")
-    found(origin, target, frozenset(), Report(lambda line: None))
-    assert set(target.files[FileKind.KEY]) == there
+    report = Report(lambda line: None)
+    found(origin, target, frozenset(), report)
+    assert set(target.files[FileKind.KEY]) == there | set(origin.files[FileKind.KEY])
+    assert report.files == 0
