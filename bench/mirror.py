@@ -5,13 +5,15 @@ They are borgmatic over two repositories beside one, and `restic copy` behind `r
 In each round every arm backs one tree up from nothing, and again after 1 % of it has changed. drd's second store is a
 folder, then a bucket of `rclone serve s3`; so is that of `restic copy`. borgmatic knows no buckets. drd's time is the
 daemon's own, from the start of the run until the last store's copy is on record; the others' that of their commands.
-Processor seconds are those of the daemon and of all children; of the S3 server none, which is another machine in life.
+Processor seconds are those of the daemon and of all children; of the S3 server none, which is another machine in life:
+it has a core of its own, all arms have the others, and its listings do not read what they list.
 Repositories are made, and what a fresh daemon owes a fresh store is waited for, before anything is measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import resource
 import shutil
@@ -32,6 +34,7 @@ from bench.tree import Shape, change_tree, make_tree, settle
 from tests.servers import RcloneS3
 
 PHASES = ("full", "1 % changed")
+ARMS = 6
 COPY_INTO_A_FOLDER, COPY_INTO_S3 = "restic copy, two folders", "restic copy, folder and S3"
 BESIDE = {
     "drd, two folders": "drd, one store",
@@ -74,9 +77,7 @@ class Bench:
         )
         turn = number % len(arms)
         for place, arm in enumerate((*arms[turn:], *arms[:turn])):
-            # One of its own: the server goes on listing what it has seen.
-            self.bucket = f"bench-{number}-{place}"
-            self.s3.make_bucket(self.bucket)
+            self.bucket = _bucket(number, place)
             arm(100 * number + place)
             shutil.rmtree(self.s3.folder / self.bucket)
 
@@ -173,8 +174,11 @@ def main() -> None:
         raise SystemExit("restic or borgmatic is missing; type: make bench, or apt-get install borgbackup borgmatic")
     shape = Shape().scaled(options.scale)
     with tempfile.TemporaryDirectory(prefix="drd-bench-") as folder:
-        s3 = RcloneS3(Path(sys.prefix) / "bin/rclone", Path(folder) / "s3")
-        s3.start()
+        s3 = RcloneS3(Path(sys.prefix) / "bin/rclone", Path(folder) / "s3", hashes=False)
+        for number, place in itertools.product(range(options.rounds), range(ARMS)):
+            # One for each arm, and before the server starts: it goes on listing what it has seen.
+            (s3.folder / _bucket(number, place)).mkdir(parents=True)
+        _start_on_a_core_of_its_own(s3)
         try:
             bench = Bench(Path(folder), shape, s3, restic)
             size = make_tree(bench.tree, shape)
@@ -184,6 +188,17 @@ def main() -> None:
         finally:
             s3.stop()
     bench.report()
+
+
+def _bucket(number: int, place: int) -> str:
+    return f"bench-{number}-{place}"
+
+
+def _start_on_a_core_of_its_own(server: RcloneS3) -> None:
+    *others, last = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {last})
+    server.start()
+    os.sched_setaffinity(0, others or {last})
 
 
 def _children_seconds() -> float:

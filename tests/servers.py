@@ -68,8 +68,9 @@ class Server:
 class RcloneS3(Server):
     """`rclone serve s3`: path-style buckets, one pair of keys, region of any name."""
 
-    def __init__(self, rclone: Path, folder: Path) -> None:
-        super().__init__(_rclone_serve(rclone, "s3", folder), folder)
+    def __init__(self, rclone: Path, folder: Path, *, hashes: bool = True) -> None:
+        """Without `hashes` a listing shows none, and so need not read each new object once more."""
+        super().__init__(_rclone_serve(rclone, "s3", folder, *([] if hashes else ["--etag-hash="])), folder)
         self.access_key = "test-access-key"
         self.secret_key = "test-secret-key"
         self._environment["RCLONE_AUTH_KEY"] = f'"{self.access_key},{self.secret_key}"'

@@ -283,6 +283,7 @@ async def _do(
         deadline=deadline,
         stall=STALL,
         stop_signals=STOP_SIGNALS,
+        io_idle=job.verb is Verb.AHEAD,  # the backup beside it comes first
     )
     ended = await runner.run(command, heard.line)
     if heard.error is not None:
