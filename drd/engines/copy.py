@@ -54,6 +54,7 @@ class Copy:
         self._carrier = carrier
         self._queues = queues
         self._journal = journal
+        self._catalogue = catalogue
         self._refused = RefusedFiles(stores, carrier, journal, catalogue, world)
         self._missing = Missing(configuration, catalogue, world.clock)
         self._world = world
@@ -219,7 +220,10 @@ class Copy:
             self._poster(lane),
             await self._missing.withheld(store),
         )
-        whole = frozenset(carried.snapshot_ids)
+        # What an index names may be gone from a damaged origin: nothing is claimed before it is healed, and what lacked
+        # has come. WAL was written seconds ago, and its server has no room to wait.
+        is_doubtful = not is_wal_store(store) and await self._is_damaged(source)
+        whole = frozenset(() if is_doubtful else carried.snapshot_ids)
         await self._journal_copies(
             missing, store, source, lambda snapshot_id: snapshot_id if snapshot_id in whole else None, carried
         )
@@ -230,6 +234,15 @@ class Copy:
                 f"store {store} was not filled: {carried.message or 'a damaged file was refused'}",
                 f"type: drd check {source}",
             )
+        if is_doubtful and missing:
+            raise DrdError(
+                f"store {source} is damaged: what store {store} got from there counts when that is healed",
+                f"type: drd check {source}",
+            )
+
+    async def _is_damaged(self, store: str) -> bool:
+        record = (await self._catalogue.stores()).get(store)
+        return record is not None and record.is_damaged
 
     async def _copy(self, store: str, source: str, missing: Lacking, lane: str) -> None:
         wanted = tuple(

@@ -262,6 +262,8 @@ class Endurance:
         for store in STORES:
             with suppress(DrdError):  # of all data: what was found in a part of it is not taken back by less
                 await self.drd.house.proof.check(store, part=Part(1, 1))
+                # As its upkeep does: what was gone from a store when it was carried on lacks in the mirror, too.
+                await self.drd.house.healing.heal(store)
             record = (await self.drd.house.catalogue.stores())[store]
             if record.hold is not None:
                 await self.drd.control.release(store, "the runner")

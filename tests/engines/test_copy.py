@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from drd.core.events import CopyCreated, JobFailed, MirrorFinished, StoreCameBack, StoreWentAway
+from drd.core.events import CopyCreated, JobFailed, MirrorFinished, StoreCameBack, StoreChecked, StoreWentAway
 from drd.core.points import RecoveryPoint
 from drd.engines.copy import RETRY_SECONDS
 from drd.ports.store import Limits
@@ -214,6 +214,19 @@ async def test_a_point_that_its_origin_does_not_hold_any_more_is_told_and_not_cl
     assert not await house.copy.fill("offsite")
     assert house.journal.of(CopyCreated) == []
     assert "did not arrive" in house.journal.of(JobFailed)[0].message
+
+
+async def test_what_came_from_a_damaged_origin_counts_when_that_is_healed() -> None:
+    house = FakeHouse()
+    await house.run(run="01RUN")
+    await house.journal.append(StoreChecked("local", "", False, 1, "a pack is gone", 1.0))
+    assert not await house.copy.fill("offsite")
+    assert set(house.offsite.snapshots) == set(house.local.snapshots)
+    assert house.journal.of(CopyCreated) == []
+    assert "counts when that is healed" in house.journal.of(JobFailed)[0].message
+    await house.journal.append(StoreChecked("local", "", True, 0, "", 1.0))
+    assert await house.copy.fill("offsite")
+    assert await stores_of(house) == [("local", "offsite")]
 
 
 async def test_a_point_of_several_parts_stands_in_a_store_only_with_all_of_them() -> None:
