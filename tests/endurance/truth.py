@@ -8,6 +8,7 @@ from pathlib import Path
 from drd.core.events import (
     CopyCreated,
     Event,
+    ForgetStarted,
     SnapshotCreated,
     SnapshotFound,
     SnapshotMissing,
@@ -48,6 +49,8 @@ class Truth:
     """What was done, injected and seen, for people."""
     violations: list[str] = field(default_factory=list)
     _runs: dict[str, str] = field(default_factory=dict)
+    _leaving: set[tuple[str, str]] = field(default_factory=set)
+    """Store and id of snapshots that retention began to forget: one whose restic is killed in the middle may be gone."""
 
     def notice(self, event: Event) -> None:
         """Hear of an event; called in the middle of drd's work, so a violation is only noted."""
@@ -59,6 +62,10 @@ class Truth:
         elif isinstance(body, SnapshotsForgotten):
             for each in body.snapshot_ids:
                 self._forgotten(body.policy, body.store, self._runs.get(each, ""))
+        elif isinstance(body, ForgetStarted):
+            self._leaving |= {(body.store, each) for each in body.snapshot_ids}
+        elif isinstance(body, SnapshotMissing) and (body.store, body.snapshot_id) in self._leaving:
+            self._forgotten(body.policy, body.store, self._runs.get(body.snapshot_id, ""))
         elif isinstance(body, SnapshotMissing) and body.store not in self.torn:
             run = self._runs.get(body.snapshot_id, "")
             if run in self.points:
