@@ -52,6 +52,7 @@ from drd.engines.runbook_services import EngineServices
 from drd.engines.runbooks import Runbooks
 from drd.engines.salvage import Salvage
 from drd.engines.scheduler import Scheduler
+from drd.engines.sending_ahead import SendingAhead
 from drd.engines.serving import Serving
 from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
@@ -156,8 +157,9 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     renewing = Renewing(in_force, journal, journal, clock, scheduler.want_full, scheduler.is_running)
     receiving = Receiving(in_force, spools, journal, world, renewing.look)
     standing = WalStanding(receiving, journal, clock)
-    backup = Backup(stores, queues, journal, journal, world, board, journal.daemon, standing)
-    copy = Copy(in_force, stores, carrier, queues, journal, journal, world, board)
+    ahead = SendingAhead(stores, carrier, queues, world, board)
+    backup = Backup(stores, queues, journal, journal, world, board, journal.daemon, standing, ahead.beside)
+    copy = Copy(in_force, stores, carrier, queues, journal, journal, world, board, ahead)
     retain = Retain(in_force, stores, queues, journal, journal, clock)
     proof = Proof(stores, queues, journal, log)
     dispatch = Dispatch(in_force, backup, journal, journal, clock, RunListener(scheduler, copy, log))
@@ -228,7 +230,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
 
 
 class RunListener:
-    """Passes on that runs begin and end: to the scheduler and to what fills further stores; and details to the log."""
+    """Passes on that runs begin and end: to the scheduler, to what fills further stores, and details to the log."""
 
     def __init__(self, scheduler: Scheduler, copy: Copy, log: Callable[[str], None]) -> None:
         self._scheduler = scheduler
@@ -238,11 +240,10 @@ class RunListener:
     def run_started(self, request: Request, at: datetime) -> None:
         """A run was started."""
         self._scheduler.run_started(request, at)
-        self._copy.run_started(request.policy)
 
     def run_ended(self, request: Request, result: RunResult, at: datetime) -> None:
         """A run ended, and its end is in the journal or owed to it."""
         self._scheduler.run_ended(request, result, at)
-        self._copy.run_ended(request.policy)
+        self._copy.want_behind(request.policy)
         if result.detail:
             self._log(f"run of {request.policy}: {result.detail}")

@@ -42,7 +42,7 @@ def set_for(
     """
     reached = _moment_reached(recovery, marks)
     fitting = [point for point in points if point.is_good and _has_others_by(point, recovery, reached)]
-    for newest in sorted(fitting, key=lambda point: (point.moment, point.run), reverse=True):
+    for newest in sorted(fitting, key=lambda point: point.order, reverse=True):
         if newest.run == base.run:
             break
         found = _together(base, newest, recovery)

@@ -7,7 +7,8 @@ or absent off-site store never holds the next run up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -89,8 +90,11 @@ class Backup:
         board: ProgressBoard,
         daemon: str,
         standing: WalStanding | None = None,
+        beside: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
+        """`beside` is entered with the store's name while something is saved there."""
         self._standing = standing
+        self._beside = beside
         self._stores = stores
         self._queues = queues
         self._journal = journal
@@ -195,21 +199,22 @@ class Backup:
         at_once = self._stores.configured(store).limits.at_once
         async with self._queues.take(store, JobClass.BACKUP, at_once, self._board.waiter(job.run)):
             await self._stores.confirm_identity(store, repository)
-            for name, source in sources.items():
-                # Whole seconds, as in the tags: a catalogue that is rebuilt from the store tells the same moment.
-                moment = self._world.clock.now().replace(microsecond=0)
-                origin = Origin(
-                    job.request.policy,
-                    job.run,
-                    name,
-                    job.request.mode,
-                    Outcome.SUCCEEDED,
-                    moment,
-                    self._daemon,
-                    len(sources) + sum(1 for part in saved if part not in sources),
-                )
-                saved |= await self._save(job, await self._following(job, name, source, store), origin, repository)
-                notes += [saved[name].note] if saved[name].note else []
+            with self._beside(store):
+                for name, source in sources.items():
+                    # Whole seconds, as in the tags: a catalogue that is rebuilt from the store tells the same moment.
+                    moment = self._world.clock.now().replace(microsecond=0)
+                    origin = Origin(
+                        job.request.policy,
+                        job.run,
+                        name,
+                        job.request.mode,
+                        Outcome.SUCCEEDED,
+                        moment,
+                        self._daemon,
+                        len(sources) + sum(1 for part in saved if part not in sources),
+                    )
+                    saved |= await self._save(job, await self._following(job, name, source, store), origin, repository)
+                    notes += [saved[name].note] if saved[name].note else []
             amounts = {name: each.saved for name, each in saved.items()}
             is_whole = not any(each.is_incremental for each in saved.values())
             is_comparable = is_whole and job.stood is None

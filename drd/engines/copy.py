@@ -48,6 +48,7 @@ class Copy:
         catalogue: Catalogue,
         world: World,
         board: ProgressBoard,
+        ahead: SendingAhead,
     ) -> None:
         self._configuration = configuration
         self._stores = stores
@@ -59,7 +60,7 @@ class Copy:
         self._missing = Missing(configuration, catalogue, world.clock)
         self._world = world
         self._board = board
-        self.ahead = SendingAhead(configuration, stores, carrier, world)
+        self._ahead = ahead
         self._wanted: dict[str, asyncio.Event] = {}
         self._asked: dict[str, set[str | None]] = {}
         """Store → the policies whose points it may lack; None stands for all of them."""
@@ -73,13 +74,8 @@ class Copy:
         self._asked.setdefault(store, set()).add(policy)
         self._wanted.setdefault(store, asyncio.Event()).set()
 
-    def run_started(self, policy: str) -> None:
-        """A run of a policy began to save."""
-        self.ahead.run_started(policy)
-
-    def run_ended(self, policy: str) -> None:
-        """It ended: ask for rounds into every further store of the policy."""
-        self.ahead.run_ended(policy)
+    def want_behind(self, policy: str) -> None:
+        """Ask for rounds into every further store of a policy."""
         protected = self._configuration().policies.get(policy)
         if protected is not None and len(protected.policy.backup.to) > 1:
             for store in protected.policy.backup.to:
@@ -114,12 +110,13 @@ class Copy:
 
     async def _wait(self, store: str, wanted: asyncio.Event) -> None:
         """Until a round is asked for. Packs that a backup is writing go meanwhile."""
-        sending = asyncio.create_task(self.ahead.serve(store))
+        asked, sending = asyncio.create_task(wanted.wait()), asyncio.create_task(self._ahead.serve(store))
         try:
-            await wanted.wait()
+            await asyncio.wait({asked, sending}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            sending.cancel()
-            await to_the_end(asyncio.wait({sending}))
+            for task in (asked, sending):
+                task.cancel()
+            await to_the_end(asyncio.wait({asked, sending}))
         if not sending.cancelled():
             sending.result()  # by itself it only ends in a mistake of drd's
 

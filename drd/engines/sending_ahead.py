@@ -7,74 +7,96 @@ little longer than one. Only the files of mirrors can go so; what is missing the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from drd.core.errors import DrdError
+from drd.engines.progress import ProgressBoard
 from drd.engines.stores import Stores
-from drd.ports.configuration import Configuration
+from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.store import Carrier
 from drd.ports.world import World
 
 AFTER_SECONDS = 3.0
 """A shorter run is not worth a process more: the round behind it sends its few packs."""
+AGAIN_SECONDS = (15.0, 60.0, 300.0)
+"""Waits after what did not last, as where a store does not answer or others are at work there; the last one repeats."""
+LASTING_SECONDS = 60.0
 
 
 class SendingAhead:
-    """Knows which stores are written to, and sends from there while nobody else fills the mirror."""
+    """Knows which stores are saved into, and sends from there while nobody else is at work in the mirror."""
 
     def __init__(
-        self, configuration: Callable[[], Configuration], stores: Stores, carrier: Carrier, world: World
+        self, stores: Stores, carrier: Carrier, queues: WorkQueues, world: World, board: ProgressBoard
     ) -> None:
-        self._configuration = configuration
         self._stores = stores
         self._carrier = carrier
+        self._queues = queues
         self._world = world
-        self._saving: dict[str, set[str]] = {}
-        """Mirror → the policies of which a run saves into the store before it."""
-        self._begun: dict[str, asyncio.Event] = {}
+        self._board = board
+        self._saving: dict[str, int] = {}
+        """Store → how many runs save into it now."""
+        self._changed: dict[str, asyncio.Event] = {}
+        """Mirror → set when a run begins to save into the store before it."""
 
-    def run_started(self, policy: str) -> None:
-        """A run began to save."""
-        protected = self._configuration().policies.get(policy)
-        if protected is None:
-            return
-        first, *further = protected.policy.backup.to
-        for store in further:
-            if self._stores.origin_of(store) == first and self._stores.is_mirror(store):
-                self._saving.setdefault(store, set()).add(policy)
-                self._event(store).set()
-
-    def run_ended(self, policy: str) -> None:
-        """It ended, however."""
-        for store, policies in self._saving.items():
-            policies.discard(policy)
-            if not policies:
-                self._event(store).clear()
-
-    async def serve(self, store: str) -> None:
-        """Send packs to `store` whenever they may come up, until cancelled, which is when a round begins."""
-        begun = self._event(store)
-        while True:
-            await begun.wait()
-            await self._world.clock.sleep(AFTER_SECONDS)
-            if begun.is_set():
-                await self._send(store)
-                begun.clear()  # until another run begins
-
-    async def _send(self, store: str) -> None:
+    @contextmanager
+    def beside(self, store: str) -> Iterator[None]:
+        """While a run saves into a store."""
+        self._saving[store] = self._saving.get(store, 0) + 1
+        for mirror, changed in self._changed.items():
+            if self._origin(mirror) == store:
+                changed.set()
         try:
-            source = self._stores.origin_of(store)
-            if source is None or not self._stores.is_mirror(store):
-                return
-            await self._stores.open(store, may_make=True)
-            target, origin = self._stores.configured(store), self._stores.configured(source)
-            await self._carrier.send_ahead(
-                await origin.place.backend(self._world),
-                await target.place.backend(self._world),
-                origin.limits.rate_into(target.limits),
-            )
-        except DrdError:
-            return  # the round behind the run meets the same, and tells of it
+            yield
+        finally:
+            self._saving[store] -= 1
 
-    def _event(self, store: str) -> asyncio.Event:
-        return self._begun.setdefault(store, asyncio.Event())
+    async def serve(self, mirror: str) -> None:
+        """Send packs to a mirror whenever they may come up, until cancelled.
+
+        What fails is tried again as long as something is saved; the round behind the run meets what lasts, and tells.
+        """
+        changed = self._changed.setdefault(mirror, asyncio.Event())
+        failures = 0
+        while True:
+            if not self._is_wanted(mirror):
+                failures = 0
+                changed.clear()
+                await changed.wait()
+            await self._world.clock.sleep(_wait_seconds(failures))
+            if not self._is_wanted(mirror):
+                continue
+            began = self._world.clock.monotonic()
+            try:
+                await self._send(mirror)
+            except DrdError:
+                has_lasted = self._world.clock.monotonic() - began > LASTING_SECONDS
+                failures = 1 if has_lasted else failures + 1
+
+    def _is_wanted(self, mirror: str) -> bool:
+        origin = self._origin(mirror)
+        return origin is not None and self._saving.get(origin, 0) > 0
+
+    def _origin(self, mirror: str) -> str | None:
+        """The store whose files a store gets as they are; None where it is no such mirror, or configured no more."""
+        is_mirror = self._stores.is_configured(mirror) and self._stores.is_mirror(mirror)
+        return self._stores.origin_of(mirror) if is_mirror else None
+
+    async def _send(self, mirror: str) -> None:
+        target = self._stores.configured(mirror)
+        origin = self._stores.configured(self._origin(mirror) or "")
+        await self._stores.open(mirror)  # making it is a round's work, which nobody breaks off
+        lane = f"ahead:{mirror}"
+        with self._board.lane(lane):
+            async with self._queues.take(mirror, JobClass.AHEAD, target.limits.at_once):
+                await self._carrier.send_ahead(
+                    await origin.place.backend(self._world),
+                    await target.place.backend(self._world),
+                    origin.limits.rate_into(target.limits),
+                    lambda progress: self._board.post(lane, progress),
+                )
+
+
+def _wait_seconds(failures: int) -> float:
+    return AGAIN_SECONDS[min(failures, len(AGAIN_SECONDS)) - 1] if failures else AFTER_SECONDS

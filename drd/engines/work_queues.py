@@ -4,7 +4,7 @@ restic lets any number of backups, copies and restores share a repository, while
 A more urgent class goes first; within a class, the first to come. A restore waits for nobody: a check or a prune that
 runs is stopped for it, and done again later. WAL waits for a prune only so long: what that has removed by then is
 removed, and the next one goes on from there. Copies leave one place free where there are several: a slow off-site store
-must not keep backups from starting.
+must not keep backups from starting. What goes ahead of a round begins where nobody is at work, and stops for anybody.
 """
 
 from __future__ import annotations
@@ -42,20 +42,24 @@ class JobClass(IntEnum):
     CHECK = 5
     FORGET = 6
     PRUNE = 7
+    AHEAD = 8
+    """Sending packs of a backup that still runs: nobody waits for it, and it waits for everybody."""
 
     @property
     def is_exclusive(self) -> bool:
         """Whether restic needs the repository alone for it."""
-        return self >= JobClass.CHECK
+        return JobClass.CHECK <= self <= JobClass.PRUNE
 
-    def gives_way_to(self, other: JobClass) -> bool:
+    def gives_way_to(self, other: JobClass, *, has_waited: bool = False) -> bool:
         """Whether it is stopped for another: where somebody wants their data back, nothing is lost by doing it again.
 
-        A prune for WAL, too; but a check that was stopped each time would never find anything.
+        A prune for WAL that has waited, too; but a check that was stopped each time would never find anything.
         """
+        if self is JobClass.AHEAD:
+            return other is not JobClass.AHEAD
         if other is JobClass.RESTORE:
             return self in (JobClass.CHECK, JobClass.PRUNE)
-        return other is JobClass.WAL and self is JobClass.PRUNE
+        return has_waited and other is JobClass.WAL and self is JobClass.PRUNE
 
 
 @dataclass(slots=True, eq=False)
@@ -116,15 +120,14 @@ class WorkQueues:
         waiter = _Waiter(job, self._clock.monotonic(), self._order, turn, asyncio.current_task())
         queue.waiting.append(waiter)
         self._start_next(queue)
-        if job is JobClass.RESTORE and not turn.done():
-            _stop_for(job, queue)
+        _stop_for(job, queue)
         try:
             while not turn.done():
                 if on_wait is not None and queue.running:
                     on_wait(f"waiting for the {queue.running[0].job.name.lower()} in store {store}")
                 await asyncio.wait([turn], timeout=self._until_next_look(waiter))
                 if job is JobClass.WAL and self._clock.monotonic() - waiter.arrived >= WAL_PATIENCE_SECONDS:
-                    _stop_for(job, queue)
+                    _stop_for(job, queue, has_waited=True)
                 self._start_next(queue)
         except asyncio.CancelledError:
             if waiter in queue.waiting:
@@ -175,20 +178,28 @@ class WorkQueues:
 
 def _may_start(queue: _Queue, job: JobClass) -> bool:
     running = [each.job for each in queue.running]
+    if job is JobClass.AHEAD:
+        return not running and all(waiter.job is job for waiter in queue.waiting)
     if job.is_exclusive:
         return not running
     if any(other.is_exclusive for other in running):
         return False
     if job in (JobClass.RESTORE, JobClass.LIST):
         return True
+    if JobClass.AHEAD in running:  # it is being stopped, and what is under way comes to its end
+        return False
     if job is JobClass.COPY and running.count(JobClass.COPY) >= max(1, queue.at_once - 1):
         return False
     return sum(other not in (JobClass.RESTORE, JobClass.LIST) for other in running) < queue.at_once
 
 
-def _stop_for(job: JobClass, queue: _Queue) -> None:
+def _stop_for(job: JobClass, queue: _Queue, *, has_waited: bool = False) -> None:
     for running in queue.running:
-        if running.job.gives_way_to(job) and running.task is not None and running.stopped_for is None:
+        if (
+            running.job.gives_way_to(job, has_waited=has_waited)
+            and running.task is not None
+            and running.stopped_for is None
+        ):
             running.stopped_for = job
             running.task.cancel()
 

@@ -164,11 +164,11 @@ class Carrier(Protocol):
         """
         ...
 
-    async def send_ahead(self, origin: Backend, target: Backend, upload: int | None) -> None:
+    async def send_ahead(self, origin: Backend, target: Backend, upload: int | None, on_progress: OnProgress) -> None:
         """Bring packs of `origin` that `target` lacks as soon as they are there, until cancelled.
 
-        What is under way then is brought, for some seconds. Nothing is claimed: a round has to come behind, and must
-        not run at the same time. Raises what `carry` raises.
+        What is under way then goes on for at most five seconds. Nothing is claimed: a round has to come behind, and
+        must not run at the same time. Raises what `carry` raises.
         """
         ...
 

@@ -50,7 +50,7 @@ class Truth:
     violations: list[str] = field(default_factory=list)
     _runs: dict[str, str] = field(default_factory=dict)
     _leaving: set[tuple[str, str]] = field(default_factory=set)
-    """Store and id of snapshots that retention began to forget: one whose restic is killed in the middle may be gone."""
+    """Store and id of what retention began to forget: where restic was killed in the middle, it may be gone."""
 
     def notice(self, event: Event) -> None:
         """Hear of an event; called in the middle of drd's work, so a violation is only noted."""

@@ -57,7 +57,7 @@ async def test_after_a_run_only_its_policy_is_looked_at_and_after_a_start_all() 
     workers = await a_served(house, "offsite")
     await house.run("orders")
     await house.run("carts")
-    house.copy.run_ended("orders")
+    house.copy.want_behind("orders")
     await asyncio.sleep(1)
     assert set(looked) == {"orders"}
     assert await stores_of(house) == [("local", "offsite")]
@@ -73,10 +73,10 @@ async def test_what_failed_is_asked_for_again_beside_what_came_up_since() -> Non
     await house.run("orders")
     house.offsite.away = "unplugged"
     workers = await a_served(house, "offsite")
-    house.copy.run_ended("orders")
+    house.copy.want_behind("orders")
     await asyncio.sleep(1)
     await house.run("carts")
-    house.copy.run_ended("carts")
+    house.copy.want_behind("carts")
     house.offsite.away = ""
     await asyncio.sleep(RETRY_SECONDS[0] + 60)
     assert await stores_of(house) == [("local", "offsite")]
@@ -120,7 +120,7 @@ async def test_wants_that_come_together_are_one_round() -> None:
     house.carrier.seconds = 60
     workers = await a_served(house, "offsite")
     for _ in range(20):
-        house.copy.run_ended("orders")
+        house.copy.want_behind("orders")
     await asyncio.sleep(300)
     assert house.carrier.rounds == 1
     await stop(workers)
@@ -146,7 +146,7 @@ async def test_a_store_that_was_away_is_caught_up_when_it_answers_again() -> Non
     workers = await a_served(house, "offsite")
     for run in ("01RUN", "02RUN", "03RUN"):
         await house.run(run=run)
-        house.copy.run_ended("orders")
+        house.copy.want_behind("orders")
         await asyncio.sleep(600)
     assert [fact.store for fact in house.journal.of(StoreWentAway)] == ["offsite"]
     assert house.journal.of(JobFailed) == []

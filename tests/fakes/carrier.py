@@ -35,7 +35,7 @@ class FakeCarrier:
         self.uncoverings: list[tuple[tuple[str, ...], datetime | None]] = []
         self.ahead: list[tuple[str, str]] = []
         """The places between which packs are sent now, ahead of a round."""
-        self.away_ahead: DrdError | None = None
+        self.away_ahead: Exception | None = None
         """Why none can be."""
         self.before: Callable[[], None] = lambda: None
         self._clock = clock
@@ -77,7 +77,8 @@ class FakeCarrier:
             message,
         )
 
-    async def send_ahead(self, origin: Backend, target: Backend, upload: int | None) -> None:
+    async def send_ahead(self, origin: Backend, target: Backend, upload: int | None, on_progress: OnProgress) -> None:
+        on_progress(Progress(phase="looking for packs"))
         if (away := self.away_ahead) is not None:
             raise away
         self.ahead.append((self._place(origin).name, self._place(target).name))

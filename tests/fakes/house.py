@@ -37,6 +37,7 @@ from drd.engines.runbook_services import EngineServices
 from drd.engines.runbooks import Runbooks
 from drd.engines.salvage import Salvage
 from drd.engines.scheduler import Scheduler
+from drd.engines.sending_ahead import SendingAhead
 from drd.engines.serving import Serving
 from drd.engines.standby_slots import StandbySlots
 from drd.engines.stores import Stores
@@ -139,15 +140,13 @@ class FakeRunListener:
     def run_started(self, request: Request, at: datetime) -> None:
         for listener in self.listeners:
             listener.run_started(request, at)
-        if self.copy is not None:
-            self.copy.run_started(request.policy)
 
     def run_ended(self, request: Request, result: RunResult, at: datetime) -> None:
         self.ended.append((request.policy, result))
         for listener in self.listeners:
             listener.run_ended(request, result, at)
         if self.copy is not None:
-            self.copy.run_ended(request.policy)
+            self.copy.want_behind(request.policy)
 
 
 class FakeHouse:
@@ -192,8 +191,11 @@ class FakeHouse:
         )
         self.receiving = Receiving(force, self.spools, journal, world, self.renewing.look)
         self.standing = WalStanding(self.receiving, journal, self.clock)
-        self.backup = Backup(self.stores, queues, journal, journal, world, self.board, DAEMON, self.standing)
-        self.copy = Copy(force, self.stores, self.carrier, queues, journal, journal, world, self.board)
+        self.ahead = SendingAhead(self.stores, self.carrier, queues, world, self.board)
+        self.backup = Backup(
+            self.stores, queues, journal, journal, world, self.board, DAEMON, self.standing, self.ahead.beside
+        )
+        self.copy = Copy(force, self.stores, self.carrier, queues, journal, journal, world, self.board, self.ahead)
         self.retain = Retain(force, self.stores, queues, journal, journal, self.clock)
         self.log: list[str] = []
         self.proof = Proof(self.stores, queues, journal, self.log.append)

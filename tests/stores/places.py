@@ -126,7 +126,7 @@ class Mirroring:
 
     async def send_ahead(self, mirror: Store, upload: int | None = None) -> None:
         origin, target = await self._ends(mirror)
-        await self.carrier.send_ahead(origin, target, upload)
+        await self.carrier.send_ahead(origin, target, upload, lambda progress: None)
 
     async def keys(self, store: Store) -> tuple[str, ...]:
         return await self.carrier.key_files(await store.backend(self.world))

@@ -1,3 +1,5 @@
+import asyncio
+import hashlib
 import io
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -8,12 +10,14 @@ from pydantic import ValidationError
 from drd.clients.carrier.content import BLOCK_BYTES, NamedContent, Refused
 from drd.clients.carrier.files import FileKind, is_left
 from drd.clients.carrier.pace import Pace
+from drd.clients.carrier.rest import RestFiles
 from drd.clients.carrier.sftp import SftpFiles
 from drd.clients.secrets import SystemSecrets
 from drd.core.errors import PermanentError
 from drd.core.secrets import SecretReference
 from drd.stores.rest import RestStore
 from drd.stores.sftp import SftpStore
+from tests.servers import RcloneRest
 from tests.stores.places import StorePlace
 from tests.stores.sshd import Sshd
 
@@ -45,6 +49,32 @@ async def test_a_password_that_is_no_text_makes_the_store_away_and_is_not_shown(
     assert f"{secret} does not hold a password in UTF-8" in look.message
     with pytest.raises(PermanentError, match="UTF-8"):
         await store.location(world)
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+async def test_a_name_that_is_taken_by_the_same_file_is_as_good_as_sent(
+    rclone_rest_append_only: RcloneRest, is_same: bool
+) -> None:
+    content = b"a pack" * 1000
+    name = hashlib.sha256(content).hexdigest()
+    settings = {"url": f"{rclone_rest_append_only.url}/web-1", "user": "", "password": "", "ca": ""}
+
+    def put(files: RestFiles, sent: bytes) -> None:
+        given = name if sent == content else None
+        files.put(FileKind.DATA, name, NamedContent(io.BytesIO(sent), given, len(sent), Pace(None), lambda _: None))
+
+    def put_twice() -> None:
+        files = RestFiles(settings)
+        files.prepare()
+        put(files, content if is_same else content[:10])
+        put(files, content)
+        files.close()
+
+    if is_same:
+        await asyncio.to_thread(put_twice)
+    else:
+        with pytest.raises(PermanentError, match="403"):
+            await asyncio.to_thread(put_twice)
 
 
 async def test_a_url_without_a_user_is_no_secret_and_one_with_a_user_is(rest_place: StorePlace) -> None:

@@ -1,7 +1,8 @@
 """The carrier's child: does the one job that the file named on its command line describes, and says how it went.
 
 Signals keep their default meaning, sudden death: files are put whole or not at all, so there is nothing to clean up.
-Only who sends packs ahead ends what is under way when asked to, for it would have to go again.
+Only who sends packs ahead brings to its end what is under way, for it would have to go again; over ssh it cannot,
+since the same signal ends that.
 """
 
 from __future__ import annotations

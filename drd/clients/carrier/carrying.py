@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -53,10 +53,10 @@ AGREEING_LISTINGS = 6
 """How often the index is listed at most until two listings in a row agree."""
 ATTEMPTS = 3
 RETRY_SECONDS = 1.0
-LOOK_SECONDS = 0.5
-"""Between two looks for new packs, ahead of a round."""
 LOOK_SHARE = 20
-"""And so many times what a look took at least: where a hundred thousand packs lie, looking is no work that is felt."""
+"""Ahead of a round, so many times what a look for packs took lies between two: of 100,000 it is no work to be felt."""
+ASKING_SECONDS = 0.05
+SAYING_SECONDS = 60.0
 
 
 class _Changed(Exception):
@@ -107,23 +107,34 @@ class Round:
             "it is tried again; let prune and carrying not run at the same time",
         )
 
-    def run_ahead(self, is_over: threading.Event) -> None:
+    def run_ahead(self, is_over: Callable[[], bool], look_seconds: float) -> None:
         """Send packs as they appear until a round may begin; those under way are sent to their end.
 
-        A refused pack is left to the round, which tells of it. Raises what `run` raises.
+        A refused pack is left to the round, which tells of it. Both ends are looked at anew before anything goes: in a
+        long run a disk can be exchanged, and somebody else may bring the same packs. Raises what `run` raises.
         """
-        require_same_repository(self.origin, self.target)
-        seen = set(self.target.list(FileKind.DATA))
+        tried: set[str] = set()
         with ThreadPoolExecutor(self.threads) as pool:
-            while not is_over.is_set():
+            while not is_over():
                 self.report.phase("looking for packs")
                 started = time.monotonic()
                 listed = self.origin.list(FileKind.DATA)
                 seconds = time.monotonic() - started
-                if new := sorted(listed.keys() - seen):
-                    self._send(pool, FileKind.DATA, takewhile(lambda _: not is_over.is_set(), new), listed)
-                    seen.update(new)
-                is_over.wait(max(LOOK_SECONDS, LOOK_SHARE * seconds))
+                if listed.keys() - tried:
+                    require_same_repository(self.origin, self.target)
+                    new = sorted(listed.keys() - tried - self.target.list(FileKind.DATA).keys())
+                    self._send(pool, FileKind.DATA, takewhile(lambda _: not is_over(), new), listed)
+                    tried.update(listed)
+                self._wait(is_over, max(look_seconds, LOOK_SHARE * seconds))
+
+    def _wait(self, is_over: Callable[[], bool], seconds: float) -> None:
+        until = time.monotonic() + seconds
+        said = time.monotonic()
+        while not is_over() and time.monotonic() < until:
+            self._given_up.wait(ASKING_SECONDS)
+            if time.monotonic() - said > SAYING_SECONDS:
+                self.report.phase("waiting for packs")  # else it would pass for one that hangs
+                said = time.monotonic()
 
     def _round(self, pool: ThreadPoolExecutor) -> bool:
         self.report.phase("listing")

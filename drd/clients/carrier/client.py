@@ -75,10 +75,10 @@ class ProcessCarrier:
             peak_memory_bytes=ended.peak_memory_bytes,
         )
 
-    async def send_ahead(self, origin: Backend, target: Backend, upload: int | None) -> None:
+    async def send_ahead(self, origin: Backend, target: Backend, upload: int | None, on_progress: OnProgress) -> None:
         """Send packs as they appear, until cancelled; see `drd.ports.store.Carrier`."""
         job = Job(Verb.AHEAD, target=_place(target), origin=_place(origin), upload=upload)
-        await _do(self._runner, job, CARRY_DEADLINE)
+        await _do(self._runner, job, CARRY_DEADLINE, on_progress)
 
     async def examine(self, target: Backend, suspects: tuple[str, ...], on_progress: OnProgress) -> Mapping[str, str]:
         """The damaged files of a repository; see `drd.ports.store.Carrier`."""
@@ -175,6 +175,8 @@ class ProcessCarrier:
         except RepositoryMissing:
             return False
         ended = await self._restic_on(private, "target", ("cat", "config"), {"password": password})
+        if ended.ending is not Ending.EXITED:
+            raise TransientError(f"restic had not tried the key after {ended.seconds:.0f} s", "it is tried again")
         return ended.code == 0
 
     async def _add_key(self, private: Path, origin_password: bytes, target_password: bytes) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import signal
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
@@ -24,6 +23,9 @@ from drd.ports.protection import Extended, Protection
 
 THREADS: Mapping[str, int] = {"local": 2, "s3": 4, "rest": 4, "sftp": 2}
 """Files that travel side by side, by the target's scheme."""
+
+LOOK_NEAR_SECONDS, LOOK_FAR_SECONDS = 0.5, 30.0
+"""How often new packs are looked for at least, ahead of a round: in a folder, and where a listing may cost money."""
 
 _SHELVES = {"local": "LocalFiles", "s3": "S3Files", "rest": "RestFiles", "sftp": "SftpFiles"}
 """Scheme, which is the name of its module → the class in it."""
@@ -66,7 +68,8 @@ def _between(origin: RepositoryFiles, target: RepositoryFiles, job: Job, report:
             work = _round(origin, target, job, report)
             report.finish(complete=work.run(), absent=work.absent)
         case Verb.AHEAD:
-            _round(origin, target, job, report).run_ahead(until_asked_to_end())
+            seconds = LOOK_NEAR_SECONDS if _origin(job).scheme == "local" else LOOK_FAR_SECONDS
+            _round(origin, target, job, report).run_ahead(asked_to_end(), seconds)
         case Verb.FETCH:
             fetch(origin, target, report)
         case Verb.FOUND:
@@ -79,11 +82,11 @@ def _round(origin: RepositoryFiles, target: RepositoryFiles, job: Job, report: R
     return Round(origin, target, Pace(job.upload), report, THREADS[job.target.scheme], frozenset(job.names))
 
 
-def until_asked_to_end() -> threading.Event:
-    """Set by the signal that otherwise means sudden death."""
-    asked = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: asked.set())
-    return asked
+def asked_to_end() -> Callable[[], bool]:
+    """Whether the signal came that otherwise means sudden death."""
+    asked: list[int] = []  # no event: its lock may be held just when the signal comes
+    signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
+    return lambda: bool(asked)
 
 
 def fetch(origin: RepositoryFiles, target: RepositoryFiles, report: Report) -> None:

@@ -32,7 +32,7 @@ class LocalFiles:
         self._root = Path(settings["path"])
         self._changed: set[Path] = set()
         self._lock = threading.Lock()
-        self._swept = False
+        self._swept = self._settled = False
         if disk := unmounted_disk(self._root):
             raise StoreAway(f"the backup disk {disk} is not mounted", f"mount {disk}")
 
@@ -73,9 +73,12 @@ class LocalFiles:
             self._changed.add(gone.parent)
 
     def settle(self) -> None:
-        """Flush the folders in which files got their names."""
+        """Flush the folders in which files got their names; at first all, where another carrier may have died."""
         with self._lock:
             changed, self._changed = self._changed, set()
+            if not self._settled:
+                changed |= {folder for name in FOLDERS if (folder := self._root / name).is_dir()}
+                self._settled = True
         with _translated(self.place):
             for folder in sorted(changed):
                 flush_folder(folder)
@@ -173,7 +176,7 @@ def _write(descriptor: int, content: NamedContent) -> None:
             while view:
                 view = view[file.write(view) :]
         os.fsync(file.fileno())
-        # Nobody reads it soon: the memory that it takes is worth more to the services on this machine.
+        # Hardly anybody reads it soon: the memory that it takes is worth more to the services on this machine.
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 

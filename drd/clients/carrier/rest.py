@@ -35,6 +35,8 @@ LOOK_SECONDS = 5
 PROBE = b"drd tries to delete this"
 KEPT = "its server refused to delete a pack that was written to try it, and names that nobody wrote among all else"
 _REFUSALS = {HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED}
+_TAKEN = {HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT}
+"""What servers answer to a name that is taken, and not to that alone."""
 _NEEDED = (FileKind.DATA, FileKind.INDEX, FileKind.SNAPSHOT, FileKind.KEY)
 
 
@@ -95,7 +97,14 @@ class RestFiles:
             headers = {"Content-Length": str(content.size), "Content-Type": "application/octet-stream"}
             answer = self._ask("POST", _path(kind, name), headers, content)
             answer.read()
-            self._require(answer)
+            is_taken = answer.status in _TAKEN and self._size(kind, name) == content.size
+            if not is_taken:  # somebody else has brought the same file meanwhile, or this carrier before it was killed
+                self._require(answer)
+
+    def _size(self, kind: FileKind, name: str) -> int | None:
+        answer = self._ask("HEAD", _path(kind, name))
+        answer.read()
+        return int(answer.getheader("Content-Length") or 0) if answer.status == HTTPStatus.OK else None
 
     def holds(self, kind: FileKind, name: str) -> bool:
         """Whether a file is there."""

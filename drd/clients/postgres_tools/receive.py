@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from drd.clients.postgres import Dsn, PostgresServer
 from drd.clients.postgres.outcomes import BASE_HINT, SLOT_HINT
 from drd.clients.postgres_tools.calls import Call, Lines, run
 from drd.clients.postgres_tools.programs import Programs
+from drd.core.errors import TransientError
 from drd.core.postgres.errors import ServerAway, SlotMissing, WalGone
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.spooling import PARTIAL
+from drd.ports.cancelling import to_the_end
 from drd.ports.postgres import WalStatus
 from drd.ports.postgres_tools import OnWalNews, ReceiveRequest, WalNews, WalStep
 from drd.ports.runner import Runner
@@ -42,7 +45,8 @@ async def receive_wal(request: ReceiveRequest, on_news: OnWalNews, programs: Pro
     if request.until is not None:
         options.append(f"--endpos={request.until}")
     dsn = Dsn.parse(request.dsn)
-    await asyncio.to_thread(_empty_unwritten, request.folder)
+    # To the end: a thread that is left alone would empty what the next receiver has written meanwhile.
+    await to_the_end(asyncio.to_thread(_empty_unwritten, request.folder))
     await _look_at_slot(dsn, request.slot)
     await run(Call("pg_receivewal", tuple(options), dsn, EVER), programs, runner, Lines(take))
     if request.until is None:
@@ -55,14 +59,18 @@ def _empty_unwritten(folder: Path) -> None:
     It pads a segment with zeros to its whole size before it writes, so that zeros alone stand for nothing. The name
     stays, since it says where to go on.
     """
-    for partial in folder.glob(f"*{PARTIAL}"):
-        if _holds_zeros_alone(partial):
-            os.truncate(partial, 0)
+    try:
+        for partial in folder.glob(f"*{PARTIAL}"):
+            with suppress(FileNotFoundError):  # it went into its group meanwhile
+                if _holds_zeros_alone(partial):
+                    os.truncate(partial, 0)
+    except OSError as error:
+        raise TransientError(f"the spool {folder} cannot be used: {error.strerror}", f"ls -ld {folder}") from error
 
 
 def _holds_zeros_alone(file: Path) -> bool:
     with file.open("rb") as opened:
-        return not any(any(block) for block in iter(lambda: opened.read(BLOCK_BYTES), b""))
+        return all(block.count(0) == len(block) for block in iter(lambda: opened.read(BLOCK_BYTES), b""))
 
 
 async def _look_at_slot(dsn: Dsn, name: str) -> None:

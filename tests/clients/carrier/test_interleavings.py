@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from drd.clients.carrier.files import FileKind
 from drd.clients.carrier.job import Saying
 from drd.clients.carrier.pace import Pace
 from drd.clients.carrier.report import Report
-from drd.core.errors import TransientError
+from drd.core.errors import RepositoryMissing, TransientError
 from tests.clients.carrier.memory import Killed, MemoryFiles, Restic, is_sound
 
 COMMANDS = st.lists(st.sampled_from(["prune", "backup", "forget"]), max_size=8)
@@ -100,6 +101,58 @@ def test_a_carrier_that_dies_anywhere_leaves_a_sound_mirror(
     except (Killed, TransientError):
         event("died")
     assert is_sound(mirror)
+
+
+@settings(max_examples=EXAMPLES)
+@given(COMMANDS, BURSTS, st.integers(min_value=0, max_value=6), st.integers(min_value=0, max_value=40))
+def test_whatever_went_ahead_the_round_behind_leaves_a_sound_mirror(
+    commands: list[str], bursts: list[tuple[int, int]], looks: int, calls: int
+) -> None:
+    left, lives = iter(range(looks)), iter(range(calls))
+
+    def die() -> None:
+        if next(lives, None) is None:
+            raise Killed
+
+    working = Working(commands, bursts)
+    mirror = MemoryFiles("mirror", die)
+    try:
+        ahead = Round(working.origin, mirror, Pace(None), Heard().report, threads=1)
+        ahead.run_ahead(lambda: next(left, None) is None, 0)
+    except Killed:
+        event("died")
+    assert mirror.files[FileKind.INDEX] == mirror.files[FileKind.SNAPSHOT] == {}
+    mirror, sent = MemoryFiles("mirror"), mirror.files[FileKind.DATA]
+    mirror.files[FileKind.DATA] |= sent
+    heard = Heard()
+    try:
+        assert Round(working.origin, mirror, Pace(None), heard.report, threads=1).run()
+    except TransientError:
+        event("gave up")
+    assert is_sound(mirror)
+    assert heard.claimed <= set(mirror.files[FileKind.SNAPSHOT])
+
+
+def test_packs_that_somebody_else_has_brought_do_not_go_ahead_again() -> None:
+    working, mirror = Working([], []), MemoryFiles("mirror")
+    mirror.files[FileKind.DATA] |= working.origin.files[FileKind.DATA]
+    heard = Heard()
+    looks = iter(range(3))
+    Round(working.origin, mirror, Pace(None), heard.report, threads=1).run_ahead(lambda: next(looks, None) is None, 0)
+    assert heard.report.files == 0
+
+
+def test_nothing_goes_ahead_into_a_place_that_became_another_repository() -> None:
+    working, mirror = Working(["backup"], [(0, 99)]), MemoryFiles("mirror")
+    looks = iter(range(3))
+
+    def exchanged() -> bool:
+        mirror.files[FileKind.CONFIG] = {}
+        return next(looks, None) is None
+
+    with pytest.raises(RepositoryMissing):
+        Round(working.origin, mirror, Pace(None), Heard().report, threads=1).run_ahead(exchanged, 0)
+    assert mirror.files[FileKind.DATA] == {}
 
 
 @given(st.integers(min_value=0, max_value=3))

@@ -157,6 +157,15 @@ async def test_killed_while_it_padded_a_segment_it_goes_on(
     assert after.stat().st_size == SIZE
 
 
+async def test_a_folder_that_cannot_be_read_is_told_as_ours(
+    shop: Cluster, tools: ProgramsOfPostgres, spool: ReceiveRequest
+) -> None:
+    spool.folder.mkdir()
+    (spool.folder / "000000010000000000000001.partial").mkdir()
+    with pytest.raises(TransientError, match=r"spool .* cannot be used"):
+        await tools.receive_wal(spool, lambda _: None)
+
+
 async def test_cancelled_it_ends_and_the_slot_is_free(
     shop: Cluster, tools: ProgramsOfPostgres, server: PostgresServer, spool: ReceiveRequest
 ) -> None:
