@@ -322,6 +322,18 @@ async def test_cancelling_ends_the_whole_group_before_it_returns() -> None:
     assert not any(alive(int(pid)) for pid in lines.stdout)
 
 
+async def test_cancelling_at_any_step_of_the_start_leaves_no_descriptor_open() -> None:
+    before = open_descriptors()
+    for steps in range(12):
+        run = asyncio.create_task(ChildRunner().run(shell("sleep 97", stop_signals=((signal.SIGKILL, SECOND),))))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        assert open_descriptors() == before, steps
+
+
 async def test_cancelling_twice_still_waits_for_the_end() -> None:
     lines = Lines()
     command = shell("trap 'sleep 0.5; exit' INT; echo $$; while :; do sleep 0.05; done")

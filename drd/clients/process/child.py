@@ -103,7 +103,10 @@ class Child:
         try:
             await child._listen()
         except BaseException:
-            await to_the_end(child.gone(Ending.CANCELLED))
+            try:
+                await to_the_end(child.gone(Ending.CANCELLED))
+            finally:
+                handover.close_pipes()  # also those to which nobody came to listen
             raise
         return child
 
