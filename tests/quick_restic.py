@@ -36,7 +36,8 @@ def main(words: Sequence[str]) -> int:
     said = dict(itertools.pairwise(words))
     keys = _repository(said) / "keys"
     before = _names(keys)
-    code = subprocess.call(words, close_fds=False)
+    # Who is killed has killed its restic, too, as there would be none between them.
+    code = subprocess.call(("setpriv", "--pdeathsig", "KILL", *words), close_fds=False)
     for name in _names(keys) - before:
         quicken(keys / name, _password(said))
     return code
