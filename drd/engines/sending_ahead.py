@@ -39,6 +39,8 @@ class SendingAhead:
         """Store → how many runs save into it now."""
         self._changed: dict[str, asyncio.Event] = {}
         """Mirror → set when a run begins to save into the store before it."""
+        self._under_way: dict[str, asyncio.Timeout] = {}
+        """Mirror → what ends the sending there when nothing is saved any more: not every run has a round behind it."""
 
     @contextmanager
     def beside(self, store: str) -> Iterator[None]:
@@ -51,6 +53,8 @@ class SendingAhead:
             yield
         finally:
             self._saving[store] -= 1
+            for mirror in [each for each in self._under_way if not self._is_wanted(each)]:
+                self._under_way.pop(mirror).reschedule(asyncio.get_running_loop().time())
 
     async def serve(self, mirror: str) -> None:
         """Send packs to a mirror whenever they may come up, until cancelled.
@@ -68,11 +72,20 @@ class SendingAhead:
             if not self._is_wanted(mirror):
                 continue
             began = self._world.clock.monotonic()
+            scope = asyncio.timeout(None)
             try:
-                await self._send(mirror)
+                async with scope:
+                    self._under_way[mirror] = scope
+                    await self._send(mirror)
+            except TimeoutError:
+                if not scope.expired():
+                    raise
+                failures = 0
             except DrdError:
                 has_lasted = self._world.clock.monotonic() - began > LASTING_SECONDS
                 failures = 1 if has_lasted else failures + 1
+            finally:
+                self._under_way.pop(mirror, None)
 
     def _is_wanted(self, mirror: str) -> bool:
         origin = self._origin(mirror)

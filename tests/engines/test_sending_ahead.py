@@ -49,6 +49,21 @@ async def test_while_a_long_run_saves_packs_go_and_its_end_ends_that() -> None:
         assert set(house.offsite.snapshots) == set(house.local.snapshots)
 
 
+async def test_it_ends_with_the_last_run_also_where_no_round_follows() -> None:
+    house = FakeHouse()
+    async with served(house):
+        with house.ahead.beside("local"):
+            with house.ahead.beside("local"):
+                await asyncio.sleep(LONG)
+            await asyncio.sleep(1)
+            assert house.carrier.ahead == TO_OFFSITE
+        await asyncio.sleep(1)
+        assert house.carrier.ahead == []
+        with house.ahead.beside("local"):
+            await asyncio.sleep(LONG)
+            assert house.carrier.ahead == TO_OFFSITE
+
+
 async def test_for_a_short_run_no_process_is_started() -> None:
     house = FakeHouse()
     async with served(house):
