@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from drd.app.build import make_world
@@ -12,6 +13,7 @@ from drd.core.node_grants import NodeGrants, node_grants
 from drd.core.postgres.grants import Grants
 from drd.ports.action import Action
 from drd.ports.configuration import Configuration, Protected
+from drd.ports.machines import Shell
 
 RECOVERING: Final = frozenset({"fence", "postgres_promote", "postgres_rejoin", "postgres_switchover"})
 """Steps of runbooks that need more than a backup does."""
@@ -49,7 +51,8 @@ def _of_nodes(configuration: Configuration, protected: Protected, *, recovers: b
         given = [argv for action in actions for argv in action.commands_on(name, user, is_own=is_own)]
         unit = machine.unit if recovers and is_own else None
         if unit is not None or given:
-            yield node_grants(name, user, unit, given)
+            found = node_grants(name, user, unit, given)
+            yield found if isinstance(machine.shell, Shell) else replace(found, ssh="")  # there is no sshd to tell
 
 
 def _actions(configuration: Configuration, policy: str) -> Iterator[Action]:

@@ -102,9 +102,9 @@ def demo_orders(session: Session, copy: Path | None, folder: Path) -> int:
 )
 @pass_session
 def demo_disaster(session: Session, folder: Path) -> int:
-    """Kill the primary of the demonstration's shop, and show what becomes of it, until customers order again.
+    """Kill the primary of the demonstration's shop, and show what becomes of it.
 
-    The next `make run` makes the server that was killed a standby of the other one.
+    That is, until customers order again, and then until the server that was killed is a standby of the other one.
     """
     import asyncio
 

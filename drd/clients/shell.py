@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Collection, Sequence
 from datetime import timedelta
@@ -11,7 +12,7 @@ from pathlib import Path
 from drd.clients.ssh import NOT_REACHED, ssh_argv
 from drd.core.errors import PermanentError, ProgramMissing, TransientError
 from drd.core.units import format_duration
-from drd.ports.machines import Machine
+from drd.ports.machines import Machine, ShellCommand
 from drd.ports.runner import Command, Ended, Ending, Runner
 
 LONGEST = timedelta(hours=12)
@@ -47,7 +48,7 @@ async def run_program(
         if stream == "stdout" and (most_lines is None or len(lines) < most_lines):
             lines.append(line.decode("utf-8", "replace"))
 
-    words = tuple(argv) if machine is None else ssh_argv(machine, argv)
+    words = tuple(argv) if machine is None else _on(machine, argv)
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     if configuration is not None:
         environment["DRD_CONFIG"] = str(configuration)
@@ -69,13 +70,21 @@ def find_program(name: str) -> str | None:
     return None if shutil.which(name) is not None else f"{name} is not installed here"
 
 
+def _on(machine: Machine, argv: Sequence[str]) -> tuple[str, ...]:
+    """The command that runs `argv` on a machine. Raises what `ssh_argv` raises."""
+    if isinstance(machine.shell, ShellCommand):
+        return (*machine.shell.command, *argv)
+    return ssh_argv(machine, argv)
+
+
 def _judge(ended: Ended, program: str, machine: Machine | None, timeout: timedelta) -> None:
     where = "" if machine is None else f" on {machine.name}"
     said = " ".join(ended.stderr_tail.split())[-SAID:]
     if ended.ending is not Ending.EXITED:
         raise TransientError(f"{program}{where} was stopped after {format_duration(timeout)}", "raise the `timeout:`")
     if machine is not None and ended.code == NOT_REACHED:
-        raise TransientError(f"{machine.name} is not reached by ssh: {said}", f"try it: ssh {machine.host}")
+        try_it = machine.shell.command if isinstance(machine.shell, ShellCommand) else ("ssh", machine.host)
+        raise TransientError(f"{machine.name} is not reached by {try_it[0]}: {said}", f"try it: {shlex.join(try_it)}")
     if ended.code == NOT_FOUND and machine is not None:
         raise ProgramMissing(f"{program} is not installed{where}", "")
     if ended.code != 0:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from drd.core.errors import PermanentError, ProgramMissing
 from drd.core.secrets import SecretReference
-from drd.ports.machines import Machine
+from drd.ports.machines import Machine, Shell
 
 NOT_REACHED = 255
 """ssh's own exit status when the other side was not reached or did not let it in."""
@@ -34,9 +34,10 @@ def ssh_argv(machine: Machine, argv: Sequence[str]) -> tuple[str, ...]:
     Raises `PermanentError` when drd.yaml does not say how its shell is reached, `ProgramMissing` without ssh.
     """
     shell = machine.shell
-    if shell is None:
+    if not isinstance(shell, Shell):
         raise PermanentError(
-            f"drd.yaml does not say how the shell of {machine.name} is reached", "write `ssh:` at the node"
+            f"drd.yaml does not say how the shell of {machine.name} is reached",
+            "write `ssh:` or `shell:` at the node",
         )
     if shell.known_hosts is None:
         raise PermanentError(

@@ -17,7 +17,7 @@ from drd.core.health import Hysteresis
 from drd.core.policy import BackupPlan, Health, Policy
 from drd.core.runbook import Runbook
 from drd.ports.configuration import Configuration, Protected, wal_store
-from drd.ports.machines import Contact, Machine, Shell
+from drd.ports.machines import Contact, Machine, Shell, ShellCommand
 from drd.ports.probe import ServiceWatch, Target, Watch
 from drd.ports.servers import Node
 from drd.ports.store import ConfiguredStore, Limits
@@ -107,17 +107,16 @@ def _target(policy: str, name: str, declared: SettingsNode) -> Target:
         site=declared.site,
         priority=declared.priority,
         dsn=None if declared.postgres is None else declared.postgres.dsn,
-        has_shell=declared.ssh is not None,
+        has_shell=(declared.ssh or declared.shell) is not None,
         has_power=declared.power is not None,
     )
 
 
 def _machine(name: str, declared: SettingsNode) -> Machine:
-    ssh = declared.ssh
     return Machine(
         name,
         declared.host,
-        None if ssh is None else Shell(ssh.user, ssh.key, ssh.known_hosts, ssh.port),
+        _shell(declared),
         () if declared.power is None else declared.power.command,
         None if declared.postgres is None else declared.postgres.unit,
         None if declared.postgres is None else declared.postgres.dsn,
@@ -125,6 +124,13 @@ def _machine(name: str, declared: SettingsNode) -> Machine:
         None if declared.postgres is None else declared.postgres.data_directory,
         "" if declared.postgres is None else declared.postgres.replicates_as or "",
     )
+
+
+def _shell(declared: SettingsNode) -> Shell | ShellCommand | None:
+    if declared.shell is not None:
+        return ShellCommand(declared.shell.user, declared.shell.command)
+    ssh = declared.ssh
+    return None if ssh is None else Shell(ssh.user, ssh.key, ssh.known_hosts, ssh.port)
 
 
 def _node(name: str, declared: SettingsNode) -> Node:

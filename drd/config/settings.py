@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path as FilePath
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, create_model
+from pydantic import BeforeValidator, Field, WithJsonSchema, create_model, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -139,6 +139,18 @@ class NodeSsh(Model):
     """Where its ssh listens."""
 
 
+class NodeShell(Model):
+    """A program that reaches a node's shell without ssh, as that of a container does."""
+
+    user: str = "root"
+    """Whom drd is there."""
+    command: Annotated[tuple[str, ...], Field(min_length=1)]
+    """The program and its first arguments, as [docker, exec, -i, orders-1]; what is to run there follows, word by word.
+
+    It passes standard input and output on, and ends with the same exit code; 255 says that the node was not reached.
+    """
+
+
 class NodePower(Model):
     """How a node is switched off from outside: the surest fence."""
 
@@ -159,8 +171,16 @@ class Node(Model):
     """Its PostgreSQL."""
     ssh: NodeSsh | None = None
     """How its shell is reached."""
+    shell: NodeShell | None = None
+    """How its shell is reached instead, where that is not by ssh."""
     power: NodePower | None = None
     """How it is switched off from outside."""
+
+    @model_validator(mode="after")
+    def _one_way_to_its_shell(self) -> Node:
+        if self.ssh is not None and self.shell is not None:
+            raise ValueError("`ssh:` and `shell:` stand side by side: keep the one by which its shell is reached")
+        return self
 
 
 class Settings(BaseSettings):

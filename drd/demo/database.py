@@ -11,11 +11,13 @@ from typing import Final
 from drd.clients.postgres import Dsn
 from drd.clients.postgres.connection import Connection
 from drd.core.postgres.grants import Use, grants
+from drd.demo.meanwhile import meanwhile
 from drd.demo.ports import ADDRESS, noted_port
 from drd.demo.proxy import proxy
 from drd.demo.secret_files import kept, put
 from drd.demo.server import OWNER, Server, find_server
 from drd.demo.standby import follow, newest
+from drd.demo.units import Units
 
 SHOP: Final = "shop"
 """The shop's role, and its database."""
@@ -24,8 +26,7 @@ DRD: Final = "drd"
 NODES: Final = ("orders-1", "orders-2")
 """The servers' names in policies/orders.yaml, and those of the secrets with drd's connection strings."""
 DATA: Final = "data"
-USE: Final = Use(role=DRD, database=SHOP, address=ADDRESS, beats=True, has_standbys=True)
-PROMOTING: Final = "GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO drd"
+USE: Final = Use(role=DRD, database=SHOP, address=ADDRESS, beats=True, has_standbys=True, recovers=True)
 """What drd does there, as policies/orders.yaml says."""
 FOLDER: Final = "database"
 """In the folder of the demonstration: what the servers need, and the note of the customers."""
@@ -72,7 +73,12 @@ async def shop_database(folder: Path, secrets: Path, say: Callable[[str], None])
             put(secrets / name, _url(DRD, passwords[DRD], server.port))
             await asyncio.to_thread(_write_switch, folder / name)
         ports = {name: server.port for name, server in servers.items()}
-        async with proxy(folder, socket_of(folder.parent), ports, first) as port:
+        units = Units(folder, servers)
+        await asyncio.to_thread(units.prepare)
+        async with (
+            proxy(folder, socket_of(folder.parent), ports, first) as port,
+            meanwhile(units.serve(say)),
+        ):
             shop = {"host": ADDRESS, "port": str(port), "user": SHOP, "password": passwords[SHOP], "dbname": SHOP}
             put(secrets / SHOP, _url(SHOP, passwords[SHOP], port))
             yield Dsn(shop)
@@ -100,7 +106,7 @@ async def _server(folder: Path, password: str) -> Server:
 def _write_switch(folder: Path) -> None:
     switch = folder / "power-off"
     switch.write_text(_SWITCH.format(data=folder / DATA))
-    switch.chmod(0o700)
+    switch.chmod(0o755)
 
 
 def _url(role: str, password: str, port: int) -> str:
@@ -120,7 +126,6 @@ async def _furnished(server: Server, secrets: Path) -> dict[str, str]:
         for statement in grants(USE).sql:
             if not (is_known and statement.startswith("CREATE ROLE")):
                 await owner.rows(statement.replace("'…'", f"'{passwords[DRD]}'"))
-        await owner.rows(PROMOTING)
     async with _asking(server.dsn(SHOP, SHOP, passwords[SHOP])) as connection:
         await connection.rows(_TABLE)
     return passwords

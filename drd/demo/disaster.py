@@ -15,6 +15,7 @@ from typing import Final
 from drd.clients.clock import SystemClock
 from drd.clients.postgres import Dsn
 from drd.clients.postgres.connection import Connection
+from drd.core.decision import Guard
 from drd.core.errors import DrdError, PermanentError, UsageError
 from drd.demo.database import DATA, FOLDER, NODES
 from drd.demo.orders import Acknowledged
@@ -23,6 +24,8 @@ from drd.ports.control import Control
 from drd.ports.incidents import IncidentStatus
 
 RUNBOOK: Final = "orders-failover"
+HELD: Final = "held back by"
+"""How `drd explain` begins the line with what keeps drd from acting."""
 LONGEST_SECONDS: Final = 120.0
 AGAIN_SECONDS: Final = 0.2
 
@@ -38,15 +41,14 @@ class Survived:
 
     def told(self) -> str:
         """It in a sentence or two."""
-        rta = self.incident.times.rta
-        seconds = "" if rta is None else f" (RTA {rta.total_seconds():.1f} s)"
-        return f"no order was taken for {self.without_orders_seconds:.1f} s{seconds}. {self.sold.told()}"
+        return f"{_interruption(self.incident, self.without_orders_seconds)}. {self.sold.told()}"
 
     def document(self) -> dict[str, object]:
         """It for programs."""
         rta = self.incident.times.rta
         return {
             "incident": self.incident.run,
+            "outcome": self.incident.outcome,
             "without_orders_seconds": round(self.without_orders_seconds, 3),
             "rta_seconds": None if rta is None else rta.total_seconds(),
             **self.sold.document(),
@@ -54,21 +56,32 @@ class Survived:
 
 
 async def strike(demonstration: Path, control: Control, say: Callable[[str], None]) -> Survived:
-    """Kill the primary's server, and follow the recovery until customers order again.
+    """Kill the primary's server, and follow the recovery until it is the standby of the other one.
 
     Raises `UsageError` when there is no demonstration or its standby is gone, `PermanentError` when nobody recovers it.
     """
     clock = SystemClock()
     primary = await _primary(demonstration)
+    await _demand_action(control)
     before = {incident.run for incident in await control.incidents("orders")}
     note = Acknowledged(demonstration / FOLDER / NOTE)
     killed_at = clock.now()
     _kill(demonstration / FOLDER / primary / DATA)
     say(f"{primary} was killed (kill -9); customers order at the proxy all the time")
-    run = await _begun(control, before, clock)
-    incident = await _told(control, run, say, clock)
+    timeline = _Timeline(control, await _begun(control, before, clock), say, clock)
+    up = await timeline.follow(lambda incident: incident.times.up is not None)
+    if up.times.up is None:
+        raise PermanentError("the shop did not come back", f"drd incident show {RUNBOOK}")
     gap = await _gap(note, killed_at, clock)
+    say(f"customers order again: {_interruption(up, gap)}")
+    incident = await timeline.follow(lambda _: False)
     return Survived(incident, gap, await sold(demonstration, None))
+
+
+def _interruption(incident: IncidentStatus, seconds: float) -> str:
+    rta = incident.times.rta
+    told = "" if rta is None else f" (RTA {rta.total_seconds():.1f} s)"
+    return f"no order was taken for {seconds:.1f} s{told}"
 
 
 async def _primary(demonstration: Path) -> str:
@@ -94,6 +107,17 @@ async def _primary(demonstration: Path) -> str:
     return primaries[0]
 
 
+async def _demand_action(control: Control) -> None:
+    """That drd would replace the primary by itself now: a guard of the runbook lets it do so once in a while."""
+    lines = [line for line in await control.explain("orders") if line.startswith(HELD)]
+    held = next((line for line in lines if not line.startswith(f"{HELD} {Guard.PRIMARY_ANSWERS}")), None)
+    if held is not None:
+        raise UsageError(
+            f"drd would wait for a person now: {held}",
+            'wait, or see the planned way: drd runbook start orders-switchover --reason "to try it"',
+        )
+
+
 def _kill(data: Path) -> None:
     os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
 
@@ -109,20 +133,28 @@ async def _begun(control: Control, before: set[str], clock: SystemClock) -> str:
     raise PermanentError("no runbook began", "drd explain orders")
 
 
-async def _told(control: Control, run: str, say: Callable[[str], None], clock: SystemClock) -> IncidentStatus:
-    """Say each new line of the run's timeline, until the service is up. Raises `PermanentError` when it ends before."""
-    told, end = 0, clock.monotonic() + LONGEST_SECONDS
-    while clock.monotonic() < end:
-        incident = await control.incident(run)
-        for line in incident.timeline[told:]:
-            say(f"{line.at.astimezone():%H:%M:%S.%f}"[:-3] + f"  {line.text}")
-        told = len(incident.timeline)
-        if incident.times.up is not None:
-            return incident
-        if incident.outcome is not None:
-            break
-        await clock.sleep(AGAIN_SECONDS)
-    raise PermanentError("the shop did not come back", f"drd incident show {RUNBOOK}")
+class _Timeline:
+    """Says what is new in a run's."""
+
+    def __init__(self, control: Control, run: str, say: Callable[[str], None], clock: SystemClock) -> None:
+        self._control = control
+        self._run = run
+        self._say = say
+        self._clock = clock
+        self._told = 0
+
+    async def follow(self, is_enough: Callable[[IncidentStatus], bool]) -> IncidentStatus:
+        """Say each new line until it is enough, or the run has ended. Raises `PermanentError` when that takes long."""
+        end = self._clock.monotonic() + LONGEST_SECONDS
+        while self._clock.monotonic() < end:
+            incident = await self._control.incident(self._run)
+            for line in incident.timeline[self._told :]:
+                self._say(f"{line.at.astimezone():%H:%M:%S.%f}"[:-3] + f"  {line.text}")
+            self._told = len(incident.timeline)
+            if is_enough(incident) or incident.outcome is not None:
+                return incident
+            await self._clock.sleep(AGAIN_SECONDS)
+        raise PermanentError(f"the runbook is not done after {LONGEST_SECONDS:.0f} s", f"drd incident show {RUNBOOK}")
 
 
 async def _gap(note: Acknowledged, killed_at: datetime, clock: SystemClock) -> float:

@@ -7,21 +7,24 @@ import secrets
 import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from drd.app.process import run as run_daemon
 from drd.clients.clock import SystemClock
 from drd.clients.journal import StateLock
 from drd.core.errors import UsageError
-from drd.demo.database import FOLDER, NODES, shop_database, socket_of, switch_of
+from drd.demo.chat import chat_room
+from drd.demo.database import DATA, FOLDER, NODES, shop_database, socket_of, switch_of
 from drd.demo.files import arrange
+from drd.demo.meanwhile import meanwhile
 from drd.demo.offsite import offsite_server
 from drd.demo.orders import Acknowledged, keep_ordering
 from drd.demo.platform import Platform
 from drd.demo.ports import is_free, noted_port
-from drd.demo.secret_files import kept
+from drd.demo.secret_files import kept, put
 from drd.demo.sold import NOTE
+from drd.demo.units import UNIT, USER, shell_of
 
 BUCKET = "drd"
 PORT = 9476
@@ -31,7 +34,11 @@ _NODE = """\
   {name}:
     host: 127.0.0.1
     site: hangzhou
-    postgres: {{dsn: {{file: {folder}/secrets/{name}}}}}
+    postgres:
+      dsn: {{file: {folder}/secrets/{name}}}
+      data_directory: {data}
+      unit: {unit}
+    shell: {{user: {user}, command: [{shell}]}}
     power: {{command: [{switch}]}}
 """
 
@@ -62,10 +69,10 @@ stores:
     password: {{file: {folder}/secrets/offsite}}
 nodes:
 {nodes}people:
-  sre-on-call: {{name: SRE on call, deputy: sre-lead}}
-  sre-lead: {{name: SRE lead}}
-  dba-on-call: {{name: Database administrator on call, deputy: sre-lead}}
-  community-on-call: {{name: Community team on call, deputy: sre-on-call}}
+  sre-on-call: {{name: SRE on call, deputy: sre-lead, notify: [{chat}]}}
+  sre-lead: {{name: SRE lead, notify: [{chat}]}}
+  dba-on-call: {{name: Database administrator on call, deputy: sre-lead, notify: [{chat}]}}
+  community-on-call: {{name: Community team on call, deputy: sre-on-call, notify: [{chat}]}}
 http: {{listen: 127.0.0.1:{listen}}}
 """
 
@@ -132,10 +139,12 @@ async def _live(
     port_note = folder / "offsite.port"
     async with (
         _platform(folder / "platform"),
+        chat_room(say) as chat,
         _shop(folder, say),
         offsite_server(folder / "offsite", access_key, secret_key, _last_port(port_note)) as port,
     ):
         port_note.write_text(f"{port}\n")
+        put(folder / "secrets" / "chat", chat)
         settings = await asyncio.to_thread(_configure, folder, policies, runbooks, port, int(listen))
         say(f"its off-site S3 server, as if in another town, listens on 127.0.0.1:{port}")
         say(f"in another terminal: export DRD_CONFIG={settings}; .venv/bin/drd status")
@@ -147,7 +156,7 @@ async def _live(
 async def _platform(folder: Path) -> AsyncIterator[None]:
     platform = Platform(folder)
     await asyncio.to_thread(platform.found)
-    async with _meanwhile(platform.live()):
+    async with meanwhile(platform.live()):
         yield
 
 
@@ -155,20 +164,8 @@ async def _platform(folder: Path) -> AsyncIterator[None]:
 async def _shop(folder: Path, say: Callable[[str], None]) -> AsyncIterator[None]:
     async with shop_database(folder / FOLDER, folder / "secrets", say) as dsn:
         say(f"a shop platform lives in {folder / 'platform'}, and takes orders into PostgreSQL at {dsn.place}")
-        async with _meanwhile(keep_ordering(dsn, Acknowledged(folder / FOLDER / NOTE))):
+        async with meanwhile(keep_ordering(dsn, Acknowledged(folder / FOLDER / NOTE))):
             yield
-
-
-@asynccontextmanager
-async def _meanwhile(work: Coroutine[object, object, None]) -> AsyncIterator[None]:
-    """Let something go on as long as the context lasts."""
-    going = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        going.cancel()
-        with suppress(asyncio.CancelledError):
-            await going
 
 
 def _furnish(folder: Path) -> tuple[str, str]:
@@ -187,11 +184,18 @@ def _configure(folder: Path, policies: Path, runbooks: Path, port: int, listen: 
     settings = folder / "drd.yaml"
     # Commands in another terminal have another PATH.
     restic = shutil.which("restic") or "restic"
-    nodes = "".join(_NODE.format(folder=folder, name=name, switch=switch_of(folder, name)) for name in NODES)
+    nodes = "".join(_node(folder, name) for name in NODES)
     policies, runbooks = arrange(folder, policies, runbooks, NODES, {SOCKET: str(socket_of(folder))})
     given = {"policies": policies, "runbooks": runbooks, "nodes": nodes, "restic": restic}
+    given["chat"] = f"{{file: {folder / 'secrets' / 'chat'}}}"
     settings.write_text(_SETTINGS.format(folder=folder, port=port, bucket=BUCKET, listen=listen, **given))
     return settings
+
+
+def _node(folder: Path, name: str) -> str:
+    data, shell = folder / FOLDER / name / DATA, shell_of(folder / FOLDER, name)
+    given = {"data": data, "shell": shell, "switch": switch_of(folder, name), "unit": UNIT, "user": USER}
+    return _NODE.format(folder=folder, name=name, **given)
 
 
 def _last_port(note: Path) -> int:

@@ -58,7 +58,7 @@ class Server:
         """`password` is the superuser's; with port 0 it listens on any that is free."""
         self.data = data
         self.port = port
-        self._programs = programs
+        self.programs = programs
         self._password = password
         self._log = log
         self._runner = ChildRunner()
@@ -133,7 +133,7 @@ class Server:
         words = ["-D", str(data), "-X", "stream", "-c", "fast", "-C", "-S", slot]
         words += ["-h", ADDRESS, "-p", str(self.port), "-U", OWNER, "-w"]
         command = Command(
-            (self._programs.path("pg_basebackup"), *words),
+            (self.programs.path("pg_basebackup"), *words),
             {**self._environment, "PGPASSWORD": self._password},
             working_directory=data.parent,
             user=owner_of(self.data),
@@ -146,7 +146,7 @@ class Server:
         words = ["-D", str(unfinished), "-U", OWNER, "-A", "scram-sha-256", "--pwfile={password}", "--data-checksums"]
         words += ["-E", "UTF8", "--no-locale"]
         command = Command(
-            (self._programs.path("initdb"), *words),
+            (self.programs.path("initdb"), *words),
             self._environment,
             {"password": f"{self._password}\n".encode()},
             working_directory=unfinished.parent,
@@ -182,7 +182,7 @@ class Server:
         if self._log is not None:
             self._log.write_text("")
         return Command(
-            (self._programs.path("postgres"), "-D", str(self.data), "-c", f"port={self.port}"),
+            (self.programs.path("postgres"), "-D", str(self.data), "-c", f"port={self.port}"),
             self._environment,
             working_directory=self.data.parent,
             user=owner_of(self.data),
@@ -201,7 +201,7 @@ class Server:
     def _environment(self) -> dict[str, str]:
         """All that it sees of the world."""
         return {
-            "PATH": f"{self._programs.folder}:/usr/bin:/bin",
+            "PATH": f"{self.programs.folder}:/usr/bin:/bin",
             "HOME": str(self.data.parent),
             "LC_ALL": "C",
             "TZ": "UTC",

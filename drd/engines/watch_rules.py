@@ -42,7 +42,7 @@ def fences_of(policy: Policy, runbooks: Mapping[str, Runbook], watch: Watch, vie
 def _fence(rung: Rung, target: Target, view: ClusterView) -> Fence:
     if rung is Rung.REVOKE:
         return revocation(view)
-    is_set_up, key = (target.has_shell, "ssh:") if rung is Rung.SSH else (target.has_power, "power:")
+    is_set_up, key = (target.has_shell, "ssh: or shell:") if rung is Rung.SSH else (target.has_power, "power:")
     if not is_set_up:
         return Fence(rung, FenceState.IMPOSSIBLE, f"{target.node} has no {key} in drd.yaml")
     return Fence(rung, FenceState.AVAILABLE)

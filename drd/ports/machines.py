@@ -10,7 +10,7 @@ from drd.core.secrets import SecretReference
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """How a machine's shell is reached."""
+    """How a machine's shell is reached by ssh."""
 
     user: str
     key: SecretReference
@@ -19,12 +19,20 @@ class Shell:
 
 
 @dataclass(frozen=True, slots=True)
+class ShellCommand:
+    """How a machine's shell is reached by a program: what is to run there are its last arguments."""
+
+    user: str
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """A node of drd.yaml."""
 
     name: str
     host: str
-    shell: Shell | None = None
+    shell: Shell | ShellCommand | None = None
     power: tuple[str, ...] = ()
     """The program that switches it off, and its arguments; empty where there is none."""
     unit: str | None = None

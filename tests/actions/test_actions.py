@@ -24,7 +24,7 @@ from drd.core.errors import PermanentError, ProgramMissing, TransientError, Usag
 from drd.core.runbook_step import Answer, Silence, Waiting
 from drd.core.secrets import SecretReference
 from drd.ports.action import Action, Situation
-from drd.ports.machines import Machine, Shell
+from drd.ports.machines import Machine, Shell, ShellCommand
 from drd.ports.runner import Command as Program
 from drd.ports.runner import Ended, Ending, OnLine
 from tests.actions.conftest import FakeServices
@@ -97,6 +97,24 @@ async def test_a_node_that_cannot_be_reached_safely_is_not_reached_at_all(
     at = replace(at, machines={"orders-1": Machine("orders-1", "127.0.0.1", shell)})
     with pytest.raises(PermanentError, match=sentence):
         await Command(argv=("true",), node="orders-1").apply(at)
+
+
+async def test_a_node_is_reached_by_the_program_that_drd_yaml_names_as_well(at: Situation, tmp_path: Path) -> None:
+    program = tmp_path / "enter"
+    program.write_text('#!/bin/sh\n[ "$1" = orders-1 ] || exit 255\nshift\nexec "$@"\n')
+    program.chmod(0o755)
+    machines = {
+        name: Machine(name, "10.0.0.1", ShellCommand("root", (str(program), name))) for name in ("orders-1", "orders-2")
+    }
+    at = replace(at, machines=machines)
+    made = tmp_path / "two words"
+    await Command(argv=("touch", str(made)), node="orders-1").apply(at)
+    assert made.exists()
+    with pytest.raises(PermanentError, match="false on orders-1 ended with status 1"):
+        await Command(argv=("false",), node="orders-1").apply(at)
+    with pytest.raises(TransientError, match=f"orders-2 is not reached by {program}") as raised:
+        await Command(argv=("true",), node="orders-2").apply(at)
+    assert raised.value.hint == f"try it: {program} orders-2"
 
 
 async def test_a_host_that_ssh_does_not_reach_leaves_open_what_was_done(at: Situation, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from drd.ports.configuration import Configuration
 SHELL = {"user": "drd", "key": {"file": "/key"}, "known_hosts": "/known"}
 
 
-def configured(folder: Path, *steps: dict[str, Any]) -> Configuration:
-    node = {"host": "10.0.1.1", "site": "here", "ssh": SHELL}
+def configured(folder: Path, *steps: dict[str, Any], by: dict[str, Any] | None = None) -> Configuration:
+    node = {"host": "10.0.1.1", "site": "here", **(by or {"ssh": SHELL})}
     database = {"postgres": {"dsn": {"file": "/dsn"}, "unit": "postgresql@15-main", "data_directory": "/data"}}
     settings = {
         "site": "here",
@@ -85,6 +85,14 @@ async def test_where_the_database_is_recovered_its_own_lines_come_first(tmp_path
     assert [each.node for each in nodes] == ["orders-1", "orders-2"]
     assert nodes[0].sudoers[0].endswith("systemctl start web, /usr/bin/systemctl stop web")
     assert nodes[0].sudoers[1] == "drd ALL=(postgres) NOPASSWD: /usr/bin/sh -s"
+
+
+async def test_a_node_that_is_not_reached_by_ssh_gets_no_line_for_it(tmp_path: Path) -> None:
+    by = {"shell": {"user": "drd", "command": ["docker", "exec", "-i", "orders"]}}
+    configuration = configured(tmp_path, {"step": "1", "fence": {"node": "primary", "by": "ssh"}}, by=by)
+    _, nodes = await grants(configuration, "orders", None)
+    assert [(each.ssh, len(each.sudoers)) for each in nodes] == [("", 2), ("", 2)]
+    assert "authorized_keys" not in str(nodes[0])
 
 
 async def test_a_policy_that_needs_nothing_is_told_so(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def is_standby(demo: Demonstration, node: str) -> bool:
     return (demo.folder / "database" / node / "data" / "standby.signal").exists()
 
 
-def test_a_killed_primary_is_replaced_and_comes_back_as_a_standby_with_the_next_start(
+def test_a_killed_primary_is_replaced_and_comes_back_as_a_standby_by_itself(
     demonstration: Callable[[str], Demonstration],
 ) -> None:
     demo = demonstration("demo")
@@ -32,19 +32,40 @@ def test_a_killed_primary_is_replaced_and_comes_back_as_a_standby_with_the_next_
     said = demo.drd("demo", "disaster", "--folder", str(demo.folder), "--json").done(0, 1)
     told = said.json
     assert "Promote the standby that has the most data" in said.stderr
+    assert "customers order again" in said.stderr
+    assert "done: Bring the old primary back as a standby" in said.stderr
+    assert told["outcome"] == "succeeded"
     assert told["without_orders_seconds"] > 0
     assert told["rta_seconds"] is not None
     # A row that was acknowledged in the moment of the kill may not have got to the standby.
     assert len(told["missing"]) <= 1
     assert wait_for(lambda: orders(demo) > before, "customers go on", PATIENCE)
+    assert (is_standby(demo, "orders-1"), is_standby(demo, "orders-2")) == (True, False)
+    wait_for(lambda: set(verdicts(demo).values()) == {"well"}, "both servers are well", PATIENCE)
+    assert (
+        "orders-failover for orders, stage respond" in daemon.said().split("people are told: ", 1)[-1].splitlines()[0]
+    ), daemon.said()
     shown = demo.drd("incident", "show", "orders-failover").done().stdout
     assert "RTA" in shown
     again = demo.drd("demo", "disaster", "--folder", str(demo.folder)).done(2)
-    assert "a primary and a standby are needed, and orders-2 answers" in again.stderr
+    assert "drd would wait for a person now: held back by hold-down" in again.stderr
     assert daemon.stop() == 0, daemon.said()
 
     daemon = demo.start()
     wait_for(lambda: set(verdicts(demo).values()) == {"well"}, "both servers are well", PATIENCE)
     assert (is_standby(demo, "orders-1"), is_standby(demo, "orders-2")) == (True, False)
     assert wait_for(lambda: orders(demo) > before, "customers order", PATIENCE)
+    assert daemon.stop() == 0, daemon.said()
+
+
+def test_the_planned_way_and_a_server_that_is_started_where_it_was_work_there_too(
+    demonstration: Callable[[str], Demonstration],
+) -> None:
+    demo = demonstration("demo")
+    daemon = demo.start()
+    wait_for(lambda: set(verdicts(demo).values()) == {"well"}, "both servers are well", PATIENCE)
+    for runbook in ("orders-switchover", "orders-restart"):
+        words = ("runbook", "start", runbook, "--reason", "to try it", "--confirm", runbook)
+        assert "succeeded" in demo.drd(*words).done().stdout
+    assert (is_standby(demo, "orders-1"), is_standby(demo, "orders-2")) == (True, False)
     assert daemon.stop() == 0, daemon.said()
