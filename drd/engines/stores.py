@@ -201,6 +201,8 @@ class Stores:
 
     async def _make(self, store: ConfiguredStore, repository: Repository) -> tuple[str, str | None]:
         origin_name = self.origin_of(store.name)
+        if origin_name is None or store.independent:
+            await self._carrier.clear_unfinished(await store.place.deleting().backend(self._world))
         if origin_name is None:
             return await repository.create(), None
         origin = self.configured(origin_name)

@@ -227,6 +227,14 @@ class Carrier(Protocol):
         """The names of the keys that the repository has; empty where there is none."""
         ...
 
+    async def clear_unfinished(self, target: Backend) -> None:
+        """Make a place empty that holds nothing but keys of a repository whose creation was ended in its middle.
+
+        One that has a config, or gets one within seconds, is left alone. Raises `StoreAway`, and `PermanentError` for a
+        place that holds anything else, or that lets nothing be removed.
+        """
+        ...
+
     async def probe(self, backend: Backend, days: int) -> Protection:
         """Try to delete what the store shall keep for so many days, and read who else could.
 

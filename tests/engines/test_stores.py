@@ -21,7 +21,9 @@ async def test_a_repository_is_made_only_by_who_writes() -> None:
     with pytest.raises(RepositoryMissing):
         await house.stores.open("local")
     assert house.local.identity is None
+    assert house.carrier.cleared == []
     await house.stores.open("local", may_make=True)
+    assert house.carrier.cleared == [house.local.name]  # what `restic init` left that was ended in its middle
     assert house.journal.of(StoreCreated)[0].repository_id == house.local.identity
 
 

@@ -28,6 +28,8 @@ class FakeCarrier:
         """Place → the names of its keys, where they are not as many as its passwords."""
         self.examined: list[tuple[str, tuple[str, ...]]] = []
         self.removed: list[str] = []
+        self.cleared: list[str] = []
+        """The places that were made empty of what an earlier creation left."""
         self.not_put_aside: dict[str, str] = {}
         self.not_mended: dict[str, str] = {}
         self.no_versions: DrdError | None = None
@@ -147,6 +149,10 @@ class FakeCarrier:
         if (given := self.keys.get(self._place(backend).name)) is not None:
             return given
         return tuple(f"key-{number}" for number, _ in enumerate(self._place(backend).passwords))
+
+    async def clear_unfinished(self, target: Backend) -> None:
+        assert self._place(target).identity is None
+        self.cleared.append(self._place(target).name)
 
     async def probe(self, backend: Backend, days: int) -> Protection:
         self._place(backend)

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from drd.clients.carrier import ProcessCarrier
+from drd.clients.carrier.errands import opened
+from drd.clients.carrier.files import CONFIG_NAME, FileKind
+from drd.clients.carrier.job import Place
 from drd.ports.runner import Runner
 from drd.stores.local import LocalStore
 from tests.stores.places import Mirroring, ResticOn, StorePlace, content_of
@@ -66,6 +69,23 @@ async def test_restic_backs_up_to_and_restores_from_the_location(
     [snapshot] = await restic.snapshots()
     restored = await restic.restored(snapshot, tmp_path / "restored")
     assert sorted(restored.values()) == sorted(content_of(tree).values())
+
+
+async def test_what_a_creation_left_that_was_ended_in_its_middle_keeps_nobody_from_making_a_repository(
+    place: StorePlace, restic_on: ResticOn, carrier: ProcessCarrier, newest_restic: Path
+) -> None:
+    restic = await restic_on(place.store, "a password", newest_restic)
+    await restic.run("init")
+    backend = await place.store.backend(place.world)
+    await carrier.clear_unfinished(backend)
+    await restic.run("check")
+    with opened(Place(backend.scheme, dict(backend.settings))) as files:
+        files.remove(FileKind.CONFIG, CONFIG_NAME)
+    assert "already contains keys" in (await restic.ended("init")).stderr_tail
+    await carrier.clear_unfinished(backend)
+    await restic.run("init")
+    await restic.run("check")
+    assert len(await carrier.key_files(backend)) == 1
 
 
 @pytest.mark.slow

@@ -133,6 +133,10 @@ class ProcessCarrier:
         heard, _ = await _do(self._runner, Job(Verb.KEYS, target=_place(backend)), SHORT_DEADLINE)
         return tuple(heard.keys)
 
+    async def clear_unfinished(self, target: Backend) -> None:
+        """Take away what a creation left that was ended in its middle; see `drd.ports.store.Carrier`."""
+        await _do(self._runner, Job(Verb.CLEAR, target=_place(target)), SHORT_DEADLINE)
+
     async def probe(self, backend: Backend, days: int) -> Protection:
         """Try to delete from a store that shall keep everything for so many days; see `drd.ports.store.Carrier`."""
         heard, _ = await _do(self._runner, Job(Verb.PROBE, target=_place(backend), days=days), SHORT_DEADLINE)

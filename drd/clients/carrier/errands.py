@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -27,6 +29,9 @@ THREADS: Mapping[str, int] = {"local": 2, "s3": 4, "rest": 4, "sftp": 2}
 LOOK_NEAR_SECONDS, LOOK_FAR_SECONDS = 0.5, 30.0
 """How often new packs are looked for at least, ahead of a round: in a folder, and where a listing may cost money."""
 
+UNFINISHED_SECONDS, UNFINISHED_LOOK_SECONDS = 5.0, 0.5
+"""How long a repository may take to get its config once it has a key, and how often that is looked for."""
+
 _SHELVES = {"local": "LocalFiles", "s3": "S3Files", "rest": "RestFiles", "sftp": "SftpFiles"}
 """Scheme, which is the name of its module → the class in it."""
 
@@ -42,7 +47,7 @@ def do(job: Job, report: Report) -> None:
             report.say(Saying.EXTENDED, **asdict(extend(job, report)))
         case Verb.UNCOVER:
             uncover(job, report)
-        case Verb.KEYS | Verb.EXAMINE | Verb.PUT_ASIDE | Verb.REMOVE:
+        case Verb.KEYS | Verb.CLEAR | Verb.EXAMINE | Verb.PUT_ASIDE | Verb.REMOVE:
             with opened(job.target) as target:
                 _within(target, job, report)
         case Verb.CARRY | Verb.AHEAD | Verb.FETCH | Verb.FOUND | Verb.MEND:
@@ -54,6 +59,8 @@ def _within(target: RepositoryFiles, job: Job, report: Report) -> None:
     match job.verb:
         case Verb.KEYS:
             report.names(Saying.KEYS, sorted(target.list(FileKind.KEY)))
+        case Verb.CLEAR:
+            clear(target, UNFINISHED_SECONDS)
         case Verb.EXAMINE:
             examine(target, job.names, report)
         case Verb.PUT_ASIDE:
@@ -131,6 +138,31 @@ def found(origin: RepositoryFiles, target: RepositoryFiles, foreign_keys: frozen
                 with suppress(DrdError):  # a place that lets nothing be removed; that it is another's says more
                     target.remove(FileKind.KEY, name)
             raise
+
+
+def clear(target: RepositoryFiles, patience_seconds: float) -> None:
+    """Take away what `restic init` left that was ended between its key and its config: keys that open nothing.
+
+    Newer versions refuse to begin again there, and older ones add a second key, after which neither opens the
+    repository. Somebody else's that is only just being made is waited for so long, and then left alone. Raises
+    `PermanentError` where anything else lies there.
+    """
+    until = time.monotonic() + patience_seconds
+    while keys := target.list(FileKind.KEY):
+        if target.list(FileKind.CONFIG):
+            return
+        for kind in (FileKind.SNAPSHOT, FileKind.INDEX, FileKind.DATA):
+            if target.list(kind):
+                raise PermanentError(
+                    f"{target.place} holds {kind.value} but no config: it is what is left of a repository",
+                    "bring its config back, or name an empty place",
+                )
+        if time.monotonic() >= until:
+            for name in keys:
+                target.remove(FileKind.KEY, name)
+            target.settle()
+            return
+        threading.Event().wait(UNFINISHED_LOOK_SECONDS)
 
 
 def look(place: Place) -> Look:

@@ -18,6 +18,7 @@ class Verb(StrEnum):
     AHEAD = "ahead"
     FETCH = "fetch"
     FOUND = "found"
+    CLEAR = "clear"
     EXAMINE = "examine"
     MEND = "mend"
     PROBE = "probe"

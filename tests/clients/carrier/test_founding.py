@@ -1,9 +1,11 @@
 """A new store is made the same repository as the first one, also while another daemon makes it another one."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from drd.clients.carrier.content import NamedContent
-from drd.clients.carrier.errands import found
+from drd.clients.carrier.errands import clear, found
 from drd.clients.carrier.files import CONFIG_NAME, FileKind
 from drd.clients.carrier.report import Report
 from drd.core.errors import PermanentError
@@ -57,3 +59,47 @@ def test_a_key_that_is_there_is_not_sent_again() -> None:
     found(origin, target, frozenset(), Report(lambda line: None))
     assert set(sent) == set(origin.files[FileKind.KEY]) - there
     assert set(target.files[FileKind.KEY]) == set(origin.files[FileKind.KEY])
+
+
+def without_config(place: str) -> MemoryFiles:
+    files = MemoryFiles(place)
+    del files.files[FileKind.CONFIG][CONFIG_NAME]
+    return files
+
+
+def test_keys_that_a_creation_left_which_was_ended_in_its_middle_are_taken_away() -> None:
+    target = without_config("target")
+    made(target, "one", "two")
+    clear(target, 0.0)
+    assert target.files[FileKind.KEY] == {}
+    clear(target, 0.0)
+
+
+def test_a_repository_that_is_only_just_being_made_keeps_its_key() -> None:
+    class Making(MemoryFiles):
+        """Its config comes while it is looked at."""
+
+        looks = 0
+
+        def list(self, kind: FileKind) -> Mapping[str, int]:
+            if kind is FileKind.CONFIG:
+                self.looks += 1
+                if self.looks > 1:
+                    self.files[FileKind.CONFIG][CONFIG_NAME] = OTHER
+            return super().list(kind)
+
+    target = Making("target")
+    del target.files[FileKind.CONFIG][CONFIG_NAME]
+    keys = made(target, "one")
+    clear(target, 30.0)
+    assert set(target.files[FileKind.KEY]) == keys
+
+
+@pytest.mark.parametrize("kind", [FileKind.SNAPSHOT, FileKind.INDEX, FileKind.DATA])
+def test_what_is_left_of_a_repository_whose_config_is_gone_keeps_its_keys(kind: FileKind) -> None:
+    target = without_config("target")
+    keys = made(target, "one")
+    target.add(kind, {"what": "matters"})
+    with pytest.raises(PermanentError, match=f"target holds {kind.value} but no config"):
+        clear(target, 0.0)
+    assert set(target.files[FileKind.KEY]) == keys
