@@ -13,11 +13,11 @@ from drd.clients.address import AddressOn, Place
 from drd.core.errors import DrdError, PermanentError, TransientError, UsageError
 from drd.core.runbook import NodeName
 from drd.core.runbook_step import Answer
-from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_references
+from drd.ports.action import ClientsMove, Facts, Preview, Reference, Situation, node_references
 from drd.ports.machines import Machine
 
 
-class Address(Action):
+class Address(ClientsMove):
     """Move an IPv4 address to a node, once no other machine answers for it, and tell the network."""
 
     kind: ClassVar[str] = "address"
@@ -42,16 +42,6 @@ class Address(Action):
         if not length.isdecimal():
             raise ValueError(f"the length of its network lacks: write it, as {address}/24")
         return value
-
-    @property
-    def is_repeatable(self) -> bool:
-        """Where it is already it is announced once more."""
-        return True
-
-    @property
-    def is_undoable(self) -> bool:
-        """It can go back to where it was."""
-        return True
 
     async def preview(self, at: Situation) -> Preview:
         """Every command on every node, and where the address is now."""

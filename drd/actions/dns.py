@@ -16,7 +16,7 @@ from drd.core.runbook import NodeName
 from drd.core.runbook_step import Answer
 from drd.core.secrets import SecretReference
 from drd.core.units import PositiveDuration, format_duration
-from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_references
+from drd.ports.action import ClientsMove, Facts, Preview, Reference, Situation, node_references
 
 _DOMAIN = r"^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)+\.?$"
 Domain = Annotated[str, Field(pattern=_DOMAIN, max_length=254)]
@@ -64,7 +64,7 @@ class DnsRoute53(Model):
     """The server, where it is not AWS's usual one."""
 
 
-class Dns(Action):
+class Dns(ClientsMove):
     """Have a name lead to a node, by an update at its DNS server (RFC 2136) or at Route 53."""
 
     kind: ClassVar[str] = "dns"
@@ -100,16 +100,6 @@ class Dns(Action):
             except PermanentError as error:
                 raise ValueError(str(error)) from None
         return self
-
-    @property
-    def is_repeatable(self) -> bool:
-        """A name that leads there already stays."""
-        return True
-
-    @property
-    def is_undoable(self) -> bool:
-        """It can lead where it led before."""
-        return True
 
     async def preview(self, at: Situation) -> Preview:
         """The change, and what the name leads to now."""

@@ -10,14 +10,14 @@ from drd.clients.haproxy import Server, kept_state, order, servers, shutting
 from drd.core.errors import DrdError, PermanentError, TransientError
 from drd.core.runbook import NODE_ROLES, NodeName
 from drd.core.runbook_step import Answer
-from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_references
+from drd.ports.action import ClientsMove, Facts, Preview, Reference, Situation, node_references
 
 PATIENCE_SECONDS: Final = 5.0
 """For how long orders are repeated that do not hold."""
 AGAIN_SECONDS: Final = 0.1
 
 
-class Haproxy(Action):
+class Haproxy(ClientsMove):
     """Send the clients of an HAProxy backend to one server and to no other."""
 
     kind: ClassVar[str] = "haproxy"
@@ -31,16 +31,6 @@ class Haproxy(Action):
     """HAProxy's runtime socket, with level admin."""
     state_file: Path | None = None
     """HAProxy's `server-state-file`, in which is written who takes clients; left out: a reload forgets it."""
-
-    @property
-    def is_repeatable(self) -> bool:
-        """Sending clients where they are sent already changes nothing."""
-        return True
-
-    @property
-    def is_undoable(self) -> bool:
-        """They can be sent back to where they were."""
-        return True
 
     async def preview(self, at: Situation) -> Preview:
         """The commands, and how the servers stand now."""

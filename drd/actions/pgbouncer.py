@@ -17,7 +17,7 @@ from drd.core.runbook import NodeName
 from drd.core.runbook_step import Answer
 from drd.core.secrets import SecretReference
 from drd.core.units import Duration, format_duration
-from drd.ports.action import Action, Facts, Preview, Reference, Situation, may_be, node_references
+from drd.ports.action import ClientsMove, Facts, Preview, Reference, Situation, may_be, node_references
 from drd.ports.cancelling import to_the_end
 
 FENCED_DRAIN: Final = timedelta(seconds=0.1)
@@ -26,7 +26,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]+")
 """What PgBouncer's file takes as a name, but for `*`, which stands for all and cannot be paused."""
 
 
-class Pgbouncer(Action):
+class Pgbouncer(ClientsMove):
     """Send the clients of a PgBouncer database to another server."""
 
     kind: ClassVar[str] = "pgbouncer"
@@ -60,16 +60,6 @@ class Pgbouncer(Action):
         if not value.is_absolute():
             raise ValueError("write the whole path, as /etc/pgbouncer/drd/databases.ini")
         return value
-
-    @property
-    def is_repeatable(self) -> bool:
-        """Sending clients where they are sent already changes nothing."""
-        return True
-
-    @property
-    def is_undoable(self) -> bool:
-        """They can be sent back to where they were."""
-        return True
 
     async def preview(self, at: Situation) -> Preview:
         """The orders, the change of the file, and what of it could not be looked at."""

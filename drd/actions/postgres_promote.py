@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -33,6 +33,8 @@ ANSWER_SECONDS, AGAIN_SECONDS = 1.0, 0.05
 BEST: Final = "best_standby"
 REVOKE: Final = "revoke"
 AWAITED: Final = "synchronous_standby_names"
+ORDERED: Final = "ordered_to_lead"
+"""What a run remembers of whom it has told to take over: nobody else may ever after."""
 
 
 class PostgresPromote(Action):
@@ -85,6 +87,7 @@ class PostgresPromote(Action):
             await set_parameter(dsn, AWAITED, setting_of(new.quorum), sleep)
         if at.variables.get("fenced_by") == REVOKE:
             await _demand_cut(at)
+        await at.ordering({ORDERED: machine.name})
         left = timedelta(seconds=end - at.world.clock.monotonic()) - LAST_WORD
         await promote(dsn, sleep, max(left, LAST_WORD))
         with suppress(DrdError):
@@ -114,7 +117,7 @@ class PostgresPromote(Action):
     async def _promoted(self, at: Situation) -> Machine | None:
         """The primary that there is, of those that it could be.
 
-        Raises `DrdError` where none is seen and one that could be told to take over does not answer: it may have.
+        Raises `DrdError` where none is seen, and the one that was told to take over does not answer, or nobody does.
         """
         machines = _others(at) if self.node == BEST else (at.machine(self.node),)
         looks = await asyncio.gather(*(_looked(at, machine) for machine in machines))
@@ -122,7 +125,7 @@ class PostgresPromote(Action):
             if isinstance(each, Found) and not each.is_in_recovery:
                 return machine
         errors = [(machine, each) for machine, each in zip(machines, looks, strict=True) if isinstance(each, DrdError)]
-        silent = next((each for machine, each in errors if machine.dsn is not None), None)
+        silent = next((each for machine, each in errors if machine.name == at.variables.get(ORDERED)), None)
         if silent is not None or len(errors) == len(machines):
             raise silent or next((each for _, each in errors), PermanentError("there is no node", ""))
         return None
@@ -133,11 +136,14 @@ class PostgresPromote(Action):
         One that follows the old primary still confirms nothing of the new one, however well it is.
 
         That is: of the newest timeline what has received the most, then of the highest priority. A node that is a
-        primary and not the fenced one keeps everybody from being promoted, whoever was named.
+        primary and not the fenced one keeps everybody from being promoted, whoever was named. Once a try of this run
+        has told one to take over it is that one or nobody: it may do so at any moment.
         """
         others = {machine.name: machine for machine in _others(at)}
         wanted = others if self.node == BEST else {(named := at.machine(self.node)).name: named}
-        unfit = _unfit(at)
+        if (ordered := at.variables.get(ORDERED)) is not None:
+            wanted = {ordered: at.machine(ordered)}
+        unfit = _unfit(at) if ordered is None else {}
         machines = tuple({**others, **wanted}.values())
         looks = await asyncio.gather(*(_looked(at, machine) for machine in machines))
         standbys: list[tuple[int, Lsn, int, Machine, Found]] = []
@@ -155,11 +161,16 @@ class PostgresPromote(Action):
             else:
                 refused.append(f"{machine.name}: {each.message}")
         answering = {machine.name for machine, each in zip(machines, looks, strict=True) if isinstance(each, Found)}
-        _demand_none_lost(at, [each for each in wanted.values() if each.name not in answering])
+        if ordered is not None and not standbys:
+            raise PermanentError(
+                f"{ordered} does not answer any more, and this run has told it to take over: {'; '.join(refused)}",
+                f"nothing else was promoted: start {ordered} again, or switch it off and start the runbook anew",
+            )
         if not standbys:
             raise PermanentError(f"no standby can be promoted: {'; '.join(refused) or 'there is none'}", "drd status")
         timeline, position, _, best, found = max(standbys, key=lambda each: each[:3])
-        _demand_no_less(at, best, (timeline, position.value), answering)
+        if ordered is None:
+            _demand_no_less(at, best, (timeline, position.value), answering)
         members = (member for name, member in there.items() if name != best.name)
         return best, found.awaited, tuple(member for member in members if member.casefold() in found.receivers)
 
@@ -187,27 +198,6 @@ def _unfit(at: Situation) -> Mapping[str, str]:
         return {}
     looked_at = replace(view, nodes=tuple(replace(node, seen_at=view.at) for node in view.nodes))
     return {each.node: each.why_not for each in candidates(looked_at) if each.why_not and each.node in known}
-
-
-def _demand_none_lost(at: Situation, silent: Iterable[Machine]) -> None:
-    """Refuse while a standby is silent that an earlier try of this step may have told to take over: it may have."""
-    for machine in silent:
-        if at.is_again and machine.dsn is not None and _may_have_answered(at, machine.name):
-            raise PermanentError(
-                f"{machine.name} does not answer any more, and this run may have promoted it",
-                f"nothing else was promoted: start {machine.name} again, or switch it off and start the runbook anew",
-            )
-
-
-def _may_have_answered(at: Situation, name: str) -> bool:
-    """Whether it may have done so when this step was begun first; what an earlier daemon has seen is not known."""
-    view = at.services.view(at.policy)
-    node = None if view is None else next((node for node in view.nodes if node.name == name), None)
-    if view is None or node is None or at.begun_at is None:
-        return True
-    if node.seen is not None:  # what was told to take over had answered just before
-        return node.seen_at >= at.begun_at - view.fresh_seconds
-    return node.database is None or node.database.failed_from is None or node.database.failed_from >= at.begun_at
 
 
 def _demand_no_less(at: Situation, machine: Machine, position: tuple[int, int], answering: Set[str]) -> None:

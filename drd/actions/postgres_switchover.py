@@ -30,6 +30,8 @@ LAST_SECONDS: Final = 10.0
 AGAIN_SECONDS: Final = 0.01
 BEST: Final = "best_standby"
 AWAITED: Final = "synchronous_standby_names"
+HEIR: Final = "heir"
+"""What a run remembers of who is to lead, before it shuts the primary down."""
 
 
 class PostgresSwitchover(Action):
@@ -90,6 +92,7 @@ class PostgresSwitchover(Action):
         is_new = await make_slot(dsn, primary.member)
         try:
             facts = await _prepare(at, primary, machine, handover)
+            await at.ordering({HEIR: machine.name})
             state = await self._stop(at, primary, machine)
             return await self._finish(at, primary, machine, state, facts)
         except DrdError as error:
@@ -177,9 +180,12 @@ class PostgresSwitchover(Action):
         return at.machine(at.members[0]), None
 
     async def _heir(self, at: Situation, old: Machine) -> Machine:
-        """The one that was named, or that an earlier attempt has prepared: it may have been ordered to lead already."""
-        if self.to != BEST:
-            return at.machine(self.to)
+        """The one that was named, or that an earlier attempt has chosen: it may have been ordered to lead already.
+
+        What another run has chosen is told by what it has prepared.
+        """
+        if self.to != BEST or HEIR in at.variables:
+            return at.machine(at.variables.get(HEIR, self.to))
         others, secrets = _others(at, old), at.world.secrets
         prepared = [machine for machine in others if await has_slot(await dsn_of(secrets, machine), old.member)]
         if len(others) > 1 and len(prepared) != 1:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from drd.app.build import make_world
+from drd.app.moving_clients import reach_proxies
 from drd.app.recovering import reach_nodes
 from drd.clients.restic import find_restic
 from drd.config.places import place_of
@@ -21,7 +22,10 @@ LOOK_SECONDS = 60.0
 
 
 async def reach(configuration: Configuration) -> tuple[Finding, ...]:
-    """Try restic, every store, every password and every source, all at once; what is wrong. Changes nothing."""
+    """Try all that the configuration names, at once; what is wrong. Changes nothing.
+
+    That is restic, every store, every password, every source, the nodes that runbooks work on and the proxies in front.
+    """
     world = make_world(configuration)
     stores = [_store(world, store) for store in configuration.stores.values()]
     sources = [
@@ -29,7 +33,11 @@ async def reach(configuration: Configuration) -> tuple[Finding, ...]:
         for protected in configuration.policies.values()
         for index, part in enumerate(protected.sources)
     ]
-    nodes = [reach_nodes(world, configuration, protected) for protected in configuration.policies.values()]
+    nodes = [
+        look(world, configuration, protected)
+        for protected in configuration.policies.values()
+        for look in (reach_nodes, reach_proxies)
+    ]
     found = await asyncio.gather(_restic(world, configuration), *stores, *sources, *nodes)
     return tuple(finding for findings in found for finding in findings)
 

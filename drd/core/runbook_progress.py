@@ -17,6 +17,7 @@ from drd.core.events import (
     StepAnswered,
     StepChecked,
     StepFinished,
+    StepOrdered,
     StepStarted,
 )
 from drd.core.run import Outcome
@@ -163,6 +164,13 @@ def _started(_plan: RunPlan, progress: Progress, body: StepStarted, at: datetime
     )
 
 
+def _ordered(_plan: RunPlan, progress: Progress, body: StepOrdered, _at: datetime) -> Progress:
+    """Where the step stands does not change; what it has ordered stays known while it is tried again."""
+    before = progress.of(body.step)
+    changed = replace(before, facts={**before.facts, **body.facts})
+    return replace(progress, steps={**progress.steps, body.step: changed})
+
+
 def _checked(plan: RunPlan, progress: Progress, body: StepChecked, at: datetime) -> Progress:
     planned, before = plan.step(body.step), progress.of(body.step)
     if body.doing is Doing.UNDO:
@@ -276,6 +284,7 @@ def _ended(_plan: RunPlan, progress: Progress, body: IncidentFinished, _at: date
 
 _EFFECTS: Final[Mapping[type[Body], Callable[[RunPlan, Progress, Any, datetime], Progress]]] = {
     StepStarted: _started,
+    StepOrdered: _ordered,
     StepChecked: _checked,
     StepFinished: _finished,
     StepAnswered: _answered,

@@ -17,6 +17,7 @@ from drd.core.events import (
     StepAnswered,
     StepChecked,
     StepFinished,
+    StepOrdered,
     StepStarted,
 )
 from drd.core.incident import IncidentRecord
@@ -171,8 +172,8 @@ def words_of(body: Body) -> str:
             return f"{'taking back: ' if doing is Doing.UNDO else ''}{step} ({summary})"
         case StepChecked(step=step, answer=answer):
             return f"asked whether it is done: {step}: {answer.value}"
-        case StepFinished() | LossMeasured():
-            return _ended_words(body)
+        case StepOrdered() | StepFinished() | LossMeasured():
+            return _step_words(body)
         case StepAnswered(step=step, choice=choice, by=by, words=words):
             return f"{by} says {choice.value}: {step}" + (f": {words}" if words else "")
         case DeadlineMissed(stage=stage, deputy=deputy, owner=owner):
@@ -187,7 +188,9 @@ def words_of(body: Body) -> str:
             return ""
 
 
-def _ended_words(body: StepFinished | LossMeasured) -> str:
+def _step_words(body: StepOrdered | StepFinished | LossMeasured) -> str:
+    if isinstance(body, StepOrdered):
+        return "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in body.facts.items())
     if isinstance(body, LossMeasured):
         lost = "" if body.lost_bytes is None else f": {format_size(body.lost_bytes)} of log"
         return f"measured what was lost{lost}"

@@ -20,6 +20,7 @@ from drd.core.events import (
     PeopleTold,
     StepChecked,
     StepFinished,
+    StepOrdered,
     StepStarted,
 )
 from drd.core.incident import IncidentRecord
@@ -77,8 +78,6 @@ class RunbookRun:
         self.plan = plan_of(runbook, tools.configuration().contacts, is_drill=record.is_drill)
         self.progress = record.progress(self.plan)
         self._steps: dict[str, Step] = {step.title: step for stage in runbook.stages for step in stage.steps}
-        self._begun: dict[str, float] = {}
-        """Step → when this process has begun it first, monotonic: the wall clock may be set."""
         self._live: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
 
@@ -89,8 +88,6 @@ class RunbookRun:
 
     def take(self, event: Event) -> None:
         """One more event of this run is on record."""
-        if isinstance(event.body, StepStarted) and self.progress.of(event.body.step).first is None:
-            self._begun[event.body.step] = self._tools.world.clock.monotonic()
         self.progress = after(self.plan, self.progress, event.body, event.at)
         self._changed.set()
 
@@ -236,13 +233,13 @@ class RunbookRun:
             stage=self.plan.step(title).stage,
             step=title,
             since=progress.first,
-            begun_at=self._begun.get(title),
             is_again=progress.first != progress.since,
             timeout=self._steps[title].timeout,
             variables=self.variables,
             members=self._members(),
             done=frozenset(each.action for each in self.plan.steps if self._is_done(each.title)),
             by=self.start.by,
+            ordering=lambda facts: self._note(StepOrdered(title, dict(facts))),
         )
 
     def _members(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ steps: that is `drd.core.runbook_next`, and the engine asks it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -47,6 +47,10 @@ class Reference:
     """Where it stands below the action's key."""
 
 
+async def _nowhere(_facts: Facts) -> None:
+    """Where there is no run, as in a preview, nothing is ordered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Situation:
     """Where an action is carried out: of which run, with which machines, beside which facts."""
@@ -61,8 +65,6 @@ class Situation:
     step: str = ""
     since: datetime | None = None
     """When the step was begun first."""
-    begun_at: float | None = None
-    """The same, monotonic; None where an earlier daemon began it."""
     is_again: bool = False
     """Whether it was begun before in this run, and nobody knows for sure how far that came."""
     timeout: timedelta | None = None
@@ -74,6 +76,11 @@ class Situation:
     """The kinds of the actions that are done in this run."""
     by: str = ""
     """Who started the run."""
+    ordering: Callable[[Facts], Awaitable[None]] = _nowhere
+    """Puts on record what is about to be ordered and nobody can take back; every later try finds it in `variables`.
+
+    Raises a `DrdError` when nothing can be put on record now: then nothing is ordered.
+    """
 
     def machine(self, node: str) -> Machine:
         """The machine of a name or a role. Raises `PermanentError` when nothing tells which one has that role."""
@@ -160,6 +167,23 @@ class Action(Spec):
     async def rehearse(self, at: Situation) -> Facts | None:
         """Its form in a drill, which touches nothing in production; None where there is none and it is skipped."""
         return None
+
+
+class ClientsMove(Action):
+    """Sends clients to a node: told twice it changes nothing more, and they can be sent back.
+
+    Its `preview` asks whoever it would tell, and nothing of the rest of drd.
+    """
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Those who are there already stay."""
+        return True
+
+    @property
+    def is_undoable(self) -> bool:
+        """They can go back to where they were."""
+        return True
 
 
 def node_references(name: str | None, key: str = "node") -> tuple[Reference, ...]:

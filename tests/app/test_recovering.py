@@ -7,6 +7,7 @@ import pytest
 from drd.app.granting import grants
 from drd.app.reaching import reach
 from drd.app.read import read_configuration
+from drd.core.findings import Severity
 from drd.ports.configuration import Configuration
 from tests.config.arranging import write
 
@@ -81,6 +82,21 @@ async def test_what_a_promotion_lacks_is_told_node_by_node(configuration: Config
     assert any(each.startswith("node orders-1: /nowhere") for each in found)
     assert any("does not say where the data of orders-2 lies" in each for each in found)
     assert not any("same machine" in each for each in found if each.startswith("node orders-2"))
+
+
+async def test_a_proxy_that_could_not_be_told_is_named_before_that_matters(tmp_path: Path, newest_restic: Path) -> None:
+    more = """\
+  - stage: switch
+    owner: anna
+    deadline: 30m
+    steps:
+      - step: Send clients over
+        haproxy: {backend: orders, server: "${new_primary}", socket: /nowhere/admin.sock}
+"""
+    found = await reach(configured(tmp_path, newest_restic, RUNBOOK + more))
+    [told] = [finding for finding in found if finding.what == "runbook orders-failover, step Send clients over"]
+    assert "/nowhere/admin.sock" in told.message
+    assert (told.severity, told.hint) == (Severity.WARNING, "drd runbook plan orders-failover")
 
 
 async def test_grants_tells_the_shells_of_the_nodes_as_well(configuration: Configuration) -> None:

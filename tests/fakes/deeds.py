@@ -22,6 +22,8 @@ class Deeds:
     failing: dict[str, Exception] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
+    orders: dict[str, Facts] = field(default_factory=dict)
+    """What is put on record before a step does its work."""
     rehearsed: list[str] = field(default_factory=list)
     situations: list[Situation] = field(default_factory=list)
     """Those in which steps were begun."""
@@ -63,6 +65,8 @@ class Deed(Action):
     async def apply(self, at: Situation) -> Facts:
         DEEDS.done.append(self.mark)
         DEEDS.situations.append(at)
+        if self.mark in DEEDS.orders:
+            await at.ordering(DEEDS.orders[self.mark])
         await asyncio.sleep(DEEDS.seconds.get(self.mark, 0))
         if self.mark in DEEDS.failing:
             raise DEEDS.failing.pop(self.mark)

@@ -127,7 +127,7 @@ def test_a_standby_that_dies_while_it_is_promoted_leaves_no_second_primary_and_i
     wait_for(lambda: promotion(watcher, "step-finished"), "the try has failed", PATIENCE)
     wait_for(lambda: watcher.machine.events("incident-finished", watcher.policy), "the run has an end", PATIENCE)
     said = watcher.machine.events("incident-finished", watcher.policy)[-1]
-    assert "orders-2 does not answer any more, and this run may have promoted it" in said["message"]
+    assert "orders-2 does not answer any more, and this run has told it to take over" in said["message"]
     assert orders.host(OLD).pids() == []
 
     mark.unlink()

@@ -31,6 +31,7 @@ from drd.core.events.incidents import (
     StepAnswered,
     StepChecked,
     StepFinished,
+    StepOrdered,
     StepStarted,
     TriggerHeld,
 )
@@ -141,6 +142,7 @@ __all__ = [
     "StepAnswered",
     "StepChecked",
     "StepFinished",
+    "StepOrdered",
     "StepStarted",
     "StoreCameBack",
     "StoreChecked",

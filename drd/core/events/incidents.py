@@ -57,6 +57,15 @@ class StepStarted(Body):
 
 
 @dataclass(frozen=True)
+class StepOrdered(Body):
+    """What a step is about to order and nobody can take back, as who is to lead: on record before it is ordered."""
+
+    KIND = "step-ordered"
+    step: str
+    facts: dict[str, str]
+
+
+@dataclass(frozen=True)
 class StepChecked(Body):
     """What came of asking whether a step of unknown outcome is done."""
 

@@ -25,21 +25,22 @@ def needed_wal(kept: Kept, since: datetime | None) -> Mapping[int, Stretches]:
     """
     archive = kept.archive
     newest_base = max((base.timeline for base in kept.bases), default=0)
-    found = [(timeline, Stretch(0, _ENDLESS)) for timeline in kept.timelines if timeline > newest_base]
+    timelines, alive = kept.timelines, alive_since(kept, since)
+    found = [(timeline, Stretch(0, _ENDLESS)) for timeline in timelines if timeline > newest_base]
     for base in kept.bases:
         if not base.holds_wal:
             found += _along(archive, archive.history(base.timeline), base.start, base.end)
-    for timeline in kept.timelines:
+    for timeline in timelines:
         history = archive.history(timeline)
         within = [base for base in kept.bases if history.contains(base.timeline, base.end)]
         for base in within:
             found += _left_behind(archive, history, base.end, Segment.at(timeline, base.end, archive.segment_bytes).end)
-        if within and has_lived(kept, timeline, since):
+        if within and timeline in alive:
             first = followed(archive, history, within, since)
             found += _along(archive, history, first.reads_from, None)
             found += _left_behind(archive, history, first.end, None)
     by_timeline: dict[int, list[Stretch]] = {}
-    for timeline, stretch in found:
+    for timeline, stretch in dict.fromkeys(found):
         by_timeline.setdefault(timeline, []).append(stretch)
     return {timeline: Stretches.joined(stretches) for timeline, stretches in by_timeline.items()}
 
@@ -51,14 +52,15 @@ def removable_wal(kept: Kept, since: datetime | None) -> Mapping[int, Stretches]
     return {timeline: numbers for timeline, numbers in left.items() if numbers}
 
 
-def has_lived(kept: Kept, timeline: int, since: datetime | None) -> bool:
-    """Whether a timeline may have been written since then; None: whether it is the newest."""
-    if timeline == kept.timelines[0]:
-        return True
+def alive_since(kept: Kept, since: datetime | None) -> frozenset[int]:
+    """The timelines that may have been written since then; None: the newest alone."""
+    timelines = kept.timelines
     if since is None:
-        return False
-    moments = [mark.moment for mark in kept.marks if mark.timeline == timeline]
-    return not moments or max(moments) >= since
+        return frozenset(timelines[:1])
+    last: dict[int, datetime] = {}
+    for mark in kept.marks:
+        last[mark.timeline] = max(mark.moment, last.get(mark.timeline, mark.moment))
+    return frozenset({*timelines[:1], *(each for each in timelines if each not in last or last[each] >= since)})
 
 
 def followed(archive: Archive, history: History, within: list[Base], since: datetime | None) -> Base:
@@ -87,6 +89,5 @@ def _left_behind(archive: Archive, history: History, start: Lsn, end: Lsn | None
     """What earlier timelines wrote behind the switches from `start` up to `end`: it tells that they went on there."""
     return [
         (switch.timeline, Stretch(switch.at.value // archive.segment_bytes, _ENDLESS))
-        for switch in history.switches
-        if start <= switch.at and (end is None or switch.at < end)
+        for switch in history.left_between(start, end)
     ]

@@ -16,7 +16,7 @@ from drd.core.points import RecoveryPoint
 from drd.core.postgres.archive import Archive
 from drd.core.postgres.base import BaseRecord
 from drd.core.postgres.groups import Group, ShippedGroup, archive_of, marks_of, systems
-from drd.core.postgres.keeping import followed, has_lived, needed_wal
+from drd.core.postgres.keeping import alive_since, followed, needed_wal
 from drd.core.postgres.lineage import Mark
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.recovery import Base, Kept
@@ -94,10 +94,10 @@ def leading_bases(kept: Kept, since: datetime) -> frozenset[Base]:
     whole.
     """
     found: set[Base] = set()
-    for timeline in kept.timelines:
+    for timeline in alive_since(kept, since):
         history = kept.archive.history(timeline)
         within = [base for base in kept.bases if history.contains(base.timeline, base.end)]
-        if not within or not has_lived(kept, timeline, since):
+        if not within:
             continue
         first = followed(kept.archive, history, within, since)
         reached = kept.archive.reach(history, first.reads_from)
@@ -142,6 +142,7 @@ def _telling(
 ) -> frozenset[Group]:
     """The groups that tell how long nothing more was written: behind a base, and on timelines that matter still."""
     kept = Kept(archive_of(groups, groups[0].group.first.size), marks=marks_of(groups))
+    alive = alive_since(kept, since)
     of_bases = {base.timeline for bases in by_store for base in bases}
     ends = {(base.timeline, base.reads_from) for bases in by_store for base in bases}
     last: dict[int, Lsn] = {}
@@ -153,7 +154,7 @@ def _telling(
         if (each.group.timeline, each.group.through) in ends
         or (
             each.group.through == last[each.group.timeline]
-            and (each.group.timeline in of_bases or has_lived(kept, each.group.timeline, since))
+            and (each.group.timeline in of_bases or each.group.timeline in alive)
         )
     )
 

@@ -8,7 +8,9 @@ bytes at the same position. (PostgreSQL manual, "Timelines"; the format of histo
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from drd.core.postgres.lsn import Lsn
 
@@ -31,6 +33,11 @@ class History:
 
     timeline: int
     switches: tuple[Switch, ...] = ()
+    _left: Mapping[int, Lsn] = field(init=False, compare=False, repr=False)
+    """Timeline → where it was left: base backups and marks by the hundred are held against as many timelines."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_left", {switch.timeline: switch.at for switch in self.switches})
 
     @classmethod
     def parse(cls, timeline: int, content: str) -> History:
@@ -68,7 +75,17 @@ class History:
         """
         if timeline == self.timeline:
             return not self.switches or lsn >= self.switches[-1].at
-        return any(switch.timeline == timeline and lsn <= switch.at for switch in self.switches)
+        left = self._left.get(timeline)
+        return left is not None and lsn <= left
+
+    def left_between(self, start: Lsn, end: Lsn | None) -> tuple[Switch, ...]:
+        """The switches from `start` up to before `end`; None: all from there on."""
+        first = bisect_left(self.switches, start, key=_place)
+        return self.switches[first : None if end is None else bisect_left(self.switches, end, key=_place)]
+
+
+def _place(switch: Switch) -> Lsn:
+    return switch.at
 
 
 def _rising(switches: list[Switch]) -> list[Switch]:

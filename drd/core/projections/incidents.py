@@ -46,6 +46,7 @@ def _finished(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
 EFFECTS: Final[Mapping[str, Effect]] = {
     "incident-started": _started,
     "step-started": _went_on,
+    "step-ordered": _went_on,
     "step-checked": _went_on,
     "step-finished": _went_on,
     "step-answered": _went_on,
