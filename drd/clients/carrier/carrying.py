@@ -33,9 +33,10 @@ refused snapshot withholds only itself: nothing else depends on it.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -53,6 +54,8 @@ AGREEING_LISTINGS = 6
 """How often the index is listed at most until two listings in a row agree."""
 ATTEMPTS = 3
 RETRY_SECONDS = 1.0
+COUNT_SECONDS = 30.0
+"""How long it is believed, ahead of a round, what stands at the target: a pack that came twice does no harm."""
 LOOK_SHARE = 20
 """Ahead of a round, so many times what a look for packs took lies between two: of 100,000 it is no work to be felt."""
 ASKING_SECONDS = 0.05
@@ -110,10 +113,13 @@ class Round:
     def run_ahead(self, is_over: Callable[[], bool], look_seconds: float) -> None:
         """Send packs as they appear until a round may begin; those under way are sent to their end.
 
-        A refused pack is left to the round, which tells of it. Both ends are looked at anew before anything goes: in a
-        long run a disk can be exchanged, and somebody else may bring the same packs. Raises what `run` raises.
+        A refused pack is left to the round, which tells of it. Before anything goes both ends are seen to hold the same
+        repository still, for in a long run a disk can be exchanged; and now and then what the target has got from
+        somebody else. Raises what `run` raises.
         """
         tried: set[str] = set()
+        there: Set[str] = frozenset()
+        counted = -math.inf
         with ThreadPoolExecutor(self.threads) as pool:
             while not is_over():
                 self.report.phase("looking for packs")
@@ -122,7 +128,9 @@ class Round:
                 seconds = time.monotonic() - started
                 if listed.keys() - tried:
                     require_same_repository(self.origin, self.target)
-                    new = sorted(listed.keys() - tried - self.target.list(FileKind.DATA).keys())
+                    if started - counted > COUNT_SECONDS:
+                        there, counted = self.target.list(FileKind.DATA).keys(), started
+                    new = sorted(listed.keys() - tried - there)
                     self._send(pool, FileKind.DATA, takewhile(lambda _: not is_over(), new), listed)
                     tried.update(listed)
                 self._wait(is_over, max(look_seconds, LOOK_SHARE * seconds))

@@ -26,7 +26,7 @@ from drd.ports.protection import Extended, Protection
 THREADS: Mapping[str, int] = {"local": 2, "s3": 4, "rest": 4, "sftp": 2}
 """Files that travel side by side, by the target's scheme."""
 
-LOOK_NEAR_SECONDS, LOOK_FAR_SECONDS = 0.5, 30.0
+LOOK_NEAR_SECONDS, LOOK_FAR_SECONDS = 1.0, 30.0
 """How often new packs are looked for at least, ahead of a round: in a folder, and where a listing may cost money."""
 
 UNFINISHED_SECONDS, UNFINISHED_LOOK_SECONDS = 5.0, 0.5

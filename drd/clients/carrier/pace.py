@@ -6,6 +6,7 @@ import threading
 import time
 
 BURST_SECONDS = 0.25
+LEAST_BYTES = 16 * 1024
 
 
 class Pace:
@@ -16,6 +17,12 @@ class Pace:
         self._lock = threading.Lock()
         self._free_at = time.monotonic()
         self._never = threading.Event()
+
+    def at_once(self, most: int) -> int:
+        """How many bytes to take at a time, so that a slow line never rests for long: a server would hang up."""
+        if self._rate is None:
+            return most
+        return max(LEAST_BYTES, min(most, int(self._rate * BURST_SECONDS)))
 
     def take(self, count: int) -> None:
         """Wait until `count` more bytes may go."""

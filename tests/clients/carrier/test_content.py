@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drd.clients.carrier.content import NamedContent, Refused
+from drd.clients.carrier.content import BLOCK_BYTES, NamedContent, Refused
 from drd.clients.carrier.pace import Pace
 
 
@@ -38,7 +38,7 @@ def test_one_wrong_byte_never_passes_whole(content: bytes, where: int, flip: int
 
 
 def test_of_a_long_damaged_file_the_last_block_is_held_back() -> None:
-    content = bytes(1_000_000)
+    content = bytes(3 * BLOCK_BYTES)
     checked = named(content, "0" * 64, len(content))
     received: list[int] = []
 
@@ -49,6 +49,11 @@ def test_of_a_long_damaged_file_the_last_block_is_held_back() -> None:
     with pytest.raises(Refused):
         receive()
     assert 0 < sum(received) < len(content)
+
+
+@pytest.mark.parametrize(("rate", "most"), [(None, BLOCK_BYTES), (2**40, BLOCK_BYTES), (2**20, 2**18), (1, 2**14)])
+def test_the_slower_the_line_the_smaller_the_blocks(rate: int | None, most: int) -> None:
+    assert Pace(rate).at_once(BLOCK_BYTES) == most
 
 
 def test_a_file_that_is_shorter_than_listed_is_refused() -> None:
