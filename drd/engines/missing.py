@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Set
 from typing import TypeAlias
 
@@ -70,4 +71,5 @@ class Missing:
     async def _unwanted_wal(self, store: str, protected: Protected, groups: tuple[ShippedGroup, ...]) -> frozenset[str]:
         points = await self._catalogue.points(protected.policy.name)
         any_moment = protected.policy.backup.keep.any_moment
-        return unwanted(groups, points, store, any_moment, self._clock.now())
+        # Much to work out after many promotions, and the loop has to watch the primary meanwhile.
+        return await asyncio.to_thread(unwanted, groups, points, store, any_moment, self._clock.now())

@@ -130,7 +130,8 @@ def _needed(
     """What is needed of a cluster's WAL, whatever else is lost: the bases of other stores, or the WAL in them."""
     size, marks = groups[0].group.first.size, marks_of(groups)
     found: dict[int, Stretches] = {}
-    for archive in (archive_of(groups, size), archive_of((each for each in groups if each.store == store), size)):
+    everywhere, here = archive_of(groups, size), archive_of((each for each in groups if each.store == store), size)
+    for archive in (everywhere,) if here == everywhere else (everywhere, here):
         for bases in by_store:
             for timeline, numbers in needed_wal(Kept(archive, bases, marks), since).items():
                 found[timeline] = found.get(timeline, Stretches()) | numbers
@@ -166,11 +167,11 @@ def _is_needed(group: Group, needed: Mapping[int, Stretches]) -> bool:
 
 
 def _bases_by_store(points: Sequence[RecoveryPoint], system_identifier: str) -> tuple[tuple[Base, ...], ...]:
-    """The good base backups of each store, and all that there are, good or not."""
+    """The good base backups of each store, and all that there are, good or not; where they are the same, once."""
     stores = sorted({store for point in points for store in point.stores})
     good = [point for point in points if point.is_good]
     found = [_bases([point for point in good if store in point.stores], system_identifier) for store in stores]
-    return tuple(each for each in (*found, _bases(points, system_identifier)) if each)
+    return tuple(dict.fromkeys(each for each in (*found, _bases(points, system_identifier)) if each))
 
 
 def _bases(points: Iterable[RecoveryPoint], system_identifier: str) -> tuple[Base, ...]:
