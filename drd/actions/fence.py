@@ -27,7 +27,7 @@ from drd.core.fencing import Rung as CoreRung
 from drd.core.kinds import Model
 from drd.core.lists import OneOrMany
 from drd.core.node_grants import sudo
-from drd.core.runbook import NodeName
+from drd.core.runbook import ORDERED_TO_LEAD, NodeName
 from drd.core.runbook_step import Answer
 from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_references
 from drd.ports.machines import Machine
@@ -145,6 +145,7 @@ class Fence(Action):
         """Let the standbys receive again, or the proxy's clients in."""
         by = at.variables.get("fenced_by")
         if by == Rung.REVOKE.value:
+            _demand_nobody_told(at, at.machine(self.node))
             await give_all_back(at.world, _standbys(at, at.machine(self.node)))
             return {}
         if by == Rung.PROXY.value and self.proxy is not None:
@@ -295,7 +296,17 @@ async def _stop(at: Situation, machine: Machine) -> dict[str, str]:
     return {}
 
 
+def _demand_nobody_told(at: Situation, machine: Machine) -> None:
+    """Nothing is cut off anew or given back once somebody may lead at any moment: both could let it confirm commits."""
+    if ordered := at.variables.get(ORDERED_TO_LEAD):
+        raise PermanentError(
+            f"{ordered} has been told to take over already: the standbys of {machine.name} stay as they are",
+            f"stop {machine.name} by hand, then go on with --done",
+        )
+
+
 async def _revoke(at: Situation, machine: Machine) -> dict[str, str]:
+    _demand_nobody_told(at, machine)
     view = at.services.view(at.policy)
     if view is None:
         raise PermanentError(CANNOT_SEE.why, "")

@@ -18,7 +18,7 @@ from drd.core.errors import DrdError, PermanentError
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.synchronous import for_new_primary, quorum_of, says, setting_of
 from drd.core.probing import Quorum
-from drd.core.runbook import SYNCHRONOUS, NodeName
+from drd.core.runbook import ORDERED_TO_LEAD, SYNCHRONOUS, NodeName
 from drd.core.runbook_step import Answer
 from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_references
 from drd.ports.machines import Machine
@@ -33,8 +33,6 @@ ANSWER_SECONDS, AGAIN_SECONDS = 1.0, 0.05
 BEST: Final = "best_standby"
 REVOKE: Final = "revoke"
 AWAITED: Final = "synchronous_standby_names"
-ORDERED: Final = "ordered_to_lead"
-"""What a run remembers of whom it has told to take over: nobody else may ever after."""
 
 
 class PostgresPromote(Action):
@@ -87,7 +85,7 @@ class PostgresPromote(Action):
             await set_parameter(dsn, AWAITED, setting_of(new.quorum), sleep)
         if at.variables.get("fenced_by") == REVOKE:
             await _demand_cut(at)
-        await at.ordering({ORDERED: machine.name})
+        await at.ordering({ORDERED_TO_LEAD: machine.name})
         left = timedelta(seconds=end - at.world.clock.monotonic()) - LAST_WORD
         await promote(dsn, sleep, max(left, LAST_WORD))
         with suppress(DrdError):
@@ -125,7 +123,7 @@ class PostgresPromote(Action):
             if isinstance(each, Found) and not each.is_in_recovery:
                 return machine
         errors = [(machine, each) for machine, each in zip(machines, looks, strict=True) if isinstance(each, DrdError)]
-        silent = next((each for machine, each in errors if machine.name == at.variables.get(ORDERED)), None)
+        silent = next((each for machine, each in errors if machine.name == at.variables.get(ORDERED_TO_LEAD)), None)
         if silent is not None or len(errors) == len(machines):
             raise silent or next((each for _, each in errors), PermanentError("there is no node", ""))
         return None
@@ -141,7 +139,7 @@ class PostgresPromote(Action):
         """
         others = {machine.name: machine for machine in _others(at)}
         wanted = others if self.node == BEST else {(named := at.machine(self.node)).name: named}
-        if (ordered := at.variables.get(ORDERED)) is not None:
+        if (ordered := at.variables.get(ORDERED_TO_LEAD)) is not None:
             wanted = {ordered: at.machine(ordered)}
         unfit = _unfit(at) if ordered is None else {}
         machines = tuple({**others, **wanted}.values())
@@ -161,6 +159,7 @@ class PostgresPromote(Action):
             else:
                 refused.append(f"{machine.name}: {each.message}")
         answering = {machine.name for machine, each in zip(machines, looks, strict=True) if isinstance(each, Found)}
+        _demand_no_lost_primary(at, others.keys() - answering)
         if ordered is not None and not standbys:
             raise PermanentError(
                 f"{ordered} does not answer any more, and this run has told it to take over: {'; '.join(refused)}",
@@ -213,6 +212,23 @@ def _demand_no_less(at: Situation, machine: Machine, position: tuple[int, int], 
         raise PermanentError(
             f"{machine.name} lacks log that {best} was seen to have, which does not answer as a standby now", hint
         )
+
+
+def _demand_no_lost_primary(at: Situation, silent: Set[str]) -> None:
+    """Refuse while a node is silent that was seen to lead on a newer timeline than the lost one: somebody promoted it.
+
+    One that led before the lost one did is of the past.
+    """
+    view, lost = at.services.view(at.policy), at.variables.get("fenced") or at.variables.get("primary")
+    seen = {} if view is None else {node.name: node.seen for node in view.nodes if node.seen is not None}
+    if view is None or lost not in seen:
+        return
+    for name in sorted(silent & seen.keys()):
+        if seen[name].is_primary and seen[name].position.timeline > seen[lost].position.timeline:
+            raise PermanentError(
+                f"{name} was a primary when it was seen last, and does not answer now",
+                f"nothing was promoted: see that {name} does not lead, then run the step again",
+            )
 
 
 def _is(look: Found | DrdError) -> bool:
@@ -273,6 +289,7 @@ async def _old_is_gone(at: Situation) -> None:
             return
         if at.variables.get("fenced_by") == REVOKE:
             # It may well be alive then: nobody's commits were lost, and it may go on.
+            _demand_nobody_told(at, f"{name} answers again")
             await give_all_back(at.world, _others(at))
             raise PermanentError(
                 f"{name} answers again, so its standbys receive again", "nothing was promoted: drd status"
@@ -292,13 +309,21 @@ async def _demand_cut(at: Situation) -> None:
     if names and cut == set(names):
         return
     back = [name for name in names if name not in cut]
+    why = "nothing tells which standbys were cut off from the old primary"
+    if back:
+        why = f"{' and '.join(back)} is cut off no longer from the old primary, so that is fenced no longer"
+    _demand_nobody_told(at, why)
     await give_all_back(at.world, _others(at))
-    raise PermanentError(
-        f"{' and '.join(back)} is cut off no longer from the old primary, so that is fenced no longer"
-        if back
-        else "nothing tells which standbys were cut off from the old primary",
-        "nothing was promoted, and its standbys receive again: start the runbook anew",
-    )
+    raise PermanentError(why, "nothing was promoted, and its standbys receive again: start the runbook anew")
+
+
+def _demand_nobody_told(at: Situation, why: str) -> None:
+    """Nothing is given back to the old primary when somebody may lead in its place at any moment."""
+    if ordered := at.variables.get(ORDERED_TO_LEAD):
+        raise PermanentError(
+            f"{why}, and {ordered} has been told to take over already",
+            "the standbys stay cut off: stop the old primary by hand, then run the step again",
+        )
 
 
 async def _looked(at: Situation, machine: Machine) -> Found | DrdError:

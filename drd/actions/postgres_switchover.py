@@ -18,7 +18,7 @@ from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.switching import Handover, Successor, has_all, why_not
 from drd.core.postgres.synchronous import for_new_primary, quorum_of, says, setting_of
 from drd.core.probing import Quorum
-from drd.core.runbook import NODE_ROLES, SYNCHRONOUS, NodeName
+from drd.core.runbook import HEIR, NODE_ROLES, SYNCHRONOUS, NodeName
 from drd.core.runbook_step import Answer
 from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_references
 from drd.ports.machines import Machine
@@ -30,8 +30,6 @@ LAST_SECONDS: Final = 10.0
 AGAIN_SECONDS: Final = 0.01
 BEST: Final = "best_standby"
 AWAITED: Final = "synchronous_standby_names"
-HEIR: Final = "heir"
-"""What a run remembers of who is to lead, before it shuts the primary down."""
 
 
 class PostgresSwitchover(Action):
@@ -182,7 +180,7 @@ class PostgresSwitchover(Action):
     async def _heir(self, at: Situation, old: Machine) -> Machine:
         """The one that was named, or that an earlier attempt has chosen: it may have been ordered to lead already.
 
-        What another run has chosen is told by what it has prepared.
+        Where this run has not, what another one has prepared tells.
         """
         if self.to != BEST or HEIR in at.variables:
             return at.machine(at.variables.get(HEIR, self.to))

@@ -52,7 +52,9 @@ def _of_nodes(configuration: Configuration, protected: Protected, *, recovers: b
         unit = machine.unit if recovers and is_own else None
         if unit is not None or given:
             found = node_grants(name, user, unit, given)
-            yield found if isinstance(machine.shell, Shell) else replace(found, ssh="")  # there is no sshd to tell
+            found = found if isinstance(machine.shell, Shell) else replace(found, ssh="")  # there is no sshd to tell
+            if found.sudoers or found.ssh or found.not_granted:
+                yield found
 
 
 def _actions(configuration: Configuration, policy: str) -> Iterator[Action]:

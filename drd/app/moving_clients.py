@@ -23,15 +23,13 @@ RUN = "RUN"
 async def reach_proxies(world: World, configuration: Configuration, protected: Protected) -> tuple[Finding, ...]:
     """Ask the proxies and name servers that a policy's runbooks tell, for each of its nodes. Changes nothing."""
     policy = protected.policy
-    looks = [
-        _look(world, configuration, runbook, stage, step, node)
-        for runbook in configuration.runbooks.values()
-        if runbook.policy == policy.name
-        for stage, step in _moves(runbook)
-        for node in policy.nodes
-    ]
-    found = await asyncio.gather(*looks)
-    return tuple(dict.fromkeys(finding for findings in found for finding in findings))
+    found: dict[Finding, None] = {}
+    for runbook in configuration.runbooks.values():
+        for stage, step in _moves(runbook) if runbook.policy == policy.name else ():
+            for node in policy.nodes:  # one after the other: a step may look at every node, and sshd lets in a few
+                looked = await _look(world, configuration, runbook, stage, step, node)
+                found |= dict.fromkeys(looked)
+    return tuple(found)
 
 
 def _moves(runbook: Runbook) -> Iterator[tuple[Stage, Step]]:

@@ -128,7 +128,7 @@ def demo_disaster(session: Session, folder: Path) -> int:
     else:
         session.show(survived.told())
         session.next(f"drd incident show {survived.incident.runbook}")
-    return 1 if survived.sold.missing else 0
+    return 0 if survived.is_whole else 1
 
 
 SECTION = "The daemon"

@@ -145,7 +145,7 @@ class NodeShell(Model):
     user: str = "root"
     """Whom drd is there."""
     command: Annotated[tuple[str, ...], Field(min_length=1)]
-    """The program and its first arguments, as [docker, exec, -i, orders-1]; what is to run there follows, word by word.
+    """The program and its first arguments, as [/etc/drd/enter, orders-1]; what is to run there follows, word by word.
 
     It passes standard input and output on, and ends with the same exit code; 255 says that the node was not reached.
     """

@@ -8,10 +8,10 @@ from datetime import datetime
 from functools import reduce
 
 from drd.core.encoding import body_of, moment
-from drd.core.events import Body, IncidentStarted, StepChecked, StepFinished
+from drd.core.events import Body, IncidentStarted, StepChecked, StepFinished, StepOrdered
 from drd.core.policy import Outcome
 from drd.core.rows import IncidentRow
-from drd.core.runbook import SYNCHRONOUS, SYNCHRONOUS_NOW
+from drd.core.runbook import ORDERED_TO_LEAD, SYNCHRONOUS, SYNCHRONOUS_NOW
 from drd.core.runbook_plan import RunPlan
 from drd.core.runbook_progress import Progress, after
 
@@ -50,6 +50,12 @@ class IncidentRecord:
         """All that its steps have found out, those too that were found done, the latest last."""
         told = (fact.body.facts for fact in self.facts if isinstance(fact.body, StepChecked | StepFinished))
         return {name: value for each in told for name, value in each.items()}
+
+    @property
+    def told_to_lead(self) -> str:
+        """Who was told to take over and is not known to have done so: it may at any moment. Empty for nobody."""
+        told = [fact.body.facts for fact in self.facts if isinstance(fact.body, StepOrdered)]
+        return "" if "new_primary" in self.found or not told else told[-1].get(ORDERED_TO_LEAD, "")
 
     def progress(self, plan: RunPlan) -> Progress:
         """How far it has come, by the plan that its own document gives."""

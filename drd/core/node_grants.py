@@ -30,7 +30,8 @@ class NodeGrants:
     node: str
     sudoers: tuple[str, ...]
     ssh: str
-    """The line of authorized_keys, in which the public key has to be put; empty where nothing can be granted."""
+    """The line of authorized_keys, in which the public key has to be put; empty where nothing can be granted, or
+    the shell is not reached by ssh."""
     not_granted: tuple[str, ...] = ()
     """Commands of steps that no line grants: a person has to write what lets them be given."""
 

@@ -39,6 +39,12 @@ SYNCHRONOUS: Final = "synchronous"
 """What a run knows of what commits of the old primary waited for."""
 SYNCHRONOUS_NOW: Final = "synchronous_now"
 """What commits of the new primary wait for since a node was brought back."""
+ORDERED_TO_LEAD: Final = "ordered_to_lead"
+"""Whom a run has told to take over: no one else may ever after, for that one may lead at any moment."""
+HEIR: Final = "heir"
+"""Whom a run has chosen to lead, before it shuts the primary down."""
+KEPT_BY_RUNS: Final = frozenset({ORDERED_TO_LEAD, HEIR})
+"""What a person sets for no run: it decides who may be promoted."""
 OTHER_STANDBYS: Final = "other_standbys"
 """All nodes of the policy but who led and who leads now: for `postgres_rejoin`, the only action for several."""
 NODE_ROLES: Final = frozenset({"primary", "standby", "best_standby", "old_primary", "new_primary"})

@@ -190,7 +190,7 @@ def words_of(body: Body) -> str:
 
 def _step_words(body: StepOrdered | StepFinished | LossMeasured) -> str:
     if isinstance(body, StepOrdered):
-        return "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in body.facts.items())
+        return f"{', '.join(body.facts.values())} is to lead"
     if isinstance(body, LossMeasured):
         lost = "" if body.lost_bytes is None else f": {format_size(body.lost_bytes)} of log"
         return f"measured what was lost{lost}"

@@ -16,7 +16,7 @@ from drd.demo.ports import ADDRESS, noted_port
 from drd.demo.proxy import proxy
 from drd.demo.secret_files import kept, put
 from drd.demo.server import OWNER, Server, find_server
-from drd.demo.standby import follow, newest
+from drd.demo.standby import SIGNAL, follow, newest
 from drd.demo.units import Units
 
 SHOP: Final = "shop"
@@ -28,6 +28,8 @@ NODES: Final = ("orders-1", "orders-2")
 DATA: Final = "data"
 USE: Final = Use(role=DRD, database=SHOP, address=ADDRESS, beats=True, has_standbys=True, recovers=True)
 """What drd does there, as policies/orders.yaml says."""
+SINCE_15: Final = ("GRANT pg_checkpoint", "ON PARAMETER")
+"""An older server has no such rights to give: there the old primary is not brought back by itself."""
 FOLDER: Final = "database"
 """In the folder of the demonstration: what the servers need, and the note of the customers."""
 _SWITCH: Final = """\
@@ -63,6 +65,7 @@ async def shop_database(folder: Path, secrets: Path, say: Callable[[str], None])
     servers = {name: await _server(folder / name, password) for name in NODES}
     try:
         await servers[first].prepare(_hba(), say)
+        (servers[first].data / SIGNAL).unlink(missing_ok=True)  # a fence that no promotion followed
         await servers[second].clear(say)
         await servers[first].start(say)
         passwords = await _furnished(servers[first], secrets)
@@ -124,7 +127,8 @@ async def _furnished(server: Server, secrets: Path) -> dict[str, str]:
     async with _asking(server.dsn(SHOP)) as owner:
         is_known = await _has_role(owner, DRD)
         for statement in grants(USE).sql:
-            if not (is_known and statement.startswith("CREATE ROLE")):
+            is_too_new = server.programs.major < 15 and any(word in statement for word in SINCE_15)
+            if not is_too_new and not (is_known and statement.startswith("CREATE ROLE")):
                 await owner.rows(statement.replace("'…'", f"'{passwords[DRD]}'"))
     async with _asking(server.dsn(SHOP, SHOP, passwords[SHOP])) as connection:
         await connection.rows(_TABLE)

@@ -17,6 +17,7 @@ from drd.clients.postgres import Dsn
 from drd.clients.postgres.connection import Connection
 from drd.core.decision import Guard
 from drd.core.errors import DrdError, PermanentError, UsageError
+from drd.core.policy import Outcome
 from drd.demo.database import DATA, FOLDER, NODES
 from drd.demo.orders import Acknowledged
 from drd.demo.sold import NOTE, Sold, sold
@@ -39,9 +40,16 @@ class Survived:
     """From the last order that was acknowledged before the kill to the first one after it."""
     sold: Sold
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all was done that the runbook says, and nothing is missing."""
+        return self.incident.outcome is Outcome.SUCCEEDED and not self.sold.missing
+
     def told(self) -> str:
         """It in a sentence or two."""
-        return f"{_interruption(self.incident, self.without_orders_seconds)}. {self.sold.told()}"
+        outcome = "" if self.incident.outcome is None else self.incident.outcome.value
+        said = f"the runbook has ended: {outcome}"
+        return f"{_interruption(self.incident, self.without_orders_seconds)}; {said}. {self.sold.told()}"
 
     def document(self) -> dict[str, object]:
         """It for programs."""
@@ -144,17 +152,24 @@ class _Timeline:
         self._told = 0
 
     async def follow(self, is_enough: Callable[[IncidentStatus], bool]) -> IncidentStatus:
-        """Say each new line until it is enough, or the run has ended. Raises `PermanentError` when that takes long."""
+        """Say each new line until it is enough, or the run has ended.
+
+        Raises `PermanentError` when nothing new is heard for long.
+        """
         end = self._clock.monotonic() + LONGEST_SECONDS
         while self._clock.monotonic() < end:
             incident = await self._control.incident(self._run)
             for line in incident.timeline[self._told :]:
                 self._say(f"{line.at.astimezone():%H:%M:%S.%f}"[:-3] + f"  {line.text}")
+            if len(incident.timeline) > self._told:
+                end = self._clock.monotonic() + LONGEST_SECONDS
             self._told = len(incident.timeline)
             if is_enough(incident) or incident.outcome is not None:
                 return incident
             await self._clock.sleep(AGAIN_SECONDS)
-        raise PermanentError(f"the runbook is not done after {LONGEST_SECONDS:.0f} s", f"drd incident show {RUNBOOK}")
+        raise PermanentError(
+            f"nothing new is heard of the runbook for {LONGEST_SECONDS:.0f} s", f"drd incident show {RUNBOOK}"
+        )
 
 
 async def _gap(note: Acknowledged, killed_at: datetime, clock: SystemClock) -> float:

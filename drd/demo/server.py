@@ -105,8 +105,10 @@ class Server:
         """Stop it in an orderly way; does nothing when it has ended."""
         if self._process is not None:
             self._process.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._process
+            # Not awaited itself: a cancel of whoever stops it could not be told from its own.
+            await asyncio.wait({self._process})
+            if not self._process.cancelled():
+                self._process.result()
             self._process = None
 
     def dsn(self, database: str, role: str = OWNER, password: str | None = None) -> Dsn:

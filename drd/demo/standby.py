@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -11,12 +12,18 @@ from typing import Final
 from drd.demo.server import Server
 
 SIGNAL: Final = "standby.signal"
+STATE_OFFSET: Final = 16
+LED: Final = frozenset({1, 3, 4, 6})
+"""Shut down, shutting down, in crash recovery, in production: not as a standby."""
 
 
 def newest(folders: Iterable[Path]) -> Path | None:
-    """The data directory of the primary: no standby's, and of the newest timeline; None when there is none at all."""
+    """The data directory of the primary: no standby's, and of the newest timeline; None when there is none at all.
+
+    Where all are standbys', as after a fence that no promotion followed, it is the one that took writes last.
+    """
     found = [each for each in folders if each.is_dir()]
-    return max(found, key=lambda each: (not (each / SIGNAL).exists(), _timeline(each)), default=None)
+    return max(found, key=lambda each: (not (each / SIGNAL).exists(), _led(each), _timeline(each)), default=None)
 
 
 async def follow(standby: Server, primary: Server, name: str) -> None:
@@ -35,6 +42,13 @@ async def follow(standby: Server, primary: Server, name: str) -> None:
 def slot_of(node: str) -> str:
     """A slot's name holds no hyphen."""
     return node.replace("-", "_")
+
+
+def _led(data: Path) -> bool:
+    """Whether it was a primary when it was written last, by its control file (PostgreSQL's pg_control.h, `DBState`)."""
+    with (data / "global" / "pg_control").open("rb") as control:
+        control.seek(STATE_OFFSET)
+        return int.from_bytes(control.read(4), sys.byteorder) in LED
 
 
 def _timeline(data: Path) -> int:

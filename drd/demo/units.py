@@ -28,7 +28,7 @@ _SHELL: Final = """\
 #!/bin/sh
 # The shell of this node: drd names it in drd.yaml, and it runs what drd asks for as the owner of the server.
 cd /
-exec {as_owner}env -i PATH='{bin}:{programs}:/usr/bin:/bin' HOME=/ "$@"
+exec {as_owner}env -i PATH={path} HOME=/ "$@"
 """
 _SUDO: Final = """\
 #!/bin/sh
@@ -39,13 +39,14 @@ exec "$@"
 _SYSTEMCTL: Final = """\
 #!/bin/sh
 # Stands for systemd over the one server of this node.
-folder='{folder}'
+folder={folder}
 lock="$folder/data/postmaster.pid"
 is_alive() {{
-    pid=$(head -n 1 "$lock" 2>/dev/null) && kill -0 "$pid" 2>/dev/null &&
-        ! grep -q '^State:.*Z' "/proc/$pid/status" 2>/dev/null
+    # A number that somebody else has got meanwhile is of no server there, nor is that of one that has ended.
+    pid=$(head -n 1 "$lock" 2>/dev/null) && [ "$(readlink "/proc/$pid/cwd")" = "$folder/data" ]
 }}
 stop() {{
+    rm -f "$folder/{wanted}"
     tries=0
     while is_alive && [ "$tries" -lt 600 ]; do
         [ "$tries" -gt 0 ] || kill -INT "$pid"  # "fast"
@@ -97,10 +98,12 @@ class Units:
             for left in (MASKED, WANTED, FAILED):
                 (node / left).unlink(missing_ok=True)
             (node / STARTED).touch()
-            given: dict[str, object] = {"folder": node, "bin": node / "bin", "programs": server.programs.folder}
+            path = f"{node / 'bin'}:{server.programs.folder}:/usr/bin:/bin"
+            given = {"folder": shlex.quote(str(node)), "path": shlex.quote(path)}
             given |= {"masked": MASKED, "wanted": WANTED, "failed": FAILED, "started": STARTED}
             given["as_owner"] = _as(server.data)
-            (node / "bin").mkdir(exist_ok=True, mode=0o755)
+            (node / "bin").mkdir(exist_ok=True)
+            (node / "bin").chmod(0o755)
             for program, text in (("shell", _SHELL), ("sudo", _SUDO), ("systemctl", _SYSTEMCTL)):
                 (node / "bin" / program).write_text(text.format(**given))
                 (node / "bin" / program).chmod(0o755)
@@ -117,10 +120,14 @@ class Units:
         try:
             await server.stop()
             await end_leftover(server.data, say)
+            port = server.port
             await server.start(say)
+            if (node / MASKED).exists() or server.port != port:  # fenced meanwhile, or where nobody looks for it
+                await server.stop()
+                (node / FAILED).write_text(f"the unit was masked, or port {port} is taken by another program\n")
             (node / STARTED).touch()
-        except DrdError as error:
-            (node / FAILED).write_text(f"{error.message}\n")
+        except (DrdError, OSError, ValueError, IndexError) as error:
+            (node / FAILED).write_text(f"{error}\n")
         (node / WANTED).unlink(missing_ok=True)
 
 

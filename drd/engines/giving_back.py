@@ -76,7 +76,11 @@ class GivingBack:
             await self.outbox.record(StandbysGivenBack(policy, view.primary or "", given))
 
     async def _is_at_work(self, policy: str) -> bool:
-        return any(record.policy == policy for record in await self._catalogue.open_incidents())
+        """Whether a run is under way, or the last one has told somebody to take over, who may do so yet."""
+        if any(record.policy == policy for record in await self._catalogue.open_incidents()):
+            return True
+        newest = await self._catalogue.incidents(policy, 1)
+        return any(record.told_to_lead for record in newest)
 
     async def _is_given_back(self, machine: Machine) -> bool:
         try:

@@ -14,7 +14,7 @@ from drd.core.errors import NOT_NOW, AtWork, Busy, DrdError, RefusedByGuard, Usa
 from drd.core.events import AbortAsked, BugFound, Event, IncidentFinished, IncidentStarted, StepAnswered
 from drd.core.incident import IncidentRecord, awaited_before
 from drd.core.policy import Cause, Outcome
-from drd.core.runbook import SYNCHRONOUS, Runbook, Step
+from drd.core.runbook import KEPT_BY_RUNS, SYNCHRONOUS, Runbook, Step
 from drd.core.runbook_progress import StepState
 from drd.core.runbook_step import Choice
 from drd.engines.runbook_plan import action_of, filled, used_variables
@@ -277,6 +277,8 @@ class Runbooks:
         await self._demand_free(() if is_drill else self._locks(runbook))
 
     async def _demand_told(self, runbook: Runbook, variables: Mapping[str, str]) -> None:
+        if own := sorted(KEPT_BY_RUNS & variables.keys()):
+            raise UsageError(f"a run finds out by itself what {' and '.join(own)} is", "leave it out")
         lacking = sorted((used_variables(runbook) & ASKED_FOR) - variables.keys())
         if lacking:
             words = " ".join(f"--{name} {name.upper()}" for name in lacking)

@@ -199,10 +199,15 @@ class Stores:
         await self._journal.append(StoreCreated(store.name, identity, mirror_of))
         return identity
 
+    async def _clear_unfinished(self, store: ConfiguredStore) -> None:
+        """Take away what an earlier making left; who may delete is only asked for where there is something."""
+        if await self._carrier.key_files(await store.place.backend(self._world)):
+            await self._carrier.clear_unfinished(await store.place.deleting().backend(self._world))
+
     async def _make(self, store: ConfiguredStore, repository: Repository) -> tuple[str, str | None]:
         origin_name = self.origin_of(store.name)
         if origin_name is None or store.independent:
-            await self._carrier.clear_unfinished(await store.place.deleting().backend(self._world))
+            await self._clear_unfinished(store)
         if origin_name is None:
             return await repository.create(), None
         origin = self.configured(origin_name)

@@ -77,7 +77,7 @@ class Situation:
     by: str = ""
     """Who started the run."""
     ordering: Callable[[Facts], Awaitable[None]] = _nowhere
-    """Puts on record what is about to be ordered and nobody can take back; every later try finds it in `variables`.
+    """Puts on record what is chosen and about to be ordered; every later try of the run finds it in `variables`.
 
     Raises a `DrdError` when nothing can be put on record now: then nothing is ordered.
     """

@@ -118,6 +118,14 @@ async def test_a_silent_primary_is_fenced_by_cutting_its_standby_off_and_given_b
     assert found.is_cut_off
     with pytest.raises(PermanentError, match="orders-1 was fenced by revoke, and leads again since"):
         await FENCE.apply(fenced)  # once more, as after a long time
+    told = replace(fenced, variables={**fenced.variables, "ordered_to_lead": "orders-2"})
+    with pytest.raises(PermanentError, match="answers again, and orders-2 has been told to take over already"):
+        await PostgresPromote(node="best_standby").apply(told)
+    for again in (FENCE.undo, FENCE.apply):
+        with pytest.raises(PermanentError, match=r"told to take over already|leads again since"):
+            await again(told)
+    assert standby.value("SHOW primary_slot_name") == "drd_cut_orders_2"
+    assert not confirmed.is_set()
     with pytest.raises(PermanentError, match="orders-1 answers again, so its standbys receive again"):
         await PostgresPromote(node="best_standby").apply(fenced)
     await until(confirmed.is_set, "the commit is confirmed", PATIENCE)

@@ -109,8 +109,8 @@ async def test_the_standby_with_the_most_data_is_promoted_after_the_fence_and_no
         await BEST.apply(fenced)
 
 
-def seen(offset: int, role: NodeRole = NodeRole.STANDBY, *, is_paused: bool = False) -> DatabaseSeen:
-    return DatabaseSeen("the cluster", role, Position(1, offset), is_paused=is_paused)
+def seen(offset: int, role: NodeRole = NodeRole.STANDBY, *, is_paused: bool = False, timeline: int = 1) -> DatabaseSeen:
+    return DatabaseSeen("the cluster", role, Position(timeline, offset), is_paused=is_paused)
 
 
 @pytest.mark.slow
@@ -203,6 +203,19 @@ async def test_whom_a_try_has_told_to_take_over_is_the_only_one_who_may_and_anot
 
     assert (await BEST.apply(replace(here, ordering=ordering)))["new_primary"] == "orders-2"
     assert orders == [{"ordered_to_lead": "orders-2"}]
+
+
+async def test_a_node_that_somebody_promoted_and_that_is_silent_now_keeps_another_one_from_being_promoted(
+    at: Situation, services: FakeServices
+) -> None:
+    lost = NodeView("orders-1", seen=seen(0, role=NodeRole.PRIMARY, timeline=5))
+    here = replace(at, variables={"primary": "orders-1"}, done=frozenset({"fence"}))
+    here = replace(here, machines={"orders-2": Machine("orders-2", "10.0.1.12")}, members=("orders-2",))
+    for timeline, why in ((6, "orders-2 was a primary when it was seen last"), (4, "no standby can be promoted")):
+        other = NodeView("orders-2", seen=seen(0, role=NodeRole.PRIMARY, timeline=timeline))
+        services.seen = ClusterView(100.0, (lost, other), primary="orders-1")
+        with pytest.raises(PermanentError, match=why):
+            await BEST.rehearse(here)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from drd.demo.database import USE
 from drd.demo.orders import Acknowledged
 from drd.demo.ports import free_port
 from drd.demo.sold import sold as sold_in
+from drd.demo.standby import newest
 from tests.demo.conftest import Demonstration
 from tests.system.programs import wait_for
 
@@ -218,3 +220,16 @@ def test_the_note_begins_with_the_newest_and_a_torn_line_counts_for_nothing(tmp_
     note.begin()
     note.add("5,then,now,1.00")
     assert 5 in note.ids()
+
+
+def test_where_every_server_was_left_a_standby_the_one_that_took_writes_last_is_the_primary(tmp_path: Path) -> None:
+    production, recovery = 6, 2
+    for name, state in (("orders-1", recovery), ("orders-2", production)):
+        data = tmp_path / name
+        (data / "global").mkdir(parents=True)
+        (data / "pg_wal").mkdir()
+        (data / "standby.signal").touch()
+        (data / "global" / "pg_control").write_bytes(bytes(16) + state.to_bytes(4, sys.byteorder))
+    assert newest([tmp_path / "orders-1", tmp_path / "orders-2"]) == tmp_path / "orders-2"
+    (tmp_path / "orders-1" / "standby.signal").unlink()
+    assert newest([tmp_path / "orders-1", tmp_path / "orders-2"]) == tmp_path / "orders-1"

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from drd.core.errors import PermanentError
 from drd.core.events import BugFound, StandbysGivenBack
 from drd.core.health import Hysteresis
 from drd.core.probing import Failure, Sign
@@ -14,7 +15,7 @@ from drd.engines.runbooks import StartOrder
 from drd.ports.machines import Machine
 from drd.ports.probe import Target, Watch
 from tests.core.watched import primary, standby
-from tests.fakes.deeds import a_runbook, a_step
+from tests.fakes.deeds import DEEDS, a_runbook, a_step
 from tests.fakes.house import FakeHouse, a_policy, protected
 from tests.fakes.probe import Answers, FakeProbe
 
@@ -53,6 +54,22 @@ async def test_a_standby_receives_again_when_the_primary_answers_and_no_run_work
         assert house.given_back[:1] == ["two"]
         FakeProbe.ANSWERS["two"].seen = standby()
         assert house.journal.of(StandbysGivenBack)[0] == StandbysGivenBack("orders", "one", ("two",))
+
+
+async def test_when_somebody_was_told_to_lead_and_may_yet_nobody_receives_from_the_old_primary() -> None:
+    async with watched() as house:
+        told = a_runbook(a_step("a"), name="told")
+        house.in_force.replace(replace(house.in_force(), runbooks={**house.in_force().runbooks, "told": told}))
+        DEEDS.orders["a"] = {"ordered_to_lead": "two"}
+        DEEDS.failing["a"] = PermanentError("two does not answer", "")
+        await house.runbooks.start(StartOrder("told", "anna"))
+        await asyncio.sleep(60)
+        assert house.given_back == []
+        run = await house.runbooks.start(StartOrder("by-hand", "anna"))
+        await house.runbooks.abort(run, "anna", "the other one leads for good", takes_back=False)
+        await asyncio.sleep(10)
+        assert house.given_back[:1] == ["two"]
+        FakeProbe.ANSWERS["two"].seen = standby()
 
 
 async def test_as_long_as_the_primary_is_away_it_stays_cut_off() -> None:

@@ -147,22 +147,26 @@ def clear(target: RepositoryFiles, patience_seconds: float) -> None:
     repository. Somebody else's that is only just being made is waited for so long, and then left alone. Raises
     `PermanentError` where anything else lies there.
     """
-    until = time.monotonic() + patience_seconds
-    while keys := target.list(FileKind.KEY):
-        if target.list(FileKind.CONFIG):
-            return
+    seen: frozenset[str] = frozenset()
+    since = time.monotonic()
+    while True:
+        keys = frozenset(target.list(FileKind.KEY))
+        if keys != seen:
+            seen, since = keys, time.monotonic()
         for kind in (FileKind.SNAPSHOT, FileKind.INDEX, FileKind.DATA):
-            if target.list(kind):
+            if target.list(kind) and not target.list(FileKind.CONFIG):
                 raise PermanentError(
                     f"{target.place} holds {kind.value} but no config: it is what is left of a repository",
                     "bring its config back, or name an empty place",
                 )
-        if time.monotonic() >= until:
-            for name in keys:
-                target.remove(FileKind.KEY, name)
-            target.settle()
+        if not keys or target.list(FileKind.CONFIG):
             return
+        if time.monotonic() - since >= patience_seconds:
+            break
         threading.Event().wait(UNFINISHED_LOOK_SECONDS)
+    for name in sorted(seen):
+        target.remove(FileKind.KEY, name)
+    target.settle()
 
 
 def look(place: Place) -> Look:

@@ -58,7 +58,7 @@ class StepStarted(Body):
 
 @dataclass(frozen=True)
 class StepOrdered(Body):
-    """What a step is about to order and nobody can take back, as who is to lead: on record before it is ordered."""
+    """What a step has chosen and is about to order, as who is to lead: on record before anything is ordered."""
 
     KIND = "step-ordered"
     step: str

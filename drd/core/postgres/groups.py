@@ -132,7 +132,12 @@ def switch_texts(switches: Iterable[Switch]) -> tuple[str, ...]:
 def read_switches(texts: Iterable[str]) -> tuple[Switch, ...]:
     """What `switch_texts` wrote."""
     pairs = (text.split("@", 1) for text in texts)
-    return tuple(Switch(int(timeline), Lsn.parse(at)) for timeline, at in pairs)
+    # Tags of a snapshot, from which they are read as well, may come in any order.
+    return tuple(sorted((Switch(int(timeline), Lsn.parse(at)) for timeline, at in pairs), key=_timeline))
+
+
+def _timeline(switch: Switch) -> int:
+    return switch.timeline
 
 
 def systems(shipped: Iterable[ShippedGroup]) -> tuple[str, ...]:
