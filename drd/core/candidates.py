@@ -50,25 +50,32 @@ def unheard_confirmations(view: ClusterView) -> str:
     """Why the newest standby that answers may lack what was acknowledged; empty where it has all, or nobody can tell.
 
     A commit is on so many (W) of the N standbys that synchronous replication names. It is on one of the R of them that
-    answer only if R + W > N. A standby that does not tell its name may be any of them.
+    answer only if R + W > N. A standby that does not tell its name may be any of them. Of a primary that was lost
+    before drd began nobody knows what its commits waited for, so that every standby has to answer.
     """
     primary = next((node for node in view.nodes if node.name == view.primary), None)
-    quorum = None if primary is None or primary.seen is None else primary.seen.quorum
-    if primary is None or quorum is None or quorum.needed < 1 or quorum.is_any:
+    if primary is None:
         return ""
+    if primary.seen is None:
+        silent = [node.name for node in view.others(primary.name) if not _answers(node)]
+        why = f"{primary.name} was lost before drd began, so nobody knows what its commits waited for"
+        return f"{why}, and {' and '.join(silent)} may have more and does not answer" if silent else ""
+    quorum = primary.seen.quorum
+    if quorum is None or quorum.needed < 1 or quorum.is_any:
+        return ""
+    others = view.others(primary.name)
     answering = [
-        node.seen.replicates_as
-        for node in view.others(primary.name)
-        if node.seen is not None
-        and not node.seen.is_primary
-        and node.database is not None
-        and node.database.failing_since is None
+        node.seen.replicates_as for node in others if _answers(node) and node.seen and not node.seen.is_primary
     ]
     heard = sum(not name or name in quorum.named for name in answering)
     if heard + quorum.needed > len(quorum.named):
         return ""
     named, answer = ", ".join(quorum.named), "answers" if heard == 1 else "answer"
     return f"commits were confirmed by {quorum.needed} of {named}, and only {heard} {answer}: the others may have more"
+
+
+def _answers(node: NodeView) -> bool:
+    return node.seen is not None and node.database is not None and node.database.failing_since is None
 
 
 def _rank(node: NodeView) -> tuple[int, int, int, str]:

@@ -162,3 +162,12 @@ def test_without_synchronous_replication_or_with_any_standby_nobody_can_tell_and
     gone = a_node("two", good(5, standby(900)), *(refused(6 + at) for at in range(3)))
     was = primary(1000, quorum=Quorum(1, ("two",)))
     assert unheard_confirmations(a_view(a_node("one", good(5, was), refused(9)), gone)), "it answered once, and not now"
+
+
+def test_of_a_primary_that_was_lost_before_drd_began_every_standby_has_to_answer() -> None:
+    one, two = a_node("one", *(refused(6 + at) for at in range(3))), a_node("two", good(9, standby(900)))
+    never_seen = a_node("three", *(refused(6 + at) for at in range(3)))
+    assert not unheard_confirmations(a_view(one, two))
+    assert not unheard_confirmations(a_view(one, two, a_node("three", good(9, standby(800)))))
+    why = unheard_confirmations(a_view(one, two, never_seen))
+    assert "three may have more and does not answer" in why
