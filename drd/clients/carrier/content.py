@@ -40,7 +40,7 @@ class NamedContent:
         self._on_block = on_block
         self._digest = hashlib.sha256()
         self._seen = 0
-        self._most = FIRST_BLOCK_BYTES
+        self._most = FIRST_BLOCK_BYTES // 2
         self._handed_out = time.monotonic()
 
     def read(self, _size: int = -1, /) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drd.clients.carrier.content import BLOCK_BYTES, NamedContent, Refused
+from drd.clients.carrier.content import BLOCK_BYTES, FIRST_BLOCK_BYTES, QUICK_SECONDS, NamedContent, Refused
 from drd.clients.carrier.pace import Pace
 
 
@@ -49,6 +49,16 @@ def test_of_a_long_damaged_file_the_last_block_is_held_back() -> None:
     with pytest.raises(Refused):
         receive()
     assert 0 < sum(received) < len(content)
+
+
+def test_blocks_grow_while_they_are_taken_quickly_and_only_then() -> None:
+    content = bytes(6 * BLOCK_BYTES)
+    checked = named(content, hashlib.sha256(content).hexdigest(), len(content))
+    sizes = [len(checked.read()) for _ in range(4)]
+    assert sizes[0] <= FIRST_BLOCK_BYTES
+    assert max(sizes) <= BLOCK_BYTES
+    time.sleep(2 * QUICK_SECONDS)
+    assert len(checked.read()) == FIRST_BLOCK_BYTES
 
 
 @pytest.mark.parametrize(("rate", "most"), [(None, BLOCK_BYTES), (2**40, BLOCK_BYTES), (2**20, 2**18), (1, 2**14)])
