@@ -25,21 +25,22 @@ async def reach_proxies(world: World, configuration: Configuration, protected: P
     policy = protected.policy
     found: dict[Finding, None] = {}
     for runbook in configuration.runbooks.values():
-        for stage, step in _moves(runbook) if runbook.policy == policy.name else ():
+        for stage, step, move in _moves(runbook) if runbook.policy == policy.name else ():
             for node in policy.nodes:  # one after the other: a step may look at every node, and sshd lets in a few
-                looked = await _look(world, configuration, runbook, stage, step, node)
-                found |= dict.fromkeys(looked)
+                found |= dict.fromkeys(await _look(world, configuration, runbook, stage, step, move, node))
     return tuple(found)
 
 
-def _moves(runbook: Runbook) -> Iterator[tuple[Stage, Step]]:
+def _moves(runbook: Runbook) -> Iterator[tuple[Stage, Step, ClientsMove]]:
     """The steps that send clients somewhere."""
     for stage in runbook.stages:
-        yield from ((stage, step) for step in stage.steps if isinstance(step.action, ClientsMove))
+        for step in stage.steps:
+            if isinstance(step.action, ClientsMove):
+                yield stage, step, step.action
 
 
 async def _look(
-    world: World, configuration: Configuration, runbook: Runbook, stage: Stage, step: Step, node: str
+    world: World, configuration: Configuration, runbook: Runbook, stage: Stage, step: Step, move: ClientsMove, node: str
 ) -> tuple[Finding, ...]:
     own = {"policy": runbook.policy, "run": RUN, "incident": RUN, "disaster": runbook.disaster.value}
     at = Situation(
@@ -56,7 +57,7 @@ async def _look(
     )
     try:
         async with asyncio.timeout(LOOK_SECONDS):
-            missing = (await filled(cast(ClientsMove, step.action), at.variables).preview(at)).unchecked
+            missing = (await filled(move, at.variables).preview(at)).unchecked
     except TimeoutError:
         missing = (f"there is no answer within {LOOK_SECONDS:.0f} s",)
     except DrdError as error:

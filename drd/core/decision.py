@@ -59,6 +59,10 @@ class Guard(StrEnum):
     FENCE = "fence"
 
 
+HELD_BACK: Final = "held back by"
+"""How a line begins that tells one of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Blocker:
     """One thing that keeps drd from acting."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from drd.core.candidates import words_of_loss
-from drd.core.decision import Act, Decision
+from drd.core.decision import HELD_BACK, Act, Decision
 from drd.core.node_verdicts import Cause
 from drd.core.units import format_duration
 from drd.daemon.house import House
@@ -67,7 +67,7 @@ def _details(decision: Decision) -> list[str]:
         f"fence by {fence.rung}: {fence.state}{f': {fence.why}' if fence.why else ''}" for fence in decision.fences
     ]
     if decision.act is Act.HOLD:
-        lines += [f"held back by {blocker}" for blocker in decision.blockers]
+        lines += [f"{HELD_BACK} {blocker}" for blocker in decision.blockers]
     return lines
 
 

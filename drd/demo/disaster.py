@@ -15,7 +15,7 @@ from typing import Final
 from drd.clients.clock import SystemClock
 from drd.clients.postgres import Dsn
 from drd.clients.postgres.connection import Connection
-from drd.core.decision import Guard
+from drd.core.decision import HELD_BACK, Guard
 from drd.core.errors import DrdError, PermanentError, UsageError
 from drd.core.policy import Outcome
 from drd.demo.database import DATA, FOLDER, NODES
@@ -25,8 +25,6 @@ from drd.ports.control import Control
 from drd.ports.incidents import IncidentStatus
 
 RUNBOOK: Final = "orders-failover"
-HELD: Final = "held back by"
-"""How `drd explain` begins the line with what keeps drd from acting."""
 LONGEST_SECONDS: Final = 120.0
 AGAIN_SECONDS: Final = 0.2
 
@@ -117,8 +115,8 @@ async def _primary(demonstration: Path) -> str:
 
 async def _demand_action(control: Control) -> None:
     """That drd would replace the primary by itself now: a guard of the runbook lets it do so once in a while."""
-    lines = [line for line in await control.explain("orders") if line.startswith(HELD)]
-    held = next((line for line in lines if not line.startswith(f"{HELD} {Guard.PRIMARY_ANSWERS}")), None)
+    lines = [line for line in await control.explain("orders") if line.startswith(HELD_BACK)]
+    held = next((line for line in lines if not line.startswith(f"{HELD_BACK} {Guard.PRIMARY_ANSWERS}")), None)
     if held is not None:
         raise UsageError(
             f"drd would wait for a person now: {held}",

@@ -110,19 +110,6 @@ async def test_what_took_effect_before_the_daemon_died_is_not_done_again() -> No
     assert DEEDS.done == ["a"]
 
 
-async def test_a_step_knows_whether_it_is_tried_again_also_by_another_daemon() -> None:
-    DEEDS.failing["a"] = TransientError("no answer", "")
-    async with left(a_house(a_runbook(a_step("a", retry=2)))) as first:
-        await first.runbooks.start(ORDER)
-        await until(lambda: not DEEDS.failing)
-        DEEDS.seconds["a"] = 5
-        await until(lambda: len(DEEDS.done) == 2, 60)
-    async with left(a_house(after=first)) as second:
-        await second.runbooks.resume_open()
-        await until(lambda: len(DEEDS.done) == 3)
-    assert [at.is_again for at in DEEDS.situations] == [False, True, True]
-
-
 async def test_what_a_step_orders_is_on_record_before_and_known_in_every_later_try_also_of_another_daemon() -> None:
     DEEDS.orders["a"] = {"ordered_to_lead": "orders-2"}
     DEEDS.failing["a"] = TransientError("no answer", "")
@@ -137,6 +124,7 @@ async def test_what_a_step_orders_is_on_record_before_and_known_in_every_later_t
         await until(lambda: len(DEEDS.done) == 3)
     told = [at.variables.get("ordered_to_lead") for at in DEEDS.situations]
     assert told == [None, "orders-2", "orders-2"]
+    assert [at.is_again for at in DEEDS.situations] == [False, True, True]
 
 
 async def test_a_person_is_asked_where_nothing_tells_whether_a_step_was_done() -> None:

@@ -60,7 +60,8 @@ def alive_since(kept: Kept, since: datetime | None) -> frozenset[int]:
     last: dict[int, datetime] = {}
     for mark in kept.marks:
         last[mark.timeline] = max(mark.moment, last.get(mark.timeline, mark.moment))
-    return frozenset({*timelines[:1], *(each for each in timelines if each not in last or last[each] >= since)})
+    known = {*timelines, *last}  # of one that has no WAL there may be marks
+    return frozenset({*timelines[:1], *(each for each in known if each not in last or last[each] >= since)})
 
 
 def followed(archive: Archive, history: History, within: list[Base], since: datetime | None) -> Base:
