@@ -29,7 +29,9 @@ LAST_WORD: Final = timedelta(seconds=2)
 """So long before the step's own end a promotion is given up, to tell what holds it up."""
 GOING_SECONDS: Final = 5.0
 """How long a node that was fenced may go on answering, as one does whose power was only just cut."""
-ANSWER_SECONDS, AGAIN_SECONDS = 1.0, 0.05
+ANSWER_SECONDS: Final = 1.0
+"""For how long an answer of the fenced node is waited for, where no policy's probes are to wait for a shorter time."""
+AGAIN_SECONDS: Final = 0.05
 BEST: Final = "best_standby"
 REVOKE: Final = "revoke"
 AWAITED: Final = "synchronous_standby_names"
@@ -272,16 +274,18 @@ def _others(at: Situation) -> tuple[Machine, ...]:
 async def _old_is_gone(at: Situation) -> None:
     """Look at the fenced node once more: a fence that was confirmed and does not hold is found before it matters.
 
-    One that does not answer within a second is taken for gone, since the fence says so.
+    One that does not answer within the time that probes have for it is taken for gone, since the fence says so.
     """
     # Of a fence that a person has confirmed nobody knows more than which node it was to be.
     name, clock = at.variables.get("fenced") or at.variables.get("primary"), at.world.clock
     if name is None or at.machine(name).dsn is None:
         return
+    view = at.services.view(at.policy)
+    patience = ANSWER_SECONDS if view is None else min(ANSWER_SECONDS, view.rules.timeout_seconds)
     end = clock.monotonic() + GOING_SECONDS
     while True:
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(patience):
                 found = await _looked(at, at.machine(name))
         except TimeoutError:
             return

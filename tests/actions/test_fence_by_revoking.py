@@ -18,6 +18,7 @@ from drd.clients.postgres import Dsn
 from drd.clients.postgres.watched import WatchedServer
 from drd.core.errors import PermanentError
 from drd.core.health import ClusterView, Hysteresis, NodeView
+from drd.core.probing import Failure, ProbeResult
 from drd.core.runbook_step import Answer
 from drd.core.secrets import SecretReference
 from drd.ports.action import Situation
@@ -89,6 +90,17 @@ async def test_a_silent_primary_is_fenced_by_cutting_its_standby_off_and_given_b
     with pytest.raises(PermanentError, match="the last look at the primary is 60 s old"):
         await FENCE.apply(here)
     services.seen = replace(services.seen, at=services.seen.at - 60)
+
+    # A probe has just waited for it in vain: the fence does not wait once more, and the promotion does.
+    silence = ProbeResult("postgres", services.seen.at, 0.5, Failure.TIMEOUT, "no answer within 0.5 s")
+    silent = services.seen.node("orders-1").after(silence, Hysteresis())
+    view, services.seen = services.seen, replace(services.seen, nodes=(silent, services.seen.node("orders-2")))
+    facts = await FENCE.apply(here)
+    assert standby.value("SHOW primary_slot_name") == "drd_cut_orders_2"
+    fenced = replace(here, variables={**here.variables, **facts}, done=frozenset({"fence"}))
+    with pytest.raises(PermanentError, match="orders-1 answers again, so its standbys receive again"):
+        await PostgresPromote(node="best_standby").apply(fenced)
+    services.seen = view
 
     send(primary, signal.SIGSTOP)
     facts = await FENCE.apply(here)

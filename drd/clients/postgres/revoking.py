@@ -17,9 +17,9 @@ from drd.clients.postgres.of_machines import dsn_of, lead_of
 from drd.clients.postgres.orders import LOOK_SECONDS, QUICK, parameter, set_parameter
 from drd.core.errors import PermanentError, TransientError
 from drd.core.fencing import FenceState, cuts_needed, revocation
-from drd.core.health import ClusterView
+from drd.core.health import ClusterView, NodeView
 from drd.core.postgres.names import LONGEST
-from drd.core.probing import Quorum
+from drd.core.probing import Failure, Quorum
 from drd.ports.machines import Machine
 from drd.ports.world import World
 
@@ -101,12 +101,12 @@ async def revoke(world: World, view: ClusterView, primary: Machine, others: Sequ
     try:
         # An earlier attempt may have cut some off, so that what is found here gives them back as well.
         _demand_revocable(view)
-        await _demand_silence(world, primary)
+        await _demand_silence(world, view, primary)
         ends = await asyncio.gather(*(_cut(world, each) for each in counting), return_exceptions=True)
         gone = {names[each.name]: each.name for each, end in zip(counting, ends, strict=True) if end is None}
         why = "; ".join(f"{each.name}: {end}" for each, end in zip(counting, ends, strict=True) if end is not None)
         _demand_enough(len(gone), quorum, why)
-        await _demand_silence(world, primary)
+        await _demand_silence(world, view, primary)
     except BaseException:
         await give_all_back(world, [each for each in others if _is_of_newest_timeline(view, each.name)])
         raise
@@ -139,6 +139,11 @@ def _demand_revocable(view: ClusterView) -> None:
         raise PermanentError(found.why, "")
 
 
+def _is_silent(node: NodeView) -> bool:
+    last = None if node.database is None else node.database.last
+    return last is not None and last.failure is Failure.TIMEOUT
+
+
 def _is_of_newest_timeline(view: ClusterView, name: str) -> bool:
     """Whether it may follow the primary; one of an earlier timeline may have been cut off from an earlier primary."""
     timelines = {node.name: node.seen.position.timeline for node in view.nodes if node.seen is not None}
@@ -150,8 +155,14 @@ def _demand_enough(gone: int, quorum: Quorum | None, why: str) -> None:
         raise PermanentError(f"too few standbys are cut off: {why or 'none that counts is reached'}", "")
 
 
-async def _demand_silence(world: World, primary: Machine) -> None:
-    """See that it does not answer: one that does has clients, and loses nobody's writes by going on."""
+async def _demand_silence(world: World, view: ClusterView, primary: Machine) -> None:
+    """See that it does not answer: one that does has clients, and loses nobody's writes by going on.
+
+    One that a probe has just waited for in vain is not waited for again, which would double the time that clients wait:
+    whoever promotes asks it once more.
+    """
+    if _is_silent(view.node(primary.name)):
+        return
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             found = await lead_of(world.secrets, primary)
