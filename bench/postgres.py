@@ -112,7 +112,7 @@ def settle(cluster: Cluster) -> None:
 def as_its_unit_does() -> tuple[str, ...]:
     """What to start drd by so that it leaves as much to others as its systemd unit has it leave."""
     unit = dict(line.split("=", 1) for line in UNIT.read_text().splitlines() if re.match(r"\w+=", line))
-    return ("nice", "-n", unit["Nice"], "ionice", "-c", "2", "-n", unit["IOSchedulingPriority"])
+    return ("ionice", "-c", "2", "-n", unit["IOSchedulingPriority"])
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 `half`: at half of the rate that the server reaches alone, where there is room for both: transactions a second and their
 latency, with drd and without. `full`: as fast as it goes, where everything beside it takes from it: what drd takes,
 against what plain `pg_receivewal --synchronous` takes with a bare loop around restic that saves its folder as often as
-drd does. drd is started as its unit starts it, niced. Arms take turns; each begins with swept tables, and drd with its
-base backup done.
+drd does. drd is started as its unit starts it, its input and output behind others'. Arms take turns; each begins with
+swept tables, and drd with its base backup done.
 """
 
 from __future__ import annotations

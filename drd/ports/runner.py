@@ -41,8 +41,10 @@ class Command:
     """Signals sent to the child's process group, each with the time it gets before the next; SIGKILL comes last."""
     standard_input: bytes | None = None
     """Bytes for the child's standard input; None means `/dev/null`. Never a place for a secret that argv would show."""
+    gives_way: bool = False
+    """Run behind drd's own loop, which watches, and all else that the machine does at usual priority."""
     io_idle: bool = False
-    """Run in the idle class of input and output, and with a low processor priority."""
+    """Run in the idle class of input and output, and with the lowest processor priority."""
     output: Path | None = None
     """Where standard output goes when it is data instead of lines; `on_line` then sees standard error only."""
 

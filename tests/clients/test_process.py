@@ -252,6 +252,15 @@ async def test_idle_work_lets_everybody_else_go_first() -> None:
     assert lines.stdout == [b"idle", b"19"]
 
 
+async def test_work_that_gives_way_goes_behind_the_loop_that_watches() -> None:
+    lines, plain = Lines(), Lines()
+
+    await ChildRunner().run(shell("nice", gives_way=True), lines)
+    await ChildRunner().run(shell("nice"), plain)
+
+    assert int(lines.stdout[0]) == int(plain.stdout[0]) + 10
+
+
 async def test_a_child_is_stopped_at_its_deadline() -> None:
     ended = await ChildRunner().run(shell("sleep 60", deadline=SECOND / 4))
 

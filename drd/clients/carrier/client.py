@@ -203,6 +203,7 @@ class ProcessCarrier:
             environment={"PATH": PATH, "HOME": str(private), "TMPDIR": str(private)},
             secrets=secrets,
             deadline=SHORT_DEADLINE,
+            gives_way=True,
         )
         return await self._runner.run(command)
 
@@ -289,6 +290,7 @@ async def _do(
         deadline=deadline,
         stall=STALL,
         stop_signals=STOP_SIGNALS,
+        gives_way=True,
         io_idle=job.verb is Verb.AHEAD,  # the backup beside it comes first
     )
     ended = await runner.run(command, heard.line)

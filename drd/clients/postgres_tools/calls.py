@@ -91,9 +91,8 @@ def _command(call: Call, programs: Programs) -> Command:
         environment["PGSERVICEFILE"] = "{drd_service}"
         secrets["drd_service"] = call.dsn.service_file()
         options = (*CONNECTION, *options)
-    return Command(
-        (programs.path(call.program), *options), environment, secrets, deadline=call.deadline, stall=call.stall
-    )
+    argv = (programs.path(call.program), *options)
+    return Command(argv, environment, secrets, deadline=call.deadline, stall=call.stall, gives_way=True)
 
 
 def _stopped(call: Call, ending: Ending) -> DrdError:

@@ -28,6 +28,8 @@ END_OF_OUTPUT_SECONDS = 1.0
 KILL_SECONDS = 30.0
 """How long the kernel gets to end a killed process, which waits for its disk or its network file system."""
 POLL_SECONDS = 0.02
+BEHIND, LAST = 10, 19
+"""Niceness of what gives way to drd's own loop, and of what does to everybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +272,10 @@ def _wrapped(command: Command) -> list[str]:
     """
     words = [_found("setpriv", command, "util-linux"), "--pdeathsig", "KILL", "--"]
     if command.io_idle:
-        words += [_found("ionice", command, "util-linux"), "-c", "3", _found("nice", command, "coreutils"), "-n", "19"]
+        words += [_found("ionice", command, "util-linux"), "-c", "3"]
+    if command.io_idle or command.gives_way:
+        niceness = LAST if command.io_idle else BEHIND
+        words += [_found("nice", command, "coreutils"), "-n", str(niceness)]
     return words
 
 

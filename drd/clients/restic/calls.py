@@ -264,6 +264,7 @@ class Calls:
             counts_work=call.deadline == LONG,
             stop_signals=STOP_SIGNALS if call.producer is None else STOP_SIGNALS_WITH_PRODUCER,
             standard_input=call.standard_input,
+            gives_way=True,
             io_idle=call.io_idle,
         )
 

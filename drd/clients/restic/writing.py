@@ -196,6 +196,7 @@ def _save_call(request: SaveRequest) -> Call:
         working_directory=content.working_directory,
         user=content.user,
         deadline=min(request.deadline, content.deadline or request.deadline),
+        gives_way=True,
         io_idle=request.io_idle,
     )
     return replace(call, arguments=(*arguments, "--stdin", "--stdin-filename", content.filename), producer=producer)
