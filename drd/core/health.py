@@ -193,7 +193,7 @@ class Observer:
     unrelated: int = 0
     """How many nodes of other clusters it looks at."""
     unrelated_failing: int = 0
-    """How many of those do not answer in time now, or far slower than usual."""
+    """How many of those have just begun not to answer in time, or far slower than usual."""
 
     @property
     def suspicion(self) -> str:
@@ -202,7 +202,7 @@ class Observer:
             return f"drd's own loop came round {self.late_seconds:.1f} s late"
         if abs(self.stepped_seconds) > STEP_SECONDS:
             return f"the clock of drd's machine stepped by {self.stepped_seconds:.1f} s, or the machine stood still"
-        if self.unrelated >= FEWEST_UNRELATED and 2 * self.unrelated_failing >= self.unrelated:
+        if self.unrelated_failing >= FEWEST_UNRELATED and 2 * self.unrelated_failing >= self.unrelated:
             return f"{self.unrelated_failing} of {self.unrelated} nodes of other clusters are slow or silent too"
         return ""
 
@@ -212,6 +212,8 @@ LATE_SECONDS: Final = 0.25
 STEP_SECONDS: Final = 2.0
 FEWEST_UNRELATED: Final = 2
 """One other node that fails says nothing about drd."""
+SILENT_TOGETHER_SECONDS: Final = 15.0
+"""A line of drd's own that breaks shows in everything at once: what has been silent for longer says nothing new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +256,11 @@ class ClusterView:
 def fall_seconds(rules: Hysteresis) -> float:
     """How long it takes until time-outs in a row count."""
     return rules.fall * max(rules.every_seconds, rules.timeout_seconds) + rules.every_seconds
+
+
+def together_seconds(rules: Hysteresis) -> float:
+    """How long an unrelated node that is silent says something about drd: at least until time-outs surely count."""
+    return max(SILENT_TOGETHER_SECONDS, 2 * fall_seconds(rules))
 
 
 def known_primary(nodes: tuple[NodeView, ...], before: str | None) -> str | None:

@@ -17,7 +17,7 @@ from typing import Final
 from drd.core.decision import View
 from drd.core.errors import NOT_NOW
 from drd.core.events import BugFound, NodeJudged, PrimarySeen
-from drd.core.health import ClusterView, NodeView, Observer, known_primary
+from drd.core.health import ClusterView, NodeView, Observer, known_primary, together_seconds
 from drd.core.node_verdicts import Cause, NodeVerdict, judge
 from drd.core.postgres.synchronous import setting_of
 from drd.core.probing import Failure, ProbeResult
@@ -61,8 +61,8 @@ class Watching:
         self._on_loss: Callable[[str], None] = _nobody
         self._seen: Counter[str] = Counter()
         """Node → how many policies watch it."""
-        self._silent: set[str] = set()
-        """Those of them that do not answer in time now, or far slower than usual."""
+        self._silent: dict[tuple[str, str], float] = {}
+        """(policy, node) → since when it does not answer in time, or far slower than usual."""
         self.outbox = Outbox(journal)
 
     def of(self, policy: str) -> Watched | None:
@@ -114,7 +114,7 @@ class Watching:
         finally:
             self._seen.subtract(watched.nodes.keys())
             self._seen = +self._seen
-            self._silent &= self._seen.keys()
+            self._silent = {key: since for key, since in self._silent.items() if key[0] != policy}
             if self._watched.get(policy) is watched:
                 del self._watched[policy]
 
@@ -267,17 +267,23 @@ class Watching:
         )
 
     def _observer(self, watched: Watched) -> Observer:
+        begin = self._world.clock.monotonic() - together_seconds(watched.watch.rules)
+        silent = {node for (_, node), since in self._silent.items() if since >= begin}
         return Observer(
             self._observing.late_seconds(),
             self._observing.stepped_seconds,
-            len(self._seen) - sum(name in self._seen for name in watched.nodes),
-            len(self._silent) - sum(name in self._silent for name in watched.nodes),
+            unrelated=len(self._seen.keys() - watched.nodes.keys()),
+            unrelated_failing=len(silent - watched.nodes.keys()),
         )
 
     def _note_silence(self, target: Target, node: NodeView) -> None:
         """Whether a node is slow or silent, for what that says about drd to the other policies."""
         is_silent = any(Failure.TIMEOUT in streak.kinds or streak.slow for streak in node.streaks.values())
-        (self._silent.add if is_silent else self._silent.discard)(target.node)
+        key = target.policy, target.node
+        if is_silent:
+            self._silent.setdefault(key, self._world.clock.monotonic())
+        else:
+            self._silent.pop(key, None)
 
     async def _record(self) -> None:
         while True:

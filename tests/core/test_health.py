@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 from drd.core.health import (
     FLAP_SECONDS,
     MOST_DAMPING,
+    SILENT_TOGETHER_SECONDS,
     NodeView,
     Observer,
     Streak,
     fall_seconds,
     known_primary,
     slow_from,
+    together_seconds,
 )
 from drd.core.probing import Failure, Sign
 from tests.core.watched import RULES, a_node, a_view, bad, good, primary, refused, standby
@@ -154,8 +156,16 @@ def test_a_late_loop_a_clock_that_stepped_and_slow_strangers_make_the_observer_s
     assert "late" in Observer(late_seconds=0.5).suspicion
     assert "stepped" in Observer(stepped_seconds=-3600).suspicion
     assert "2 of 4" in Observer(unrelated=4, unrelated_failing=2).suspicion
+    assert "2 of 2" in Observer(unrelated=2, unrelated_failing=2).suspicion
     assert not Observer(unrelated=1, unrelated_failing=1).suspicion
+    assert not Observer(unrelated=2, unrelated_failing=1).suspicion
     assert not Observer(unrelated=5, unrelated_failing=2).suspicion
+
+
+def test_what_is_silent_together_is_counted_for_longer_where_time_outs_take_longer_to_count() -> None:
+    assert together_seconds(RULES) == SILENT_TOGETHER_SECONDS
+    slow = replace(RULES, every_seconds=10.0)
+    assert together_seconds(slow) == 2 * fall_seconds(slow)
 
 
 def test_the_primary_is_the_one_of_the_newest_timeline() -> None:

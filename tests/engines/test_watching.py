@@ -28,8 +28,8 @@ class Cluster:
     house: FakeHouse
     answers: dict[str, Answers]
 
-    def cause(self, node: str) -> Cause:
-        watched = self.house.watching.of("orders")
+    def cause(self, node: str, policy: str = "orders") -> Cause:
+        watched = self.house.watching.of(policy)
         assert watched is not None
         return watched.verdicts[node].cause
 
@@ -166,6 +166,31 @@ async def test_unrelated_nodes_that_are_silent_too_make_drd_doubt_itself() -> No
 
         assert it.cause("one") is Cause.OBSERVER_SUSPECT
         assert (await it.decision()).act is Act.HOLD
+        await asyncio.sleep(10)
+        assert it.cause("one") is Cause.HOST_SILENT, "a broken line of drd's own would have kept the standby silent too"
+
+
+async def test_unrelated_nodes_that_have_been_silent_for_longer_say_nothing_about_drd() -> None:
+    async with watched("three", "four") as it:
+        await asyncio.sleep(2.3)
+        it.answers["three"].failure = it.answers["four"].failure = Failure.TIMEOUT
+        await asyncio.sleep(20)
+        it.answers["one"].failure = Failure.TIMEOUT
+        it.answers["two"].seen = standby(heard_seconds_ago=100.0)
+        await asyncio.sleep(5)
+
+        assert it.cause("one") is Cause.HOST_SILENT
+
+
+async def test_one_of_two_unrelated_nodes_that_is_dead_says_nothing_about_drd() -> None:
+    async with watched("three", "four") as it:
+        await asyncio.sleep(2.3)
+        it.answers["one"].failure = it.answers["three"].failure = Failure.TIMEOUT
+        it.answers["two"].seen = standby(heard_seconds_ago=100.0)
+        await asyncio.sleep(5)
+
+        assert it.cause("one") is Cause.HOST_SILENT
+        assert it.cause("three", "of-three") is Cause.HOST_SILENT
 
 
 async def test_a_clock_that_was_set_makes_drd_doubt_itself_for_a_while() -> None:
