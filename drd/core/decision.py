@@ -239,7 +239,7 @@ def _blockers(view: View, best: Candidate | None, found: tuple[Candidate, ...], 
 
 def _of_the_view(view: View) -> Iterator[Blocker]:
     """What is seen is not enough, or speaks against it."""
-    if suspicion := view.cluster.observer.suspicion:
+    if suspicion := view.cluster.doubt_of(view.cluster.primary):
         yield Blocker(Guard.OBSERVER, suspicion)
     primary = view.primary
     if primary is None:

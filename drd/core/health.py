@@ -198,7 +198,11 @@ class Observer:
     @property
     def suspicion(self) -> str:
         """Why it is not to be believed now; empty where nothing speaks against it."""
-        if self.late_seconds > LATE_SECONDS:
+        return self.doubt()
+
+    def doubt(self, *, is_timeless: bool = False) -> str:
+        """The same of what does not depend on time, where it is `is_timeless`: its lateness says nothing of that."""
+        if self.late_seconds > LATE_SECONDS and not is_timeless:
             return f"drd's own loop came round {self.late_seconds:.1f} s late"
         if abs(self.stepped_seconds) > STEP_SECONDS:
             return f"the clock of drd's machine stepped by {self.stepped_seconds:.1f} s, or the machine stood still"
@@ -242,6 +246,12 @@ class ClusterView:
     def node(self, name: str) -> NodeView:
         """The node of that name."""
         return next(each for each in self.nodes if each.name == name)
+
+    def doubt_of(self, name: str | None) -> str:
+        """Why drd is not to be believed now about a node: a closed session and a refusal are so at whatever time."""
+        found = next((each for each in self.nodes if each.name == name), None)
+        database = None if found is None else found.database
+        return self.observer.doubt(is_timeless=database is not None and database.has_ended_for_sure)
 
     def others(self, name: str) -> tuple[NodeView, ...]:
         """All but one."""

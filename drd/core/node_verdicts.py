@@ -122,7 +122,7 @@ def _cause(node: NodeView, view: ClusterView) -> tuple[Cause, str] | None:
     if not streaks:
         return None
     is_failing = any(streak.failing_since is not None for streak in streaks)
-    if is_failing and (suspicion := view.observer.suspicion):
+    if is_failing and (suspicion := view.doubt_of(node.name)):
         # A single failure of a node that was well changes nothing anyway.
         return (Cause.OBSERVER_SUSPECT, suspicion) if any(each.is_good is False for each in streaks) else None
     database = node.database

@@ -25,7 +25,7 @@ def confirmed_lost(
     view: ClusterView, verdicts: Mapping[str, NodeVerdict], node: str, *, by_probes: bool, by_standbys: bool
 ) -> str:
     """What the witnesses say. Raises `NotLost` unless all of those that are asked say that the node is gone."""
-    if suspicion := view.observer.suspicion:
+    if suspicion := view.doubt_of(node):
         raise NotLost(suspicion, is_open=True)
     said = []
     if by_probes:

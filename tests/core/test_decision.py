@@ -213,6 +213,14 @@ def test_a_suspect_observer_holds() -> None:
     assert Guard.OBSERVER in guards(found)
 
 
+def test_lateness_of_drd_s_own_does_not_hold_where_a_session_was_closed_and_the_port_is_refused() -> None:
+    late = replace(of_three(CRASHED), observer=Observer(late_seconds=1.0))
+
+    assert decide(a_situation(late), NOW).act is Act.FENCE
+    for doubtful in (Observer(late_seconds=1.0, stepped_seconds=60.0), Observer(unrelated=2, unrelated_failing=2)):
+        assert decide(a_situation(replace(late, observer=doubtful)), NOW).act is Act.HOLD
+
+
 def test_without_a_primary_ever_seen_nothing_is_done() -> None:
     found = decide(a_situation(a_view(a_node("two", good(9, standby())), primary=None)), NOW)
 
@@ -313,7 +321,7 @@ def test_nothing_is_promoted_without_a_confirmed_fence_and_nothing_else_that_mus
     if found.act in (Act.PROMOTE, Act.FENCE, Act.RESTART):
         assert found.cause in LOST
         assert not blocked & {Guard.PRIMARY_ANSWERS, Guard.TWO_PRIMARIES}
-        assert not view.cluster.observer.suspicion
+        assert not view.cluster.doubt_of(found.primary)
         assert not view.paused
         assert not view.rivals
     if found.act in (Act.PROMOTE, Act.FENCE):

@@ -233,6 +233,15 @@ def test_a_suspect_observer_calls_nothing_dead_and_leaves_alone_what_answers() -
     assert verdict(replace(of_three(SILENT[:2]), observer=late), before=before) == before
 
 
+def test_a_closed_session_and_a_refusal_are_judged_however_late_drd_is_but_not_by_a_clock_that_was_set() -> None:
+    late = Observer(late_seconds=1.0)
+    assert verdict(replace(of_three(CRASHED), observer=late)).cause is Cause.PROCESS_DEAD
+    refused_only = (*WELL, refused(9), refused(9.1), refused(9.2))
+    assert verdict(replace(of_three(refused_only), observer=late)).cause is Cause.OBSERVER_SUSPECT
+    for doubtful in (replace(late, stepped_seconds=60.0), replace(late, unrelated=2, unrelated_failing=2)):
+        assert verdict(replace(of_three(CRASHED), observer=doubtful)).cause is Cause.OBSERVER_SUSPECT
+
+
 def test_a_database_that_comes_back_is_well_when_it_has_answered_often_enough() -> None:
     before = NodeVerdict("one", Cause.HOST_SILENT, 8.0)
 

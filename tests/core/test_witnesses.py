@@ -1,9 +1,12 @@
 """Whether witnesses say that a node is gone."""
 
+from dataclasses import replace
+
 import pytest
 
 from drd.core.health import ClusterView, Observer
 from drd.core.node_verdicts import judge
+from drd.core.probing import Sign
 from drd.core.witnesses import NotLost, confirmed_lost
 from tests.core.watched import a_node, a_view, good, of_three, primary, refused, standby
 
@@ -21,6 +24,14 @@ def test_drd_and_the_standbys_say_that_it_is_gone() -> None:
     assert said(view, by_probes=False).startswith("two receives nothing")
     assert said(view, by_standbys=False) == "one: process dead"
     assert said(of_three(DEAD), by_probes=False).startswith("two receives"), "what it heard before does not count"
+
+
+def test_a_closed_session_and_a_refusal_are_confirmed_however_late_drd_is() -> None:
+    gone = of_three((good(8, primary()), refused(9, Sign.SESSION_CLOSED)), heard_seconds_ago=None, is_receiving=False)
+
+    assert said(replace(gone, observer=Observer(late_seconds=3.0))).startswith("one: process dead")
+    with pytest.raises(NotLost, match="stepped"):
+        said(replace(gone, observer=Observer(late_seconds=3.0, stepped_seconds=60.0)))
 
 
 @pytest.mark.parametrize(
