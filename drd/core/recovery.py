@@ -5,13 +5,14 @@ RTA = t_up - t_bad. The parts are told apart by what the run was doing at each m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from drd.core.events import LossMeasured, StepFinished, StepStarted
+from drd.core.events import LossMeasured, StepChecked, StepFinished, StepStarted
 from drd.core.incident import IncidentRecord
 from drd.core.outage import Outage
+from drd.core.runbook import HANDS_OVER
 from drd.core.runbook_plan import RunPlan
 from drd.core.runbook_progress import Progress, StepState, after
 from drd.core.runbook_step import Doing
@@ -135,19 +136,31 @@ def expected(records: tuple[IncidentRecord, ...], step: str) -> timedelta | None
 
 
 def promoted_at(record: IncidentRecord) -> datetime | None:
-    """When another node became the primary in a run that is over; a drill or a run that did not get there has none."""
-    return None if record.is_drill or record.finished is None else _first(record, "new_primary")
+    """When a lost primary was replaced in a run that is over; a drill or a run that did not get there has none.
+
+    Nor has one that handed over in order: nothing was lost there, so it says nothing about the next loss.
+    """
+    if record.is_drill or record.finished is None:
+        return None
+    orderly = {
+        fact.body.step for fact in record.facts if isinstance(fact.body, StepStarted) and fact.body.action == HANDS_OVER
+    }
+    return next((at for at, done in _done(record) if "new_primary" in done.facts and done.step not in orderly), None)
+
+
+def _done(record: IncidentRecord) -> Iterator[tuple[datetime, StepFinished | StepChecked]]:
+    """What was found out, and when: at a step's end, or when it was asked whether it is done, as after a time-out."""
+    return ((fact.at, fact.body) for fact in record.facts if isinstance(fact.body, StepFinished | StepChecked))
 
 
 def _first(record: IncidentRecord, name: str) -> datetime | None:
-    found = (fact.at for fact in record.facts if isinstance(fact.body, StepFinished) and name in fact.body.facts)
-    return next(found, None)
+    return next((at for at, done in _done(record) if name in done.facts), None)
 
 
 def _lost(record: IncidentRecord) -> Mapping[str, str]:
     """What the step has found out that read the log of the old primary; another one may have read a standby's."""
-    found = (fact.body.facts for fact in record.facts if isinstance(fact.body, StepFinished))
-    return max((facts for facts in found if _LOST in facts), key=lambda facts: int(facts[_LOST]), default={})
+    found = (done.facts for _, done in _done(record) if _LOST in done.facts)
+    return max(found, key=lambda facts: int(facts[_LOST]), default={})
 
 
 def _doing(plan: RunPlan, progress: Progress) -> str:

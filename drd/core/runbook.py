@@ -55,7 +55,8 @@ NodeName = Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,62}|[a-z]+_[a-z]
 
 _FENCE: Final = "fence"
 _PROMOTE: Final = "postgres_promote"
-_MOVE: Final = frozenset({_PROMOTE, "postgres_switchover"})
+HANDS_OVER: Final = "postgres_switchover"
+_MOVE: Final = frozenset({_PROMOTE, HANDS_OVER})
 _REJOIN: Final = "postgres_rejoin"
 """Kinds of action that the core knows by their names: what they do decides what may happen by itself."""
 

@@ -36,8 +36,12 @@ PLAN = RunPlan(
 )
 
 
-def began(step: str) -> StepStarted:
-    return StepStarted("recover", step, Doing.APPLY, "", "")
+def began(step: str, action: str = "") -> StepStarted:
+    return StepStarted("recover", step, Doing.APPLY, action, "")
+
+
+def found_done(step: str, **facts: str) -> StepChecked:
+    return StepChecked(step, Doing.APPLY, Answer.DONE, facts)
 
 
 def ended(step: str, outcome: StepOutcome = StepOutcome.SUCCEEDED, **facts: str) -> StepFinished:
@@ -159,3 +163,29 @@ def test_only_a_real_run_that_is_over_counts_as_a_failover_and_only_where_a_node
     assert promoted_at(replace(over, finished=None)) is None
     assert promoted_at(replace(over, is_drill=True)) is None
     assert promoted_at(replace(incident((22, ended("fence"))), finished=NOON)) is None
+
+
+def test_what_was_found_done_counts_as_what_a_step_has_ended_with() -> None:
+    told = incident(
+        (10, began("fence")),
+        (12, ended("fence", StepOutcome.FAILED)),
+        (14, found_done("fence", fenced="orders-1")),
+        (15, began("ask", "postgres_promote")),
+        (20, ended("ask", StepOutcome.FAILED)),
+        (22, found_done("ask", new_primary="orders-2")),
+        (23, LossMeasured("orders", "orders-2", 800, NOON + SECOND * 8)),
+        (40, found_done("later", lost_transactions="3", stranded="/state/stranded")),
+        (50, found_done("use", up="orders-2")),
+    )
+    times = recovery_times(told, PLAN)
+
+    assert (times.fenced, times.promoted, times.up) == (NOON + SECOND * 14, NOON + SECOND * 22, NOON + SECOND * 50)
+    assert (times.rpa, times.lost_transactions) == (SECOND * 6, 3)
+    assert promoted_at(replace(told, finished=NOON + SECOND * 90)) == NOON + SECOND * 22
+
+
+def test_a_handover_in_order_is_no_failover() -> None:
+    for done in (ended("ask", new_primary="orders-2"), found_done("ask", new_primary="orders-2")):
+        moved = replace(incident((10, began("ask", "postgres_switchover")), (30, done)), finished=NOON + SECOND * 90)
+        assert promoted_at(moved) is None
+        assert recovery_times(moved, PLAN).promoted == NOON + SECOND * 30
