@@ -285,12 +285,12 @@ def _of_other_runs(view: View) -> Iterator[Blocker]:
 
 def _of_repetition(view: View, now: datetime) -> Iterator[Blocker]:
     rules = view.rules
-    done = [moment for moment in view.failovers if moment <= now]
-    last = max(done, default=None)
+    # One that seems to come yet was before the clock was set back: it counts, since nobody knows how long ago it was.
+    last = max(view.failovers, default=None)
     if rules.hold_down is not None and last is not None and now - last < rules.hold_down:
         left = rules.hold_down - (now - last)
         yield Blocker(Guard.HOLD_DOWN, f"the last failover is too young; it ends in {_rounded(left)}")
-    lately = sum(1 for moment in done if now - moment < DAY)
+    lately = sum(1 for moment in view.failovers if now - moment < DAY)
     if rules.per_day is not None and lately >= rules.per_day:
         yield Blocker(Guard.PER_DAY, f"there were {lately} failovers within a day, and {rules.per_day} are allowed")
 

@@ -104,6 +104,9 @@ def test_without_a_runbook_nothing_is_done() -> None:
         ({"rivals": (Rival("01OTHER", 0),)}, Guard.RIVAL),
         ({"rules": replace(AUTOMATICALLY, hold_down=hours(1)), "failovers": (NOW - hours(0.5),)}, Guard.HOLD_DOWN),
         ({"rules": replace(AUTOMATICALLY, per_day=1), "failovers": (NOW - hours(20),)}, Guard.PER_DAY),
+        # The clock was set back since.
+        ({"rules": replace(AUTOMATICALLY, hold_down=hours(1)), "failovers": (NOW + hours(2),)}, Guard.HOLD_DOWN),
+        ({"rules": replace(AUTOMATICALLY, per_day=1), "failovers": (NOW + hours(2),)}, Guard.PER_DAY),
     ],
 )
 def test_a_guard_holds_and_says_why(more: dict[str, Any], guard: Guard) -> None:
