@@ -35,6 +35,8 @@ class Candidate:
     """How long its promotion will take."""
     risk: str = ""
     """What may hold its promotion up, for nobody knows how long."""
+    has_all: bool = False
+    """Whether commits waited so that it surely has all that was acknowledged, however old that is."""
 
 
 def candidates(view: ClusterView) -> tuple[Candidate, ...]:
@@ -81,8 +83,7 @@ def _answers(node: NodeView) -> bool:
 def _rank(node: NodeView) -> tuple[int, int, int, str]:
     if node.seen is None:
         return (0, 0, node.priority, node.name)
-    position = node.seen.position
-    return (position.timeline, position.offset, node.priority, node.name)
+    return (*_reached(node.seen), node.priority, node.name)
 
 
 def _candidate(node: NodeView, primary: NodeView | None, others: list[NodeView], view: ClusterView) -> Candidate:
@@ -92,7 +93,24 @@ def _candidate(node: NodeView, primary: NodeView | None, others: list[NodeView],
     was = None if primary is None else primary.seen
     why_not = next(_why_not(node, seen, was, others, view), "")
     lag_bytes, lag = _lag_bytes(seen, was), _lag(node, seen, primary, view.at)
-    return Candidate(node.name, why_not, lag_bytes, lag, _forecast(seen), MAY_HANG if seen.may_hang else "")
+    risk = MAY_HANG if seen.may_hang else ""
+    return Candidate(node.name, why_not, lag_bytes, lag, _forecast(seen), risk, _has_all(seen, was, view))
+
+
+def _has_all(seen: DatabaseSeen, was: DatabaseSeen | None, view: ClusterView) -> bool:
+    """Whether every commit waited for so many standbys that one of those that answer has it, and none has more."""
+    recalled = view.recalled if view.recalled is not None and view.recalled.node == view.primary else None
+    rule = was.quorum if was is not None else None if recalled is None else recalled.quorum
+    if rule is None or not rule.is_sure:
+        return False
+    answering = [each.seen for each in view.nodes if each.name != view.primary and each.seen and _answers(each)]
+    heard = {each.replicates_as for each in answering if not each.is_primary} & set(rule.named)
+    newest = max((_reached(each) for each in answering), default=(0, 0))
+    return len(heard) + rule.needed > len(rule.named) and _reached(seen) >= newest
+
+
+def _reached(seen: DatabaseSeen) -> tuple[int, int]:
+    return seen.position.timeline, seen.position.offset
 
 
 def _why_not(
@@ -157,6 +175,8 @@ def _forecast(seen: DatabaseSeen) -> timedelta:
 
 def words_of_loss(candidate: Candidate) -> str:
     """What its promotion would cost, for people."""
+    if candidate.has_all and candidate.lag_bytes is None:
+        return "it has all that was acknowledged"
     if candidate.lag_bytes is None and candidate.lag is None:
         return "how much would be lost is not known"
     parts = [] if candidate.lag_bytes is None else [format_size(candidate.lag_bytes)]

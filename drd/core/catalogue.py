@@ -91,6 +91,8 @@ class PrimaryRecord:
     timeline: int
     since: datetime
     """When it was first seen to be that, after a start or an outage."""
+    synchronous: str = ""
+    """What every commit surely waited for then, as `synchronous_standby_names` says it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -302,15 +302,26 @@ def _of_candidates(view: View, best: Candidate | None, found: tuple[Candidate, .
         return
     if unheard := unheard_confirmations(view.cluster):
         yield Blocker(Guard.QUORUM, unheard)
-    rules = view.rules
-    if rules.max_lag_bytes is not None and (best.lag_bytes is None or best.lag_bytes > rules.max_lag_bytes):
+    yield from _of_lag(view.rules, best)
+
+
+def _of_lag(rules: Rules, best: Candidate) -> Iterator[Blocker]:
+    """What would be lost is more than is allowed, or nobody can tell.
+
+    What it has received decides that, not what it has replayed: the rest of that only takes time. A limit whose own
+    quantity is not known holds, unless the other limit is known to be kept.
+    """
+    if best.lag_bytes == 0 or best.has_all:
+        return
+    is_little = rules.max_lag_bytes is not None and best.lag_bytes is not None and best.lag_bytes <= rules.max_lag_bytes
+    is_young = rules.max_lag is not None and best.lag is not None and best.lag <= rules.max_lag
+    if rules.max_lag_bytes is not None and not is_little and not (best.lag_bytes is None and is_young):
         lacks = "an unknown amount" if best.lag_bytes is None else format_size(best.lag_bytes)
         yield Blocker(Guard.LAG, f"{best.node} lacks {lacks}, and {format_size(rules.max_lag_bytes)} are allowed")
-    if rules.max_lag is not None and best.lag is None and best.lag_bytes is None:
-        yield Blocker(Guard.LAG, f"what {best.node} lacks is not known: the primary died before drd began")
-    if rules.max_lag is not None and best.lag is not None and best.lag > rules.max_lag:
+    if rules.max_lag is not None and not is_young and not (best.lag is None and is_little):
+        lacks = "nobody knows how much time" if best.lag is None else _rounded(best.lag)
         allowed = format_duration(rules.max_lag)
-        yield Blocker(Guard.LAG, f"{best.node} may lack {_rounded(best.lag)}, and {allowed} are allowed")
+        yield Blocker(Guard.LAG, f"{best.node} may lack {lacks}, and {allowed} are allowed")
 
 
 def _of_fences(view: View) -> Iterator[Blocker]:

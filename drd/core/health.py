@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from drd.core.probing import DatabaseSeen, Failure, ProbeResult, Sign
+from drd.core.probing import DatabaseSeen, Failure, ProbeResult, Quorum, Sign
 
 FLAP_SECONDS: Final = 600.0
 """Changes between good and bad are remembered for so long."""
@@ -227,6 +227,8 @@ class Recalled:
     node: str
     cluster: str
     timeline: int
+    quorum: Quorum | None = None
+    """What every commit surely waited for; None where commits did not."""
 
 
 @dataclass(frozen=True, slots=True)

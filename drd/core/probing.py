@@ -60,6 +60,11 @@ class Quorum:
     is_ranked: bool = True
     """Whether the first of those that are there have to confirm, and not any of them."""
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether every commit waits, and for standbys that are known: what was acknowledged is on so many of them."""
+        return self.needed >= 1 and not self.is_any and not self.lowered_by
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:

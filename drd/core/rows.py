@@ -59,6 +59,7 @@ class PrimaryRow(TypedDict):
     cluster: str
     timeline: int
     since: str
+    synchronous: str
 
 
 class OutageRow(TypedDict):

@@ -10,6 +10,7 @@ from drd.core.catalogue import PolicyRecord
 from drd.core.events import NodeJudged, PrimarySeen
 from drd.core.health import NodeView, Recalled
 from drd.core.node_verdicts import NodeVerdict
+from drd.core.postgres.synchronous import quorum_of, setting_of
 from drd.ports.probe import Watch
 
 
@@ -51,21 +52,24 @@ class Watched:
         """Take over from the journal which node was the primary before this daemon began: it may have died since."""
         if record is not None and record.last_primary is not None and record.last_primary.node in self.nodes:
             was = record.last_primary
-            self.primary, self.recalled = was.node, Recalled(was.node, was.cluster, was.timeline)
+            self.primary = was.node
+            self.recalled = Recalled(was.node, was.cluster, was.timeline, quorum_of(was.synchronous))
 
     def primary_to_note(self) -> PrimarySeen | None:
-        """What has to be put on record of the primary: once, and again after it was lost."""
+        """What has to be put on record of the primary: once, after it was lost, and when commits wait otherwise."""
         if self.is_lost:
             self.noted = None
             return None
         node = self.nodes.get(self.primary or "")
         if node is None or node.seen is None or not node.seen.is_primary or node.database is None:
             return None
-        found = Recalled(node.name, node.seen.cluster, node.seen.position.timeline)
+        quorum = node.seen.quorum
+        surely = quorum if quorum is not None and quorum.is_sure else None
+        found = Recalled(node.name, node.seen.cluster, node.seen.position.timeline, surely)
         if found == self.noted or node.database.failing_since is not None:
             return None
         self.noted = self.recalled = found
-        return PrimarySeen(self.policy, found.node, found.cluster, found.timeline)
+        return PrimarySeen(self.policy, found.node, found.cluster, found.timeline, setting_of(surely))
 
     def judged(self, node: str, verdict: NodeVerdict) -> NodeJudged:
         """A verdict as it is put on record."""

@@ -155,6 +155,42 @@ def test_what_was_acknowledged_is_on_one_of_those_that_answer_only_if_enough_do(
     assert (Guard.QUORUM in {each.guard for each in held}) is is_unheard
 
 
+@pytest.mark.parametrize(
+    ("rule", "names", "have_all"),
+    [
+        (Quorum(1, ("two", "three")), ("two", "three"), ["three"]),
+        (Quorum(2, ("two", "three")), ("two", "elsewhere"), ["three"]),  # who has more has all that the named one has
+        (Quorum(1, ("two", "three", "four")), ("two", "three"), []),
+        (Quorum(1, ("two", "three")), ("", ""), []),
+        (Quorum(1, ("two", "three"), lowered_by=("a role",)), ("two", "three"), []),
+        (Quorum(1, ("*",), is_any=True), ("two", "three"), []),
+        (Quorum(0, ("two", "three")), ("two", "three"), []),
+        (None, ("two", "three"), []),
+    ],
+)
+def test_the_newest_of_enough_that_commits_waited_for_has_all_that_was_acknowledged(
+    rule: Quorum | None, names: tuple[str, str], have_all: list[str]
+) -> None:
+    two, three = standby(900, replicates_as=names[0]), standby(950, replicates_as=names[1])
+    found = candidates(view_of(two, three, was=primary(1000, quorum=rule)))
+
+    assert [each.node for each in found if each.has_all] == have_all
+
+
+def test_of_a_primary_that_was_never_seen_the_journal_tells_what_commits_waited_for() -> None:
+    nodes = (a_node("one", refused(9)), a_node("two", good(9, standby(replicates_as="two"))))
+    rule = Quorum(1, ("two",))
+    for recalled, has_all in (
+        (Recalled("one", "c1", 1, rule), True),
+        (Recalled("one", "c1", 1), False),
+        (Recalled("two", "c1", 1, rule), False),
+        (None, False),
+    ):
+        [found] = candidates(replace(a_view(*nodes), recalled=recalled))
+        assert found.has_all is has_all
+        assert ("all that was acknowledged" in words_of_loss(found)) is has_all
+
+
 def test_without_synchronous_replication_or_with_any_standby_nobody_can_tell_and_nothing_is_held() -> None:
     for quorum in (None, Quorum(0, ("two", "three")), Quorum(1, ("*",), is_any=True)):
         assert not unheard_confirmations(view_of(standby(900), was=primary(1000, quorum=quorum)))

@@ -21,7 +21,7 @@ from drd.core.fencing import Fence, FenceState, Rung
 from drd.core.health import ClusterView, Observer, Recalled
 from drd.core.node_verdicts import LOST, Cause, judge
 from drd.core.policy import DisasterClass
-from drd.core.probing import Beat, Failure, ProbeResult, Sign
+from drd.core.probing import Beat, Failure, ProbeResult, Quorum, Sign
 from drd.core.runbook import RunbookMode
 from tests.core.watched import a_node, a_view, bad, good, of_three, primary, refused, standby
 
@@ -142,6 +142,59 @@ def test_what_is_not_known_to_be_lacking_is_too_much_where_something_is_promised
 
     assert decide(a_situation(cluster), NOW).act is Act.FENCE
     assert guards(decide(a_situation(cluster, rules=promised), NOW)) == {Guard.LAG}
+
+
+def behind(primary_at: int, *beats: Beat, **more: Any) -> ClusterView:
+    """A silent primary that had got so far, and standbys at 1000."""
+    return of_three((good(0, primary(primary_at)), bad(6), bad(7), bad(8)), beats=beats, **more)
+
+
+LATE, YOUNG = Beat("me", 0, 60.0), Beat("me", 0, 9.9)
+BYTES, SECONDS = {"max_lag_bytes": 1000}, {"max_lag": timedelta(seconds=5)}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "limits", "is_held"),
+    [
+        (behind(10 * 2**30), SECONDS, True),  # no heartbeat, and nothing said about bytes
+        (behind(1500), SECONDS, True),
+        (behind(1500), {**SECONDS, **BYTES}, False),
+        (behind(3000), {**SECONDS, **BYTES}, True),
+        (behind(1500, LATE), {**SECONDS, **BYTES}, True),
+        (behind(3000, YOUNG), {**SECONDS, **BYTES}, True),
+        (behind(3000, YOUNG), SECONDS, False),
+        (behind(3000), {}, False),
+        # All is received, and replayed late: that costs time, and no data.
+        (behind(1000, LATE, replayed=10), {**SECONDS, **BYTES}, False),
+        (behind(1000), SECONDS, False),
+    ],
+)
+def test_a_limit_of_what_is_lost_holds_where_it_is_broken_or_nobody_can_tell_by_either(
+    cluster: ClusterView, limits: dict[str, Any], is_held: bool
+) -> None:
+    found = decide(a_situation(cluster, rules=replace(AUTOMATICALLY, **limits)), NOW)
+
+    assert guards(found) == ({Guard.LAG} if is_held else set())
+
+
+@pytest.mark.parametrize("limits", [BYTES, SECONDS, {**BYTES, **SECONDS}])
+def test_what_commits_waited_for_lacks_nothing_that_was_acknowledged_also_when_the_primary_died_before_drd_began(
+    limits: dict[str, Any],
+) -> None:
+    rule = Quorum(1, ("two", "three"))
+    dead = a_node("one", refused(7), refused(8), refused(9))
+    two, three = (
+        a_node(name, good(9.5, standby(offset, replicates_as=name, beats=(LATE,), heard_seconds_ago=9.0)))
+        for name, offset in (("two", 900), ("three", 1000))
+    )
+    rules, never_seen = replace(AUTOMATICALLY, **limits), a_view(dead, two, three)
+    waited = replace(never_seen, recalled=Recalled("one", "c1", 1, rule))
+    assert decide(a_situation(waited, rules=rules), NOW).act is Act.FENCE
+    assert guards(decide(a_situation(replace(waited, recalled=Recalled("one", "c1", 1)), rules=rules), NOW)) == {
+        Guard.LAG
+    }
+    seen = a_node("one", good(0, primary(2**30, quorum=rule)), refused(7), refused(8), refused(9))
+    assert decide(a_situation(a_view(seen, two, three), rules=rules), NOW).act is Act.FENCE
 
 
 def test_guards_of_repetition_let_go_after_their_time() -> None:

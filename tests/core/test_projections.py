@@ -477,11 +477,12 @@ def test_a_pause_lasts_until_it_is_ended() -> None:
 
 def test_the_primary_that_was_seen_last_is_remembered() -> None:
     told = Told()
-    told.tell(PolicyAdded("web"), PrimarySeen("web", "one", "c1", 1), PrimarySeen("web", "two", "c1", 2))
+    told.tell(PolicyAdded("web"), PrimarySeen("web", "one", "c1", 1), PrimarySeen("web", "two", "c1", 2, "ANY 1 (a)"))
     row = told.policies.get(("web",))
     assert row is not None
     assert row["last_primary"] is not None
-    assert {**row["last_primary"], "since": ""} == {"node": "two", "cluster": "c1", "timeline": 2, "since": ""}
+    known = {"node": "two", "cluster": "c1", "timeline": 2, "synchronous": "ANY 1 (a)"}
+    assert row["last_primary"] == {**known, "since": row["last_primary"]["since"]}
 
 
 def a_restore(run: str) -> tuple[Body, Body]:

@@ -266,6 +266,25 @@ async def test_a_primary_that_dies_while_drd_is_away_is_known_from_the_journal_a
         assert [each.node for each in again.house.journal.of(PrimarySeen)] == ["one", "two"]
 
 
+async def test_a_synchronous_primary_that_dies_while_drd_is_away_is_replaced_whatever_may_be_lost_at_most() -> None:
+    failover = a_failover(max_lag="16 MiB")
+    quorum = Quorum(1, ("two",))
+    answers = {"one": Answers(primary(quorum=quorum)), "two": Answers(standby(replicates_as="two"))}
+    async with watched(failover, answers=answers, rpo="5s") as it:
+        await asyncio.sleep(3.3)
+        assert [each.synchronous for each in it.house.journal.of(PrimarySeen)] == ['FIRST 1 ("two")']
+        it.answers["one"].seen = primary(quorum=replace(quorum, lowered_by=("a role",)))
+        await asyncio.sleep(3)
+        it.answers["one"].seen = primary(quorum=quorum)
+        await asyncio.sleep(3)
+        assert [bool(each.synchronous) for each in it.house.journal.of(PrimarySeen)] == [True, False, True]
+    it.die()
+    it.answers["two"].seen = standby(replicates_as="two", heard_seconds_ago=None, is_receiving=False)
+    async with watched(failover, after=it.house, answers=it.answers, rpo="5s") as again:
+        await until(lambda: "promote" in DEEDS.done, 20)
+        assert again.started[-1].variables["primary"] == "one"
+
+
 async def test_a_dead_process_is_started_again_first_and_replaced_when_that_does_not_help() -> None:
     async with watched(a_failover(), a_restart()) as it:
         await asyncio.sleep(3.3)

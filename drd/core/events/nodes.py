@@ -26,7 +26,7 @@ class NodeJudged(Body):
 
 @dataclass(frozen=True)
 class PrimarySeen(Body):
-    """A node was seen to be the primary: the first time since a start or an outage, or another one than before."""
+    """A node was seen to be the primary: the first time since a start or an outage, or otherwise than before."""
 
     KIND = "primary-seen"
     policy: str
@@ -34,6 +34,8 @@ class PrimarySeen(Body):
     cluster: str
     """The identifier that all copies of one database share."""
     timeline: int
+    synchronous: str = ""
+    """What every commit surely waits for, as `synchronous_standby_names` says it; empty where commits do not."""
 
 
 @dataclass(frozen=True)

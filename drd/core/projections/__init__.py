@@ -15,7 +15,7 @@ from drd.core.projections import incidents, points, policies, restores, runs, st
 from drd.core.projections.effect import Effect
 from drd.core.rows import Tables
 
-VERSION = 24
+VERSION = 25
 """Meaning of the rows. Another one on the disk is thrown away and built anew from the events."""
 
 _EFFECTS: Final[Mapping[str, Effect]] = {

@@ -57,6 +57,7 @@ def _primary_seen(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
         "cluster": body["cluster"],
         "timeline": body["timeline"],
         "since": fact.at,
+        "synchronous": body.get("synchronous", ""),
     }
     tables.policies.put((body["policy"],), row)
 
