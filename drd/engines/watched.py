@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from drd.core.catalogue import PolicyRecord
@@ -54,6 +54,20 @@ class Watched:
             was = record.last_primary
             self.primary = was.node
             self.recalled = Recalled(was.node, was.cluster, was.timeline, quorum_of(was.synchronous))
+
+    def take_over(self, before: Watched) -> None:
+        """Go on with what was seen before the policy was changed, of the nodes that are reached as they were then.
+
+        How often looks at them failed is counted anew: by other probes and other rules, it may be.
+        """
+        reached = {(target.node, target.host, target.dsn) for target in before.watch.targets}
+        for target in self.watch.targets:
+            if (target.node, target.host, target.dsn) in reached:
+                self.nodes[target.node] = replace(before.nodes[target.node], priority=target.priority, streaks={})
+        if before.recalled is not None and before.recalled.node in self.nodes:
+            self.recalled = before.recalled
+        if before.primary in self.nodes:
+            self.primary = before.primary
 
     def primary_to_note(self) -> PrimarySeen | None:
         """What has to be put on record of the primary: once, after it was lost, and when commits wait otherwise."""

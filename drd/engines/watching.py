@@ -99,10 +99,9 @@ class Watching:
             ),
             failures={(target.node, label): 0 for target, _, label in fitting},
         )
+        watched.recall(await self._catalogue.policy(policy))
         if before is not None:
-            watched.primary = before.primary
-        else:
-            watched.recall(await self._catalogue.policy(policy))
+            watched.take_over(before)
         self._watched[policy] = watched
         self._seen.update(watched.nodes.keys())
         try:

@@ -285,6 +285,27 @@ async def test_a_synchronous_primary_that_dies_while_drd_is_away_is_replaced_wha
         assert again.started[-1].variables["primary"] == "one"
 
 
+async def test_a_policy_that_is_changed_while_its_primary_is_lost_is_served_all_the_same() -> None:
+    async with watched(a_failover()) as it:
+        await it.house.journal.append(
+            Paused("orders", "failover", it.house.clock.now() + timedelta(hours=1), "x", "anna")
+        )
+        await asyncio.sleep(3.3)
+        it.die()
+        await asyncio.sleep(10)
+        before = await it.house.acting.decision("orders")
+        assert before is not None
+        assert before.candidate is not None
+        changed = asyncio.create_task(it.house.watching.serve("orders"))
+        await asyncio.sleep(10)
+        found = await it.house.acting.decision("orders")
+        assert found is not None
+        assert (found.primary, found.candidate) == ("one", before.candidate)
+        await it.house.journal.append(Resumed("orders", "failover", "anna"))
+        await until(lambda: "promote" in DEEDS.done, 20)
+        changed.cancel()
+
+
 async def test_a_dead_process_is_started_again_first_and_replaced_when_that_does_not_help() -> None:
     async with watched(a_failover(), a_restart()) as it:
         await asyncio.sleep(3.3)

@@ -10,17 +10,19 @@ import pytest
 
 from drd.core.decision import Act, Decision, Guard
 from drd.core.events import BugFound, NodeJudged
-from drd.core.health import Hysteresis
+from drd.core.health import Hysteresis, NodeView, Recalled
 from drd.core.node_verdicts import Cause
 from drd.core.probing import Beat, Failure, Sign
 from drd.engines.observing import Observing
+from drd.engines.watched import Watched
 from drd.ports.probe import Target, Watch
-from tests.core.watched import primary, standby
+from tests.core.watched import a_node, good, primary, standby
 from tests.fakes.house import DAEMON, FakeHouse, a_policy, protected
 from tests.fakes.probe import Answers, FakeProbe
 
 pytestmark = pytest.mark.looptime
 RULES = Hysteresis(every_seconds=1.0, timeout_seconds=0.5)
+ONE, TWO = Target("orders", "one", "127.0.0.1"), Target("orders", "two", "127.0.0.1")
 
 
 @dataclass
@@ -248,6 +250,29 @@ async def test_a_look_that_began_before_the_first_failure_is_made_again_at_once(
 
         assert len(two.looks) > before
         assert it.cause("one") is Cause.PROCESS_DEAD
+
+
+@pytest.mark.parametrize(
+    ("targets", "primary_is", "seen"),
+    [
+        ((ONE, replace(TWO, priority=7)), "one", ["one", "two"]),
+        ((replace(ONE, host="10.0.0.9"), TWO), "one", ["two"]),
+        ((TWO,), None, ["two"]),
+    ],
+)
+def test_what_was_seen_is_kept_of_nodes_that_a_changed_policy_reaches_as_before(
+    targets: tuple[Target, ...], primary_is: str | None, seen: list[str]
+) -> None:
+    known = {"one": a_node("one", good(1, primary())), "two": a_node("two", good(2, standby()))}
+    before = Watched(Watch((ONE, TWO), (), RULES), known, primary="one", recalled=Recalled("one", "c1", 1))
+    after = Watched(Watch(targets, (), RULES), {each.node: NodeView(each.node, each.priority) for each in targets})
+    after.take_over(before)
+
+    assert after.primary == primary_is
+    assert (after.recalled is not None) is (primary_is is not None)
+    assert [name for name, node in after.nodes.items() if node.seen is not None] == seen
+    assert after.nodes["two"].priority == targets[-1].priority
+    assert not any(node.streaks for node in after.nodes.values())
 
 
 async def test_what_is_not_watched_has_no_view() -> None:
