@@ -13,8 +13,8 @@ from drd.config.policies import part_names
 from drd.config.settings import Node as SettingsNode
 from drd.config.settings import Settings
 from drd.core.geography import great_circle_metres
-from drd.core.health import Hysteresis
-from drd.core.policy import BackupPlan, Health, Policy
+from drd.core.health import Hysteresis, recovering_seconds
+from drd.core.policy import BackupPlan, DisasterClass, Health, Policy
 from drd.core.runbook import Runbook
 from drd.ports.configuration import Configuration, Protected, wal_store
 from drd.ports.machines import Contact, Machine, Shell, ShellCommand
@@ -95,8 +95,16 @@ def _watch(read: Any, settings: Settings) -> Watch | None:
         timeout_seconds=max((probe.timeout.total_seconds() for probe in probes), default=1.0),
         fall=read.health.fall,
         rise=read.health.rise,
+        recovering_seconds=recovering_seconds(_rto_of_a_crash(read)),
     )
     return Watch(tuple(_target(read.policy, name, settings.nodes[name]) for name in read.nodes), probes, rules)
+
+
+def _rto_of_a_crash(read: Any) -> timedelta | None:
+    """Within what time the service has to answer again after a crash; None where nothing is promised."""
+    process = read.disasters.get(DisasterClass.PROCESS)
+    promised: timedelta | None = None if process is None else process.rto
+    return promised or read.objectives.rto
 
 
 def _target(policy: str, name: str, declared: SettingsNode) -> Target:

@@ -201,7 +201,7 @@ def decide(view: View, now: datetime) -> Decision:
 def _disaster(primary: NodeVerdict | None) -> DisasterClass | None:
     if primary is None or not primary.is_lost:
         return None
-    is_process = primary.cause in (Cause.PROCESS_DEAD, Cause.CRASH_LOOP)
+    is_process = primary.cause in (Cause.PROCESS_DEAD, Cause.RESTARTS_TOO_LONG, Cause.CRASH_LOOP)
     return DisasterClass.PROCESS if is_process else DisasterClass.HARDWARE
 
 

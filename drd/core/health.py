@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Final
 
 from drd.core.probing import DatabaseSeen, Failure, ProbeResult, Quorum, Sign
@@ -20,6 +21,12 @@ USUAL_WEIGHT: Final = 0.1
 """How much one more look changes what is usual for its latency."""
 
 
+RECOVERING_SECONDS: Final = 300.0
+"""A server that says that it recovers is waited for so long where no RTO is promised: most recoveries are shorter."""
+LEAST_RECOVERING_SECONDS: Final = 5.0
+"""However short the RTO is: a recovery that comes to its end is the gentlest end of an outage."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hysteresis:
     """How sure one has to be."""
@@ -31,6 +38,8 @@ class Hysteresis:
     """So many failures in a row count as bad."""
     rise: int = 3
     """So many successes in a row count as good again."""
+    recovering_seconds: float = RECOVERING_SECONDS
+    """For how long a primary that says that it starts or recovers is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +277,11 @@ class ClusterView:
 def fall_seconds(rules: Hysteresis) -> float:
     """How long it takes until time-outs in a row count."""
     return rules.fall * max(rules.every_seconds, rules.timeout_seconds) + rules.every_seconds
+
+
+def recovering_seconds(rto: timedelta | None) -> float:
+    """For how long a primary that recovers is waited for: half of the RTO, so that the rest is left to replace it."""
+    return RECOVERING_SECONDS if rto is None else max(LEAST_RECOVERING_SECONDS, rto.total_seconds() / 2)
 
 
 def together_seconds(rules: Hysteresis) -> float:

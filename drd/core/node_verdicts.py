@@ -39,6 +39,7 @@ class Cause(StrEnum):
     READS_NOT_WRITES = "reads but does not write"
     SYNC_BLOCKED = "synchronous replication blocked"
     RESTARTING = "restarting"
+    RESTARTS_TOO_LONG = "restarting for too long"
     CRASH_LOOP = "crash loop"
     OVERLOADED = "overloaded"
     TWO_PRIMARIES = "two primaries"
@@ -54,6 +55,7 @@ _STATES: Final = {
     Cause.PROCESS_DEAD: NodeState.DOWN,
     Cause.HOST_SILENT: NodeState.DOWN,
     Cause.ACCEPTS_TCP_NOT_SQL: NodeState.DOWN,
+    Cause.RESTARTS_TOO_LONG: NodeState.DOWN,
     Cause.CRASH_LOOP: NodeState.DOWN,
     Cause.ANSWERS_WRONGLY: NodeState.DOWN,
     Cause.UNREACHABLE_FROM_HERE: NodeState.UNKNOWN,
@@ -64,7 +66,15 @@ _STATES: Final = {
 """What each cause amounts to; one that is not here is a node that is up, and not well."""
 _FIRMNESS: Final = {Cause.HOST_SILENT: 0, Cause.ACCEPTS_TCP_NOT_SQL: 1, Cause.PROCESS_DEAD: 2}
 """How much there is behind a verdict on what does not answer: nothing at all, a handshake, a refusal."""
-LOST: Final = frozenset({Cause.PROCESS_DEAD, Cause.HOST_SILENT, Cause.ACCEPTS_TCP_NOT_SQL, Cause.CRASH_LOOP})
+LOST: Final = frozenset(
+    {
+        Cause.PROCESS_DEAD,
+        Cause.HOST_SILENT,
+        Cause.ACCEPTS_TCP_NOT_SQL,
+        Cause.RESTARTS_TOO_LONG,
+        Cause.CRASH_LOOP,
+    }
+)
 """The causes for which a primary may be replaced."""
 
 
@@ -172,7 +182,7 @@ def _of_failing_database(node: NodeView, streak: Streak, view: ClusterView) -> t
     if len(node.restarts) >= CRASHES and (Sign.RESTARTING in signs or streak.kinds == {Failure.REFUSED}):
         return Cause.CRASH_LOOP, f"{len(node.restarts)} restarts within ten minutes; {why}"
     if Sign.RESTARTING in signs:
-        return Cause.RESTARTING, why
+        return _of_restart(node, streak, view, why)
     if streak.bad_since is None:
         return None
     if Sign.NO_CONNECTION_LEFT in signs:
@@ -180,6 +190,17 @@ def _of_failing_database(node: NodeView, streak: Streak, view: ClusterView) -> t
     if streak.last is not None and streak.last.failure in (Failure.PROTOCOL, Failure.WRONG_ANSWER):
         return Cause.ANSWERS_WRONGLY, why
     return _of_silence(node, streak, view, why)
+
+
+def _of_restart(node: NodeView, streak: Streak, view: ClusterView, why: str) -> tuple[Cause, str]:
+    """It starts or recovers, which is not dead; but a primary that does so for too long does not serve either."""
+    lasts = view.at - max((streak.failing_since or 0.0, *node.restarts))
+    if node.name != view.primary or lasts <= view.rules.recovering_seconds:
+        return Cause.RESTARTING, why
+    return (
+        Cause.RESTARTS_TOO_LONG,
+        f"for {lasts:.0f} s, and {view.rules.recovering_seconds:.0f} s are waited for; {why}",
+    )
 
 
 def _of_silence(node: NodeView, streak: Streak, view: ClusterView, why: str) -> tuple[Cause, str] | None:

@@ -198,7 +198,7 @@ class Acting:
             began=self._began(runbook.policy),
             variables=variables,
             alert=occasion.alert,
-            was_dead=decision.cause is NodeCause.PROCESS_DEAD,
+            was_dead=decision.cause in (NodeCause.PROCESS_DEAD, NodeCause.RESTARTS_TOO_LONG),
         )
 
     def _runbook(self, protected: Protected, decision: Decision) -> Runbook | None:

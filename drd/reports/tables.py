@@ -14,7 +14,7 @@ STYLES = {
     "ok": "green", "succeeded": "green", "proven": "green", "keep": "green",
     "well": "green", "answers": "green", "fails": "bold red",
     "process dead": "bold red", "host silent": "bold red", "two primaries": "bold red",
-    "accepts TCP but not SQL": "bold red", "crash loop": "bold red",
+    "accepts TCP but not SQL": "bold red", "crash loop": "bold red", "restarting for too long": "bold red",
     "running": "cyan", "paused": "cyan",
     "late": "yellow", "incomplete": "yellow", "away": "yellow", "held": "yellow", "guarded": "yellow",
     "suspect": "bold red", "failed": "bold red", "lacking": "bold red",

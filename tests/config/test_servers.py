@@ -165,3 +165,24 @@ def test_a_service_is_looked_at_by_one_probe_with_its_own_rhythm(tmp_path: Path)
     assert found is not None
     assert found.rules == Hysteresis(every_seconds=0.25, timeout_seconds=2, fall=3, rise=2)
     assert found.probe.why_not(found.target) == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("", 300),
+        ("\nobjectives: {rto: 30s}", 15),
+        ("\nobjectives: {rto: 30s}\ndisasters: {process: {runbook: orders-restart, rto: 20s}}", 10),
+        ("\nobjectives: {rto: 30s}\ndisasters: {process: {runbook: orders-restart}}", 15),
+    ],
+)
+def test_a_primary_that_recovers_is_waited_for_by_what_is_promised(said: str, seconds: int, tmp_path: Path) -> None:
+    stages = "[{stage: detect, owner: ann, deadline: 5s, steps: [{step: Wait, wait: {for: 1s}}]}]"
+    restart = f"runbook: orders-restart\npolicy: orders\ndisaster: process\nmode: manual\nstages: {stages}\n"
+    restart += "activate_when: it crashed\ndeactivate_when: it serves\n"
+    if "disasters" in said:
+        write(tmp_path / "runbooks" / "orders-restart.yaml", restart)
+    people = "people: {ann: {name: Ann, notify: [{file: /etc/drd/ann}]}}\n"
+    found = read(tmp_path, f"nodes: [orders-1]{said}", "{}", DRD_YAML + people).policies["orders"].watch
+    assert found is not None
+    assert found.rules.recovering_seconds == seconds

@@ -261,6 +261,17 @@ def test_a_primary_in_a_crash_loop_is_left_alone_while_it_answers() -> None:
     assert (gone.cause, gone.act, gone.disaster) == (Cause.CRASH_LOOP, Act.FENCE, DisasterClass.PROCESS)
 
 
+def test_a_primary_that_recovers_for_too_long_is_fenced_and_not_started_again() -> None:
+    recovering = [bad(at, Failure.WRONG_ANSWER, Sign.RESTARTING, latency=0.01) for at in (1, 2, 3)]
+    cluster = of_three((*WELL, *recovering))
+    impatient = replace(cluster, rules=replace(cluster.rules, recovering_seconds=5.0))
+    rules = replace(AUTOMATICALLY, restart=RunbookMode.AUTOMATIC)
+    found = decide(a_situation(impatient, rules=rules), NOW)
+
+    assert (found.cause, found.act, found.disaster) == (Cause.RESTARTS_TOO_LONG, Act.FENCE, DisasterClass.PROCESS)
+    assert decide(a_situation(cluster, rules=rules), NOW).act is Act.HOLD
+
+
 def test_a_suspect_observer_holds() -> None:
     late = replace(of_three(SILENT), observer=Observer(late_seconds=1.0))
     found = decide(replace(a_situation(of_three(SILENT)), cluster=late), NOW)

@@ -1,19 +1,23 @@
 """Rise, fall and damping of what probes find."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from drd.core.health import (
     FLAP_SECONDS,
+    LEAST_RECOVERING_SECONDS,
     MOST_DAMPING,
+    RECOVERING_SECONDS,
     SILENT_TOGETHER_SECONDS,
     NodeView,
     Observer,
     Streak,
     fall_seconds,
     known_primary,
+    recovering_seconds,
     slow_from,
     together_seconds,
 )
@@ -160,6 +164,12 @@ def test_a_late_loop_a_clock_that_stepped_and_slow_strangers_make_the_observer_s
     assert not Observer(unrelated=1, unrelated_failing=1).suspicion
     assert not Observer(unrelated=2, unrelated_failing=1).suspicion
     assert not Observer(unrelated=5, unrelated_failing=2).suspicion
+
+
+def test_a_recovery_is_waited_for_until_half_of_the_rto_is_over() -> None:
+    assert recovering_seconds(timedelta(seconds=30)) == 15
+    assert recovering_seconds(timedelta(seconds=2)) == LEAST_RECOVERING_SECONDS
+    assert recovering_seconds(None) == RECOVERING_SECONDS
 
 
 def test_what_is_silent_together_is_counted_for_longer_where_time_outs_take_longer_to_count() -> None:

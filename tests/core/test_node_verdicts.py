@@ -157,6 +157,27 @@ def test_a_server_that_answers_with_an_error_is_not_dead(signs: tuple[Sign, ...]
     assert found.cause is cause
 
 
+def test_a_primary_that_recovers_is_waited_for_and_not_for_ever() -> None:
+    def recovering(seconds: int, begin: int = 1) -> tuple[Any, ...]:
+        looks = [bad(at, Failure.WRONG_ANSWER, Sign.RESTARTING, latency=0.01) for at in range(begin, begin + seconds)]
+        return (*WELL, *looks)
+
+    def after(*results: Any, at: float, primary: str = "one") -> NodeVerdict:
+        rules = replace(RULES, recovering_seconds=30.0)
+        return verdict(replace(of_three(results, at=at), rules=rules, primary=primary))
+
+    assert after(*recovering(30), at=31.0).cause is Cause.RESTARTING
+    found = after(*recovering(32), at=33.0)
+    assert (found.cause, found.state, found.is_lost) == (Cause.RESTARTS_TOO_LONG, NodeState.DOWN, True)
+    assert "for 32 s, and 30 s are waited for" in found.why
+    assert after(*recovering(32), at=33.0, primary="two").cause is Cause.RESTARTING, "a standby takes its time"
+    # What counts is since when it recovers, and not for how long it was gone before.
+    silent = [bad(at) for at in range(1, 100)]
+    assert after(*WELL, *silent, *recovering(20, begin=100)[1:], at=121.0).cause is Cause.RESTARTING
+    # Nobody remembers any more when a very long one began; that it failed all the time is known.
+    assert after(*recovering(700), at=701.0).cause is Cause.RESTARTS_TOO_LONG
+
+
 def test_restarts_again_and_again_are_a_crash_loop_whether_it_answers_or_not() -> None:
     names = [good(at, replace(primary(), started=f"{at}")) for at in range(4)]
 
