@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from drd.actions.postgres_rejoin import PostgresRejoin
+from drd.clients.postgres_node import PostgresNode
 from drd.core.errors import PermanentError, TransientError
 from drd.core.runbook import SYNCHRONOUS, SYNCHRONOUS_NOW
 from drd.core.runbook_step import Answer
@@ -74,6 +75,7 @@ async def test_an_old_primary_is_rewound_and_what_only_it_had_is_saved_and_liste
     with pytest.raises(PermanentError, match="orders-1 answers as a primary itself"):
         await REJOIN.apply(here)
     one.kill()
+    await PostgresNode(here.world.runner, here.machines["orders-1"]).leave_standby_signal()  # as its fence by ssh
     assert "pg_rewind" in (await REJOIN.preview(here)).commands[0]
 
     facts = await comes_back(REJOIN, here, one, two, 2)

@@ -153,6 +153,9 @@ def test_what_clients_lost_is_on_the_list_of_the_old_primary_which_comes_back_as
         wait_for(watcher.is_switched, "clients are sent to the new primary", PATIENCE)
         site.host(old).heal()
         assert_it_ends(watcher, run)
+        facts = [each["facts"] for each in watcher.machine.events("step-finished")]
+        assert [each["fenced_by"] for each in facts if "fenced_by" in each] == ["ssh"]
+        assert [each["rejoined_by"] for each in facts if "rejoined_by" in each] == ["rewind"]
         for client in clients:
             client.writes_at(site.host(new).address, PATIENCE)
         told = stop(clients)

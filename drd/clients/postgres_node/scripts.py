@@ -96,12 +96,30 @@ tar -cf - $(ls | grep -E '^[0-9A-F]{24}$' | awk -v from="$FROM" 'substr($0, 9) >
 REWIND: Final = """
 demand_stopped
 keep_local
-: > "$WORK/broken"
 CONFIG=$(config_file)
+follow_only() { touch "$DATA/standby.signal"; sync "$DATA"; }
+trap 'follow_only; rm -f "$SERVICE_FILE"' EXIT
+trap 'exit 1' HUP INT TERM
+case $("$BIN/pg_controldata" "$DATA" | sed -n 's/^Database cluster state: *//p') in
+  "shut down" | "shut down in recovery") ;;
+  *)
+    # A server of one user refuses to start as a standby, and the fence has left word that it has to be one.
+    rm -f "$DATA/standby.signal"
+    "$BIN/postgres" --single -D "$DATA" ${CONFIG:+-c config_file="$CONFIG"} template1 >&2
+    follow_only;;
+esac
+: > "$WORK/broken"
 "$BIN/pg_rewind" --target-pgdata="$DATA" --source-server="service=drd" ${CONFIG:+--config-file="$CONFIG"} >&2
+follow_only
 bring_local
 """
-"""Until it is over the data are nothing that a server may start from."""
+"""From `broken` on the data are nothing that a server may start from until it is over.
+
+A server that was killed has its crash recovery before that, as pg_rewind would give it: broken off there, the data are
+an old primary's still, and a later try does the same again. Meanwhile only the mask of the fence keeps the unit from
+being started; but `standby.signal` is there again at whatever end, which a rewind itself takes away with all that the
+other server does not have.
+"""
 
 COPY: Final = """
 demand_stopped
