@@ -134,4 +134,4 @@ def _of_drop_in(key: str) -> str:
     """What systemd has sh run for a key of the drop-in."""
     match = re.search(rf"^{key}=/bin/sh -ec '([^']*)'$", DROP_IN.read_text().replace("\\\n", ""), re.MULTILINE)
     assert match is not None
-    return match[1]
+    return match[1].replace("%%", "%")

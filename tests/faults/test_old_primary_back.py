@@ -141,7 +141,8 @@ def test_an_old_primary_without_the_drop_in_confirms_nothing_where_commits_wait_
     wait_for(watcher.is_switched, "clients are sent to the new primary", PATIENCE)
     client.writes_at(orders.host(NEW).address, PATIENCE)
 
-    (orders.servers[OLD].data / "drd-may-lead").touch()  # as where no drop-in is installed: it leads by itself
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+    (orders.servers[OLD].data / "drd-may-lead").write_text(boot)  # as where no drop-in is installed: it leads by itself
     assert here.shells.power_on(OLD) == 0
     wait_for(lambda: watcher.verdicts()[NEW] == "two primaries", "it is told that there are two", PATIENCE)
     late = orders.start_client(orders.directly(OLD), 3_000_000, is_heard=False)

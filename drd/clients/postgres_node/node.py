@@ -38,7 +38,10 @@ class NodeState:
     replayed: Lsn | None
     """Of a standby that was shut down: no more than this of what it received has reached its data."""
     is_guarded: bool
-    """Whether the drop-in that is shipped for its unit keeps it from leading by itself after a reboot."""
+    """Whether the drop-in that is shipped for its unit has started it in this boot of its machine.
+
+    That keeps it from leading by itself after the next one.
+    """
     has_tablespaces: bool
     has_checksums: bool
     logs_hints: bool

@@ -62,7 +62,8 @@ export PGSERVICEFILE="$SERVICE_FILE"
 STATE: Final = """
 is_running && echo "running=yes" || echo "running=no"
 [ -e "$WORK/broken" ] && echo "broken=yes" || echo "broken=no"
-[ -e "$DATA/drd-boot" ] && echo "guarded=yes" || echo "guarded=no"
+[ "$(cat "$DATA/drd-boot" 2>/dev/null)" = "$(cat /proc/sys/kernel/random/boot_id)" ] \
+  && echo "guarded=yes" || echo "guarded=no"
 [ -n "$(ls -A "$DATA/pg_tblspc")" ] && echo "tablespaces=yes" || echo "tablespaces=no"
 newest=$(ls "$DATA/pg_wal" | grep -E '^[0-9A-F]{24}$' | cut -c 1-8 | sort | tail -n 1)
 echo "newest=$newest"
@@ -70,7 +71,8 @@ echo "newest=$newest"
 [ ! -f "$DATA/pg_wal/$newest.history" ] || sed 's/^/history=/' "$DATA/pg_wal/$newest.history"
 """
 """What is there, a line `name=value` each. The newest timeline is told by the log, as a crash comes before it stands in
-the control file."""
+the control file. That its unit has the drop-in is told by the boot in which that has started it: the file travels
+with a copy of the data to other nodes, whose boot is another one."""
 
 ROOM: Final = """
 echo "size=$(du -skx "$DATA" | cut -f 1)"
@@ -141,7 +143,7 @@ printf '%s\\n' "$SETTINGS" >> "$AUTO.drd"
 chmod --reference="$AUTO" "$AUTO.drd"
 sync "$AUTO.drd"
 mv "$AUTO.drd" "$AUTO"
-rm -f "$DATA/recovery.signal"
+rm -f "$DATA/recovery.signal" "$DATA/drd-may-lead"
 touch "$DATA/standby.signal"
 sync "$DATA"
 """
@@ -149,9 +151,11 @@ RUNS: Final = """
 is_running && echo "running=yes" || echo "running=no"
 """
 LEAVE_STANDBY_SIGNAL: Final = f"""{RUNS}
+rm -f "$DATA/drd-may-lead"
 touch "$DATA/standby.signal"
 sync "$DATA"
 """
+"""A word by which a person has let it lead is one of before, and counts no longer."""
 
 
 def script(body: str, variables: Mapping[str, str], *, has_service: bool = False) -> bytes:
