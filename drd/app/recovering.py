@@ -13,33 +13,46 @@ from drd.clients.this_machine import is_this_machine
 from drd.clients.unit import demand_maskable, unit_state
 from drd.core.errors import DrdError
 from drd.core.findings import Finding, Severity
-from drd.core.runbook import Runbook
+from drd.core.runbook import Runbook, RunbookMode
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.machines import Machine
 from drd.ports.world import World
 
 PARAMETERS = ("synchronous_standby_names", "primary_slot_name")
-REJOIN, SWITCHOVER = "postgres_rejoin", "postgres_switchover"
+PROMOTE, REJOIN, SWITCHOVER = "postgres_promote", "postgres_rejoin", "postgres_switchover"
 
 
 def kinds_of(configuration: Configuration, policy: str) -> frozenset[str]:
     """The kinds of steps that a policy's runbooks have."""
-    runbooks: Iterator[Runbook] = (each for each in configuration.runbooks.values() if each.policy == policy)
-    return frozenset(step.action.kind for runbook in runbooks for stage in runbook.stages for step in stage.steps)
+    return frozenset(kind for runbook in _runbooks_of(configuration, policy) for kind in _kinds(runbook))
 
 
 async def reach_nodes(world: World, configuration: Configuration, protected: Protected) -> tuple[Finding, ...]:
     """Look at each node of a policy whose runbooks promote. Changes nothing."""
     policy = protected.policy
     kinds = kinds_of(configuration, policy.name)
-    if not kinds & {"postgres_promote", SWITCHOVER}:
+    if not kinds & {PROMOTE, SWITCHOVER}:
         return ()
     machines = [configuration.machines[name] for name in policy.nodes]
-    found = await asyncio.gather(*(_of_node(world, machine, kinds) for machine in machines))
+    by_itself = tuple(
+        each.name
+        for each in _runbooks_of(configuration, policy.name)
+        if each.mode is RunbookMode.AUTOMATIC and PROMOTE in _kinds(each)
+    )
+    found = await asyncio.gather(*(_of_node(world, machine, kinds, by_itself) for machine in machines))
     return tuple(finding for findings in found for finding in findings)
 
 
-async def _of_node(world: World, machine: Machine, kinds: frozenset[str]) -> list[Finding]:
+def _runbooks_of(configuration: Configuration, policy: str) -> Iterator[Runbook]:
+    return (each for each in configuration.runbooks.values() if each.policy == policy)
+
+
+def _kinds(runbook: Runbook) -> frozenset[str]:
+    return frozenset(step.action.kind for stage in runbook.stages for step in stage.steps)
+
+
+async def _of_node(world: World, machine: Machine, kinds: frozenset[str], by_itself: tuple[str, ...]) -> list[Finding]:
+    """What one node lacks. `by_itself` are the runbooks that promote another one without asking anybody."""
     what = f"node {machine.name}"
     found = []
     if is_this_machine(machine.host):
@@ -55,9 +68,7 @@ async def _of_node(world: World, machine: Machine, kinds: frozenset[str]) -> lis
     try:
         state = await PostgresNode(world.runner, machine).state()
         if not state.is_guarded:
-            message = "PostgreSQL may start as a primary by itself after a reboot, beside the one that replaced it"
-            hint = f"put systemd/postgresql-as-standby.conf into: systemctl edit {machine.unit}"
-            found.append(Finding(what, message, hint, Severity.WARNING))
+            found.append(_unguarded(machine, by_itself))
     except DrdError as error:
         message = error.message
         if not kinds & {REJOIN, SWITCHOVER}:
@@ -70,3 +81,13 @@ async def _of_node(world: World, machine: Machine, kinds: frozenset[str]) -> lis
         except DrdError as error:
             found.append(Finding(what, error.message, error.hint, Severity.WARNING))
     return found
+
+
+def _unguarded(machine: Machine, by_itself: tuple[str, ...]) -> Finding:
+    """Where nobody is asked whether to promote, nobody looks either whether the old primary comes back beside it."""
+    message = "PostgreSQL may start as a primary by itself after a reboot, beside the one that replaced it"
+    hint = f"put systemd/postgresql-as-standby.conf into: systemctl edit {machine.unit or 'its unit'}; then restart it"
+    if by_itself:
+        message += f", so `mode: automatic` of {' and '.join(by_itself)} is refused"
+        hint += ", or write `mode: approve` or `mode: manual`"
+    return Finding(f"node {machine.name}", message, hint, Severity.BROKEN if by_itself else Severity.WARNING)

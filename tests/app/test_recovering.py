@@ -1,5 +1,6 @@
 """What validate and grants say about the nodes of a policy whose runbooks promote."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from drd.app.read import read_configuration
 from drd.core.findings import Severity
 from drd.ports.configuration import Configuration
 from tests.config.arranging import write
+from tests.database_nodes import DatabaseNodes
+from tests.postgres_lab import Lab
 
 RUNBOOK = """\
 runbook: orders-failover
@@ -52,7 +55,8 @@ def configuration(tmp_path: Path, newest_restic: Path) -> Configuration:
     return configured(tmp_path, newest_restic, RUNBOOK)
 
 
-def configured(tmp_path: Path, restic: Path, runbook: str) -> Configuration:
+def configured(tmp_path: Path, restic: Path, runbook: str, data: Path | None = None) -> Configuration:
+    placed = "" if data is None else f", data_directory: {data}"
     settings = f"""\
 site: here
 state: {tmp_path}/state
@@ -63,7 +67,7 @@ nodes:
   orders-1:
     host: 127.0.0.1
     site: here
-    postgres: {{dsn: {{file: {tmp_path}/dsn}}, unit: postgresql@15-main}}
+    postgres: {{dsn: {{file: {tmp_path}/dsn}}, unit: postgresql@15-main{placed}}}
     ssh: {{user: drd, key: {{file: {tmp_path}/dsn}}, known_hosts: {tmp_path}/dsn}}
   orders-2: {{host: 192.0.2.9, site: here, postgres: {{dsn: {{file: {tmp_path}/dsn}}}}}}
 """
@@ -111,3 +115,31 @@ async def test_whoever_promotes_is_told_that_nobody_can_see_what_a_reboot_does(
 ) -> None:
     found = await reach(configured(tmp_path, newest_restic, RUNBOOK.partition("      - step: Bring it back")[0]))
     assert any("nobody can tell whether PostgreSQL starts as a primary by itself" in each.message for each in found)
+
+
+@pytest.mark.slow
+async def test_a_runbook_that_asks_nobody_is_refused_where_an_old_primary_may_come_back_beside_the_new_one(
+    tmp_path: Path, newest_restic: Path, postgres_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = postgres_lab.new("guarded", segment_mib=1)
+    nodes = DatabaseNodes(postgres_lab, Path(tempfile.mkdtemp(prefix="nodes-", dir=postgres_lab.folder)))
+    nodes.add("postgresql@15-main", server)
+    monkeypatch.setenv("PATH", nodes.path)
+    by_itself = RUNBOOK.replace("mode: manual", "mode: automatic\ntriggers: [{health: {node: primary, is: down}}]")
+
+    async def told(runbook: str) -> list[tuple[Severity, str]]:
+        found = await reach(configured(tmp_path, newest_restic, runbook, server.data))
+        return [(each.severity, each.message) for each in found if "start as a primary by itself" in each.message]
+
+    # As in a copy of a node that has the drop-in: that was started in another machine's boot.
+    (server.data / "drd-boot").write_text("of another machine\n")
+    [(severity, message)] = await told(by_itself)
+    assert severity is Severity.BROKEN
+    assert message.endswith("so `mode: automatic` of orders-failover is refused")
+    [(severity, message)] = await told(RUNBOOK)
+    assert severity is Severity.WARNING
+    assert "refused" not in message
+    (server.data / "drd-boot").write_text(Path("/proc/sys/kernel/random/boot_id").read_text())
+    (server.data / "drd-boot").chmod(0o644)
+    assert await told(by_itself) == []
+    nodes.close()

@@ -29,6 +29,8 @@ def test_a_killed_primary_is_replaced_and_comes_back_as_a_standby_by_itself(
     daemon = demo.start()
     wait_for(lambda: set(verdicts(demo).values()) == {"well"}, "both servers are well", PATIENCE)
     before = wait_for(lambda: orders(demo), "customers order", PATIENCE)
+    looked = demo.drd("validate", "--reach")
+    assert (looked.code, "as a primary by itself" in looked.stdout + looked.stderr) == (0, False), looked.stderr
     said = demo.drd("demo", "disaster", "--folder", str(demo.folder), "--json").done(0, 1)
     told = said.json
     assert "Promote the standby that has the most data" in said.stderr
