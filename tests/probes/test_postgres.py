@@ -19,6 +19,18 @@ from tests.postgres_lab import Cluster, Lab, children
 from tests.probes.watching import GivenSecrets, a_target, probing
 
 pytestmark = pytest.mark.slow
+SPELLINGS = {
+    "lowers_1": "false",
+    "lowers_2": "'No'",
+    "lowers_3": "'0'",
+    "lowers_4": "'LOCAL'",
+    "lowers_5": "'Off'",
+    "waits_1": "'ON'",
+    "waits_2": "yes",
+    "waits_3": "'1'",
+    "waits_4": "remote_write",
+    "waits_5": "'Remote_Apply'",
+}
 PATIENT = PostgresProbe(timeout="20s")
 
 
@@ -61,6 +73,25 @@ async def test_a_primary_tells_its_role_position_peers_and_what_its_commits_wait
             prober, lambda seen: bool(seen.peers) and seen.peers[0].is_synchronous and seen.quorum is not None
         )
         assert second.quorum == Quorum(1, ("two",), lowered_by=("batch",))
+        for name, value in SPELLINGS.items():
+            one.execute(f"CREATE ROLE {name}")
+            one.execute(f"ALTER ROLE {name} SET synchronous_commit = {value}")
+        lowered = tuple(sorted(["batch", *(each for each in SPELLINGS if each.startswith("lowers"))]))
+        assert ((await seen_by(prober)).quorum or Quorum(0, ())).lowered_by == lowered
+        for value in ("'No'", "'1'", "local", "DEFAULT"):
+            one.execute(f"ALTER SYSTEM SET synchronous_commit = {value}")
+            one.reload()
+            await seen_by(
+                prober,
+                lambda seen, is_so=value in ("'No'", "local"): (
+                    seen.quorum is not None and ("the server itself" in seen.quorum.lowered_by) is is_so
+                ),
+            )
+        one.execute("ALTER DATABASE postgres SET synchronous_commit = on")
+        async with probing(PATIENT, None, of(one)) as hidden:
+            told = ((await seen_by(hidden)).quorum or Quorum(0, ())).lowered_by
+            assert told[-1].startswith("perhaps the server itself")
+        one.execute("ALTER DATABASE postgres RESET synchronous_commit")
         assert second.clients is not None
         with psycopg.connect(one.dsn().decode()):
             assert "local" in ((await seen_by(prober)).clients or ())

@@ -290,7 +290,11 @@ class WatchedServer:
 
 
 def _quorum(row: Row, more: Row) -> Quorum | None:
-    lowered = (*more["lowered_by"], *(("the server itself",) if more["is_lowered"] else ()))
+    lowered = [*more["lowered_by"]]
+    if more["is_lowered"]:
+        lowered.append("the server itself")
+    elif more["is_hidden"]:
+        lowered.append("perhaps the server itself (drd's own role or database has a synchronous_commit)")
     try:
         return quorum_of(row["synchronous_standby_names"], tuple(lowered))
     except ValueError:

@@ -29,6 +29,8 @@ SELECT system.system_identifier::text AS cluster,
 FROM pg_control_system() AS system, pg_control_checkpoint() AS control, pg_control_recovery() AS recovery
 LEFT JOIN pg_stat_wal_receiver AS receiver ON true
 """
+# Whatever is none of the words for a `synchronous_commit` that waits lets commits go without: PostgreSQL keeps what was
+# typed, in any spelling. With remote_write a commit is lost only where the standby's machine goes down as well.
 PRIMARY: Final = """
 SELECT (SELECT coalesce(json_agg(json_build_array(application_name, sync_state IN ('sync', 'quorum'))), '[]')
         FROM pg_stat_replication WHERE state = 'streaming') AS peers,
@@ -40,8 +42,11 @@ SELECT (SELECT coalesce(json_agg(json_build_array(application_name, sync_state I
         FROM pg_db_role_setting AS given LEFT JOIN pg_roles AS r ON r.oid = given.setrole
         LEFT JOIN pg_database AS d ON d.oid = given.setdatabase
         WHERE EXISTS (SELECT FROM unnest(setconfig) AS said
-                      WHERE said IN ('synchronous_commit=off', 'synchronous_commit=local'))) AS lowered_by,
-       (SELECT reset_val IN ('off', 'local') FROM pg_settings WHERE name = 'synchronous_commit') AS is_lowered
+                      WHERE lower(split_part(said, '=', 1)) = 'synchronous_commit' AND lower(split_part(said, '=', 2))
+                            NOT IN ('on', 'true', 'yes', '1', 'remote_write', 'remote_apply'))) AS lowered_by,
+       setting.reset_val NOT IN ('on', 'remote_write', 'remote_apply') AS is_lowered,
+       setting.source IN ('database', 'user', 'database user', 'client') AS is_hidden
+FROM pg_settings AS setting WHERE setting.name = 'synchronous_commit'
 """
 # The heartbeat's row changes in place, also on a disk that is full. This makes a file in the data directory and removes
 # it again at once, needs no right, and leaves nothing in the server's log or statistics.
