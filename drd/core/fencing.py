@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from drd.core.health import ClusterView, NodeView
-from drd.core.probing import Quorum
+from drd.core.probing import Peer, Quorum
 
 
 class Rung(StrEnum):
@@ -65,6 +65,8 @@ def revocation(view: ClusterView, cut: Iterable[str] = ()) -> Fence:
         return _impossible(why_not)
     if primary.seen.peers is None or sum(peer.is_synchronous for peer in primary.seen.peers) < quorum.needed:
         return _impossible("the last look at the primary did not show synchronous replication in force")
+    if doubled := _doubled(quorum, primary.seen.peers):
+        return _impossible(f"more than one standby replicates as {doubled}, so that cutting one off leaves another")
     needed = cuts_needed(quorum)
     reachable = {
         node.seen.replicates_as
@@ -118,6 +120,15 @@ def _why_not_by_quorum(quorum: Quorum | None) -> str:
     if quorum.lowered_by:
         return f"commits of {', '.join(quorum.lowered_by)} wait for no standby"
     return ""
+
+
+def _doubled(quorum: Quorum, peers: Iterable[Peer]) -> str:
+    """A name that counts and that several standbys have, as a copy of one that nobody knows of; empty if there is none.
+
+    PostgreSQL compares names without regard to case.
+    """
+    names = [peer.name.casefold() for peer in peers]
+    return next((name for name in quorum.named if names.count(name.casefold()) > 1), "")
 
 
 def _why_too_old(primary: NodeView, view: ClusterView) -> str:

@@ -53,6 +53,7 @@ def test_a_standby_that_is_not_named_does_not_count() -> None:
         (primary(quorum=replace(QUORUM, lowered_by=("role batch",)), peers=PEERS), "role batch"),
         (primary(quorum=QUORUM), "in force"),
         (primary(quorum=QUORUM, peers=(Peer("two", is_synchronous=False),)), "in force"),
+        (primary(quorum=QUORUM, peers=(*PEERS, Peer("TWO", is_synchronous=False))), "replicates as two"),
     ],
 )
 def test_it_counts_only_where_every_commit_waits(seen: DatabaseSeen, why: str) -> None:
@@ -60,6 +61,12 @@ def test_it_counts_only_where_every_commit_waits(seen: DatabaseSeen, why: str) -
 
     assert found.state is FenceState.IMPOSSIBLE
     assert why in found.why
+
+
+def test_a_name_that_confirms_nothing_may_be_anybodys() -> None:
+    others = (*PEERS, Peer("walreceiver", is_synchronous=False), Peer("walreceiver", is_synchronous=False))
+
+    assert revocation(crashed(primary(quorum=QUORUM, peers=others))).state is FenceState.AVAILABLE
 
 
 def test_it_counts_only_after_a_young_look_at_the_primary() -> None:

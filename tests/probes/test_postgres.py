@@ -92,6 +92,12 @@ async def test_a_primary_tells_its_role_position_peers_and_what_its_commits_wait
             told = ((await seen_by(hidden)).quorum or Quorum(0, ())).lowered_by
             assert told[-1].startswith("perhaps the server itself")
         one.execute("ALTER DATABASE postgres RESET synchronous_commit")
+        clone = postgres_lab.standby(one, "clone")
+        conninfo = clone.value("SHOW primary_conninfo").replace("application_name=clone", "application_name=TWO")
+        clone.execute("ALTER SYSTEM SET primary_conninfo = '" + conninfo.replace("'", "''") + "'")
+        clone.reload()
+        await seen_by(prober, lambda seen: [peer.name for peer in seen.peers or ()] == ["two", "two"])
+        clone.stop()
         assert second.clients is not None
         with psycopg.connect(one.dsn().decode()):
             assert "local" in ((await seen_by(prober)).clients or ())

@@ -33,7 +33,7 @@ LEFT JOIN pg_stat_wal_receiver AS receiver ON true
 # typed, in any spelling. With remote_write a commit is lost only where the standby's machine goes down as well.
 PRIMARY: Final = """
 SELECT (SELECT coalesce(json_agg(json_build_array(application_name, sync_state IN ('sync', 'quorum'))), '[]')
-        FROM pg_stat_replication WHERE state = 'streaming') AS peers,
+        FROM pg_stat_replication WHERE state <> 'backup') AS peers,
        (SELECT coalesce(array_agg(DISTINCT coalesce(host(client_addr), 'local')), '{}') FROM pg_stat_activity
         WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name <> 'drd') AS clients,
        (SELECT coalesce(max(extract(epoch FROM clock_timestamp() - query_start)), 0)::float8 FROM pg_stat_activity
