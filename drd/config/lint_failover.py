@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from drd.config.declared import keys, words
 from drd.config.documents import Entry, Report
 from drd.config.yaml import Path, Spot
 from drd.core.runbook import BEFORE_ANY_CHANGE
+from drd.core.runbook_plan import run_order
 
 _BY_ITSELF: Final = frozenset({"automatic", "approve"})
 _PROMOTES: Final = "postgres_promote"
+_APPROVES: Final = "approve"
 
 
 def lint_start(entry: Entry, policy: Entry | None, actions: frozenset[str], report: Report) -> None:
@@ -43,12 +45,34 @@ def _lint_health(entry: Entry, path: Path, policy: Entry | None, report: Report)
 
 
 def _asks_first(entry: Entry, actions: frozenset[str]) -> bool:
-    for verb in _verbs(entry, actions):
-        if verb == "approve":
-            return True
-        if verb not in BEFORE_ANY_CHANGE:
-            return False
+    """Whether an approval comes before the first change: as the steps are run, whatever order they are written in."""
+    for number in range(len(stages) if isinstance(stages := entry.at(("stages",)), list) else 0):
+        for path in _as_run(entry, ("stages", number, "steps")):
+            for verb in (key for key in keys(entry, path) if key in actions):
+                if verb == _APPROVES:
+                    return True
+                if verb not in BEFORE_ANY_CHANGE:
+                    return False
     return True
+
+
+def _as_run(entry: Entry, stage: Path) -> Iterator[Path]:
+    """The paths of a stage's steps, one that needs a later one behind it."""
+    steps = entry.at(stage)
+    # A title that lacks or stands twice is told elsewhere.
+    places = {
+        str(entry.at((*stage, index, "step"))): index for index in range(len(steps) if isinstance(steps, list) else 0)
+    }
+    needs = {title: [name for _, name in words(entry, (*stage, index, "needs"))] for title, index in places.items()}
+    yield from ((*stage, places[title]) for title in run_order(needs))
+
+
+def lint_consent(entry: Entry, steps: Iterable[Path], report: Report) -> None:
+    """A no ends the run."""
+    for path in steps:
+        if _APPROVES in keys(entry, path) and entry.at((*path, "on_failure")) == "continue":
+            sentence = "a refusal must not be passed over: write stop, undo or ask"
+            report(entry.problem((*path, "on_failure"), sentence))
 
 
 def _verbs(entry: Entry, actions: frozenset[str]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Final
 
 from drd.config.declared import Declared, Names, keys, refer, texts, typed, typed_value, unknown, words
 from drd.config.documents import Entry, Report
-from drd.config.lint_failover import lint_start
+from drd.config.lint_failover import lint_consent, lint_start
 from drd.config.suggest import what_to_write
 from drd.config.yaml import Path, Spot, Value
 from drd.core.runbook import NODE_ROLES, OTHER_STANDBYS, VARIABLES, StageName
@@ -49,6 +49,7 @@ def lint_runbook(
     _lint_titles(entry, steps, report)
     _lint_needs(entry, steps, report)
     _lint_fences(entry, steps, report)
+    lint_consent(entry, (step.path for step in steps), report)
     _lint_variables(entry, report)
     _lint_actions(entry, steps, declared, actions, report)
     _lint_start(entry, declared, report)

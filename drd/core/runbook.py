@@ -157,7 +157,7 @@ class StepRules(Model):
     needs: tuple[Sentence, ...] = ()
     """Titles of steps of the same stage or an earlier one that must have succeeded."""
     parallel: Flag = False
-    """Whether it may run beside the steps of its stage that it does not need."""
+    """Whether it may run beside the steps of its stage that it does not need, once the approvals before it are given."""
     by_hand: str | None = None
     """What a person types where the action fails or drd is away."""
     irreversible: Flag = False

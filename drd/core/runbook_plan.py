@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from drd.core.runbook import OnFailure
@@ -35,6 +35,11 @@ class PlannedStep:
     is_looked_at_last: bool = False
     """Whether the run ends well only if what it did still holds then."""
 
+    @property
+    def is_approval(self) -> bool:
+        """Whether it asks people whether the run may go on."""
+        return self.waits is not None and bool(self.waits.people)
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedStage:
@@ -50,7 +55,10 @@ class PlannedStage:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """All stages and all steps. Steps of one stage stand in an order in which no one needs a later one."""
+    """All stages and all steps. Steps of one stage stand in an order in which no one needs a later one.
+
+    A step needs the approvals before it, whatever it says itself: nothing begins beside the question whether it may.
+    """
 
     stages: tuple[PlannedStage, ...]
     steps: tuple[PlannedStep, ...]
@@ -58,8 +66,8 @@ class RunPlan:
 
     def __post_init__(self) -> None:
         ordered = tuple(step for stage in self.stages for step in _ordered(self.of_stage(stage.name)))
-        object.__setattr__(self, "steps", ordered)
-        object.__setattr__(self, "_by_title", {step.title: step for step in ordered})
+        object.__setattr__(self, "steps", tuple(_behind_approvals(ordered)))
+        object.__setattr__(self, "_by_title", {step.title: step for step in self.steps})
 
     def of_stage(self, stage: str) -> tuple[PlannedStep, ...]:
         """The steps of a stage, in order."""
@@ -75,14 +83,32 @@ class RunPlan:
         return next(stage for stage in self.stages if stage.name == name)
 
 
-def _ordered(steps: Iterable[PlannedStep]) -> tuple[PlannedStep, ...]:
-    """As written, except that a step comes after those of its stage that it needs."""
-    waiting = list(steps)
-    ordered: list[PlannedStep] = []
-    while waiting:
-        titles = {step.title for step in waiting}
+def run_order(needs: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The titles of one stage as they are run: as written, but that a step has those that it needs before it."""
+    placed: dict[str, None] = {}
+
+    def place(title: str, waiting: frozenset[str]) -> None:
         # A circle is refused when the file is read; the first step would break one.
-        ready = next((step for step in waiting if titles.isdisjoint(step.needs)), waiting[0])
-        waiting.remove(ready)
-        ordered.append(ready)
-    return tuple(ordered)
+        for needed in needs[title]:
+            if needed in needs and needed not in waiting and needed not in placed:
+                place(needed, waiting | {needed})
+        placed[title] = None
+
+    for title in needs:
+        if title not in placed:
+            place(title, frozenset({title}))
+    return tuple(placed)
+
+
+def _ordered(steps: Sequence[PlannedStep]) -> Iterator[PlannedStep]:
+    by_title = {step.title: step for step in steps}
+    for title in run_order({step.title: step.needs for step in steps}):
+        yield by_title[title]
+
+
+def _behind_approvals(steps: Iterable[PlannedStep]) -> Iterator[PlannedStep]:
+    approvals: list[str] = []
+    for step in steps:
+        yield replace(step, needs=tuple(dict.fromkeys((*step.needs, *approvals))))
+        if step.is_approval:
+            approvals.append(step.title)

@@ -235,17 +235,21 @@ def _finished(plan: RunPlan, progress: Progress, body: StepFinished, at: datetim
 
 
 def _failed(plan: RunPlan, progress: Progress, body: StepFinished, at: datetime) -> Progress:
-    planned = plan.step(body.step)
-    failures = progress.of(body.step).failures + 1
-    state = StepState.FAILED
-    if progress.stopping is None and failures <= planned.retry:
+    planned, before = plan.step(body.step), progress.of(body.step)
+    failures = before.failures + 1
+    state, on_failure = StepState.FAILED, planned.on_failure
+    # A no ends the run, whoever or whatever says it: it is not passed over, and a person's is not questioned.
+    is_refused = planned.is_approval and before.choice is Choice.REFUSE
+    if (planned.is_approval and on_failure is OnFailure.CONTINUE) or (is_refused and on_failure is OnFailure.ASK):
+        on_failure = OnFailure.STOP
+    if progress.stopping is None and failures <= planned.retry and not is_refused:
         state = StepState.PENDING
-    elif progress.stopping is None and planned.on_failure is OnFailure.ASK:
+    elif progress.stopping is None and on_failure is OnFailure.ASK:
         state = StepState.ASKING
     changed = progress.with_step(body.step, at, state=state, failures=failures, message=body.message)
-    if state is not StepState.FAILED or progress.stopping is not None or planned.on_failure is OnFailure.CONTINUE:
+    if state is not StepState.FAILED or progress.stopping is not None or on_failure is OnFailure.CONTINUE:
         return changed
-    stopping = Stopping.TAKE_BACK if planned.on_failure is OnFailure.UNDO else Stopping.HALT
+    stopping = Stopping.TAKE_BACK if on_failure is OnFailure.UNDO else Stopping.HALT
     return replace(changed, stopping=stopping, why=f"{body.step}: {body.message}")
 
 

@@ -75,6 +75,8 @@ class World:
     patience: int = 4
     """How often people have something tried again."""
     progress: Progress = field(default_factory=lambda: Progress(NOON))
+    asked_before: dict[str, list[str]] = field(default_factory=dict)
+    """Title → the approvals before it in the file."""
 
     def write(self, body: Body) -> None:
         self.now += timedelta(milliseconds=1)
@@ -169,6 +171,8 @@ class World:
         for other in self.plan.steps:
             if stages.index(other.stage) < stages.index(planned.stage):
                 assert self.progress.of(other.title).is_settled
+        for asked in self.asked_before[title]:
+            assert self.progress.of(asked).state is StepState.DONE, f"{title} begins without consent"
         if at.order and not planned.is_repeatable:
             # Its outcome was known, or somebody looked, or a person says so: else an effect may be there twice.
             is_known = at.failures > 0 or at.answer is Answer.NOT_DONE or at.choice is Choice.AGAIN
@@ -252,6 +256,9 @@ def test_a_run_that_is_killed_at_any_instant_ends_and_repeats_nothing_blindly(
     data: st.DataObject, plan: RunPlan
 ) -> None:
     world = World(plan, data.draw, effects={step.title: Effect() for step in plan.steps})
+    # As written: `plans` has no step need a later one.
+    for step in plan.steps:
+        world.asked_before[step.title] = [title for title in world.asked_before if plan.step(title).is_approval]
     kills = 0
     for turn in range(400):
         if kills < 5 and data.draw(st.integers(0, 4)) == 0:
@@ -298,6 +305,41 @@ def test_nothing_is_begun_beside_an_approval_that_nobody_gave() -> None:
     assert [type(order) for order in orders] == [Conclude]
     stopped = after(plan, progress, StepFinished("ask", Doing.APPLY, StepOutcome.FAILED), late)
     assert [type(order) for order in next_orders(plan, stopped, frozenset(), late).orders] == [End]
+
+
+@pytest.mark.parametrize("stage", ["recover", "switch"])
+def test_nothing_behind_an_approval_begins_before_it_is_given_however_parallel_it_is(stage: str) -> None:
+    asking = Waiting(("anna",), HOUR, Silence.STOP)
+    told = Told(
+        a_plan(
+            a_step("early", is_parallel=True),
+            a_step("ask", is_parallel=True, waits=asking, needs=("late",)),
+            a_step("fence", stage, is_parallel=True),
+            a_step("late", is_parallel=True),
+        )
+    )
+    assert told.todo() == (Start("early"), Start("late"))
+    told.begun("early").ended("early").begun("late").ended("late")
+    assert told.todo() == (Start("ask"),)
+    told.begun("ask").tell(PeopleTold("approval ask", ("anna",)))
+    assert told.todo() == ()
+    told.tell(StepAnswered("ask", Choice.APPROVE, "anna", "")).ended("ask")
+    assert told.todo() == (Start("fence"),)
+
+
+@pytest.mark.parametrize("on_failure", OnFailure)
+def test_a_refusal_ends_the_run_whatever_the_step_says(on_failure: OnFailure) -> None:
+    asking = Waiting(("anna",), HOUR, Silence.STOP)
+    told = Told(a_plan(a_step("ask", waits=asking, on_failure=on_failure, retry=2), a_step("act")))
+    told.begun("ask").tell(StepAnswered("ask", Choice.REFUSE, "anna", "no")).ended("ask", FAILED, "anna refused: no")
+    assert told.todo() == (End(Outcome.FAILED, "ask: anna refused: no"),)
+
+
+def test_silence_that_means_no_is_not_passed_over() -> None:
+    asking = Waiting(("anna",), SECOND, Silence.STOP)
+    told = Told(a_plan(a_step("ask", waits=asking, on_failure=OnFailure.CONTINUE), a_step("act", is_parallel=True)))
+    told.begun("ask").ended("ask", FAILED, "nobody answered in time")
+    assert told.todo() == (End(Outcome.FAILED, "ask: nobody answered in time"),)
 
 
 def a_step(title: str, stage: str = "recover", **more: object) -> PlannedStep:
@@ -360,7 +402,7 @@ def test_a_step_that_needs_a_later_one_of_its_stage_comes_after_it() -> None:
 
 
 def test_a_circle_of_needs_is_cut_somewhere() -> None:
-    assert [step.title for step in a_plan(a_step("a", needs=("b",)), a_step("b", needs=("a",))).steps] == ["a", "b"]
+    assert [step.title for step in a_plan(a_step("a", needs=("b",)), a_step("b", needs=("a",))).steps] == ["b", "a"]
 
 
 def test_a_step_is_skipped_when_what_it_needs_has_failed() -> None:
