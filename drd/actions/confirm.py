@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from drd.core.errors import DrdError
+from drd.core.errors import DrdError, PermanentError
 from drd.core.lists import OneOrMany
 from drd.core.runbook import NodeName
 from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_references
@@ -45,9 +45,31 @@ class Confirm(Action):
         return Preview((f"{self.summary()} (now: {said})",))
 
     async def apply(self, at: Situation) -> Facts:
-        """Ask. Raises `PermanentError` unless all witnesses say that it is gone."""
-        await self._ask(at)
-        return {}
+        """Ask. Raises `PermanentError` unless all witnesses say that it is gone.
+
+        To a person who has started the run it tells what they say, and refuses only where the node leads and is well.
+        """
+        try:
+            return {"note": await self._ask(at)}
+        except DrdError as error:
+            if not at.is_by_person:
+                raise
+            name = at.machine(self.node).name
+            if at.services.is_well_primary(at.policy, name):
+                raise PermanentError(
+                    f"{name} leads, and is well",
+                    "to hand over to another node, start a runbook with postgres_switchover",
+                ) from error
+            return {"note": f"{error.message}; {at.by} goes on all the same"}
+
+    async def rehearse(self, at: Situation) -> Facts | None:
+        """Ask, and tell what they say: in a drill nothing is gone."""
+        try:
+            return {"note": await self._ask(at)}
+        except DrdError as error:
+            if at.services.view(at.policy) is None:
+                raise
+            return {"note": error.message}
 
     async def _ask(self, at: Situation) -> str:
         everybody = Witness.OBSERVERS in self.by

@@ -34,6 +34,7 @@ from drd.ports.machines import Machine
 
 LONGEST_RUNG: Final = timedelta(seconds=10)
 """A way that takes longer is left for the next one: a shell that hangs must not keep the power from being cut."""
+A_PERSON: Final = "a person"
 CANNOT_SEE: Final = FenceFound(CoreRung.REVOKE, FenceState.IMPOSSIBLE, "the nodes of the policy are not watched")
 
 
@@ -118,6 +119,10 @@ class Fence(Action):
         """Of what was broken off only the unit can be found fenced."""
         machine = at.machine(self.node)
         return {"fenced": machine.name, "fenced_by": self._confirmed(at, machine) or Rung.SSH.value}
+
+    async def found_by_hand(self, at: Situation) -> Facts:
+        """That it is fenced; by which way, only the person knows."""
+        return {"fenced": at.machine(self.node).name, "fenced_by": A_PERSON}
 
     async def apply(self, at: Situation) -> Facts:
         """Try the ways in order. Raises `PermanentError` with the reason of each when none is confirmed."""

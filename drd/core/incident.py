@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import reduce
 
 from drd.core.encoding import body_of, moment
-from drd.core.events import Body, IncidentStarted, StepChecked, StepFinished, StepOrdered
+from drd.core.events import Body, IncidentStarted, StepAnswered, StepChecked, StepFinished, StepOrdered
 from drd.core.policy import Outcome
 from drd.core.rows import IncidentRow
 from drd.core.runbook import ORDERED_TO_LEAD, SYNCHRONOUS, SYNCHRONOUS_NOW
@@ -48,7 +48,9 @@ class IncidentRecord:
     @property
     def found(self) -> dict[str, str]:
         """All that its steps have found out, those too that were found done, the latest last."""
-        told = (fact.body.facts for fact in self.facts if isinstance(fact.body, StepChecked | StepFinished))
+        told = (
+            fact.body.facts for fact in self.facts if isinstance(fact.body, StepAnswered | StepChecked | StepFinished)
+        )
         return {name: value for each in told for name, value in each.items()}
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from drd.core.events import LossMeasured, StepChecked, StepFinished, StepStarted
+from drd.core.events import LossMeasured, StepAnswered, StepChecked, StepFinished, StepStarted
 from drd.core.incident import IncidentRecord
 from drd.core.outage import Outage
 from drd.core.runbook import HANDS_OVER
@@ -148,9 +148,10 @@ def promoted_at(record: IncidentRecord) -> datetime | None:
     return next((at for at, done in _done(record) if "new_primary" in done.facts and done.step not in orderly), None)
 
 
-def _done(record: IncidentRecord) -> Iterator[tuple[datetime, StepFinished | StepChecked]]:
-    """What was found out, and when: at a step's end, or when it was asked whether it is done, as after a time-out."""
-    return ((fact.at, fact.body) for fact in record.facts if isinstance(fact.body, StepFinished | StepChecked))
+def _done(record: IncidentRecord) -> Iterator[tuple[datetime, StepFinished | StepChecked | StepAnswered]]:
+    """What was found out, and when: at a step's end, when it was asked whether it is done, or by a person's word."""
+    said = StepFinished | StepChecked | StepAnswered
+    return ((fact.at, fact.body) for fact in record.facts if isinstance(fact.body, said))
 
 
 def _first(record: IncidentRecord, name: str) -> datetime | None:

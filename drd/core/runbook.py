@@ -157,7 +157,7 @@ class StepRules(Model):
     needs: tuple[Sentence, ...] = ()
     """Titles of steps of the same stage or an earlier one that must have succeeded."""
     parallel: Flag = False
-    """Whether it may run beside the steps of its stage that it does not need, once the approvals before it are given."""
+    """Whether it may run beside the steps of its stage that it does not need, after the approvals before it."""
     by_hand: str | None = None
     """What a person types where the action fails or drd is away."""
     irreversible: Flag = False
@@ -260,6 +260,13 @@ class Runbook(RunbookRules):
             if step.action.kind == _FENCE
         ]
         return tuple(dict.fromkeys(str(rung) for rungs in named for rung in rungs))
+
+    @property
+    def asks_to_fence(self) -> bool:
+        """Whether a person is asked to fence the old primary where no rung is confirmed."""
+        steps = [step for stage in self.stages for step in stage.steps]
+        first = next((step for step in steps if step.action.kind == _FENCE), None)
+        return first is not None and first.on_failure is OnFailure.ASK
 
     @property
     def proxies(self) -> frozenset[str]:

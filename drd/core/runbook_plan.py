@@ -109,6 +109,8 @@ def _ordered(steps: Sequence[PlannedStep]) -> Iterator[PlannedStep]:
 def _behind_approvals(steps: Iterable[PlannedStep]) -> Iterator[PlannedStep]:
     approvals: list[str] = []
     for step in steps:
-        yield replace(step, needs=tuple(dict.fromkeys((*step.needs, *approvals))))
+        # Two that are parallel are asked for at once: an approval changes nothing.
+        is_asked_beside = step.is_approval and step.is_parallel
+        yield step if is_asked_beside else replace(step, needs=tuple(dict.fromkeys((*step.needs, *approvals))))
         if step.is_approval:
             approvals.append(step.title)

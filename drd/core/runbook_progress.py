@@ -261,7 +261,13 @@ def _answered(plan: RunPlan, progress: Progress, body: StepAnswered, at: datetim
         )
     if before.state is StepState.ASKING and body.choice is Choice.DONE:
         return progress.with_step(
-            body.step, at, state=StepState.DONE, choice=body.choice, by=body.by, message=f"done by hand by {body.by}"
+            body.step,
+            at,
+            state=StepState.DONE,
+            choice=body.choice,
+            by=body.by,
+            message=f"done by hand by {body.by}",
+            facts={**before.facts, **body.facts},
         )
     if before.state is StepState.RUNNING and plan.step(body.step).waits is not None:
         changed = replace(before, choice=body.choice, by=body.by, message=body.words)

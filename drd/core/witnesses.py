@@ -39,6 +39,15 @@ def confirmed_lost(
     return "; ".join(said)
 
 
+def is_well_primary(view: ClusterView, verdicts: Mapping[str, NodeVerdict], node: str) -> bool:
+    """Whether it is seen to lead and to be well, and nothing makes anybody doubt that."""
+    verdict = verdicts.get(node)
+    if view.observer.suspicion or verdict is None or verdict.cause is not Cause.WELL:
+        return False
+    seen, database = view.node(node).seen, view.node(node).database
+    return seen is not None and seen.is_primary and database is not None and database.failing_since is None
+
+
 def _of_standbys(view: ClusterView, node: str) -> list[str]:
     streak = view.node(node).database
     since = None if streak is None else streak.failing_since

@@ -194,7 +194,8 @@ def _step_words(body: StepOrdered | StepFinished | LossMeasured) -> str:
     if isinstance(body, LossMeasured):
         lost = "" if body.lost_bytes is None else f": {format_size(body.lost_bytes)} of log"
         return f"measured what was lost{lost}"
-    said = f": {body.message}" if body.message else ""
+    words = body.message or body.facts.get("note", "")
+    said = f": {words}" if words else ""
     if body.doing is Doing.UNDO:
         return f"{'taken back' if body.outcome is StepOutcome.SUCCEEDED else 'NOT taken back'}: {body.step}{said}"
     return f"{'done' if body.outcome is StepOutcome.SUCCEEDED else body.outcome.value}: {body.step}{said}"

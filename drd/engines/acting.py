@@ -21,8 +21,10 @@ from drd.core.node_verdicts import Cause as NodeCause
 from drd.core.policy import Cause
 from drd.core.recovery import promoted_at
 from drd.core.runbook import BEFORE_ANY_CHANGE, Runbook, RunbookMode
+from drd.core.runbook_progress import StepState
 from drd.core.units import format_duration
 from drd.engines.outbox import Outbox
+from drd.engines.runbook_run import RunbookRun
 from drd.engines.runbooks import FAILOVER, Runbooks, StartOrder
 from drd.engines.watch_rules import failover_of, is_triggered, restart_of
 from drd.engines.watching import Watching
@@ -31,6 +33,7 @@ from drd.ports.configuration import Configuration, Protected
 from drd.ports.journal import Catalogue, Journal
 
 BY: Final = "drd"
+FENCE: Final = "fence"
 """Who started a run that nobody has started."""
 REMEMBERED: Final = 50
 """So many earlier runs of a policy are looked at: more failovers than a day may have."""
@@ -157,9 +160,7 @@ class Acting:
     async def _attempt(self, protected: Protected, decision: Decision, occasion: Occasion) -> tuple[str, str]:
         """Start what a decision asks for: the run, or why there is none."""
         runbook = self._runbook(protected, decision)
-        # One that is automatic asks nobody: without a fence it would only fail, and count as tried.
-        is_asked = decision.act is Act.ASK and runbook is not None and runbook.mode is RunbookMode.APPROVE
-        if runbook is None or not (decision.act in _STARTS or is_asked):
+        if runbook is None or not (decision.act in _STARTS or (decision.act is Act.ASK and _asks(runbook))):
             return "", decision.summary
         try:
             return await self._runbooks.start(self._order(runbook, decision, occasion)), ""
@@ -174,8 +175,7 @@ class Acting:
             start = each.start
             if start.policy != policy or start.cause is Cause.MANUAL or start.variables.get("primary") != primary:
                 continue
-            begun = {step.action for step in each.plan.steps if each.progress.of(step.title).order}
-            if begun <= BEFORE_ANY_CHANGE and each.progress.stopping is None:
+            if not _has_changed(each) and each.progress.stopping is None:
                 await self._runbooks.abort(each.run, BY, f"{primary} is well again", takes_back=False)
 
     async def _is_at_it(self, policy: str, decision: Decision) -> bool:
@@ -326,6 +326,20 @@ class Acting:
                 self._ended[event.run or ""] = self._clock.monotonic()
                 self._pasts.pop(policy, None)
                 self._watching.look_now(policy)
+
+
+def _asks(runbook: Runbook) -> bool:
+    """Whether it asks a person. One that asks nobody would only fail without a fence, and count as tried."""
+    return runbook.mode is RunbookMode.APPROVE or (runbook.mode is RunbookMode.AUTOMATIC and runbook.asks_to_fence)
+
+
+def _has_changed(run: RunbookRun) -> bool:
+    """Whether a run has changed anything; a fence has not that nothing confirmed, and of which a person is asked."""
+    begun = [(step.action, run.progress.of(step.title)) for step in run.plan.steps]
+    return any(
+        at.order and action not in BEFORE_ANY_CHANGE and not (action == FENCE and at.state is StepState.ASKING)
+        for action, at in begun
+    )
 
 
 def _last_looks(cluster: ClusterView) -> list[float]:

@@ -51,6 +51,8 @@ from drd.ports.world import World
 
 CHECK_SECONDS: Final = 30.0
 """How long it is asked whether a step is done; after that nobody knows."""
+BY_HAND_SECONDS: Final = 10.0
+"""How long it is looked what a person has done, who waits for that."""
 LONGEST_WAIT_SECONDS: Final = 30.0
 """A clock that is set may bring a moment nearer while it is waited for."""
 AGAIN_SECONDS: Final = 1.0
@@ -113,6 +115,18 @@ class RunbookRun:
                         await self._changed.wait()
         finally:
             await self._leave()
+
+    async def found_by_hand(self, title: str) -> dict[str, str]:
+        """What is seen of a step that a person says to have done: nothing where that cannot be seen now."""
+        try:
+            async with asyncio.timeout(BY_HAND_SECONDS):
+                at = self._situation(title)
+                return dict(await self._filled(self._steps[title].action, at).found_by_hand(at))
+        except (TimeoutError, DrdError) as error:
+            self._tools.log(f"{title}: what was done by hand is not seen: {error}")
+        except Exception as bug:  # noqa: BLE001 - a bug in a question leaves the answer open
+            await self._bug(title, bug)
+        return {}
 
     async def finish_steps(self, grace_seconds: float) -> None:
         """Give the steps that are under way this long to come to their ends."""
@@ -239,6 +253,7 @@ class RunbookRun:
             members=self._members(),
             done=frozenset(each.action for each in self.plan.steps if self._is_done(each.title)),
             by=self.start.by,
+            is_by_person=self.start.cause is Cause.MANUAL,
             ordering=lambda facts: self._note(StepOrdered(title, dict(facts))),
         )
 

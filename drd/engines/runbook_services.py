@@ -17,7 +17,7 @@ from drd.core.postgres.heartbeat import Beat
 from drd.core.postgres.nodes import NodeRole
 from drd.core.postgres.target import parse_target
 from drd.core.tags import HOST
-from drd.core.witnesses import NotLost, confirmed_lost
+from drd.core.witnesses import NotLost, confirmed_lost, is_well_primary
 from drd.engines.dispatch import Dispatch
 from drd.engines.restore import Restore
 from drd.engines.restore_request import RestoreRequest
@@ -158,6 +158,13 @@ class EngineServices:
         if watched is None or view is None or node not in watched.nodes:
             raise NotLost(f"{node} is not looked at yet", is_open=True)
         return confirmed_lost(view, watched.verdicts, node, by_probes=by_probes, by_standbys=by_standbys)
+
+    def is_well_primary(self, policy: str, node: str) -> bool:
+        """Whether a node is seen to lead and to be well, beyond doubt."""
+        watched, view = self._watching.of(policy), self._watching.view(policy)
+        if watched is None or view is None or node not in watched.nodes:
+            return False
+        return is_well_primary(view, watched.verdicts, node)
 
     def view(self, policy: str) -> ClusterView | None:
         """All that is known of a policy's nodes now."""

@@ -135,7 +135,8 @@ class Runbooks:
             )
         if len(fitting) > 1:
             raise UsageError(f"several steps wait: {'; '.join(fitting)}", f'add: --step "{fitting[0]}"')
-        await self._tools.journal.append(StepAnswered(fitting[0], choice, by, words), run=run)
+        facts = await under_way.found_by_hand(fitting[0]) if choice is Choice.DONE else {}
+        await self._tools.journal.append(StepAnswered(fitting[0], choice, by, words, facts), run=run)
         return fitting[0]
 
     async def abort(self, run: str, by: str, words: str, *, takes_back: bool) -> None:

@@ -76,6 +76,8 @@ class Situation:
     """The kinds of the actions that are done in this run."""
     by: str = ""
     """Who started the run."""
+    is_by_person: bool = False
+    """Whether that is a person, and not drd or an alert."""
     ordering: Callable[[Facts], Awaitable[None]] = _nowhere
     """Puts on record what is chosen and about to be ordered; every later try of the run finds it in `variables`.
 
@@ -152,6 +154,10 @@ class Action(Spec):
     async def found(self, at: Situation) -> Facts:
         """What `apply` would have told of something that is found to be done."""
         return {}
+
+    async def found_by_hand(self, at: Situation) -> Facts:
+        """What `apply` would have told of something that a person says to have done."""
+        return await self.found(at)
 
     async def apply(self, at: Situation) -> Facts:
         """Do it. Raises `PermanentError` when it was done and did not succeed, other `DrdError`s when that is open.

@@ -41,6 +41,10 @@ class Services(Protocol):
         """
         ...
 
+    def is_well_primary(self, policy: str, node: str) -> bool:
+        """Whether a node is seen to lead and to be well, beyond doubt."""
+        ...
+
     def view(self, policy: str) -> ClusterView | None:
         """All that is known of a policy's nodes now; None where they are not watched."""
         ...

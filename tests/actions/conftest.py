@@ -28,6 +28,7 @@ class FakeServices:
     failures: tuple[str, ...] = ()
     is_there: bool = False
     seen: ClusterView | None = None
+    is_well: bool = False
     reached_by: Clients = Clients.LIBPQ
 
     async def backup(self, policy: str, full: bool) -> str:
@@ -53,6 +54,9 @@ class FakeServices:
         if self.failures:
             raise PermanentError(self.failures[0], "")
         return "it is gone"
+
+    def is_well_primary(self, policy: str, node: str) -> bool:
+        return self.is_well
 
     def view(self, policy: str) -> ClusterView | None:
         return self.seen

@@ -28,6 +28,7 @@ from drd.ports.machines import Machine, Shell, ShellCommand
 from drd.ports.runner import Command as Program
 from drd.ports.runner import Ended, Ending, OnLine
 from tests.actions.conftest import FakeServices
+from tests.core.watched import a_view
 
 
 async def test_a_command_succeeds_by_its_exit_code_and_its_words_stay_out_of_the_record(at: Situation) -> None:
@@ -61,7 +62,7 @@ async def test_witnesses_are_asked_and_a_node_that_is_not_gone_fails_the_step(
 ) -> None:
     at = replace(at, machines={"orders-1": Machine("orders-1", "127.0.0.1")}, variables={"primary": "orders-1"})
     confirm = Confirm.model_validate({"node": "primary", "by": by})
-    assert await confirm.apply(at) == {}
+    assert await confirm.apply(at) == {"note": "it is gone"}
     assert services.asked == [("confirm", "orders", "orders-1", *asked)]
     assert (await confirm.preview(at)).commands == (f"ask {by} whether primary is gone (now: it is gone)",)
     services.failures = ("orders-1 answers drd",)
@@ -69,6 +70,33 @@ async def test_witnesses_are_asked_and_a_node_that_is_not_gone_fails_the_step(
         await confirm.apply(at)
     assert (await confirm.preview(at)).unchecked == ("orders-1 answers drd",)
     assert confirm.is_repeatable
+
+
+async def test_a_person_who_starts_a_run_is_told_what_the_witnesses_say_and_stopped_only_by_a_primary_that_is_well(
+    at: Situation, services: FakeServices
+) -> None:
+    machines = {"orders-1": Machine("orders-1", "127.0.0.1")}
+    at = replace(at, machines=machines, variables={"primary": "orders-1"}, is_by_person=True)
+    confirm = Confirm.model_validate({"node": "primary"})
+    services.failures = ("orders-1 is not seen to be lost: leads no more",)
+    note = "orders-1 is not seen to be lost: leads no more; anna goes on all the same"
+    assert await confirm.apply(at) == {"note": note}
+    services.is_well = True
+    with pytest.raises(PermanentError, match="orders-1 leads, and is well") as refused:
+        await confirm.apply(at)
+    assert "postgres_switchover" in refused.value.hint
+
+
+async def test_a_drill_asks_the_witnesses_and_fails_only_where_there_are_none(
+    at: Situation, services: FakeServices
+) -> None:
+    at = replace(at, machines={"orders-1": Machine("orders-1", "127.0.0.1")}, variables={"primary": "orders-1"})
+    confirm = Confirm.model_validate({"node": "primary"})
+    services.failures, services.seen = ("orders-1 is not seen to be lost: well",), a_view()
+    assert await confirm.rehearse(at) == {"note": "orders-1 is not seen to be lost: well"}
+    services.seen = None
+    with pytest.raises(PermanentError, match="not seen to be lost"):
+        await confirm.rehearse(at)
 
 
 async def test_a_plan_shows_the_whole_command_and_what_is_missing(at: Situation) -> None:

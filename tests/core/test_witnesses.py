@@ -7,7 +7,7 @@ import pytest
 from drd.core.health import ClusterView, Observer
 from drd.core.node_verdicts import judge
 from drd.core.probing import Sign
-from drd.core.witnesses import NotLost, confirmed_lost
+from drd.core.witnesses import NotLost, confirmed_lost, is_well_primary
 from tests.core.watched import a_node, a_view, good, of_three, primary, refused, standby
 
 DEAD = (good(8, primary()), refused(9), refused(9.1), refused(9.2))
@@ -59,6 +59,19 @@ def test_what_is_not_seen_to_be_gone_is_not_confirmed(view: ClusterView, why: st
 def test_a_standby_that_still_hears_it_or_was_not_asked_is_no_witness(view: ClusterView, why: str) -> None:
     with pytest.raises(NotLost, match=why):
         said(view, by_probes=False)
+
+
+def test_a_primary_is_well_only_where_it_is_seen_to_lead_and_nothing_makes_anybody_doubt_it() -> None:
+    late = Observer(late_seconds=3.0)
+    for view, is_well in (
+        (of_three((good(9, primary()),)), True),
+        (of_three((good(9, standby()),)), False),
+        (of_three((good(8, primary()), refused(9))), False),
+        (of_three(DEAD), False),
+        (replace(of_three((good(9, primary()),)), observer=late), False),
+    ):
+        assert is_well_primary(view, judge(view, {}), "one") is is_well
+    assert not is_well_primary(a_view(a_node("one")), {}, "one")
 
 
 def test_a_node_without_a_verdict_is_not_known_yet() -> None:

@@ -461,6 +461,31 @@ async def test_without_a_fence_an_automatic_runbook_is_not_used_up_but_held_and_
         assert [each.guards for each in it.held] == [("fence",)]
 
 
+async def test_without_a_fence_a_runbook_that_asks_there_is_started_and_a_person_may_fence_by_hand() -> None:
+    DEEDS.failing["fence"] = PermanentError("no rung is confirmed", "")
+    async with watched(a_failover({**FENCE, "on_failure": "ask"}, PROMOTION), has_power=False) as it:
+        await asyncio.sleep(3.3)
+        it.die()
+        await until(lambda: bool(it.house.journal.of(PeopleTold)))
+        assert "a person has to approve: fence" in it.started[0].words
+        [run] = it.house.runbooks.under_way()
+        await it.house.runbooks.answer(run.run, None, Choice.DONE, "anna", "its plug is pulled")
+        await until(lambda: DEEDS.done == ["fence", "promote"])
+
+
+async def test_a_primary_that_is_well_again_ends_a_run_whose_fence_was_confirmed_by_nothing() -> None:
+    DEEDS.failing["fence"] = PermanentError("no rung is confirmed", "")
+    async with watched(a_failover({**FENCE, "on_failure": "ask"}, PROMOTION)) as it:
+        await asyncio.sleep(3.3)
+        it.die()
+        await until(lambda: bool(it.house.journal.of(PeopleTold)))
+        it.come_back()
+        await until(lambda: bool(it.house.journal.of(IncidentFinished)))
+        [over] = it.house.journal.of(IncidentFinished)
+        assert (over.outcome, over.message) == (Outcome.CANCELLED, "drd ended it: one is well again")
+        assert DEEDS.done == ["fence"]
+
+
 async def test_a_second_loss_while_the_first_run_still_works_is_told() -> None:
     async with watched(a_failover(FENCE, PROMOTION, a_step("rebuild", waiting=("anna",)))) as it:
         await asyncio.sleep(3.3)

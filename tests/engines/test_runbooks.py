@@ -144,6 +144,30 @@ async def test_a_person_is_asked_where_nothing_tells_whether_a_step_was_done() -
     assert DEEDS.done == ["a"]
 
 
+async def test_what_a_person_has_done_is_looked_at_and_known_to_later_steps() -> None:
+    steps = (a_step("a", on_failure="ask"), a_step("b ${new_primary}"))
+    async with left(a_house(a_runbook(*steps))) as house:
+        DEEDS.failing["a"] = PermanentError("no", "")
+        DEEDS.found["a"] = {"new_primary": "orders-2"}
+        run = await house.runbooks.start(ORDER)
+        await until(lambda: bool(house.journal.of(PeopleTold)))
+        await house.runbooks.answer(run, None, Choice.DONE, "anna", "by hand")
+        record = await over(house, run)
+    assert (record.outcome, DEEDS.done) == (Outcome.SUCCEEDED, ["a", "b orders-2"])
+    assert record.found["new_primary"] == "orders-2"
+
+
+@pytest.mark.parametrize("error", [PermanentError("no answer", ""), ZeroDivisionError("oh")])
+async def test_what_a_person_has_done_and_nobody_sees_is_done_all_the_same(error: Exception) -> None:
+    async with left(a_house(a_runbook(a_step("a", on_failure="ask")))) as house:
+        DEEDS.failing.update({"a": PermanentError("no", ""), "found a": error})
+        run = await house.runbooks.start(ORDER)
+        await until(lambda: bool(house.journal.of(PeopleTold)))
+        await house.runbooks.answer(run, None, Choice.DONE, "anna", "by hand")
+        assert (await over(house, run)).outcome is Outcome.SUCCEEDED
+    assert bool(house.log) is isinstance(error, PermanentError)
+
+
 async def test_a_run_goes_on_by_the_runbook_that_it_began_with() -> None:
     first = a_house(a_runbook(a_step("a"), a_step("b")))
     DEEDS.seconds["a"] = 5

@@ -24,6 +24,8 @@ class Deeds:
     answers: dict[str, Answer] = field(default_factory=dict)
     orders: dict[str, Facts] = field(default_factory=dict)
     """What is put on record before a step does its work."""
+    found: dict[str, Facts] = field(default_factory=dict)
+    """What is seen of a step that was done by hand."""
     rehearsed: list[str] = field(default_factory=list)
     situations: list[Situation] = field(default_factory=list)
     """Those in which steps were begun."""
@@ -72,6 +74,11 @@ class Deed(Action):
             raise DEEDS.failing.pop(self.mark)
         DEEDS.is_there.add(self.mark)
         return {"up": self.mark}
+
+    async def found_by_hand(self, at: Situation) -> Facts:
+        if (error := DEEDS.failing.pop(f"found {self.mark}", None)) is not None:
+            raise error
+        return DEEDS.found.get(self.mark, {})
 
     async def undo(self, at: Situation) -> Facts:
         DEEDS.done.append(f"not {self.mark}")

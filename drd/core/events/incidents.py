@@ -98,6 +98,8 @@ class StepAnswered(Body):
     choice: Choice
     by: str
     words: str
+    facts: dict[str, str] = field(default_factory=dict)
+    """What a step that was done by hand has led to, as far as it is seen."""
 
 
 @dataclass(frozen=True)
