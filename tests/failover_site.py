@@ -147,13 +147,24 @@ class Client:
         return self.rows()
 
 
-def assert_one_writer_at_a_time(rows: list[Noted]) -> None:
-    """At most one server acknowledged writes at any time: once another has, the first never does again."""
-    order: list[str] = []
+def assert_one_writer_at_a_time(*clients: list[Noted]) -> None:
+    """At most one server acknowledged writes of a timeline, and none was taken on a timeline that another had replaced.
+
+    The rows of all clients count together: one may be at the new primary while another is still served by the old one.
+    An answer is noted later than it was given, and one that the network held back much later. Of a row that was sent
+    after another client had its answer on a newer timeline that is no excuse: only the one row that each client had in
+    flight then is not judged here. Whether it is there is seen in what was lost.
+    """
+    rows = sorted((row for each in clients for row in each), key=lambda row: row.moment)
+    leads: dict[int, str] = {}
+    since: dict[int, float] = {}
     for row in rows:
-        if row.server not in order[-1:]:
-            assert row.server not in order, f"{row.server} acknowledged row {row.id} after {order[-1]} had taken over"
-            order.append(row.server)
+        leader = leads.setdefault(row.timeline, row.server)
+        assert row.server == leader, f"{row.server} acknowledged row {row.id} on timeline {row.timeline} of {leader}"
+        since.setdefault(row.timeline, row.moment)
+    for row in rows:
+        newer = [line for line, moment in since.items() if line > row.timeline and moment < row.began]
+        assert not newer, f"{row.server} took row {row.id} and acknowledged it after {leads[newer[0]]} had taken over"
 
 
 def now() -> float:

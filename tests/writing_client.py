@@ -1,8 +1,9 @@
 """A client that writes a row each 10 ms and notes what was acknowledged: `python writing_client.py DSN FILE FIRST`.
 
-Each line of the file is `moment id server transaction`: monotonic seconds at which the acknowledgement came, the row,
-the address of the server that gave it, and the transaction that wrote it there. A row whose fate is not known is never
-tried again under the same id, so that everything in the file was acknowledged, and nothing else can be missed.
+Each line of the file is `moment id server transaction began timeline`: monotonic seconds at which the acknowledgement
+came, the row, the address of the server that gave it, the transaction that wrote it there, the seconds at which it was
+sent, and the timeline on which it was written. A row whose fate is not known is never tried again under the same id, so
+that everything in the file was acknowledged, and nothing else can be missed.
 """
 
 import sys
@@ -16,7 +17,10 @@ import psycopg
 
 PAUSE_SECONDS = 0.01
 TABLE = "CREATE TABLE IF NOT EXISTS written (id bigint PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp())"
-WRITE = "INSERT INTO written (id) VALUES (%s) RETURNING host(inet_server_addr()), pg_current_xact_id()::text"
+WRITE = (
+    "INSERT INTO written (id) VALUES (%s) RETURNING host(inet_server_addr()), pg_current_xact_id()::text,"
+    " left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"
+)
 
 
 @dataclass(frozen=True)
@@ -27,13 +31,19 @@ class Noted:
     id: int
     server: str
     transaction: int
+    began: float
+    timeline: int
+    """Of which each has one primary."""
 
 
 def noted(file: Path) -> list[Noted]:
     """What a client has noted so far, oldest first."""
     text = file.read_text() if file.exists() else ""
     lines = (line.split() for line in text[: text.rfind("\n") + 1].splitlines())
-    return [Noted(float(moment), int(number), server, int(xid)) for moment, number, server, xid in lines]
+    return [
+        Noted(float(moment), int(number), server, int(xid), float(began), int(timeline, 16))
+        for moment, number, server, xid, began, timeline in lines
+    ]
 
 
 def longest_gap(rows: list[Noted], since: float) -> float:
@@ -52,9 +62,9 @@ def write(dsn: str, file: Path, number: int) -> None:
                 while True:
                     began = time.monotonic()
                     number += 1
-                    server, transaction = connection.execute(WRITE, (number,)).fetchall()[0]
+                    server, transaction, timeline = connection.execute(WRITE, (number,)).fetchall()[0]
                     now = time.monotonic()
-                    note.write(f"{now:.6f} {number} {server} {transaction}\n")
+                    note.write(f"{now:.6f} {number} {server} {transaction} {began:.6f} {timeline}\n")
                     time.sleep(max(0.0, began + PAUSE_SECONDS - now))
             time.sleep(PAUSE_SECONDS)
 

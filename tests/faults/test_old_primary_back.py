@@ -122,8 +122,7 @@ def test_an_old_primary_that_comes_back_never_leads_and_is_made_a_standby(
     assert told["rejoined_by"] in (rejoined_by, "following" if is_synchronous else rejoined_by)
     rows = [client.stop() for client in clients]
     missing = [number for each in rows for number in lost(each, new)]
-    for each in rows:
-        assert_one_writer_at_a_time(each)
+    assert_one_writer_at_a_time(*rows)
     assert bool(missing) is (not is_synchronous)
     # Each client may have had one more in flight, and drd writes its heartbeat.
     assert int(told.get("lost_transactions", "0")) >= len(missing)

@@ -104,8 +104,7 @@ def fail_over(watcher: Watcher) -> str:
 
 def stop(clients: tuple[Client, Client]) -> list[list[Noted]]:
     told = [client.stop() for client in clients]
-    for rows in told:
-        assert_one_writer_at_a_time(rows)
+    assert_one_writer_at_a_time(*told)
     return told
 
 
@@ -206,7 +205,7 @@ def test_a_planned_switchover_and_the_one_back_lose_nothing(watched: Callable[[s
             for client in clients:
                 client.writes_at(site.host(new).address, PATIENCE)
             wait_until_well(watcher)
-        told = [client.stop() for client in clients]
+        told = stop(clients)
         assert [lost(rows, site.servers[first]) for rows in told] == [[], []]
         assert_the_same(site.servers[first], site.servers[second])
 
