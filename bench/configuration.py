@@ -109,7 +109,7 @@ def measure(file: Path) -> dict[str, float]:
 
     kinds = find_kinds()
     seconds = {"kinds": time.perf_counter() - start, "before": resident_mib(), "problems": 0.0}
-    keeper = []
+    keeper: list[object] = []
     for name in ("load", "reload"):
         start, processor = time.perf_counter(), time.process_time()
         try:

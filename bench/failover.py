@@ -47,7 +47,9 @@ SURELY_OVER_SECONDS = 0.3
 class Side(Protocol):
     """What is compared."""
 
-    site: Site
+    @property
+    def site(self) -> Site:
+        """Its hosts."""
 
     def choose(self, settings: str) -> None:
         """Take settings, by their name."""

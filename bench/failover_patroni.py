@@ -87,7 +87,7 @@ class Patroni:
     @property
     def primary(self) -> str:
         """The node that is the primary by Patroni's own word."""
-        return next(member["name"] for member in self._members() if member["role"] == "leader")
+        return next(str(member["name"]) for member in self._members() if member["role"] == "leader")
 
     def is_whole(self) -> bool:
         """Whether there is a primary, and a standby that streams from it on the same timeline."""

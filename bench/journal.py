@@ -164,7 +164,7 @@ def told(name: str, figures: list[float], unit: str) -> None:
 
 
 def rounds(count: int, measure: Callable[[Path], Awaitable[float]], parent: Path) -> list[float]:
-    figures = []
+    figures: list[float] = []
     for _ in range(count):
         with tempfile.TemporaryDirectory(dir=parent) as folder:
             figures.append(asyncio.run(measure(Path(folder))))  # type: ignore[arg-type]

@@ -19,8 +19,8 @@ import shutil
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -202,7 +202,11 @@ def main() -> None:
         cluster = filled(made, options.scale, {"archive_mode": "on", "archive_command": "/bin/true"})
         print(f"scale {options.scale}, {bytes_in(cluster.data / 'base') / 1e9:.2f} GB, {options.rounds} rounds")
         for number in range(options.rounds):
-            tools = {"drd": _drd, "drd in place": partial(_drd, read="data_directory"), "pgBackRest": _its_peer}
+            tools: dict[str, Callable[[Path, Lab, Cluster], AbstractContextManager[Tool]]] = {
+                "drd": _drd,
+                "drd in place": partial(_drd, read="data_directory"),
+                "pgBackRest": _its_peer,
+            }
             for name in tools if number % 2 == 0 else reversed(tools):
                 with tools[name](work, made, cluster) as tool:
                     found[name].append(_measured(tool, work, made, cluster, options))

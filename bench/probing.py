@@ -14,19 +14,24 @@ import resource
 import selectors
 import socket
 import time
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
 from bench.probing_peer import PROGRAM, ask, find
 from drd.clients.clock import SystemClock
+from drd.clients.journal import SqliteJournal
 from drd.clients.process import ChildRunner
+from drd.clients.secrets import SystemSecrets
 from drd.core.health import Hysteresis
 from drd.core.policy import Policy
 from drd.core.probing import ProbeResult
-from drd.engines.watching import Watched, Watching
+from drd.engines.observing import Observing
+from drd.engines.watched import Watched
+from drd.engines.watching import Watching
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.probe import Probe, Target, Watch
 from drd.ports.world import World
@@ -39,8 +44,10 @@ PER_POLICY = 2
 class Lateness(Watching):
     """Notes how late each look begins, against the rhythm that its first one set."""
 
-    def __init__(self, *given: Any, every: float) -> None:
-        super().__init__(*given)
+    def __init__(
+        self, configuration: Configuration, observing: Observing, journal: SqliteJournal, world: World, every: float
+    ) -> None:
+        super().__init__(lambda: configuration, observing, journal, journal, world, "bench")
         self._every = every
         self._before: dict[str, float] = {}
         self.late: list[float] = []
@@ -53,14 +60,6 @@ class Lateness(Watching):
         self._before[target.node] = result.began
         self.failed += not result.is_good
         super()._take(watched, target, result)
-
-
-class NoJournal:
-    """Takes facts and forgets them."""
-
-    async def append(self, *bodies: Any, run: str | None = None) -> tuple[Any, ...]:
-        """Forget them."""
-        return ()
 
 
 def a_configuration(nodes: int, ports: list[int], every: float) -> Configuration:
@@ -79,8 +78,16 @@ def a_configuration(nodes: int, ports: list[int], every: float) -> Configuration
 
 async def measure(nodes: int, seconds: float, every: float, ports: list[int]) -> None:
     configuration = a_configuration(nodes, ports, every)
-    world = World(SystemClock(), ChildRunner(), None)  # type: ignore[arg-type]
-    watching = Lateness(lambda: configuration, NoJournal(), world, "bench", every=every)
+    clock, runner = SystemClock(), ChildRunner()
+    world = World(clock, runner, SystemSecrets(runner, {}))
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="probing-")))
+        journal = await stack.enter_async_context(await SqliteJournal.open(folder, clock))
+        watching = Lateness(configuration, Observing(clock), journal, world, every)
+        await look(watching, configuration, nodes, seconds, every)
+
+
+async def look(watching: Lateness, configuration: Configuration, nodes: int, seconds: float, every: float) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(watching.serve_record())]
         for number, name in enumerate(configuration.policies):
