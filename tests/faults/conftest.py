@@ -1,15 +1,17 @@
 """Machines with the whole of drd on them, and one that watches a primary and its standby on hosts of their own."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import boto3.session
 import pytest
 
-from tests.postgres_lab import lab
+from tests.postgres_lab import Lab, lab
 from tests.postgres_pair import Pair, pair
 from tests.servers import MotoS3
+from tests.shipped_runs import shipped_pair
 from tests.system.fixtures import another_machine, machine, two_stores, two_stores_each_restic
 from tests.system.machine import BUCKET, Machine
 from tests.watched_pair import Watcher
@@ -49,3 +51,17 @@ def watched(machine: Machine, orders: Pair) -> Callable[..., Watcher]:
         return watcher
 
     return start
+
+
+@pytest.fixture
+def laboratory(postgres_programs: Path) -> Iterator[Lab]:
+    with lab(postgres_programs) as made:
+        yield made
+
+
+@pytest.fixture
+def shipped(
+    laboratory: Lab, tmp_path: Path, haproxy: Path, machine: Machine
+) -> Callable[[str], AbstractContextManager[Watcher]]:
+    """Makes the pair of a service and its daemon, with the shells of the hosts (tests/shipped_runs.py)."""
+    return lambda service: shipped_pair(laboratory, tmp_path, haproxy, machine, service)

@@ -9,110 +9,27 @@ import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.failover_site import Client, assert_one_writer_at_a_time
-from tests.network_shells import NetworkShells, kill_postmaster
-from tests.postgres_lab import Cluster, Lab, lab
-from tests.postgres_pair import Pair, lost, pair
-from tests.system.machine import Machine
+from tests.network_shells import kill_postmaster
+from tests.postgres_lab import Lab
+from tests.postgres_pair import Pair, lost
+from tests.shipped_runs import PATIENCE, assert_it_ends, assert_the_same, fail_over, run_of, stop, wait_until_well
 from tests.system.programs import wait_for
-from tests.watched_pair import Watcher
-from tests.writing_client import Noted
 
 pytestmark = [
     pytest.mark.faults,
     pytest.mark.timeout(600),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can make network namespaces"),
 ]
-PATIENCE = 180.0
 ROWS = 30
 """So many of each client are acknowledged while nobody else receives them."""
 IN_FLIGHT = 1
 """A client waits for one answer at a time."""
-
-
-@pytest.fixture
-def laboratory(postgres_programs: Path) -> Iterator[Lab]:
-    with lab(postgres_programs) as made:
-        yield made
-
-
-@pytest.fixture
-def watched(laboratory: Lab, tmp_path: Path, haproxy: Path, machine: Machine) -> Callable[[str], Any]:
-    """Makes a service's pair and its daemon, which sees both nodes to be well, as long as the context lasts."""
-
-    @contextmanager
-    def make(service: str) -> Iterator[Watcher]:
-        with pair(laboratory, tmp_path, service) as site:
-            site.start_proxy(haproxy)
-            site.start(is_synchronous=service == "payments")
-            shells = NetworkShells(site)
-            watcher = Watcher(machine, site, service, shells=shells)
-            watcher.start()
-            try:
-                yield watcher
-            finally:
-                shells.close()
-            shells.assert_only_what_grants_allow()
-
-    return make
-
-
-def start_clients(site: Pair) -> tuple[Client, Client]:
-    return site.start_client(site.multihost), site.start_client(site.proxied, 1_000_000)
-
-
-def assert_it_ends(watcher: Watcher, run: str, *, without: frozenset[str] = frozenset()) -> None:
-    """Wait until a run is over, all done but these steps; else what it tells of itself stands in the failure.
-
-    Nobody is told: the people of the lab have no address.
-    """
-
-    def is_over() -> bool:
-        return any(each["run"] == run for each in watcher.machine.events("incident-finished"))
-
-    wait_for(is_over, "the run is over", PATIENCE)
-    lacking = {each["step"] for each in watcher.incident(run)["steps"] if each["state"] != "done"}
-    told = watcher.machine.drd("incident", "show", run).stdout
-    assert lacking - {"Tell people"} == without, told + watcher.machine.daemon_log()[-4000:]
-
-
-def wait_until_well(watcher: Watcher) -> None:
-    wait_for(lambda: set(watcher.verdicts().values()) == {"well"}, "both nodes are well", PATIENCE)
-
-
-def run_of(watcher: Watcher, runbook: str) -> str:
-    """The newest run of a runbook; empty while there is none."""
-    begun = [each["run"] for each in watcher.machine.events("incident-started") if each["runbook"] == runbook]
-    return str(begun[-1]) if begun else ""
-
-
-def fail_over(watcher: Watcher) -> str:
-    """Wait for the run that drd begins by itself; begin it as a person does where it holds the loss for too great."""
-    runbook, old = f"{watcher.policy}-failover", watcher.pair.nodes[0]
-    wait_for(lambda: watcher.began() or watcher.machine.events("failover-held"), "drd has decided", PATIENCE)
-    if not watcher.began():
-        watcher.begin(runbook, old)
-    return str(wait_for(lambda: run_of(watcher, runbook), "the run has begun", PATIENCE))
-
-
-def stop(clients: tuple[Client, Client]) -> list[list[Noted]]:
-    told = [client.stop() for client in clients]
-    assert_one_writer_at_a_time(*told)
-    return told
-
-
-def assert_the_same(one: Cluster, other: Cluster) -> None:
-    def ids(cluster: Cluster) -> list[Any]:
-        return cluster.rows("SELECT id FROM written ORDER BY id")
-
-    wait_for(lambda: ids(one) == ids(other), "both servers hold the same", PATIENCE)
 
 
 def stranded(folder: Path, lab: Lab, table: int) -> set[int]:
@@ -134,12 +51,12 @@ def stranded(folder: Path, lab: Lab, table: int) -> set[int]:
 
 
 def test_what_clients_lost_is_on_the_list_of_the_old_primary_which_comes_back_as_a_standby(
-    watched: Callable[[str], Any], laboratory: Lab
+    shipped: Callable[[str], Any], laboratory: Lab
 ) -> None:
-    with watched("orders") as watcher:
+    with shipped("orders") as watcher:
         site: Pair = watcher.pair
         old, new = site.nodes
-        clients = start_clients(site)
+        clients = site.start_clients()
         site.host(old).cut_from(site.host(new))
         before = [len(client.rows()) for client in clients]
         wait_for(
@@ -177,9 +94,9 @@ def test_what_clients_lost_is_on_the_list_of_the_old_primary_which_comes_back_as
 
 
 def test_where_the_old_disk_is_gone_a_bound_is_told_and_the_run_ends_as_incomplete(
-    watched: Callable[[str], Any],
+    shipped: Callable[[str], Any],
 ) -> None:
-    with watched("orders") as watcher:
+    with shipped("orders") as watcher:
         site: Pair = watcher.pair
         kill_postmaster(site.servers[site.nodes[0]])
         shutil.rmtree(site.servers[site.nodes[0]].data)
@@ -191,11 +108,11 @@ def test_where_the_old_disk_is_gone_a_bound_is_told_and_the_run_ends_as_incomple
         assert "the old primary was not brought back, and only its own log tells which transactions" in page
 
 
-def test_a_planned_switchover_and_the_one_back_lose_nothing(watched: Callable[[str], Any]) -> None:
-    with watched("orders") as watcher:
+def test_a_planned_switchover_and_the_one_back_lose_nothing(shipped: Callable[[str], Any]) -> None:
+    with shipped("orders") as watcher:
         site: Pair = watcher.pair
         first, second = site.nodes
-        clients = start_clients(site)
+        clients = site.start_clients()
         runs: list[str] = []
         for old, new in ((first, second), (second, first)):
             watcher.begin("orders-switchover", old)
@@ -212,12 +129,12 @@ def test_a_planned_switchover_and_the_one_back_lose_nothing(watched: Callable[[s
 
 @pytest.mark.parametrize("blow", ["killed", "silent"])
 def test_a_synchronous_pair_loses_no_acknowledged_payment_and_is_made_whole_again(
-    watched: Callable[[str], Any], blow: str
+    shipped: Callable[[str], Any], blow: str
 ) -> None:
-    with watched("payments") as watcher:
+    with shipped("payments") as watcher:
         site: Pair = watcher.pair
         old, new = site.nodes
-        clients = start_clients(site)
+        clients = site.start_clients()
         if blow == "killed":
             kill_postmaster(site.servers[old])
         else:
@@ -237,11 +154,11 @@ def test_a_synchronous_pair_loses_no_acknowledged_payment_and_is_made_whole_agai
         assert member in site.servers[new].value("SHOW synchronous_standby_names")
 
 
-def test_an_old_primary_that_comes_back_after_its_run_is_waited_for_again(watched: Callable[[str], Any]) -> None:
-    with watched("payments") as watcher:
+def test_an_old_primary_that_comes_back_after_its_run_is_waited_for_again(shipped: Callable[[str], Any]) -> None:
+    with shipped("payments") as watcher:
         site: Pair = watcher.pair
         old, new = site.nodes
-        clients = start_clients(site)
+        clients = site.start_clients()
         site.host(old).silence()
         kill_postmaster(site.servers[old])
         run = fail_over(watcher)
