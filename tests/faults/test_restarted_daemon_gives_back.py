@@ -1,0 +1,60 @@
+"""drd dies between revoking and promoting, and the primary answers again: the next drd lets its standby receive."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.failover_site import now
+from tests.postgres_pair import Pair, lost
+from tests.shipped_runs import PATIENCE, stop, wait_until_well
+from tests.system.machine import Machine
+from tests.system.programs import wait_for
+
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.timeout(500),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can make network namespaces"),
+]
+DYING = Path(__file__).parents[1] / "dying_daemon.py"
+SLOT = "SHOW primary_slot_name"
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE 'INSERT INTO written%'"
+MOMENTS = (
+    "step finished.*Make sure that the old primary confirms no payment",
+    "step started.*Promote the standby that has the most data",
+)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_primary_that_answers_again_before_anybody_was_promoted_gets_its_standby_back_from_the_next_drd(
+    machine: Machine, shipped: Callable[[str], Any], moment: str
+) -> None:
+    program, machine.program = machine.program, (sys.executable, str(DYING), moment)
+    with shipped("payments") as watcher:
+        site: Pair = watcher.pair
+        old, new = (site.servers[name] for name in site.nodes)
+        clients = site.start_clients()
+        dying = machine.daemon
+        assert dying is not None
+        site.host(old.name).silence()
+        wait_for(lambda: not dying.is_alive, f"drd dies at: {moment}", PATIENCE)
+        assert new.value(SLOT).startswith("drd_cut_")
+        site.host(old.name).heal()
+        wait_for(lambda: old.value(WAITING), "a commit waits for the standby", PATIENCE)
+
+        machine.program = program
+        machine.start()
+        since = now()
+        for client in clients:
+            client.writes_again(since, PATIENCE)
+        wait_for(watcher.is_over, "the run is over", PATIENCE)
+        assert new.value(SLOT) == new.name.replace("-", "_")
+        wait_until_well(watcher)
+        assert not any("new_primary" in step["facts"] for step in watcher.acted())
+        assert new.value("SELECT pg_is_in_recovery()")
+        told = stop(clients)
+        assert {row.server for rows in told for row in rows} == {site.host(old.name).address}
+        assert [lost(rows, old) for rows in told] == [[], []]
