@@ -19,7 +19,7 @@ run: setup ## The demonstration: a shop with its database, an off-site store, an
 	@scripts/parts demonstration
 	@PATH="$(PARTS)/restic-newest:$(PARTS)/postgresql/bin:$(PARTS)/haproxy:$(CURDIR)/$(VENV):$$PATH" $(VENV)/drd demo run
 
-test: setup parts programs ceph static ## Everything CI runs: the static checks, all tests and a seeded share of the fault tests
+test: setup parts programs ceph static coverage ## Everything CI runs: static checks, the core's coverage, all tests, a share of the fault tests
 	$(PYTEST) -n auto -m "not endurance" --durations 40 --fault-share $(SHARE) --fault-seed $(SEED)
 
 check: setup parts programs static unit ## The quick half: formatting, lint, types, layers and the unit tests

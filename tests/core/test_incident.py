@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from drd.core.events import Body, IncidentStarted, StepChecked, StepFinished
-from drd.core.incident import IncidentFact, IncidentRecord, awaited_before
+from drd.core.events import Body, IncidentStarted, StepChecked, StepFinished, StepOrdered
+from drd.core.incident import ORDERED_TO_LEAD, IncidentFact, IncidentRecord, awaited_before
 from drd.core.policy import Cause
 from drd.core.runbook_step import Answer, Doing, StepOutcome
 
@@ -59,3 +59,12 @@ def test_who_is_brought_back_is_waited_for_as_before_the_primary_was_replaced(
     runs: list[IncidentRecord], now: str, awaited: str
 ) -> None:
     assert awaited_before(runs, now) == awaited
+
+
+def test_who_was_told_to_lead_may_do_so_at_any_moment_until_it_is_known_who_does() -> None:
+    first, other = (StepOrdered("move", {ORDERED_TO_LEAD: name}) for name in ("two", "three"))
+    assert a_run().told_to_lead == ""
+    assert a_run(first).told_to_lead == "two"
+    assert a_run(first, other).told_to_lead == "three", "the order that was given last"
+    assert a_run(first, ended(new_primary="two")).told_to_lead == ""
+    assert a_run(StepOrdered("move", {"other": "two"})).told_to_lead == ""

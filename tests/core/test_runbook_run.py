@@ -24,6 +24,7 @@ from drd.core.events import (
     StepAnswered,
     StepChecked,
     StepFinished,
+    StepOrdered,
     StepStarted,
 )
 from drd.core.policy import Cause, Mode, Outcome
@@ -691,3 +692,11 @@ def test_a_run_that_is_stopped_does_nothing_again() -> None:
     told = fenced()
     told.tell(AbortAsked("anna", "enough", takes_back=False), StepChecked("fence", Doing.APPLY, Answer.NOT_DONE))
     assert told.todo() == (End(Outcome.CANCELLED, "anna ended it: enough"),)
+
+
+def test_what_a_step_has_ordered_stays_known_while_it_is_tried_again() -> None:
+    told = Told(a_plan(a_step("move", retry=1))).begun("move")
+    told.tell(StepOrdered("move", {"ordered": "two", "by": "drd"}))
+    assert told.todo("move") == (), "an order is no outcome"
+    told.ended("move", FAILED, "late").begun("move").tell(StepOrdered("move", {"ordered": "three"}))
+    assert told.progress.of("move").facts == {"ordered": "three", "by": "drd"}

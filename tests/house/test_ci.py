@@ -48,3 +48,8 @@ def test_root_installs_all_that_the_ordinary_user_needs_before_it_begins(clone: 
 
 def test_others_run_everything_once(clone: Path) -> None:
     assert typed_as(clone, user=1000) == ["apt-install make git", "make test"]
+
+
+def test_it_fails_where_a_test_of_the_core_is_missing() -> None:
+    [needed] = re.findall(r"^test: (.*?) *##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {"static", "coverage"} <= set(needed.split())
