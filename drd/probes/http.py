@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
 import h11
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from drd.clients.http import HttpAnswer, exchange
 from drd.clients.lines import meaning
@@ -47,6 +47,13 @@ class HttpProbe(Probe):
     """For how long the certificate has to be good still."""
     timeout: PositiveDuration = Field(default="5s", validate_default=True)
     """An answer that takes longer is none."""
+
+    @field_validator("certificate")
+    @classmethod
+    def _has_one(cls, value: timedelta | None, about: ValidationInfo) -> timedelta | None:
+        if value is not None and urlsplit(about.data.get("url", "https:")).scheme == "http":
+            raise ValueError("`url` is of http, which shows no certificate: write https:// there, or remove this")
+        return value
 
     def summary(self) -> str:
         """The address without what may be secret in it."""

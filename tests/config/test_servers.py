@@ -152,6 +152,10 @@ def test_a_row_is_written_only_where_there_is_a_database(source: str, more: str,
     [
         ("{tcp: {port: 443}}", "2:11: `tcp`: nothing says where it is: add `host:`"),
         ("{postgres: {write_check: true}}", "2:11: `postgres`: nothing says how it is reached: add `dsn:`"),
+        (
+            '{http: {url: "http://shop.example/", certificate: 30d}}',
+            "2:60: `certificate`: `url` is of http, which shows no certificate: write https:// there, or remove this",
+        ),
         ("{every: 1s}", "2:10: `service`: no kind of probe is named: add one of command, host, http, postgres, tcp"),
     ],
 )

@@ -1,6 +1,7 @@
 """Probes against real sockets, servers, programs and this machine."""
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -182,6 +183,17 @@ async def test_this_machine_with_room_is_well_and_another_is_not_looked_at() -> 
     assert "another" in HostProbe().why_not(a_target("db1.example"))
 
 
+async def test_a_unit_has_to_be_active(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program, asked = tmp_path / "systemctl", tmp_path / "asked"
+    program.write_text(f'#!/bin/sh\necho "$*" >> {asked}\n[ "$4" = postgresql@15-main ]\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert (await look(HostProbe(unit="postgresql@15-main"))).is_good
+    found = await look(HostProbe(unit="nginx"))
+    assert (found.failure, found.message) == (Failure.WRONG_ANSWER, "the unit nginx is not active")
+    assert asked.read_text().splitlines()[-1] == "is-active --quiet -- nginx"
+
+
 async def test_what_holds_nothing_open_is_never_closed() -> None:
     async with probing(TcpProbe(port=9)) as prober:
         prober.on_closed(lambda: pytest.fail("nothing was open"))()
@@ -193,5 +205,6 @@ def test_probes_say_in_a_line_what_they_ask() -> None:
     assert CommandProbe(argv=("true", "secret")).summary() == "true ends with 0"
     assert HostProbe(disk_free="10 %").summary() == "disk_free 10 %"
     assert HostProbe().summary() == "the machine answers"
-    with pytest.raises(ValidationError, match="write it like https"):
-        HttpProbe(url="shop.example")
+    with pytest.raises(ValidationError, match="write it like https") as told:
+        HttpProbe(url="shop.example", certificate="30d")
+    assert told.value.error_count() == 1
