@@ -258,3 +258,9 @@ class Policy(Model):
     def name(self) -> str:
         """What the policy is called."""
         return self.policy
+
+    @property
+    def shortest_rpo(self) -> timedelta | None:
+        """The least that may be lost in any disaster; None where nothing was promised."""
+        promised = (self.objectives.rpo, *(each.rpo for each in self.disasters.values()))
+        return min((rpo for rpo in promised if rpo is not None), default=None)

@@ -107,7 +107,7 @@ class Heartbeats:
             await self._stand_in(protected, "heartbeat: false", "")
             while True:
                 await clock.sleep(LOOK_SECONDS)
-        every = interval(protected.policy.objectives.rpo)
+        every = interval(protected.policy.shortest_rpo)
         async with servers.reached(self._world) as node:
             await self._wait_until_it_may(protected, node)
             sweep = 0.0

@@ -32,11 +32,13 @@ class Kept:
         return [body.KIND for body in events if isinstance(body, HeartbeatKept | HeartbeatInterrupted)]
 
 
-def furnished(*, may_beat: bool = True, streams: bool = True, is_standby: bool = False, wants: bool = True) -> Kept:
+def furnished(
+    *, may_beat: bool = True, streams: bool = True, is_standby: bool = False, wants: bool = True, **more: object
+) -> Kept:
     server = FakePostgres(None, is_standby=is_standby)  # type: ignore[arg-type]
     servers = FakeServers({"": server}, wants_heartbeat=wants)
     source = StreamedDatabase(given=servers) if streams else DatabaseSource(given=servers)
-    house = FakeHouse(protected(a_policy("orders", objectives={"rpo": "25s"}), main=source))
+    house = FakeHouse(protected(a_policy("orders", objectives={"rpo": "25s"}, **more), main=source))
     server.cluster = FakeCluster(house.clock, may_beat=may_beat)
     return Kept(house, server.cluster, servers)
 
@@ -62,6 +64,15 @@ async def test_it_is_written_five_times_within_the_rpo() -> None:
         assert (line.means, line.problem, line.written) == (Means.ROW, "", row.written)
         assert str(line) == "a row every 5s"
     assert it.told() == ["heartbeat-kept"]
+
+
+async def test_it_is_written_often_enough_for_the_disaster_that_may_lose_least() -> None:
+    it = furnished(disasters={"hardware": {"runbook": "r", "rpo": "1s"}, "site": {"runbook": "s", "rpo": "1m"}})
+    async with serving(it):
+        await asyncio.sleep(4.1)
+        [row] = it.cluster.heartbeats.values()
+        assert row.beat.sequence == 21
+        assert str(it.house.heartbeats.line("orders")) == "a row every 200ms"
 
 
 async def test_without_the_right_the_marks_of_wal_stand_in_until_it_is_granted() -> None:

@@ -72,9 +72,9 @@ DAEMON = "01DAEMON"
 
 def a_policy(name: str = "orders", to: tuple[str, ...] = ("local", "offsite"), **backup: Any) -> Policy:
     """A policy; what a test does not name is quiet."""
-    objectives = backup.pop("objectives", {})
+    own = {key: backup.pop(key, {}) for key in ("objectives", "disasters")}
     plan = {"to": to, "keep": {"last": 3}, **backup}
-    return Policy.model_validate({"policy": name, "objectives": objectives, "backup": plan})
+    return Policy.model_validate({"policy": name, **own, "backup": plan})
 
 
 def protected(policy: Policy, digest: str = "1", **sources: FakeSource) -> Protected:

@@ -21,7 +21,8 @@ PART: Final = 5
 """The interval is at most this part of what may be lost, because it is the error bar of what was lost."""
 GONE: Final = timedelta(days=30)
 """A daemon that has not written for so long is gone, and its row with it."""
-LEAST: Final = timedelta(seconds=1)
+LEAST: Final = timedelta(milliseconds=200)
+"""Of an `rpo` of a second, the shortest that WAL can keep."""
 MOST: Final = timedelta(seconds=60)
 
 CREATE: Final = (

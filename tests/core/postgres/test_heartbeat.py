@@ -17,7 +17,14 @@ def beat(policy: str, seconds: float, daemon: str = "01DAEMON") -> Heartbeat:
 
 
 @pytest.mark.parametrize(
-    ("rpo", "seconds"), [(None, 60), (timedelta(hours=1), 60), (timedelta(seconds=30), 6), (timedelta(seconds=2), 1)]
+    ("rpo", "seconds"),
+    [
+        (None, 60),
+        (timedelta(hours=1), 60),
+        (timedelta(seconds=30), 6),
+        (timedelta(seconds=2), 0.4),
+        (timedelta(seconds=1), 0.2),
+    ],
 )
 def test_it_is_written_five_times_within_what_may_be_lost(rpo: timedelta | None, seconds: float) -> None:
     assert interval(rpo).total_seconds() == seconds
