@@ -27,6 +27,8 @@ class RecoveryTimes:
 
     bad: datetime
     """The outage's first symptom: the first failed look at the service, or else what the start says."""
+    declared: datetime
+    """When the primary was judged to be lost, or somebody called for the run."""
     start: datetime
     good: datetime | None = None
     """When the service was last seen to answer before; None where nobody looked at it."""
@@ -34,8 +36,10 @@ class RecoveryTimes:
     promoted: datetime | None = None
     up: datetime | None = None
     """When the service was first seen to answer again: by the looks at it, or else by a step of the run."""
-    until_start: timedelta = _NONE
-    """Until the runbook began: detecting and deciding."""
+    detect: timedelta = _NONE
+    """Until it was declared."""
+    decide: timedelta = _NONE
+    """From there until the runbook began."""
     human_wait: timedelta = _NONE
     """While a person was waited for."""
     act: timedelta = _NONE
@@ -72,6 +76,11 @@ class RecoveryTimes:
         return None if self.up is None else self.up - self.bad
 
     @property
+    def rta_at_most(self) -> timedelta | None:
+        """How long at most: since they were last seen to be served. None where nobody looked as they do."""
+        return None if self.up is None or self.good is None else self.up - self.good
+
+    @property
     def is_kept(self) -> bool | None:
         """Whether the RTO was kept; None where none was promised, or the service is not back."""
         return None if self.rta is None or self.rto is None else self.rta <= self.rto
@@ -95,15 +104,19 @@ def recovery_times(record: IncidentRecord, plan: RunPlan, outages: Iterable[Outa
         progress = after(plan, progress, fact.body, fact.at)
     if up is not None and up > before:
         sums["verify"] += up - before  # the run is over, and the service did not answer yet
-    began = record.started if up is None else min(record.started, up)
+    began = max(bad, record.started if up is None else min(record.started, up))
+    declared = start.declared or record.started
+    detected = min(max(bad, declared), began)
     return RecoveryTimes(
         bad=bad,
+        declared=declared,
         start=record.started,
         good=None if outage is None else outage.good,
         fenced=_first(record, "fenced"),
         promoted=_first(record, "new_primary"),
         up=up,
-        until_start=max(_NONE, began - bad),
+        detect=detected - bad,
+        decide=began - detected,
         rto=rto,
         rpo=None if start.rpo_seconds is None else timedelta(seconds=start.rpo_seconds),
         newest=None if loss is None else loss.newest,

@@ -29,6 +29,7 @@ from drd.core.runbook_progress import Progress, StepState
 from drd.core.runbook_step import Choice, Doing, StepOutcome
 from drd.core.units import format_size
 from drd.daemon.house import House
+from drd.daemon.who import who_did_what
 from drd.engines.runbook_plan import plan_of
 from drd.ports.incidents import IncidentStatus, Question, StageLine, StepLine, TimelineLine, Times
 
@@ -81,8 +82,14 @@ async def incident_status(house: House, record: IncidentRecord) -> IncidentStatu
         steps=tuple(_steps(plan, progress, runbook)),
         questions=questions,
         timeline=tuple(TimelineLine(at=each.at, text=text) for each in record.facts if (text := words_of(each.body))),
+        who=who_did_what(record),
         times=Times(
-            **asdict(times), rta=times.rta, is_kept=times.is_kept, rpa=times.rpa, is_rpo_kept=times.is_rpo_kept
+            **asdict(times),
+            rta=times.rta,
+            rta_at_most=times.rta_at_most,
+            is_kept=times.is_kept,
+            rpa=times.rpa,
+            is_rpo_kept=times.is_rpo_kept,
         ),
     )
 

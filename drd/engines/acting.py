@@ -199,6 +199,7 @@ class Acting:
             variables=variables,
             alert=occasion.alert,
             was_dead=decision.cause in (NodeCause.PROCESS_DEAD, NodeCause.RESTARTS_TOO_LONG),
+            declared=self._declared(runbook.policy),
         )
 
     def _runbook(self, protected: Protected, decision: Decision) -> Runbook | None:
@@ -214,6 +215,12 @@ class Acting:
         if view is None or node is None or node.database is None or node.database.failed_from is None:
             return None
         return self._wall(view.at, node.database.failed_from)
+
+    def _declared(self, policy: str) -> datetime | None:
+        """When the primary was judged to be what it is."""
+        watched, view = self._watching.of(policy), self._watching.view(policy)
+        verdict = None if watched is None or view is None else watched.verdicts.get(view.primary or "")
+        return None if verdict is None or view is None else self._wall(view.at, verdict.since)
 
     def _wall(self, now: float, moment: float) -> datetime:
         return self._clock.now() - timedelta(seconds=now - moment)

@@ -61,6 +61,8 @@ class StartOrder:
     """The occurrence of the alert that starts it."""
     was_dead: bool = False
     """Whether the primary's process is gone already."""
+    declared: datetime | None = None
+    """When the primary was judged to be lost; None where nobody did but who starts this."""
 
 
 class Runbooks:
@@ -265,6 +267,7 @@ class Runbooks:
             rpo_seconds=None if rpo is None else rpo.total_seconds(),
             was_dead=order.was_dead,
             alert=order.alert,
+            declared=None if order.declared is None else min(order.declared, now),
         )
 
     def _locks(self, runbook: Runbook) -> tuple[str, ...]:

@@ -106,16 +106,20 @@ class Times(_Message):
     """The moments and sums of a recovery."""
 
     bad: datetime
+    declared: datetime
     start: datetime
     good: datetime | None = None
     fenced: datetime | None = None
     promoted: datetime | None = None
     up: datetime | None = None
-    until_start: timedelta
+    detect: timedelta
+    decide: timedelta
     human_wait: timedelta
     act: timedelta
     verify: timedelta
     rta: timedelta | None = None
+    rta_at_most: timedelta | None = None
+    """The upper end of its error bar; None where nobody looked at the service as its users do."""
     rto: timedelta | None = None
     is_kept: bool | None = None
     newest: datetime | None = None
@@ -126,6 +130,13 @@ class Times(_Message):
     rpa: timedelta | None = None
     rpo: timedelta | None = None
     is_rpo_kept: bool | None = None
+
+
+class WhoLine(_Message):
+    """What one of those who took part did."""
+
+    who: str
+    did: str
 
 
 class IncidentStatus(_Message):
@@ -148,6 +159,8 @@ class IncidentStatus(_Message):
     steps: tuple[StepLine, ...] = ()
     questions: tuple[Question, ...] = ()
     timeline: tuple[TimelineLine, ...] = ()
+    who: tuple[WhoLine, ...] = ()
+    """Who did what, in the order in which they came in."""
     times: Times
 
 

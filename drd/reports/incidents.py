@@ -53,6 +53,10 @@ def incident_page(incident: IncidentStatus, zone: ZoneInfo) -> RenderableType:
         parts += [Text(""), Text.assemble((stage.stage, "bold"), f"  owner {stage.owner}, {state}")]
         parts += [_step(step) for step in incident.steps if step.stage == stage.stage]
     parts += [Text(""), Text("times", style="bold"), *(Text(f"  {line}") for line in _times(incident.times, zone))]
+    if incident.who:
+        widest = max(len(each.who) for each in incident.who)
+        lines = (Text(f"  {each.who:<{widest}}  {each.did}") for each in incident.who)
+        parts += [Text(""), Text("who did what", style="bold"), *lines]
     parts += [Text(""), Text("timeline", style="bold"), *timeline(incident, zone)]
     return Group(*parts)
 
@@ -99,26 +103,40 @@ def _step(step: StepLine) -> RenderableType:
 
 
 def _times(times: Times, zone: ZoneInfo) -> list[str]:
-    lines = [f"t_bad       {local(times.bad, zone)}", f"t_start     {local(times.start, zone)}"]
-    for name, moment in (("t_fenced", times.fenced), ("t_promoted", times.promoted), ("t_up", times.up)):
-        if moment is not None:
-            lines.append(f"{name:<11} {local(moment, zone)}")
+    moments = {
+        "t_good": times.good,
+        "t_bad": times.bad,
+        "t_declared": times.declared,
+        "t_start": times.start,
+        "t_fenced": times.fenced,
+        "t_promoted": times.promoted,
+        "t_up": times.up,
+    }
+    lines = [f"{name:<11} {local(moment, zone)}" for name, moment in moments.items() if moment is not None]
     if times.rta is None:
         lines.append("RTA         the service has not been seen to answer yet")
+    elif times.rta_at_most is None:
+        lines.append(f"RTA         {_long(times.rta)}, by the run itself: nobody looked as users do (`service:`)")
     else:
-        doubt = "" if times.good is None else f", or up to {_long(times.bad - times.good)} more: it was well before"
-        lines.append(f"RTA         {_long(times.rta)}{doubt}")
+        lines.append(f"RTA         {_long(times.rta)} to {_long(times.rta_at_most)}: since t_bad, and since t_good")
     parts = (
-        ("until the runbook began", times.until_start),
-        ("acting", times.act),
-        ("waiting for people", times.human_wait),
-        ("verifying", times.verify),
+        ("detect", times.detect),
+        ("decide", times.decide),
+        ("act", times.act),
+        ("wait for people", times.human_wait),
+        ("verify", times.verify),
     )
-    lines.append(f"            {', '.join(f'{name} {_long(part)}' for name, part in parts)}")
+    lines += [f"  {name:<15} {_long(part):>8}" for name, part in parts]
     if times.rto is not None:
-        kept = {True: "kept", False: "MISSED", None: "open"}[times.is_kept]
-        lines.append(f"RTO         {format_duration(times.rto)}, {kept}")
+        lines.append(f"RTO         {format_duration(times.rto)}, {_kept(times.is_kept, times.rta, times.rto)}")
     return lines + _losses(times)
+
+
+def _kept(is_kept: bool | None, actual: timedelta | None, promised: timedelta) -> str:
+    """An objective against what it was."""
+    if is_kept is None or actual is None:
+        return "open"
+    return f"kept, with {_long(promised - actual)} left" if is_kept else f"MISSED by {_long(actual - promised)}"
 
 
 def _losses(times: Times) -> list[str]:
@@ -130,7 +148,7 @@ def _losses(times: Times) -> list[str]:
         lines.append(f"            {format_size(times.lost_bytes)} of log that the old primary was seen to have")
     lines += _transactions(times)
     if times.rpo is not None and times.promoted is not None:
-        kept = {True: "kept", False: "MISSED", None: "not measured"}[times.is_rpo_kept]
+        kept = "not measured" if times.rpa is None else _kept(times.is_rpo_kept, times.rpa, times.rpo)
         lines.append(f"RPO         {format_duration(times.rpo)}, {kept}")
     return lines
 

@@ -16,7 +16,7 @@ from drd.core.events import (
 from drd.core.incident import IncidentFact, IncidentRecord
 from drd.core.outage import Outage
 from drd.core.policy import Cause, Outcome
-from drd.core.recovery import expected, promoted_at, recovery_times
+from drd.core.recovery import RecoveryTimes, expected, promoted_at, recovery_times
 from drd.core.runbook import OnFailure
 from drd.core.runbook_plan import PlannedStage, PlannedStep, RunPlan
 from drd.core.runbook_step import Answer, Choice, Doing, StepOutcome, Waiting
@@ -79,15 +79,37 @@ def test_the_parts_add_up_to_the_time_that_users_were_without_the_service() -> N
         PLAN,
     )
     assert times.rta == SECOND * 34
-    assert (times.until_start, times.human_wait, times.act, times.verify) == (
+    assert (times.detect, times.decide, times.human_wait, times.act, times.verify) == (
         SECOND * 10,
+        SECOND * 0,
         SECOND * 13,
         SECOND * 8,
         SECOND * 3,
     )
-    assert times.until_start + times.human_wait + times.act + times.verify == times.rta
+    assert parts_of(times) == times.rta
     assert (times.fenced, times.promoted) == (NOON + SECOND * 22, NOON + SECOND * 30)
     assert times.is_kept is True
+
+
+def parts_of(times: RecoveryTimes) -> timedelta:
+    return times.detect + times.decide + times.human_wait + times.act + times.verify
+
+
+def test_detecting_ends_when_the_loss_was_declared_and_deciding_when_the_run_began() -> None:
+    def declared(second: float, *outages: Outage) -> RecoveryTimes:
+        told = incident((12, began("use")), (20, ended("use", up="orders-2")))
+        start = replace(told.start, declared=NOON + SECOND * second)
+        facts = (IncidentFact(told.facts[0].at, start), *told.facts[1:])
+        times = recovery_times(replace(told, facts=facts, finished=NOON + SECOND * 21), PLAN, outages)
+        assert parts_of(times) == times.rta
+        return times
+
+    seen = declared(4)
+    assert (seen.declared, seen.detect, seen.decide) == (NOON + SECOND * 4, SECOND * 4, SECOND * 6)
+    before = declared(4, Outage(NOON + SECOND * 5, None, NOON + SECOND * 25))
+    assert (before.detect, before.decide) == (timedelta(), SECOND * 5), "users noticed later than drd"
+    early = declared(4, Outage(NOON, None, NOON + SECOND * 3))
+    assert (early.detect, early.decide) == (SECOND * 3, timedelta())
 
 
 def test_an_outage_that_is_not_over_has_no_time_and_keeps_no_promise() -> None:
@@ -106,14 +128,16 @@ def test_what_users_saw_of_the_service_is_believed_before_the_steps() -> None:
     seen = Outage(NOON - SECOND * 2, NOON - SECOND * 3, NOON + SECOND * 25)
     times = recovery_times(over, PLAN, [Outage(NOON - SECOND * 90, up=NOON - SECOND * 80), seen])
     assert (times.bad, times.good, times.up, times.rta) == (seen.bad, seen.good, seen.up, SECOND * 27)
-    assert times.until_start + times.human_wait + times.act + times.verify == times.rta
-    assert times.until_start == SECOND * 12
+    assert times.rta_at_most == SECOND * 28
+    assert parts_of(times) == times.rta
+    assert (times.detect, times.decide) == (SECOND * 12, timedelta())
     lasting = recovery_times(over, PLAN, [replace(seen, up=None)])
     assert (lasting.rta, lasting.is_kept) == (None, None), "a step saw it answer, its users do not"
     early = recovery_times(over, PLAN, [replace(seen, up=NOON + SECOND * 5)])
-    assert (early.rta, early.until_start, early.verify) == (SECOND * 7, SECOND * 7, timedelta())
+    assert (early.rta, early.detect, early.verify) == (SECOND * 7, SECOND * 7, timedelta())
     others = [Outage(NOON - SECOND * 90, up=NOON - SECOND * 80), Outage(NOON + SECOND * 30)]
     assert recovery_times(over, PLAN, others) == recovery_times(over, PLAN)
+    assert recovery_times(over, PLAN).rta_at_most is None, "nobody looked as its users do"
     assert recovery_times(replace(over, is_drill=True), PLAN, [seen]).rta == SECOND * 20
 
 

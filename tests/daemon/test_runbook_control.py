@@ -60,7 +60,11 @@ async def test_a_run_is_followed_to_its_end_and_told_with_its_times() -> None:
         assert (status.state, [step.by_hand for step in status.steps]) == ("succeeded", ["do it", ""])
         assert status.times.rta is not None
         assert status.times.is_kept
-        assert status.times.until_start == timedelta(minutes=1)
+        assert (status.times.detect, status.times.decide) == (timedelta(minutes=1), timedelta())
+        assert [(each.who, each.did) for each in status.who] == [
+            ("anna", "started the run"),
+            ("drd", "did a step, 2 times"),
+        ]
         planned = await control.runbook_plan("orders-loss", {})
         assert [line.expected for line in planned.lines] == [timedelta(seconds=5)] * 2
         assert (planned.expected, planned.rto, planned.blockers) == (timedelta(seconds=10), timedelta(minutes=10), ())
@@ -96,6 +100,10 @@ async def test_who_follows_a_run_is_told_when_it_waits_for_a_person_and_what_to_
         ended = await control.incident(run)
         assert (ended.state, ended.message) == ("cancelled", "anna ended it: enough")
         assert "anna ends it and has it taken back: enough" in [line.text for line in ended.timeline]
+        assert {each.who: each.did for each in ended.who} == {
+            "anna": "started the run; was not reached, 2 times; said approve: Do ok; ended it",
+            "drd": "failed at: Do b; took a step back, 2 times",
+        }
         assert (await control.status()).warnings == ()
 
 

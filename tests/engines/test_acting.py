@@ -176,6 +176,8 @@ async def test_a_dead_primary_is_replaced_at_once_and_the_run_knows_why_it_was_s
         [started] = it.started
         assert (started.cause, started.by, started.variables["primary"]) == (Cause.HEALTH, "drd", "one")
         assert started.began - died < timedelta(seconds=0.1)
+        assert started.declared is not None
+        assert died <= started.declared < died + timedelta(seconds=0.3), "when the primary was judged, not before"
         assert "one is lost: process dead; one is fenced before a standby is promoted; two in about" in started.words
         assert DEEDS.done == ["fence", "promote"]
         assert it.held == []
@@ -377,6 +379,7 @@ async def test_after_a_run_that_a_person_began_while_the_primary_was_well_nothin
     async with watched(a_failover()) as it:
         await asyncio.sleep(3.3)
         await it.house.runbooks.start(StartOrder("orders-loss", "anna"))
+        assert it.started[-1].declared is None, "she did so herself"
         await asyncio.sleep(2)
         it.die()
         it.answers["two"].latency = 0.1  # what it has become is seen after the run is over

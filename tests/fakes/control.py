@@ -29,6 +29,7 @@ from drd.ports.incidents import (
     StepLine,
     TimelineLine,
     Times,
+    WhoLine,
 )
 from drd.ports.restoring import RestoreOrder
 from drd.ports.steps import Step
@@ -327,11 +328,14 @@ def an_incident() -> IncidentStatus:
         ),
         questions=(Question(step="Give the old storage up", choices=(Choice.APPROVE, Choice.REFUSE), why="it waits"),),
         timeline=(TimelineLine(at=NOW - minutes(4), text="run started by anna"),),
+        who=(WhoLine(who="anna", did="started the run"), WhoLine(who="drd", did="did a step")),
         times=Times(
             bad=NOW - minutes(5),
+            declared=NOW - minutes(4.25),
             start=NOW - minutes(4),
             up=NOW - minutes(1),
-            until_start=minutes(1),
+            detect=minutes(0.75),
+            decide=minutes(0.25),
             human_wait=minutes(1),
             act=minutes(1.5),
             verify=minutes(0.5),

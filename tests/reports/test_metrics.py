@@ -283,9 +283,8 @@ def test_numbers_are_written_without_loss(number: float) -> None:
 
 def test_incidents_are_told_by_policy_and_drills_are_not() -> None:
     policy = next(iter(a_snapshot().configuration.policies))
-    times = Times(
-        bad=NOW, start=NOW, until_start=timedelta(), human_wait=timedelta(), act=timedelta(), verify=timedelta()
-    )
+    parts = dict.fromkeys(("detect", "decide", "human_wait", "act", "verify"), timedelta())
+    times = Times(bad=NOW, declared=NOW, start=NOW, **parts)
     late = StageLine(stage="respond", owner="anna", deadline=NOW, is_missed=True, is_over=False)
     question = Question(step="Ask", choices=(Choice.APPROVE,), why="")
     running = IncidentStatus(

@@ -42,6 +42,8 @@ class IncidentStarted(Body):
     """Whether the process of the primary was gone when it was started, so that it took no write after `began`."""
     alert: str = ""
     """The fingerprint and the start of the alert that started it."""
+    declared: datetime | None = None
+    """When drd judged the primary to be lost; None where a person or an alert called for the run, with its start."""
 
 
 @dataclass(frozen=True)
