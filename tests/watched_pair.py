@@ -1,10 +1,10 @@
 """drd watching a pair (tests/postgres_pair.py) from a host of its own, with the shipped policy and runbooks.
 
-The files are those of policies/ and runbooks/, unchanged but for where HAProxy's socket lies.
+The files are those of policies/ and runbooks/, unchanged but for where HAProxy's socket and state lie, and the secret
+with which drd goes the way of the service's users.
 """
 
 import json
-import shutil
 import threading
 from contextlib import closing, suppress
 from http import HTTPStatus
@@ -23,7 +23,7 @@ from tests.system.machine import OFFSITE_PASSWORD, Machine, _ControlConnection
 from tests.system.programs import wait_for
 
 REPOSITORY = Path(__file__).parent.parent
-SOCKET = "/run/haproxy/admin.sock"
+SOCKET, STATE = "/run/haproxy/admin.sock", "/var/lib/haproxy/server-state"
 PEOPLE = ("sre-on-call", "sre-lead", "dba-on-call")
 
 
@@ -47,9 +47,12 @@ class Watcher:
             "password": machine._secret("offsite", OFFSITE_PASSWORD),
         }
         machine.write()
-        shutil.copy(REPOSITORY / "policies" / f"{policy}.yaml", machine.policy_file(policy))
+        users, here = f"{{credential: {policy}}}", machine._secret(f"{policy}-users", pair.proxied)
+        text = (REPOSITORY / "policies" / f"{policy}.yaml").read_text()
+        assert users in text
+        machine.policy_file(policy).write_text(text.replace(users, json.dumps(here)))
         for file in (REPOSITORY / "runbooks").glob(f"{policy}-*.yaml"):
-            text = file.read_text().replace(SOCKET, str(pair.socket))
+            text = file.read_text().replace(SOCKET, str(pair.socket)).replace(STATE, str(pair.proxy_state))
             (machine.folder / "runbooks" / file.name).write_text(text)
 
     def start(self) -> None:

@@ -23,7 +23,8 @@ class Verify(Action):
     argv: tuple[str, ...] = ()
     """A program that uses it as a client does, and its arguments; exit code 0 says that it answers.
 
-    Left out, one row is written and read in the policy's database; a policy without one needs it.
+    Left out, the service is used as the policy's `service:` says, or else one row is written and read in its database.
+    A policy with neither needs it.
     """
 
     @property
@@ -35,7 +36,7 @@ class Verify(Action):
         """What is used."""
         if self.argv:
             return Preview((f"here: {shlex.join(self.argv)}",))
-        return Preview((f"write and read one row in the database of {self.service}",))
+        return Preview((f"use {self.service} as its `service:` says, or else write and read one row in its database",))
 
     async def apply(self, at: Situation) -> Facts:
         """Use the service; what answered is the end of the outage."""

@@ -77,7 +77,11 @@ def _declared(files: Files, kinds: Kinds) -> Declared:
         people=section("people"),
         nodes=section("nodes"),
         policies=frozenset(policies) if files.has_all_policies else None,
-        databases=frozenset(str(each.at(("policy",))) for each in files.policies if has_database(each, kinds.sources)),
+        databases=frozenset(
+            str(each.at(("policy",)))
+            for each in files.policies
+            if has_database(each, kinds.sources) or each.has(("service",))
+        ),
         runbooks=frozenset(_by_name(files.runbooks, "runbook")) if files.has_all_runbooks else None,
         here=None if entry is None else _text(entry.at(("site",))),
         distances=distances,

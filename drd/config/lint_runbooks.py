@@ -199,7 +199,8 @@ def _wrong(reference: Reference, declared: Declared) -> str:
     kind, name = reference.kind, reference.name
     if kind is Referent.DATABASE:
         if declared.policies is not None and name in declared.policies and name not in declared.databases:
-            return f"the policy `{name}` has no database: write with `argv:` a program that uses it as a client does"
+            instead = "say there with `service:` how its users reach it, or write here with `argv:` a program that does"
+            return f"the policy `{name}` has no database: {instead}"
         kind = Referent.POLICY
     if name == OTHER_STANDBYS:
         return f"`{OTHER_STANDBYS}` are several nodes, which only `postgres_rejoin` takes: write one node or one role"

@@ -41,12 +41,13 @@ def _status(house: House, policy: str, records: Mapping[str, PolicyRecord]) -> S
     outages = [] if record is None else [each for each in record.outages if each.up is not None]
     outages += [] if view.outage is None else [view.outage]
     fails = view.state is ServiceState.FAILS and view.outage is not None
+    unseen = view.state is ServiceState.UNKNOWN and served.last is not None
     return ServiceStatus(
         policy=policy,
         what=served.watch.probe.summary(),
         state=view.state,
         since=view.outage.bad if fails and view.outage is not None else None,
-        why=view.outage.message if fails and view.outage is not None else "",
+        why=view.outage.message if fails and view.outage else served.last.message if unseen and served.last else "",
         seconds=served.last.latency if served.last is not None and served.last.is_good else None,
         down=downtime(outages, now - period, now),
         allowed=allowed,

@@ -25,6 +25,8 @@ DRD: Final = "drd"
 """drd's role."""
 NODES: Final = ("orders-1", "orders-2")
 """The servers' names in policies/orders.yaml, and those of the secrets with drd's connection strings."""
+PROXIED: Final = "orders"
+"""The secret with which drd goes the customers' way."""
 DATA: Final = "data"
 USE: Final = Use(role=DRD, database=SHOP, address=ADDRESS, beats=True, has_standbys=True, recovers=True)
 """What drd does there, as policies/orders.yaml says."""
@@ -55,8 +57,8 @@ CREATE TABLE IF NOT EXISTS orders (
 async def shop_database(folder: Path, secrets: Path, say: Callable[[str], None]) -> AsyncIterator[Dsn]:
     """Run a primary and its standby in `folder` behind HAProxy, and yield how the shop reaches its database.
 
-    `secrets` gets the connection strings of the shop (`shop`) and of drd (`orders-1`, `orders-2`). Raises what
-    `drd.demo.server.Server`, `find_server` and `proxy` do.
+    `secrets` gets the connection strings of the shop (`shop`) and of drd (`orders-1`, `orders-2`, and `orders` for the
+    way of the shop). Raises what `drd.demo.server.Server`, `find_server` and `proxy` do.
     """
     found = await asyncio.to_thread(newest, [folder / name / DATA for name in NODES])
     first = NODES[0] if found is None else found.parent.name
@@ -79,11 +81,12 @@ async def shop_database(folder: Path, secrets: Path, say: Callable[[str], None])
         units = Units(folder, servers)
         await asyncio.to_thread(units.prepare)
         async with (
-            proxy(folder, socket_of(folder.parent), ports, first) as port,
+            proxy(folder, socket_of(folder.parent), state_of(folder.parent), ports, first) as port,
             meanwhile(units.serve(say)),
         ):
             shop = {"host": ADDRESS, "port": str(port), "user": SHOP, "password": passwords[SHOP], "dbname": SHOP}
             put(secrets / SHOP, _url(SHOP, passwords[SHOP], port))
+            put(secrets / PROXIED, _url(DRD, passwords[DRD], port))
             yield Dsn(shop)
     finally:
         # The standby first: a primary waits for nobody then.
@@ -94,6 +97,11 @@ async def shop_database(folder: Path, secrets: Path, say: Callable[[str], None])
 def socket_of(demonstration: Path) -> Path:
     """HAProxy's runtime socket: where a unix socket's path is short enough."""
     return demonstration / "proxy.sock"
+
+
+def state_of(demonstration: Path) -> Path:
+    """HAProxy's state, which it reads when it is reloaded."""
+    return demonstration / "proxy.state"
 
 
 def switch_of(demonstration: Path, node: str) -> Path:

@@ -18,11 +18,11 @@ def arrange(
 ) -> tuple[Path, Path]:
     """Folders of links to those files: without policies of other nodes than `nodes` and without their runbooks.
 
-    A runbook that names one of `addresses` is a copy with what stands for it here.
+    A file that names one of `addresses` is a copy with what stands for it here.
     """
     left_out = {name for file in policies.glob("*.yaml") if (name := _foreign(file, nodes))}
     return (
-        _linked(policies, into / "policies", lambda file: _of(file, "policy") in left_out, {}),
+        _linked(policies, into / "policies", lambda file: _of(file, "policy") in left_out, addresses),
         _linked(runbooks, into / "runbooks", lambda file: _of(file, "policy") in left_out, addresses),
     )
 

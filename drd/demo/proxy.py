@@ -20,7 +20,9 @@ _CONFIGURATION: Final = """\
 # written by drd demo run
 global
     stats socket {socket} mode 600 level admin
+    server-state-file {state}
 defaults
+    load-server-state-from-file global
     mode tcp
     retries 0
     timeout connect 2s
@@ -32,7 +34,7 @@ listen {backend}
 
 
 @asynccontextmanager
-async def proxy(folder: Path, socket: Path, ports: Mapping[str, int], taking: str) -> AsyncIterator[int]:
+async def proxy(folder: Path, socket: Path, state: Path, ports: Mapping[str, int], taking: str) -> AsyncIterator[int]:
     """Run it over the servers by their names and ports, the one called `taking` open, and yield its own port.
 
     Raises `ProgramMissing`, and `PermanentError` with its last words when it does not start.
@@ -44,7 +46,9 @@ async def proxy(folder: Path, socket: Path, ports: Mapping[str, int], taking: st
     port = noted_port(note)
     port = port if port and is_free(port) else free_port()
     configuration = folder / "haproxy.cfg"
-    lines = [_CONFIGURATION.format(socket=socket, backend=BACKEND, address=ADDRESS, port=port)]
+    # One of an earlier run may say that the other server leads.
+    await asyncio.to_thread(state.unlink, missing_ok=True)
+    lines = [_CONFIGURATION.format(socket=socket, state=state, backend=BACKEND, address=ADDRESS, port=port)]
     for name, at in ports.items():
         lines.append(f"    server {name} {ADDRESS}:{at}{'' if name == taking else ' disabled'}\n")
     await asyncio.to_thread(configuration.write_text, "".join(lines))

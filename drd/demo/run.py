@@ -15,7 +15,7 @@ from drd.clients.clock import SystemClock
 from drd.clients.journal import StateLock
 from drd.core.errors import UsageError
 from drd.demo.chat import chat_room
-from drd.demo.database import DATA, FOLDER, NODES, shop_database, socket_of, switch_of
+from drd.demo.database import DATA, FOLDER, NODES, PROXIED, shop_database, socket_of, state_of, switch_of
 from drd.demo.files import arrange
 from drd.demo.meanwhile import meanwhile
 from drd.demo.offsite import offsite_server
@@ -30,6 +30,10 @@ BUCKET = "drd"
 PORT = 9476
 SOCKET = "/run/haproxy/admin.sock"
 """Where the shipped runbooks look for HAProxy; here it is somewhere else."""
+PROXY_STATE = "/var/lib/haproxy/server-state"
+"""Where they keep what it must not forget."""
+USERS = "{credential: orders}"
+"""How the shipped policy goes the way of the service's users."""
 _NODE = """\
   {name}:
     host: 127.0.0.1
@@ -185,7 +189,9 @@ def _configure(folder: Path, policies: Path, runbooks: Path, port: int, listen: 
     # Commands in another terminal have another PATH.
     restic = shutil.which("restic") or "restic"
     nodes = "".join(_node(folder, name) for name in NODES)
-    policies, runbooks = arrange(folder, policies, runbooks, NODES, {SOCKET: str(socket_of(folder))})
+    addresses = {SOCKET: str(socket_of(folder)), PROXY_STATE: str(state_of(folder))}
+    addresses[USERS] = f"{{file: {folder / 'secrets' / PROXIED}}}"
+    policies, runbooks = arrange(folder, policies, runbooks, NODES, addresses)
     given = {"policies": policies, "runbooks": runbooks, "nodes": nodes, "restic": restic}
     given["chat"] = f"{{file: {folder / 'secrets' / 'chat'}}}"
     settings.write_text(_SETTINGS.format(folder=folder, port=port, bucket=BUCKET, listen=listen, **given))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -16,9 +17,11 @@ from drd.core.policy import Cause, Mode, Outcome
 from drd.core.postgres.heartbeat import Beat
 from drd.core.postgres.nodes import NodeRole
 from drd.core.postgres.target import parse_target
+from drd.core.rivals import VERIFICATION
 from drd.core.tags import HOST
 from drd.core.witnesses import NotLost, confirmed_lost, is_well_primary
 from drd.engines.dispatch import Dispatch
+from drd.engines.looking import look_once
 from drd.engines.restore import Restore
 from drd.engines.restore_request import RestoreRequest
 from drd.engines.run_result import Request
@@ -27,6 +30,7 @@ from drd.engines.watching import Watching
 from drd.engines.work_queues import JobClass, WorkQueues
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.journal import Catalogue
+from drd.ports.probe import ServiceWatch
 from drd.ports.repository import FilesToSave, SaveRequest
 from drd.ports.services import Messenger
 from drd.ports.world import World
@@ -38,6 +42,8 @@ KEEP_STALL: Final = timedelta(minutes=5)
 WITNESS_SECONDS: Final = 20.0
 """How long it is waited for witnesses who cannot tell yet."""
 LOOK_SECONDS: Final = 0.05
+USE_SECONDS: Final = 10.0
+"""How long a service is tried that does not answer its users."""
 
 
 class EngineServices:
@@ -121,20 +127,39 @@ class EngineServices:
         )
 
     async def use(self, policy: str) -> str:
-        """Write one row in the policy's database and read it back from the primary."""
-        servers = self._protected(policy).servers
+        """Use the service as its users do: as `service:` says, or else one row in its database, written and read."""
+        protected = self._protected(policy)
+        if protected.service is not None:
+            return await self._use_as_users(policy, protected.service)
+        servers = protected.servers
         if servers is None:
             raise UsageError(
                 f"nothing says how the users of {policy} reach it",
-                "write a program that does as they: verify: {argv: …}",
+                "write it: service: {…} in the policy, or verify: {argv: …}",
             )
         async with servers.reached(self._world, (NodeRole.PRIMARY,)) as node:
             # A row beside the heartbeat's own, so that the two do not count each other's.
-            written = await node.server.beat(Beat(policy, f"{self._daemon} verify"))
+            written = await node.server.beat(Beat(policy, self._daemon + VERIFICATION))
             found = [each for each in await node.server.heartbeats() if each.beat.daemon == written.beat.daemon]
         if not any(each.written >= written.written for each in found):
             raise PermanentError(f"a row that was written in {policy} is not read back", "look at the database")
         return node.name or policy
+
+    async def _use_as_users(self, policy: str, watch: ServiceWatch) -> str:
+        """Look until it answers: whoever was sent elsewhere a moment ago may meet a session that ends."""
+        clock, target = self._world.clock, replace(watch.target, writes_as=self._daemon + VERIFICATION)
+        end = clock.monotonic() + USE_SECONDS
+        async with watch.probe.opened(self._world, target) as prober:
+            while True:
+                result = await look_once(clock, prober, watch.probe)
+                if result.is_good:
+                    return policy
+                if clock.monotonic() > end:
+                    why = result.message or (result.failure or "")
+                    raise TransientError(
+                        f"{policy} does not answer as its users reach it: {why}", f"drd explain {policy}"
+                    )
+                await clock.sleep(LOOK_SECONDS)
 
     async def confirm_lost(self, policy: str, node: str, by_probes: bool, by_standbys: bool) -> str:
         """Ask witnesses whether a node is gone, not just slow; returns what they say.

@@ -6,14 +6,15 @@ import asyncio
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from drd.core.errors import NOT_NOW
 from drd.core.events import BugFound, ServiceFailed, ServiceRestored
 from drd.core.outage import Look, ServiceView, ended
-from drd.core.probing import ProbeResult
+from drd.core.probing import ProbeResult, Sign
+from drd.core.rivals import VERIFICATION
 from drd.engines.looking import look_once
 from drd.engines.observing import Observing
 from drd.engines.outbox import Outbox
@@ -44,9 +45,11 @@ class Serving:
         journal: Journal,
         catalogue: Catalogue,
         world: World,
+        daemon: str,
     ) -> None:
         self._configuration = configuration
         self._observing = observing
+        self._daemon = daemon
         self._catalogue = catalogue
         self._world = world
         self._served: dict[str, Served] = {}
@@ -88,7 +91,8 @@ class Serving:
 
     async def _keep_looking(self, policy: str, served: Served) -> None:
         clock, watch = self._world.clock, served.watch
-        async with watch.probe.opened(self._world, watch.target) as prober:
+        target = replace(watch.target, writes_as=self._daemon + VERIFICATION)
+        async with watch.probe.opened(self._world, target) as prober:
             due = clock.monotonic()
             while True:
                 result = await look_once(clock, prober, watch.probe)
@@ -98,7 +102,8 @@ class Serving:
 
     def _take(self, policy: str, served: Served, result: ProbeResult) -> None:
         before, rules, served.last = served.view, served.watch.rules, result
-        if self._observing.stepped_seconds or self._observing.was_late_for(result):
+        is_own = Sign.NOT_LET_IN in result.signs  # what is looked at may be well
+        if is_own or self._observing.stepped_seconds or self._observing.was_late_for(result):
             served.view = before.unseen()
             return
         failure = "" if result.failure is None else result.message or result.failure.value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import ClassVar
 
 from pydantic import Field
@@ -11,7 +12,8 @@ from pydantic import Field
 from drd.clients.postgres.dsn import Dsn
 from drd.clients.postgres.watched import WatchedServer
 from drd.core.errors import DrdError
-from drd.core.probing import Failure, ProbeResult, Sign
+from drd.core.postgres.heartbeat import TABLE
+from drd.core.probing import DatabaseSeen, Failure, NodeRole, ProbeResult, Sign
 from drd.core.secrets import SecretReference
 from drd.core.units import Flag, PositiveDuration
 from drd.ports.probe import Probe, Prober, Target, nothing
@@ -29,7 +31,10 @@ class PostgresProbe(Probe):
     dsn: SecretReference | None = None
     """Another connection string than the node's own, as its users have: several hosts, or the proxy."""
     write_check: Flag = False
-    """Write a row of drd.heartbeat at each look at the primary; it waits for no standby."""
+    """Write a row of drd.heartbeat at each look at the primary; it waits for no standby.
+
+    Under `service:` a standby that answers, or a row that is refused, is a failure.
+    """
     timeout: PositiveDuration = Field(default="1s", validate_default=True)
     """An answer that takes longer is none."""
 
@@ -75,7 +80,10 @@ class _Prober:
             writes_as = self._target.writes_as if self._probe.write_check else ""
             self._server = WatchedServer(dsn, self._target.policy, clock, self._probe.timeout, writes_as)
         result = await self._server.look()
-        if Sign.NOT_LET_IN in result.signs:
+        if self._probe.write_check and not self._target.node and result.database is not None:
+            lacking = "" if self._server.may_write else f"type: drd grants {self._target.policy}"
+            result = _as_used(result, result.database, lacking)
+        if Sign.NOT_LET_IN in result.signs or (result.database is not None and not result.is_good):
             await self.close()
         return result
 
@@ -83,6 +91,19 @@ class _Prober:
         return nothing if self._server is None else self._server.on_closed(call)
 
     async def close(self) -> None:
+        """Give the session back; the next look has a new one, which may lead to another server."""
         server, self._server = self._server, None
         if server is not None:
             await server.close()
+
+
+def _as_used(result: ProbeResult, seen: DatabaseSeen, lacking: str) -> ProbeResult:
+    """What users find who write; `lacking` says how drd itself gets the right to."""
+    if seen.role is NodeRole.STANDBY:
+        return replace(result, failure=Failure.WRONG_ANSWER, message="a standby answers, which takes no row")
+    if lacking:
+        message = f"{TABLE} is not there for drd, or may not be written; {lacking}"
+        return replace(result, failure=Failure.WRONG_ANSWER, message=message, signs=frozenset({Sign.NOT_LET_IN}))
+    if seen.write_failed:
+        return replace(result, failure=Failure.WRONG_ANSWER, message=seen.write_failed)
+    return result

@@ -235,7 +235,7 @@ async def test_the_service_is_used_as_was_written(at: Situation, services: FakeS
         await Verify(service="orders", argv=("false",)).apply(at)
     assert await Verify(service="orders", argv=("true",)).rehearse(at) == {}  # a drill ends no outage
     assert (await Verify(service="orders", argv=("true",)).preview(at)).commands == ("here: true",)
-    assert "write and read one row" in (await Verify(service="orders").preview(at)).commands[0]
+    assert "else write and read one row" in (await Verify(service="orders").preview(at)).commands[0]
 
 
 def test_what_only_waits_says_for_what() -> None:

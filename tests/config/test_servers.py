@@ -133,17 +133,23 @@ stages:
 
 @pytest.mark.parametrize("more", ["", ", argv: [ls]"], ids=["by a row", "by a program"])
 @pytest.mark.parametrize("source", ["postgres: {dsn: {file: /etc/drd/orders}}", "files: {paths: [/srv/orders]}"])
-def test_a_row_is_written_only_where_there_is_a_database(source: str, more: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("also", ["", "service: {tcp: {host: shop.example, port: 443}}"], ids=["", "with a service"])
+def test_a_service_is_used_where_it_is_said_how_or_there_is_a_database(
+    source: str, more: str, also: str, tmp_path: Path
+) -> None:
     write(tmp_path / "drd.yaml", DRD_YAML + "people: {someone: {name: Someone}}\n")
-    write(tmp_path / "policies" / "orders.yaml", (POLICY % ("", "{}")).replace("postgres: {}", source))
+    write(tmp_path / "policies" / "orders.yaml", (POLICY % (also, "{}")).replace("postgres: {}", source))
     write(tmp_path / "runbooks" / "orders-back.yaml", RUNBOOK % more)
     problems: list[str] = []
     try:
         load(tmp_path / "drd.yaml", {}, find_kinds())
     except ConfigurationErrors as errors:
         problems = [str(problem).replace(f"{tmp_path}/", "") for problem in errors.problems]
-    sentence = "the policy `orders` has no database: write with `argv:` a program that uses it as a client does"
-    is_refused = "files" in source and not more
+    sentence = (
+        "the policy `orders` has no database: say there with `service:` how its users reach it, or write here with "
+        "`argv:` a program that does"
+    )
+    is_refused = "files" in source and not more and not also
     assert problems == ([f"runbooks/orders-back.yaml:13:27: {sentence}"] if is_refused else [])
 
 

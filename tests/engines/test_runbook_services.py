@@ -20,7 +20,7 @@ from drd.core.probing import Failure
 from drd.core.secrets import SecretReference
 from drd.engines.runbook_services import EngineServices
 from drd.ports.machines import Contact
-from drd.ports.probe import Target, Watch
+from drd.ports.probe import ServiceWatch, Target, Watch
 from tests.core.watched import primary, standby
 from tests.fakes.house import DAEMON, FakeHouse, a_policy, protected
 from tests.fakes.probe import Answers, FakeProbe
@@ -155,6 +155,23 @@ class Database:
 
     async def heartbeats(self) -> tuple[Any, ...]:
         return tuple(self.rows)
+
+
+async def test_a_service_is_used_as_its_users_reach_it_and_may_take_a_moment() -> None:
+    answers = Answers(failure=Failure.REFUSED)
+    FakeProbe.ANSWERS.clear()
+    FakeProbe.ANSWERS[""] = answers
+    watch = ServiceWatch(Target("orders", "", ""), FakeProbe(), Hysteresis(1.0, 0.5))
+    ours = services(FakeHouse(replace(protected(a_policy()), service=watch)))
+    using = asyncio.create_task(ours.use("orders"))
+    await asyncio.sleep(2)
+    assert not using.done()
+    answers.failure = None
+    assert await using == "orders"
+    assert answers.writes_as == f"{DAEMON} verify"
+    answers.failure = Failure.REFUSED
+    with pytest.raises(TransientError, match="orders does not answer as its users reach it: refused"):
+        await ours.use("orders")
 
 
 async def test_a_service_is_used_by_a_row_that_is_read_back() -> None:

@@ -11,11 +11,12 @@ import pytest
 from drd.core.events import BugFound, PolicyAdded, ServiceFailed, ServiceRestored
 from drd.core.health import Hysteresis
 from drd.core.outage import ServiceState
-from drd.core.probing import Failure
+from drd.core.probing import Failure, Sign
+from drd.core.rivals import VERIFICATION
 from drd.daemon.services import service_lines, service_status
 from drd.ports.control import ServiceStatus
 from drd.ports.probe import ServiceWatch, Target
-from tests.fakes.house import FakeHouse, a_policy, protected
+from tests.fakes.house import DAEMON, FakeHouse, a_policy, protected
 from tests.fakes.probe import Answers, FakeProbe
 
 pytestmark = pytest.mark.looptime
@@ -113,6 +114,22 @@ async def test_a_probe_that_hangs_fails_and_a_mistake_in_it_is_told_and_tried_ag
         assert (await it.status()).state is ServiceState.UNKNOWN
         it.answers.bug = None
         await asyncio.sleep(40)
+        assert (await it.status()).state is ServiceState.ANSWERS
+
+
+async def test_what_drd_itself_is_not_let_into_is_unknown_and_no_outage() -> None:
+    async with looked_at() as it:
+        await asyncio.sleep(2.5)
+        assert it.answers.writes_as == f"{DAEMON}{VERIFICATION}"
+        it.answers.failure, it.answers.signs = Failure.WRONG_ANSWER, (Sign.NOT_LET_IN,)
+        await asyncio.sleep(10)
+        status = await it.status()
+        assert (status.state, status.why, status.down) == (ServiceState.UNKNOWN, "wrong answer", timedelta())
+        [line] = service_lines(it.house.house, await it.house.journal.policies(), "orders")
+        assert line.startswith("service, a fake: unknown, wrong answer; down for ")
+        assert it.house.journal.of(ServiceFailed) == []
+        it.answers.failure, it.answers.signs = None, ()
+        await asyncio.sleep(3)
         assert (await it.status()).state is ServiceState.ANSWERS
 
 

@@ -242,7 +242,7 @@ class FakeHouse:
         self.standby_slots = StandbySlots(force, self.receiving, journal, world)
         observing = Observing(self.clock)
         self.watching = Watching(force, observing, journal, journal, world, DAEMON)
-        self.serving = Serving(force, observing, journal, journal, world)
+        self.serving = Serving(force, observing, journal, journal, world, DAEMON)
         self.messenger = after.messenger if after else FakeMessenger()
         services = EngineServices(
             force,

@@ -24,6 +24,8 @@ class Answers:
     hangs: bool = False
     bug: Exception | None = None
     looks: list[float] = field(default_factory=list)
+    writes_as: str = ""
+    """Whose row a look would write."""
     on_closed: Callable[[], None] = nothing
 
 
@@ -41,6 +43,7 @@ class FakeProbe(Probe):
 
     @asynccontextmanager
     async def opened(self, world: World, target: Target) -> AsyncIterator[Prober]:
+        self.ANSWERS[target.node].writes_as = target.writes_as
         yield FakeProber(world.clock, self.ANSWERS[target.node])
 
 

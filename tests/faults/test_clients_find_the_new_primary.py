@@ -2,13 +2,14 @@
 
 import os
 import pwd
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.failover_site import NODES, PORT, assert_one_writer_at_a_time
+from tests.failover_site import NODES, PORT, QUICK, assert_one_writer_at_a_time
 from tests.namespaces import NAMESPACES, Host
 from tests.postgres_lab import OWNER, lab, unprivileged_user
 from tests.postgres_pair import Pair, lost, pair
@@ -82,13 +83,14 @@ def watching(machine: Machine, orders: Pair, databases: Path, shells: Path) -> W
     machine.write()
     file = machine.folder / "runbooks" / "orders-failover.yaml"
     text = file.read_text()
-    [old] = [line for line in text.splitlines() if "haproxy:" in line]
+    [old] = re.findall(r"        haproxy:\n(?: {10}.*\n)*", text)
+    machine._secret("orders-users", f"host={MOVED} port={PORT} user={OWNER} dbname=postgres {QUICK}")
     new = (
         f"        pgbouncer: {{database: orders, server: new_primary, console: {console}, file: {databases}}}\n"
         "        parallel: true\n"
         "      - step: Move the address\n"
         f"        address: {{address: {MOVED}/24, interface: eth0, node: new_primary}}\n"
-        "        parallel: true"
+        "        parallel: true\n"
     ).replace("'", "")
     file.write_text(text.replace(old, new))
     return watcher

@@ -138,6 +138,34 @@ async def test_a_primary_tells_its_role_position_peers_and_what_its_commits_wait
     one.stop()
 
 
+async def test_a_service_answers_its_users_only_where_it_takes_their_rows(postgres_lab: Lab) -> None:
+    one = postgres_lab.new("used", segment_mib=1)
+    two = postgres_lab.standby(one, "useless")
+    for statement in CREATE:
+        one.execute(statement)
+    one.make_role("clerk", "secret")
+    used, service = PostgresProbe(write_check=True, timeout="20s"), replace(a_target(), node="", writes_as="me verify")
+    secrets = of(two)
+    async with probing(used, service, secrets) as prober:
+        standby = await failing(prober, lambda result: result.failure is not None)
+        assert standby.message == "a standby answers, which takes no row"
+        secrets.secret = one.dsn()
+        assert (await failing(prober, lambda result: result.is_good)).database, "the next look went elsewhere"
+        assert [beat.daemon for beat in (await seen_by(prober)).beats] == ["me verify"]
+        one.execute("ALTER TABLE drd.heartbeat ADD CHECK (sequence < 0) NOT VALID")
+        refused = await prober.look()
+        assert (refused.failure, refused.signs) == (Failure.WRONG_ANSWER, frozenset())
+        assert "heartbeat_sequence_check" in refused.message
+        secrets.secret = one.dsn(user="clerk", password="secret")
+        stranger = await prober.look()
+        assert (stranger.failure, stranger.signs) == (Failure.WRONG_ANSWER, {Sign.NOT_LET_IN})
+        assert "drd.heartbeat is not there for drd, or may not be written" in stranger.message
+    async with probing(PATIENT, service, of(two)) as prober:
+        assert (await failing(prober, lambda result: result.is_good)).is_good, "who only reads may read there"
+    two.stop()
+    one.stop()
+
+
 async def test_a_promoted_standby_knows_where_it_left_the_old_timeline(postgres_lab: Lab) -> None:
     one = postgres_lab.new("left", segment_mib=1)
     two = postgres_lab.standby(one, "successor")

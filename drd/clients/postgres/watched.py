@@ -138,6 +138,11 @@ class WatchedServer:
         self._before, self._before_at = seen, began
         return ProbeResult(KIND, began, self._clock.monotonic() - began, database=seen)
 
+    @property
+    def may_write(self) -> bool:
+        """Whether the role may write the heartbeat, as far as the last look has shown."""
+        return self._may_write
+
     def on_closed(self, call: Callable[[], None]) -> Callable[[], None]:
         """Call when the session is closed by the other end; what is returned ends that."""
         return self._connection.on_closed(call)
