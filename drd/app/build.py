@@ -179,6 +179,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     runbooks = Runbooks(
         tools, journal, lambda document: read_document(find_kinds(), document), dispatch.new_id, watching.known
     )
+    heartbeats = Heartbeats(in_force, journal, world, journal.daemon)
     acting = Acting(in_force, watching, runbooks, journal, journal, clock)
     house = House(
         daemon=journal.daemon,
@@ -216,13 +217,13 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         ),
         anchor=Anchor(in_force, stores, queues, journal, journal, journal, clock, journal.daemon, journal),
         archive=archive,
-        heartbeats=Heartbeats(in_force, journal, world, journal.daemon),
+        heartbeats=heartbeats,
         standby_slots=StandbySlots(in_force, receiving, journal, world),
         watching=watching,
         serving=Serving(in_force, observing, journal, journal, world, journal.daemon),
         runbooks=runbooks,
         acting=acting,
-        losing=Losing(watching, journal, clock),
+        losing=Losing(watching, heartbeats, journal, clock),
         triggering=Triggering(in_force, acting, runbooks, journal, journal, clock),
         giving_back=GivingBack(in_force, watching, journal, journal, clock, partial(give_machine_back, world)),
     )

@@ -194,13 +194,10 @@ def _of_failing_database(node: NodeView, streak: Streak, view: ClusterView) -> t
 
 def _of_restart(node: NodeView, streak: Streak, view: ClusterView, why: str) -> tuple[Cause, str]:
     """It starts or recovers, which is not dead; but a primary that does so for too long does not serve either."""
-    lasts = view.at - max((streak.failing_since or 0.0, *node.restarts))
-    if node.name != view.primary or lasts <= view.rules.recovering_seconds:
+    lasts, limit = view.at - max((streak.failing_since or 0.0, *node.restarts)), view.rules.recovering_seconds
+    if node.name != view.primary or lasts <= limit:
         return Cause.RESTARTING, why
-    return (
-        Cause.RESTARTS_TOO_LONG,
-        f"for {lasts:.0f} s, and {view.rules.recovering_seconds:.0f} s are waited for; {why}",
-    )
+    return Cause.RESTARTS_TOO_LONG, f"for {lasts:.0f} s, and {limit:.0f} s are waited for; {why}"
 
 
 def _of_silence(node: NodeView, streak: Streak, view: ClusterView, why: str) -> tuple[Cause, str] | None:

@@ -49,6 +49,8 @@ class RecoveryTimes:
     rpo: timedelta | None = None
     newest: datetime | None = None
     """When the newest record that survived was written, by the heartbeat in the database."""
+    rpa_doubt: timedelta | None = None
+    """By how much less may have been lost: the records are so far apart."""
     lost_bytes: int | None = None
     """Of log that the old primary was seen to have, and the new one lacks."""
     stopped: datetime | None = None
@@ -120,6 +122,7 @@ def recovery_times(record: IncidentRecord, plan: RunPlan, outages: Iterable[Outa
         rto=rto,
         rpo=None if start.rpo_seconds is None else timedelta(seconds=start.rpo_seconds),
         newest=None if loss is None else loss.newest,
+        rpa_doubt=None if loss is None or loss.every_seconds is None else timedelta(seconds=loss.every_seconds),
         lost_bytes=None if loss is None else loss.lost_bytes,
         stopped=start.began if start.was_dead else _first(record, "fenced"),
         lost_transactions=int(lost[_LOST]) if lost else None,

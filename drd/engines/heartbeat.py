@@ -14,7 +14,7 @@ from enum import StrEnum
 from drd.core.errors import NOT_NOW, DrdError
 from drd.core.events import HeartbeatInterrupted, HeartbeatKept
 from drd.core.postgres.errors import RightMissing, ServerReadOnly
-from drd.core.postgres.heartbeat import GONE, TABLE, Beat, interval
+from drd.core.postgres.heartbeat import GONE, TABLE, Beat, Heartbeat, interval
 from drd.core.units import format_duration
 from drd.engines.telling import ToldOnce
 from drd.ports.configuration import Configuration, Protected
@@ -65,6 +65,29 @@ class HeartbeatLine:
         return f"a row every {format_duration(self.every)}" if self.means is Means.ROW else f"{self.means}: {self.why}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Acknowledged:
+    """The newest row that a server has said to have written."""
+
+    written: datetime
+    """By that server's clock."""
+    at: float
+    """By drd's, in monotonic seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survived:
+    """What a server had of the heartbeat when it was reached, before anything was written there."""
+
+    node: str
+    at: float
+    """When it was reached, in monotonic seconds."""
+    written: float
+    """When the newest row that it had was written, in monotonic seconds of drd's own."""
+    every: timedelta
+    """By so much what it had may be newer: rows are that far apart."""
+
+
 class Heartbeats:
     """Keeps the heartbeats of the policies that protect databases."""
 
@@ -76,6 +99,13 @@ class Heartbeats:
         self._told = ToldOnce[str](journal)
         self._lines: dict[str, HeartbeatLine] = {}
         self._sequences: dict[str, int] = {}
+        self._acknowledged: dict[str, _Acknowledged] = {}
+        self._survived: dict[str, Survived] = {}
+
+    def survived(self, policy: str, node: str, since: float) -> Survived | None:
+        """What `node` had when it was reached after a moment; None as long as it was not, or nothing is known."""
+        found = self._survived.get(policy)
+        return found if found is not None and found.node == node and found.at >= since else None
 
     def line(self, policy: str) -> HeartbeatLine:
         """How the heartbeat of a policy stands."""
@@ -110,17 +140,28 @@ class Heartbeats:
         every = interval(protected.policy.shortest_rpo)
         async with servers.reached(self._world) as node:
             await self._wait_until_it_may(protected, node)
-            sweep = 0.0
+            sweep, is_first = 0.0, True
             while True:
                 due = clock.monotonic() + every.total_seconds()
                 sequence = self._sequences.get(policy, 0) + 1
                 written = await node.server.beat(Beat(policy, self._daemon, sequence=sequence))
                 self._sequences[policy] = sequence
+                if is_first:
+                    self._note_what_survived(policy, node.name, written, every)
+                    is_first = False
+                self._acknowledged[policy] = _Acknowledged(written.written, clock.monotonic())
                 await self._is_kept(protected, every, written.written)
                 if clock.monotonic() >= sweep:
                     sweep = clock.monotonic() + SWEEP_SECONDS
                     await node.server.forget_beats(policy, self._daemon, GONE)
                 await clock.sleep(max(0.0, due - clock.monotonic()))
+
+    def _note_what_survived(self, policy: str, node: str, found: Heartbeat, every: timedelta) -> None:
+        """How much older its row was than the newest one that drd knows of, both by the clock of who wrote them."""
+        newest = self._acknowledged.get(policy)
+        if newest is not None and found.replaced is not None:
+            written = newest.at - (newest.written - found.replaced).total_seconds()
+            self._survived[policy] = Survived(node, self._world.clock.monotonic(), written, every)
 
     async def _wait_until_it_may(self, protected: Protected, node: ReachedNode) -> None:
         """Ask now and then whether the table is there and may be written, which the server's log says nothing of."""

@@ -1,19 +1,21 @@
-"""What a failover has lost: measured from what the watch saw just before the promotion and just after it."""
+"""What a failover has lost: in bytes by what the watch saw before and after it, in time by the heartbeat's own row."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from drd.core.errors import NOT_NOW
-from drd.core.events import Event, IncidentStarted, LossMeasured, StepFinished, StepStarted
-from drd.core.health import ClusterView, NodeView
+from drd.core.events import Event, IncidentStarted, LossMeasured, StepChecked, StepFinished, StepStarted
+from drd.core.health import ClusterView
 from drd.core.position import Position
 from drd.core.probing import DatabaseSeen
-from drd.core.runbook_step import Doing, StepOutcome
+from drd.core.runbook_step import Doing
+from drd.engines.heartbeat import Heartbeats, Means, Survived
 from drd.engines.outbox import Outbox
 from drd.engines.watching import Watching
 from drd.ports.clock import Clock
@@ -23,6 +25,10 @@ PROMOTES: Final = "postgres_promote"
 LOOK_SECONDS: Final = 0.1
 PATIENCE_SECONDS: Final = 60.0
 """How long it is waited until the new primary tells where its timeline left the old one."""
+HEARTBEAT_PATIENCE_SECONDS: Final = 180.0
+"""And until its heartbeat was read, which is tried again within an interval and a few seconds."""
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +36,18 @@ class _Before:
     """What was seen when the promotion began."""
 
     policy: str
+    at: float
+    """Monotonic seconds."""
     position: Position | None
     """The last that was seen of the old primary."""
-    newest: dict[str, datetime]
-    """Node → when the newest record of the heartbeat that it had was written."""
 
 
 class Losing:
     """Measures what each failover of this daemon has lost, beside its run."""
 
-    def __init__(self, watching: Watching, journal: Journal, clock: Clock) -> None:
+    def __init__(self, watching: Watching, heartbeats: Heartbeats, journal: Journal, clock: Clock) -> None:
         self._watching = watching
+        self._heartbeats = heartbeats
         self._clock = clock
         self._policies: dict[str, str] = {}
         """Run → policy, of real runs that this daemon saw begin."""
@@ -59,23 +66,37 @@ class Losing:
                     await self._measure(run, node, before)
 
     async def _measure(self, run: str, node: str, before: _Before) -> None:
-        lost = await self._lost_bytes(node, before)
-        newest = before.newest.get(node)
+        lost, survived = await asyncio.gather(self._lost_bytes(node, before), self._what_survived(node, before))
+        newest = None if survived is None else self._wall(survived.written)
+        every = None if survived is None else survived.every.total_seconds()
         if lost is not None or newest is not None:
-            await self.outbox.record(LossMeasured(before.policy, node, lost, newest), run)
+            await self.outbox.record(LossMeasured(before.policy, node, lost, newest, every), run)
 
     async def _lost_bytes(self, node: str, before: _Before) -> int | None:
         """What the old primary was seen to have beyond the point at which the new timeline left its own."""
-        if before.position is None:
+        old = before.position
+        if old is None:
             return None
-        end = self._clock.monotonic() + PATIENCE_SECONDS
-        while self._clock.monotonic() < end:
-            seen = _seen(self._watching.view(before.policy), node)
-            if seen is not None and seen.is_primary:
-                left_at = dict(seen.position.forks).get(before.position.timeline)
-                return None if left_at is None else max(0, before.position.offset - left_at)
+        seen = await self._waited_for(lambda: _leads(self._watching.view(before.policy), node), PATIENCE_SECONDS)
+        left_at = None if seen is None else dict(seen.position.forks).get(old.timeline)
+        return None if left_at is None else max(0, old.offset - left_at)
+
+    async def _what_survived(self, node: str, before: _Before) -> Survived | None:
+        """What the new primary had of the heartbeat, which it tells once all that it had received was replayed."""
+        if self._heartbeats.line(before.policy).means is not Means.ROW:
+            return None
+        return await self._waited_for(
+            lambda: self._heartbeats.survived(before.policy, node, before.at), HEARTBEAT_PATIENCE_SECONDS
+        )
+
+    async def _waited_for(self, look: Callable[[], Found | None], seconds: float) -> Found | None:
+        end = self._clock.monotonic() + seconds
+        while (found := look()) is None and self._clock.monotonic() < end:
             await self._clock.sleep(LOOK_SECONDS)
-        return None
+        return found
+
+    def _wall(self, moment: float) -> datetime:
+        return self._clock.now() - timedelta(seconds=self._clock.monotonic() - moment)
 
     def _take(self, event: Event) -> None:
         run = event.run or ""
@@ -84,23 +105,17 @@ class Losing:
                 self._policies[run] = policy
             case StepStarted(action=action, doing=Doing.APPLY) if action == PROMOTES and run in self._policies:
                 self._before[run] = self._look(self._policies.pop(run))
-            case StepFinished(outcome=StepOutcome.SUCCEEDED, facts=facts) if "new_primary" in facts:
+            case StepFinished(facts=facts) | StepChecked(facts=facts) if "new_primary" in facts:
                 self._promoted.put_nowait((run, facts["new_primary"]))
 
     def _look(self, policy: str) -> _Before:
         view = self._watching.view(policy)
-        was = _seen(view, None if view is None else view.primary)
+        was = None if view is None else next((node.seen for node in view.nodes if node.name == view.primary), None)
         position = was.position if was is not None and was.is_primary else None
-        nodes = () if view is None else view.nodes
-        found = {node.name: moment for node in nodes if (moment := self._newest(view, node)) is not None}
-        return _Before(policy, position, found)
-
-    def _newest(self, view: ClusterView | None, node: NodeView) -> datetime | None:
-        if view is None or node.seen is None or not node.seen.beats:
-            return None
-        age = view.at - node.seen_at + min(beat.age_seconds for beat in node.seen.beats)
-        return self._clock.now() - timedelta(seconds=age)
+        return _Before(policy, self._clock.monotonic(), position)
 
 
-def _seen(view: ClusterView | None, name: str | None) -> DatabaseSeen | None:
-    return None if view is None else next((node.seen for node in view.nodes if node.name == name), None)
+def _leads(view: ClusterView | None, name: str) -> DatabaseSeen | None:
+    """What a node told last, where that is that it leads."""
+    nodes = () if view is None else view.nodes
+    return next((node.seen for node in nodes if node.name == name and node.seen and node.seen.is_primary), None)

@@ -123,6 +123,7 @@ class Times(_Message):
     rto: timedelta | None = None
     is_kept: bool | None = None
     newest: datetime | None = None
+    rpa_doubt: timedelta | None = None
     stopped: datetime | None = None
     lost_bytes: int | None = None
     lost_transactions: int | None = None

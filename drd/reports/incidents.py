@@ -143,7 +143,8 @@ def _losses(times: Times) -> list[str]:
     """What was lost, where that was measured."""
     lines = []
     if times.rpa is not None:
-        lines.append(f"RPA         {_long(times.rpa)} at most, by the heartbeat in the database")
+        less = "" if times.rpa_doubt is None else f", or up to {_long(times.rpa_doubt)} less"
+        lines.append(f"RPA         {_long(times.rpa)} at most{less}, by the heartbeat in the database")
     if times.lost_bytes is not None:
         lines.append(f"            {format_size(times.lost_bytes)} of log that the old primary was seen to have")
     lines += _transactions(times)

@@ -152,6 +152,7 @@ class PostgresContract:
         assert first.lsn >= before.newest
         second = await pair.primary.beat(Beat("orders", "01DAEMON", term=3, sequence=2))
         assert second.lsn > first.lsn
+        assert (first.replaced, second.replaced) == (None, first.written)
         other = await pair.primary.beat(Beat("orders", "02DAEMON"))
         assert await pair.primary.heartbeats() == (other, second)
 

@@ -156,10 +156,10 @@ def test_a_step_is_expected_to_take_what_it_took_last() -> None:
 
 
 def test_what_was_lost_is_counted_from_the_newest_record_until_the_old_primary_took_no_writes() -> None:
-    lost = LossMeasured("orders", "orders-2", 800, NOON + SECOND * 8)
+    lost = LossMeasured("orders", "orders-2", 800, NOON + SECOND * 8, 1.0)
     told = incident((22, ended("fence", fenced="orders-1")), (30, ended("ask", new_primary="orders-2")), (31, lost))
     times = recovery_times(told, PLAN)
-    assert (times.rpa, times.lost_bytes, times.is_rpo_kept) == (SECOND * 14, 800, None)
+    assert (times.rpa, times.rpa_doubt, times.lost_bytes, times.is_rpo_kept) == (SECOND * 14, SECOND, 800, None)
 
     def started(**more: object) -> IncidentRecord:
         first = IncidentFact(told.facts[0].at, replace(told.start, **more))  # type: ignore[arg-type]

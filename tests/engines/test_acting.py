@@ -14,7 +14,6 @@ from drd.core.events import (
     FailoverHeld,
     IncidentFinished,
     IncidentStarted,
-    LossMeasured,
     Paused,
     PeopleTold,
     PolicyAdded,
@@ -24,7 +23,7 @@ from drd.core.events import (
 from drd.core.health import Hysteresis
 from drd.core.incident import IncidentRecord
 from drd.core.policy import Cause, Disaster, DisasterClass, Maintenance, Outcome
-from drd.core.probing import Beat, DatabaseSeen, Failure, Quorum, Sign
+from drd.core.probing import DatabaseSeen, Failure, Quorum, Sign
 from drd.core.runbook import Runbook
 from drd.core.runbook_step import Choice
 from drd.daemon.control import HouseControl
@@ -35,7 +34,7 @@ from drd.ports.incidents import RunbookOrder
 from drd.ports.probe import Target, Watch
 from tests.core.watched import primary, standby
 from tests.fakes.deeds import DEEDS, Deed, Deeds, a_runbook, a_step
-from tests.fakes.house import DAEMON, FakeHouse, a_policy, protected
+from tests.fakes.house import FakeHouse, a_policy, protected
 from tests.fakes.probe import Answers, FakeProbe
 
 pytestmark = pytest.mark.looptime
@@ -548,27 +547,3 @@ async def test_in_planned_downtime_nothing_starts_and_afterwards_it_does() -> No
         assert f"maintenance, {window}: kernel" in it.held[0].message
         await asyncio.sleep(180)
         assert DEEDS.done == ["fence", "promote"]
-
-
-async def test_what_a_failover_has_lost_is_measured_beside_its_run() -> None:
-    answers = {"one": Answers(primary(5000)), "two": Answers(standby(heard_seconds_ago=0.05))}
-    async with watched(a_failover(), answers=answers, rpo="1m") as it:
-        losing = asyncio.create_task(it.house.losing.serve())
-        await asyncio.sleep(3.3)
-        it.die()
-        answers["two"].seen = standby(
-            4000,
-            heard_seconds_ago=None,
-            is_receiving=False,
-            beats=(Beat(DAEMON, 0, 10.0), Beat(f"{DAEMON}/probe", 0, 12.0)),
-        )
-        FakePromotion.SEEN["two"] = primary(6000, timeline=2, forks=((1, 4200),))
-        await until(lambda: bool(it.house.journal.of(LossMeasured)))
-        [lost] = it.house.journal.of(LossMeasured)
-        assert (lost.node, lost.lost_bytes) == ("two", 800)
-        [record] = await it.house.journal.incidents("orders")
-        times = (await incident_status(it.house.house, record)).times
-        assert times.rpa is not None
-        assert timedelta(seconds=9) < times.rpa < timedelta(seconds=10.1)
-        assert (times.rpo, times.is_rpo_kept, times.lost_bytes) == (timedelta(minutes=1), True, 800)
-        losing.cancel()

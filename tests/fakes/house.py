@@ -265,7 +265,7 @@ class FakeHouse:
             self.watching.known,
         )
         self.acting = Acting(force, self.watching, self.runbooks, journal, journal, self.clock)
-        self.losing = Losing(self.watching, journal, self.clock)
+        self.losing = Losing(self.watching, self.heartbeats, journal, self.clock)
         self.given_back: list[str] = []
         """Nodes whose standbys were let receive again."""
         self.mistake_in_giving_back: Exception | None = None

@@ -154,7 +154,9 @@ class FakePostgres:
         if not self.cluster.may_beat:
             raise PermanentError(f"{self.place}: there is no table drd.heartbeat", "")
         self._reach(writes=True)
-        written = Heartbeat(beat, self.cluster.clock.now(), self.cluster.written)
+        before = self.cluster.heartbeats.get((beat.policy, beat.daemon))
+        replaced = None if before is None else before.written
+        written = Heartbeat(beat, self.cluster.clock.now(), self.cluster.written, replaced)
         self.cluster.write(200)
         self.cluster.heartbeats[beat.policy, beat.daemon] = written
         return written

@@ -254,4 +254,4 @@ def _slot(row: Row) -> Slot:
 
 def _heartbeat(row: Row) -> Heartbeat:
     beat = Beat(row["policy"], row["daemon"], row["term"], row["sequence"])
-    return Heartbeat(beat, row["written"], Lsn.parse(row["lsn"]))
+    return Heartbeat(beat, row["written"], Lsn.parse(row["lsn"]), row.get("replaced"))

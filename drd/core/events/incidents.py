@@ -170,3 +170,5 @@ class LossMeasured(Body):
     """Of log that the old primary was seen to have beyond where the new timeline left its own."""
     newest: datetime | None
     """When the newest record of the heartbeat was written that the new primary had when it was promoted."""
+    every_seconds: float | None = None
+    """How far apart those records were: by so much what it had may be newer."""

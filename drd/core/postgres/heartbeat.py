@@ -8,7 +8,7 @@ later did not.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -59,7 +59,9 @@ INSERT INTO drd.heartbeat AS mine (policy, daemon, term, sequence, written, lsn)
 SELECT %s, %s, %s, %s, clock_timestamp(), pg_current_wal_insert_lsn() FROM local WHERE is_set IS NOT NULL
 ON CONFLICT (policy, daemon) DO UPDATE
 SET term = excluded.term, sequence = excluded.sequence, written = excluded.written, lsn = excluded.lsn
-RETURNING policy, daemon, term, sequence, written, lsn::text AS lsn
+RETURNING policy, daemon, term, sequence, written, lsn::text AS lsn,
+          (SELECT was.written FROM drd.heartbeat AS was
+           WHERE was.policy = mine.policy AND was.daemon = mine.daemon) AS replaced -- as it was before this command
 """
 DELETE: Final = """
 DELETE FROM drd.heartbeat AS other USING drd.heartbeat AS mine
@@ -94,6 +96,8 @@ class Heartbeat:
     """By the server's clock."""
     lsn: Lsn
     """All that was committed before it was written lies before this."""
+    replaced: datetime | None = field(default=None, compare=False)
+    """When the row was written whose place it took, by the clock of the server where that was; None for the first."""
 
 
 def interval(rpo: timedelta | None) -> timedelta:
