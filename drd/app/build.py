@@ -28,6 +28,7 @@ from drd.clients.timer import SchedulerTimer
 from drd.config.runbooks import read_document
 from drd.daemon.house import House, InForce
 from drd.engines.acting import Acting
+from drd.engines.alarming import Alarming
 from drd.engines.anchor import Anchor
 from drd.engines.archive import Archive
 from drd.engines.backup import Backup
@@ -181,6 +182,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
     )
     heartbeats = Heartbeats(in_force, journal, world, journal.daemon)
     acting = Acting(in_force, watching, runbooks, journal, journal, clock)
+    alarming = Alarming(in_force, watching, acting, services.tell, journal, clock)
     house = House(
         daemon=journal.daemon,
         restic=restic.version_text,
@@ -223,6 +225,7 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         serving=Serving(in_force, observing, journal, journal, world, journal.daemon),
         runbooks=runbooks,
         acting=acting,
+        alarming=alarming,
         losing=Losing(watching, heartbeats, journal, clock),
         triggering=Triggering(in_force, acting, runbooks, journal, journal, clock),
         giving_back=GivingBack(in_force, watching, journal, journal, clock, partial(give_machine_back, world)),

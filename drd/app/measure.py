@@ -42,6 +42,7 @@ class Measure:
         policies = await house.catalogue.policies()
         proven = await house.catalogue.newest_proven_points()
         looks = {name: house.stores.look_of(name) for name in configuration.stores}
+        watched = [name for name, protected in configuration.policies.items() if protected.watch is not None]
         seen = MetricsInput(
             version=self._version,
             restic=house.restic,
@@ -61,6 +62,8 @@ class Measure:
             wal=await wal_status(house),
             services=service_status(house, policies),
             nodes=node_status(house),
+            held={name: house.acting.held(name) is not None for name in watched},
+            rivals={name: len(house.watching.rivals(name)) for name in watched},
             incidents=await self._incidents(),
             is_chain_valid=not house.anchor.problem,
             last_tick=self._liveness.last_tick,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from drd.engines.acting import Acting
+from drd.engines.alarming import Alarming
 from drd.engines.anchor import Anchor
 from drd.engines.archive import Archive
 from drd.engines.backup import Backup
@@ -82,6 +83,7 @@ class House:
     serving: Serving
     runbooks: Runbooks
     acting: Acting
+    alarming: Alarming
     triggering: Triggering
     losing: Losing
     giving_back: GivingBack
@@ -89,6 +91,7 @@ class House:
     async def pay(self) -> None:
         """Journal what the engines owe. Raises `StateFull` while there is no room, and `Busy` while it is locked."""
         backing_up = (self.stores, self.backup, self.restore, self.anchor, self.archive)
-        recovering = (self.watching, self.serving, self.acting, self.triggering, self.losing, self.giving_back)
-        for engine in (*backing_up, *recovering):
+        watching = (self.watching, self.serving, self.alarming)
+        recovering = (self.acting, self.triggering, self.losing, self.giving_back)
+        for engine in (*backing_up, *watching, *recovering):
             await engine.outbox.pay()

@@ -140,6 +140,7 @@ class Daemon:
                 self._fill_staff()
                 await self._resume_runbooks()
                 loops.append(group.create_task(self._house.acting.serve(), name="acting"))
+                loops.append(group.create_task(self._house.alarming.serve(), name="alarming"))
                 loops.append(group.create_task(self._house.losing.serve(), name="losing"))
                 loops.append(group.create_task(self._house.giving_back.serve(), name="giving back"))
                 self._supervisor.ready(self._line())

@@ -87,6 +87,8 @@ class Acting:
         """Run → when it began and was over, of those of this daemon: the wall clock may have been set since."""
         self._told: dict[str, tuple[object, ...]] = {}
         """Policy → what was told last of why nothing is started."""
+        self._held: dict[str, FailoverHeld] = {}
+        """Policy → why nothing is started now for its primary, which is lost."""
         self.outbox = Outbox(journal)
         watching.on_loss(self._wake)
         journal.observe(self._take)
@@ -108,6 +110,10 @@ class Acting:
                 except Exception as bug:  # noqa: BLE001 - a bug that concerns one policy must not keep others from being served
                     await self._bug(policy, bug)
 
+    def held(self, policy: str) -> FailoverHeld | None:
+        """Why nothing is started for a primary that is lost; None while none is, or a run is at it."""
+        return self._held.get(policy)
+
     async def decision(self, policy: str) -> Decision | None:
         """What would be done about the policy's primary now, and why; None while its nodes are not watched."""
         protected = self._configuration().policies[policy]
@@ -128,14 +134,17 @@ class Acting:
         decision = None if protected is None else await self.decision(policy)
         if protected is None or decision is None or decision.disaster is None:
             self._told.pop(policy, None)
+            self._held.pop(policy, None)
             if decision is not None and decision.cause is NodeCause.WELL:
                 await self._end_what_is_not_needed(policy, decision.primary or "")
             return
         if await self._is_at_it(policy, decision):
+            self._held.pop(policy, None)
             return
         run, why = await self._attempt(protected, decision, Occasion())
         if run:
             self._told.pop(policy, None)
+            self._held.pop(policy, None)
         else:
             await self._hold(policy, decision, why)
 
@@ -229,10 +238,11 @@ class Acting:
         """Say why nothing is started: once, and again when another thing holds it back."""
         guards = tuple(blocker.guard.value for blocker in decision.blockers)
         told = (decision.primary, decision.act, guards, "" if guards else message)
+        self._held[policy] = FailoverHeld(policy, decision.primary or "", guards, message)
         if self._told.get(policy) == told:
             return
         self._told[policy] = told
-        await self.outbox.record(FailoverHeld(policy, decision.primary or "", guards, message))
+        await self.outbox.record(self._held[policy])
 
     async def _bug(self, policy: str, bug: Exception) -> None:
         told = ("bug", type(bug))

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from drd.core.decision import View
+from drd.core.decision import Rival, View
 from drd.core.errors import NOT_NOW
 from drd.core.events import BugFound, NodeJudged, PrimarySeen
 from drd.core.health import ClusterView, NodeView, Observer, known_primary, together_seconds
@@ -154,17 +154,21 @@ class Watching:
             return None
         view = self._view(watched)
         runbooks = self._configuration().runbooks
-        found = {
-            rival for node in view.nodes if node.seen is not None for rival in rivals(node.seen.beats, self._daemon)
-        }
         return View(
             policy=policy,
             cluster=view,
             verdicts=watched.verdicts,
             rules=rules_of(protected.policy, runbooks),
             fences=fences_of(protected.policy, runbooks, watched.watch, view),
-            rivals=tuple(sorted(found, key=lambda rival: rival.daemon)),
+            rivals=self.rivals(policy),
         )
+
+    def rivals(self, policy: str) -> tuple[Rival, ...]:
+        """Other daemons that keep the heartbeat of a policy, as far as its nodes tell."""
+        watched = self._watched.get(policy)
+        seen = () if watched is None else [node.seen for node in watched.nodes.values() if node.seen is not None]
+        found = {rival for each in seen for rival in rivals(each.beats, self._daemon)}
+        return tuple(sorted(found, key=lambda rival: rival.daemon))
 
     async def _keep_looking(self, watched: Watched, target: Target, probe: Probe, label: str) -> None:
         """Look until cancelled. A mistake in drd costs this probe of this node alone, and is tried again twice."""

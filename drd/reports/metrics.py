@@ -19,7 +19,7 @@ from drd.ports.control import NodeStatus, ServiceStatus, WalStatus
 from drd.ports.incidents import IncidentStatus
 from drd.reports.exposition import Family, Sample, expose, gauge, seconds
 from drd.reports.metrics_of_incidents import families_of_incidents
-from drd.reports.metrics_of_nodes import families_of_nodes
+from drd.reports.metrics_of_nodes import families_of_failover, families_of_nodes
 from drd.reports.metrics_of_services import families_of_services
 from drd.reports.metrics_of_stores import families_of_stores
 from drd.reports.metrics_of_wal import families_of_wal
@@ -59,6 +59,10 @@ class MetricsInput:
     """Those that are looked at as their users reach them."""
     nodes: tuple[NodeStatus, ...] = ()
     """Those that are watched."""
+    held: Mapping[str, bool] = field(default_factory=dict)
+    """Policy whose nodes are watched → whether its primary is lost and drd starts nothing."""
+    rivals: Mapping[str, int] = field(default_factory=dict)
+    """Policy whose nodes are watched → how many other daemons keep its heartbeat."""
     incidents: tuple[IncidentStatus, ...] = ()
     """The newest runs of runbooks, newest first."""
     is_chain_valid: bool = True
@@ -78,7 +82,8 @@ def render(snapshot: MetricsInput) -> bytes:
     families = (_of_the_daemon, _of_policies, _of_copies, _of_restores)
     found = chain.from_iterable(each(snapshot) for each in families)
     stores = families_of_stores(snapshot.configuration.stores, snapshot.stores, snapshot.away, snapshot.free_bytes)
-    watched = chain(families_of_services(snapshot.services), families_of_nodes(snapshot.nodes))
+    nodes = chain(families_of_nodes(snapshot.nodes), families_of_failover(snapshot.held, snapshot.rivals))
+    watched = chain(families_of_services(snapshot.services), nodes)
     incidents = families_of_incidents(snapshot.configuration.policies, snapshot.incidents)
     return expose(chain(found, stores, families_of_wal(snapshot.wal), watched, incidents))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from drd.core.node_verdicts import Cause
 from drd.ports.control import NodeStatus
@@ -36,4 +36,18 @@ def families_of_nodes(nodes: tuple[NodeStatus, ...]) -> Iterator[Family]:
             for node, labels in labelled
             for probe, count in sorted(node.failures.items())
         ),
+    )
+
+
+def families_of_failover(held: Mapping[str, bool], rivals: Mapping[str, int]) -> Iterator[Family]:
+    """What keeps drd from replacing a primary, of each policy whose nodes are watched."""
+    yield gauge(
+        "drd_failover_held",
+        "1 if the primary is lost and drd starts nothing by itself; drd explain tells why.",
+        tuple(((("policy", policy),), float(is_held)) for policy, is_held in held.items()),
+    )
+    yield gauge(
+        "drd_rival_daemons",
+        "Other daemons that keep the same heartbeat, so that this one replaces no primary.",
+        tuple(((("policy", policy),), float(count)) for policy, count in rivals.items()),
     )

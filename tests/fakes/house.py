@@ -13,6 +13,7 @@ from drd.core.secrets import SecretReference
 from drd.core.tags import Origin
 from drd.daemon.house import House, InForce
 from drd.engines.acting import Acting
+from drd.engines.alarming import Alarming
 from drd.engines.anchor import Anchor
 from drd.engines.archive import Archive
 from drd.engines.backup import Backup
@@ -265,6 +266,7 @@ class FakeHouse:
             self.watching.known,
         )
         self.acting = Acting(force, self.watching, self.runbooks, journal, journal, self.clock)
+        self.alarming = Alarming(force, self.watching, self.acting, services.tell, journal, self.clock)
         self.losing = Losing(self.watching, self.heartbeats, journal, self.clock)
         self.given_back: list[str] = []
         """Nodes whose standbys were let receive again."""
@@ -309,6 +311,7 @@ class FakeHouse:
             serving=self.serving,
             runbooks=self.runbooks,
             acting=self.acting,
+            alarming=self.alarming,
             triggering=self.triggering,
             losing=self.losing,
             giving_back=self.giving_back,

@@ -49,7 +49,9 @@ A_NODE = NodeStatus(policy="policy-0000", node="one", state="up", verdict="well"
 
 
 def test_the_rules_are_about_metrics_that_drd_exports() -> None:
-    scrape = render(replace(a_snapshot(), wal=(a_wal_status("policy-0000"),), nodes=(A_NODE,)))
+    scrape = render(
+        replace(a_snapshot(), wal=(a_wal_status("policy-0000"),), nodes=(A_NODE,), held={"a": True}, rivals={"a": 1})
+    )
     exported = set(re.findall(r"^(drd_\w+)", scrape.decode(), re.MULTILINE))
     used = set(re.findall(r"\bdrd_\w+", " ".join(re.findall(r"expr:(?:.|\n)*?(?=\n\s*\w+:)", RULES.read_text()))))
     assert len(used) > 10

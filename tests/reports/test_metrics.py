@@ -102,6 +102,14 @@ def value(scrape: bytes, name: str, **labels: str) -> float:
     return series_of(scrape)[name, tuple(sorted(labels.items()))]
 
 
+def test_what_keeps_a_lost_primary_from_being_replaced_is_told() -> None:
+    scrape = render(replace(a_snapshot(), held={"orders": True, "carts": False}, rivals={"orders": 0, "carts": 2}))
+    assert value(scrape, "drd_failover_held", policy="orders") == 1
+    assert value(scrape, "drd_failover_held", policy="carts") == 0
+    assert value(scrape, "drd_rival_daemons", policy="orders") == 0
+    assert value(scrape, "drd_rival_daemons", policy="carts") == 2
+
+
 def test_a_copy_in_a_damaged_store_is_none() -> None:
     sound = a_snapshot()
     damaged = replace(sound.stores["local"], store="offsite", check_sound=False)

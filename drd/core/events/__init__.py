@@ -35,7 +35,7 @@ from drd.core.events.incidents import (
     StepStarted,
     TriggerHeld,
 )
-from drd.core.events.nodes import FailoverHeld, NodeJudged, PrimarySeen, StandbysGivenBack
+from drd.core.events.nodes import FailoverHeld, NodeJudged, OwnerTold, PrimarySeen, StandbysGivenBack
 from drd.core.events.policies import (
     Paused,
     PolicyAdded,
@@ -117,6 +117,7 @@ __all__ = [
     "MirrorFinished",
     "NewBaseWanted",
     "NodeJudged",
+    "OwnerTold",
     "Paused",
     "PeopleTold",
     "PolicyAdded",

@@ -52,6 +52,20 @@ class FailoverHeld(Body):
 
 
 @dataclass(frozen=True)
+class OwnerTold(Body):
+    """The policy's owner was told what keeps drd from replacing a primary: once, and again when that changes."""
+
+    KIND = "owner-told"
+    policy: str
+    topic: str
+    message: str
+    people: tuple[str, ...]
+    """Empty where the policy names no owner."""
+    failures: tuple[str, ...] = ()
+    """Who could not be reached, and why."""
+
+
+@dataclass(frozen=True)
 class StandbysGivenBack(Body):
     """Standbys that a run had cut off from their primary and left so receive from it again."""
 
