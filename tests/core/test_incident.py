@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from drd.core.events import Body, IncidentStarted, StepChecked, StepFinished, StepOrdered
-from drd.core.incident import ORDERED_TO_LEAD, IncidentFact, IncidentRecord, awaited_before
+from drd.core.incident import IncidentFact, IncidentRecord, awaited_before
 from drd.core.policy import Cause
+from drd.core.runbook import ORDERED_TO_LEAD
+from drd.core.runbook_plan import RunPlan
 from drd.core.runbook_step import Answer, Doing, StepOutcome
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
@@ -68,3 +70,4 @@ def test_who_was_told_to_lead_may_do_so_at_any_moment_until_it_is_known_who_does
     assert a_run(first, other).told_to_lead == "three", "the order that was given last"
     assert a_run(first, ended(new_primary="two")).told_to_lead == ""
     assert a_run(StepOrdered("move", {"other": "two"})).told_to_lead == ""
+    assert a_run(first).progress(RunPlan((), ())).of("move").facts == {ORDERED_TO_LEAD: "two"}
