@@ -74,6 +74,21 @@ class Peer:
     """Under which it replicates."""
     is_synchronous: bool
     """Whether it counts for commits now."""
+    lag_bytes: int | None = None
+    """What it has not written to its disk yet, of what its primary has; None where drd may not see that."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSlot:
+    """A replication slot, for which a primary keeps its log."""
+
+    name: str
+    is_active: bool
+    """Whether somebody receives by it now."""
+    kept_bytes: int | None
+    """Of log that is kept for it; None where nothing is, as once it was lost."""
+    is_lost: bool = False
+    """Whether log that it needs was removed: who receives by it has to be made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +128,8 @@ class DatabaseSeen:
     """Of a primary: None where commits wait for nobody."""
     peers: tuple[Peer, ...] | None = None
     """Of a primary: who receives from it."""
+    slots: tuple[KeptSlot, ...] = ()
+    """Of a primary: for whom it keeps log."""
     longest_wait_seconds: float = 0.0
     """Of a primary: for how long a commit has waited for a standby."""
     clients: frozenset[str] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from drd.core.candidates import words_of_loss
 from drd.core.decision import HELD_BACK, Act, Decision
 from drd.core.node_verdicts import Cause
-from drd.core.units import format_duration
+from drd.core.units import format_duration, format_size
 from drd.daemon.house import House
 from drd.engines.watched import Watched
 from drd.ports.control import NodeStatus
@@ -44,6 +44,7 @@ async def failover_lines(house: House, policy: str) -> list[str]:
     if watched is None:
         return []
     lines = [_node_line(status) for status in node_status(house) if status.policy == policy]
+    lines += _replication(watched)
     lines += watched.notes
     decision = await house.acting.decision(policy)
     if decision is None or not _has_database(watched):
@@ -75,6 +76,27 @@ def _node_line(status: NodeStatus) -> str:
     role = f", {status.role}" if status.role else ""
     why = f": {status.why}" if status.why else ""
     return f"node {status.node}{role}: {status.verdict}{why}"
+
+
+def _replication(watched: Watched) -> list[str]:
+    """Who receives from the primary, how far behind each is, and for whom log is kept."""
+    primary = watched.nodes.get(watched.primary or "")
+    if (
+        primary is None
+        or primary.seen is None
+        or primary.database is None
+        or primary.database.failing_since is not None
+    ):
+        return []  # what it told before it stopped answering is no news
+    seen, lines = primary.seen, list[str]()
+    for peer in seen.peers or ():
+        behind = "" if peer.lag_bytes is None else f", {format_size(peer.lag_bytes)} behind"
+        lines.append(f"standby {peer.name} receives{behind}{'; commits wait for it' if peer.is_synchronous else ''}")
+    for slot in seen.slots:
+        unused = "" if slot.is_active else ", and nobody receives by it"
+        kept = f"keeps {format_size(slot.kept_bytes or 0)} of log{unused}"
+        lines.append(f"slot {slot.name} {'has lost log that it needs' if slot.is_lost else kept}")
+    return lines
 
 
 def _has_database(watched: Watched) -> bool:

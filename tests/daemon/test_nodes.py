@@ -12,7 +12,7 @@ import pytest
 from drd.core.events import Paused
 from drd.core.health import Hysteresis
 from drd.core.policy import Disaster, DisasterClass
-from drd.core.probing import Failure, Sign
+from drd.core.probing import Failure, KeptSlot, Peer, Sign
 from drd.daemon.explaining import explained
 from drd.daemon.nodes import failover_lines, node_status
 from drd.daemon.watchers import Watchers
@@ -83,6 +83,26 @@ async def test_explain_says_what_would_be_done_and_what_it_would_cost() -> None:
         assert any(line.startswith("node one, primary: process dead") for line in lines)
         assert "two would not be promoted: its replay is paused" in lines
         assert any(line.startswith("held back by candidate") for line in lines)
+
+
+async def test_explain_tells_who_receives_from_the_primary_and_for_whom_it_keeps_log() -> None:
+    async with a_house(watched()) as (house, _, _):
+        assert not any(line.startswith(("standby ", "slot ")) for line in await failover_lines(house.house, "orders"))
+        peers = (Peer("two", is_synchronous=True, lag_bytes=2048), Peer("three", is_synchronous=False))
+        slots = (KeptSlot("a", True, 0), KeptSlot("b", False, 2**20), KeptSlot("c", False, None, True))
+        FakeProbe.ANSWERS["one"].seen = primary(2000, peers=peers, slots=slots)
+        await asyncio.sleep(2)
+        lines = await failover_lines(house.house, "orders")
+        assert [line for line in lines if line.startswith(("standby ", "slot "))] == [
+            "standby two receives, 2 KiB behind; commits wait for it",
+            "standby three receives",
+            "slot a keeps 0 B of log",
+            "slot b keeps 1 MiB of log, and nobody receives by it",
+            "slot c has lost log that it needs",
+        ]
+        FakeProbe.ANSWERS["one"].failure = Failure.TIMEOUT
+        await asyncio.sleep(2)
+        assert not any(line.startswith(("standby ", "slot ")) for line in await failover_lines(house.house, "orders"))
 
 
 async def test_a_policy_without_nodes_tells_nothing_of_them() -> None:

@@ -66,6 +66,15 @@ async def test_a_primary_tells_its_role_position_peers_and_what_its_commits_wait
         first = await seen_by(prober, lambda seen: bool(seen.peers))
         assert (first.role, first.position.timeline, first.quorum) == (NodeRole.PRIMARY, 1, None)
         assert [peer.name for peer in first.peers or ()] == ["two"]
+        caught_up = await seen_by(prober, lambda seen: bool(seen.peers) and seen.peers[0].lag_bytes == 0)
+        assert caught_up.slots == first.slots
+        one.execute("SELECT pg_create_physical_replication_slot('gone', true)")
+        one.execute("SELECT pg_create_physical_replication_slot('unused')")
+        one.execute("SELECT pg_switch_wal()")
+        kept = {each.name: each for each in (await seen_by(prober)).slots if each.name in ("gone", "unused")}
+        assert (kept["gone"].is_active, kept["gone"].is_lost) == (False, False)
+        assert (kept["gone"].kept_bytes or 0) > 0
+        assert kept["unused"].kept_bytes is None
         one.configure({"synchronous_standby_names": "FIRST 1 (two)"})
         one.reload()
         # Each process of the server reads its configuration again when it comes to it, in no order.

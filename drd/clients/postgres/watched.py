@@ -24,7 +24,7 @@ from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.synchronous import quorum_of
 from drd.core.postgres.timeline import History
 from drd.core.postgres.verdicts import may_hang
-from drd.core.probing import Beat, DatabaseSeen, Failure, NodeRole, Peer, ProbeResult, Quorum, Sign
+from drd.core.probing import Beat, DatabaseSeen, Failure, KeptSlot, NodeRole, Peer, ProbeResult, Quorum, Sign
 from drd.ports.probe import nothing
 
 if TYPE_CHECKING:
@@ -198,7 +198,11 @@ class WatchedServer:
             position=position,
             started=row["started"],
             quorum=_quorum(row, more),
-            peers=tuple(Peer(name.casefold(), bool(counts)) for name, counts in more["peers"]) if sees_all else None,
+            peers=_peers(more) if sees_all else None,
+            slots=tuple(
+                KeptSlot(name, active, _at_least_nothing(kept), bool(lost))
+                for name, active, kept, lost in more["slots"]
+            ),
             longest_wait_seconds=more["longest_wait"],
             clients=frozenset(more["clients"]) if sees_all else None,
             write_failed=await self._write_failed(began),
@@ -292,6 +296,15 @@ class WatchedServer:
         self._room_at = None
         await self._connection.rows(ROOM)
         self._room_at = began
+
+
+def _peers(more: Row) -> tuple[Peer, ...]:
+    return tuple(Peer(name.casefold(), bool(counts), _at_least_nothing(lag)) for name, counts, lag in more["peers"])
+
+
+def _at_least_nothing(found: int | None) -> int | None:
+    """What lies between two positions that were not read at the same instant."""
+    return None if found is None else max(0, found)
 
 
 def _quorum(row: Row, more: Row) -> Quorum | None:

@@ -32,8 +32,14 @@ LEFT JOIN pg_stat_wal_receiver AS receiver ON true
 # Whatever is none of the words for a `synchronous_commit` that waits lets commits go without: PostgreSQL keeps what was
 # typed, in any spelling. With remote_write a commit is lost only where the standby's machine goes down as well.
 PRIMARY: Final = """
-SELECT (SELECT coalesce(json_agg(json_build_array(application_name, sync_state IN ('sync', 'quorum'))), '[]')
+SELECT (SELECT coalesce(json_agg(json_build_array(
+            application_name, sync_state IN ('sync', 'quorum'),
+            pg_wal_lsn_diff(pg_current_wal_flush_lsn(), flush_lsn)::bigint)), '[]')
         FROM pg_stat_replication WHERE state <> 'backup') AS peers,
+       (SELECT coalesce(json_agg(json_build_array(
+            slot_name, active, pg_wal_lsn_diff(pg_current_wal_flush_lsn(), restart_lsn)::bigint,
+            wal_status = 'lost') ORDER BY slot_name), '[]')
+        FROM pg_replication_slots WHERE NOT temporary) AS slots,
        (SELECT coalesce(array_agg(DISTINCT coalesce(host(client_addr), 'local')), '{}') FROM pg_stat_activity
         WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name <> 'drd') AS clients,
        (SELECT coalesce(max(extract(epoch FROM clock_timestamp() - query_start)), 0)::float8 FROM pg_stat_activity
