@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar, Final
 
@@ -13,13 +12,13 @@ from drd.clients.postgres.of_machines import dsn_of
 from drd.clients.postgres.orders import demand_right, set_parameter
 from drd.clients.postgres.promotion import Found, demand_right_to_promote, look, promote, risks
 from drd.clients.postgres.revoking import cut_off, give_all_back, give_back
-from drd.core.candidates import candidates
 from drd.core.errors import DrdError, PermanentError
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.synchronous import for_new_primary, quorum_of, says, setting_of
 from drd.core.probing import Quorum
 from drd.core.runbook import ORDERED_TO_LEAD, SYNCHRONOUS, NodeName
 from drd.core.runbook_step import Answer
+from drd.core.succession import Answering, cluster_of, lacking, promoted_meanwhile, unconfirmed, unfit
 from drd.ports.action import Action, Facts, Preview, Reference, Situation, node_references
 from drd.ports.machines import Machine
 
@@ -140,28 +139,26 @@ class PostgresPromote(Action):
         has told one to take over it is that one or nobody: it may do so at any moment.
         """
         others = {machine.name: machine for machine in _others(at)}
-        wanted = others if self.node == BEST else {(named := at.machine(self.node)).name: named}
+        wanted = others if self.node == BEST else {(named := _member_node(at, self.node)).name: named}
         if (ordered := at.variables.get(ORDERED_TO_LEAD)) is not None:
             wanted = {ordered: at.machine(ordered)}
-        unfit = _unfit(at) if ordered is None else {}
-        machines = tuple({**others, **wanted}.values())
-        looks = await asyncio.gather(*(_looked(at, machine) for machine in machines))
+        unfit_for = _unfit(at) if ordered is None else {}
+        machines = {**others, **wanted}
+        answers = await asyncio.gather(*(_looked(at, each) for each in machines.values()))
+        looks = dict(zip(machines, answers, strict=True))
+        found = {name: each for name, each in looks.items() if isinstance(each, Found)}
+        if leads := next((name for name, each in found.items() if not each.is_in_recovery), ""):
+            raise PermanentError(f"{leads} is a primary already", "look at the nodes: nothing was promoted")
+        cluster = _cluster(at, found)
         standbys: list[tuple[int, Lsn, int, Machine, Found]] = []
         refused: list[str] = []
-        there = {machine.name: _member(at, machine) for machine, each in zip(machines, looks, strict=True) if _is(each)}
-        for machine, each in zip(machines, looks, strict=True):
-            if isinstance(each, Found) and not each.is_in_recovery:
-                raise PermanentError(f"{machine.name} is a primary already", "look at the nodes: nothing was promoted")
-            if machine.name not in wanted:
-                continue
-            if why := unfit.get(machine.name):
-                refused.append(f"{machine.name}: {why}")
+        for name, machine in wanted.items():
+            each = looks[name]
+            if why := unfit_for.get(name) or _why_not(each, cluster):
+                refused.append(f"{name}: {why}")
             elif isinstance(each, Found):
                 standbys.append((each.timeline, each.position, machine.priority, machine, each))
-            else:
-                refused.append(f"{machine.name}: {each.message}")
-        answering = {machine.name for machine, each in zip(machines, looks, strict=True) if isinstance(each, Found)}
-        _demand_no_lost_primary(at, others.keys() - answering)
+        _demand_no_lost_primary(at, others.keys() - found.keys())
         if ordered is not None and not standbys:
             raise PermanentError(
                 f"{ordered} does not answer any more, and this run has told it to take over: {'; '.join(refused)}",
@@ -169,11 +166,12 @@ class PostgresPromote(Action):
             )
         if not standbys:
             raise PermanentError(f"no standby can be promoted: {'; '.join(refused) or 'there is none'}", "drd status")
-        timeline, position, _, best, found = max(standbys, key=lambda each: each[:3])
-        if ordered is None:
-            _demand_no_less(at, best, (timeline, position.value), answering)
-        members = (member for name, member in there.items() if name != best.name)
-        return best, found.awaited, tuple(member for member in members if member.casefold() in found.receivers)
+        *_, best, its = max(standbys, key=lambda each: each[:3])
+        if ordered is None and at.variables.get(BEST):
+            alike = [_answering(at, machines[name], each) for name, each in found.items() if each.cluster == cluster]
+            _demand_no_less(at, _answering(at, best, its), alike)
+        members = (_member(at, machines[name]) for name in found if name != best.name)
+        return best, its.awaited, tuple(member for member in members if member.casefold() in its.receivers)
 
 
 def _demand_right_fence(at: Situation) -> None:
@@ -185,59 +183,70 @@ def _demand_right_fence(at: Situation) -> None:
         )
 
 
-def _unfit(at: Situation) -> Mapping[str, str]:
-    """Node → why it may not be promoted, as drd has watched it; a person who starts a run goes by what answers.
-
-    How long ago a node answered counts for nothing here: it is looked at now. Neither does what a daemon that has only
-    just started does not know yet: the one before it has judged when the run began.
-    """
-    view = at.services.view(at.policy)
-    if view is None or not at.variables.get(BEST):
-        return {}
-    known = {node.name for node in view.nodes if node.seen is not None}
-    if view.primary not in known and view.recalled is None:
-        return {}
-    looked_at = replace(view, nodes=tuple(replace(node, seen_at=view.at) for node in view.nodes))
-    return {each.node: each.why_not for each in candidates(looked_at) if each.why_not and each.node in known}
-
-
-def _demand_no_less(at: Situation, machine: Machine, position: tuple[int, int], answering: Set[str]) -> None:
-    """Where drd has chosen a standby, no other one is promoted that lacks what that was seen to have."""
-    best, view = at.variables.get(BEST, ""), at.services.view(at.policy)
-    if not best or best == machine.name or view is None:
-        return
-    hint = f"nothing was promoted: look at {best}, or start the runbook by hand for {machine.name}"
-    seen = next((node.seen for node in view.nodes if node.name == best), None)
-    if seen is None and best not in answering:  # an earlier daemon knew
-        raise PermanentError(f"{machine.name} may lack log that {best} has, which does not answer now", hint)
-    if seen is not None and position < (seen.position.timeline, seen.position.offset):
+def _member_node(at: Situation, node: str) -> Machine:
+    """Raises `PermanentError` for one that is no node of the policy: another database would take this one's place."""
+    machine = at.machine(node)
+    if machine.name not in at.members:
         raise PermanentError(
-            f"{machine.name} lacks log that {best} was seen to have, which does not answer as a standby now", hint
+            f"{machine.name} is no node of the policy {at.policy}: nothing was promoted",
+            f"write best_standby, or name {machine.name} under `nodes:` of the policy",
+        )
+    return machine
+
+
+def _unfit(at: Situation) -> Mapping[str, str]:
+    """Node → why it may not be promoted; a person who starts a run goes by what answers."""
+    view = at.services.view(at.policy)
+    return {} if view is None or not at.variables.get(BEST) else unfit(view)
+
+
+def _cluster(at: Situation, answering: Mapping[str, Found]) -> str:
+    """The database cluster that is the policy's: the old primary's, else, where nobody knows that, the nodes' own.
+
+    Raises `PermanentError` where these are not of one.
+    """
+    clusters = {each.cluster for each in answering.values()}
+    if known := cluster_of(at.services.view(at.policy)):
+        return known
+    if len(clusters) > 1:
+        raise PermanentError(
+            f"{' and '.join(sorted(answering))} are of different database clusters: nothing was promoted",
+            "correct the nodes of the policy",
+        )
+    return next(iter(clusters), "")
+
+
+def _answering(at: Situation, machine: Machine, found: Found) -> Answering:
+    return Answering(machine.name, _member(at, machine), (found.timeline, found.position.value))
+
+
+def _demand_no_less(at: Situation, best: Answering, standbys: Sequence[Answering]) -> None:
+    """Where drd has chosen a standby, none is promoted that may lack what that has, or what was acknowledged."""
+    chosen, view = at.variables.get(BEST, ""), at.services.view(at.policy)
+    why = "" if chosen == best.node or view is None else lacking(view, chosen, best, {each.node for each in standbys})
+    if why := why or unconfirmed(_rule(at), best, standbys):
+        raise PermanentError(
+            why, f"nothing was promoted: look at the other nodes, or start the runbook by hand for {best.node}"
         )
 
 
 def _demand_no_lost_primary(at: Situation, silent: Set[str]) -> None:
-    """Refuse while a node is silent that was seen to lead on a newer timeline than the lost one: somebody promoted it.
-
-    One that led before the lost one did is of the past.
-    """
-    view, lost = at.services.view(at.policy), at.variables.get("fenced") or at.variables.get("primary")
-    seen = {} if view is None else {node.name: node.seen for node in view.nodes if node.seen is not None}
-    if view is None or lost not in seen:
-        return
-    for name in sorted(silent & seen.keys()):
-        if seen[name].is_primary and seen[name].position.timeline > seen[lost].position.timeline:
-            raise PermanentError(
-                f"{name} was a primary when it was seen last, and does not answer now",
-                f"nothing was promoted: see that {name} does not lead, then run the step again",
-            )
+    """Refuse while a node is silent that somebody has promoted since."""
+    lost = at.variables.get("fenced") or at.variables.get("primary")
+    if name := promoted_meanwhile(at.services.view(at.policy), lost, silent):
+        raise PermanentError(
+            f"{name} was a primary when it was seen last, and does not answer now",
+            f"nothing was promoted: see that {name} does not lead, then run the step again",
+        )
 
 
-def _is(look: Found | DrdError) -> bool:
-    return isinstance(look, Found) and look.is_in_recovery
+def _why_not(look: Found | DrdError, cluster: str) -> str:
+    if isinstance(look, DrdError):
+        return look.message
+    return "" if look.cluster == cluster else "it is of another database cluster"
 
 
-def _rule(at: Situation, awaited: str) -> Quorum | None:
+def _rule(at: Situation, inherited: str = "") -> Quorum | None:
     """What commits waited for on the old primary when it was seen last; else what the standby has inherited.
 
     An earlier daemon, which began the run, may have seen it last.
@@ -247,7 +256,7 @@ def _rule(at: Situation, awaited: str) -> Quorum | None:
     if primary is not None and primary.seen is not None and primary.seen.is_primary:
         return primary.seen.quorum
     try:
-        return quorum_of(at.variables.get(SYNCHRONOUS, "") or awaited)
+        return quorum_of(at.variables.get(SYNCHRONOUS, "") or inherited)
     except ValueError:
         return None
 

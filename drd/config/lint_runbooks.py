@@ -50,6 +50,7 @@ def lint_runbook(
     _lint_needs(entry, steps, report)
     _lint_fences(entry, steps, report)
     lint_consent(entry, (step.path for step in steps), report)
+    _lint_promoted(entry, steps, declared, policy, report)
     _lint_variables(entry, report)
     _lint_actions(entry, steps, declared, actions, report)
     _lint_start(entry, declared, report)
@@ -171,6 +172,20 @@ def _lint_fences(entry: Entry, steps: tuple[_Step, ...], report: Report) -> None
         if _PROMOTES in step.value and not is_fenced:
             sentence = "nothing fences the old primary before this promotion: add a step with `fence:` before it"
             report(entry.problem((*step.path, _PROMOTES), sentence, Spot.KEY))
+
+
+def _lint_promoted(
+    entry: Entry, steps: tuple[_Step, ...], declared: Declared, policy: Entry | None, report: Report
+) -> None:
+    """Who is promoted is a node of the policy: another database's standby would lead beside its own primary."""
+    if policy is None:
+        return
+    members = {node for _, node in words(policy, ("nodes",))}
+    for step in steps:
+        node = entry.at((*step.path, _PROMOTES, "node"))
+        if isinstance(node, str) and node in (declared.nodes or ()) and node not in members:
+            sentence = f"`{node}` is no node of the policy: write best_standby, or add it to the `nodes:` of the policy"
+            report(entry.problem((*step.path, _PROMOTES, "node"), sentence))
 
 
 def _lint_variables(entry: Entry, report: Report) -> None:

@@ -15,7 +15,7 @@ from drd.core.errors import DrdError, PermanentError, StateFull, TransientError
 from drd.core.health import ClusterView, NodeView
 from drd.core.position import Position
 from drd.core.postgres.nodes import NodeRole
-from drd.core.probing import DatabaseSeen
+from drd.core.probing import DatabaseSeen, Quorum
 from drd.core.runbook_step import Answer
 from drd.core.secrets import SecretReference
 from drd.ports.action import Facts, Situation
@@ -109,8 +109,20 @@ async def test_the_standby_with_the_most_data_is_promoted_after_the_fence_and_no
         await BEST.apply(fenced)
 
 
-def seen(offset: int, role: NodeRole = NodeRole.STANDBY, *, is_paused: bool = False, timeline: int = 1) -> DatabaseSeen:
-    return DatabaseSeen("the cluster", role, Position(timeline, offset), is_paused=is_paused)
+def seen(
+    offset: int,
+    role: NodeRole = NodeRole.STANDBY,
+    *,
+    is_paused: bool = False,
+    timeline: int = 1,
+    cluster: str = "the cluster",
+    quorum: Quorum | None = None,
+) -> DatabaseSeen:
+    return DatabaseSeen(cluster, role, Position(timeline, offset), is_paused=is_paused, quorum=quorum)
+
+
+def identifier(cluster: Cluster) -> str:
+    return str(cluster.value("SELECT system_identifier::text FROM pg_control_system()"))
 
 
 @pytest.mark.slow
@@ -140,12 +152,13 @@ async def test_of_what_drd_has_chosen_nothing_is_promoted_that_it_has_judged_unf
     pair: tuple[Cluster, Cluster], at: Situation, services: FakeServices, tmp_path: Path
 ) -> None:
     primary, standby = pair
+    cluster = identifier(primary)
     primary.kill()
     machines = {"orders-1": machine("orders-1", primary, tmp_path), "orders-2": machine("orders-2", standby, tmp_path)}
     variables = {"primary": "orders-1", "best_standby": "orders-2"}
     here = replace(at, machines=machines, members=tuple(machines), variables=variables, done=frozenset({"fence"}))
-    was = NodeView("orders-1", seen=seen(0, role=NodeRole.PRIMARY))
-    paused = NodeView("orders-2", seen=seen(0, is_paused=True))
+    was = NodeView("orders-1", seen=seen(0, role=NodeRole.PRIMARY, cluster=cluster))
+    paused = NodeView("orders-2", seen=seen(0, is_paused=True, cluster=cluster))
     services.seen = ClusterView(60.0, (was, paused), primary="orders-1")
     with pytest.raises(PermanentError, match="no standby can be promoted: orders-2: its replay is paused"):
         await BEST.apply(here)
@@ -153,8 +166,8 @@ async def test_of_what_drd_has_chosen_nothing_is_promoted_that_it_has_judged_unf
     services.seen = ClusterView(60.0, (was, NodeView("orders-2"), NodeView("orders-3")), primary="orders-1")
     with pytest.raises(PermanentError, match="orders-2 may lack log that orders-3 has, which does not answer now"):
         await BEST.apply(replace(here, variables={**variables, "best_standby": "orders-3"}))
-    fit = NodeView("orders-2", seen=seen(0))
-    gone = NodeView("orders-3", seen=seen(2**40))
+    fit = NodeView("orders-2", seen=seen(0, cluster=cluster))
+    gone = NodeView("orders-3", seen=seen(2**40, cluster=cluster))
     services.seen = ClusterView(60.0, (was, fit, gone), primary="orders-1")
     with pytest.raises(PermanentError, match="orders-2 lacks log that orders-3 was seen to have"):
         await BEST.apply(replace(here, variables={**variables, "best_standby": "orders-3"}))
@@ -163,6 +176,69 @@ async def test_of_what_drd_has_chosen_nothing_is_promoted_that_it_has_judged_unf
     # A daemon that has only just started has seen nothing yet: the one before it has judged.
     services.seen = ClusterView(60.0, (NodeView("orders-1"), NodeView("orders-2")), primary="orders-1")
     assert (await BEST.apply(here))["new_primary"] == "orders-2"
+
+
+@pytest.mark.slow
+async def test_what_a_standby_confirmed_that_is_gone_now_keeps_another_one_from_being_promoted_by_itself(
+    pair: tuple[Cluster, Cluster], postgres_lab: Lab, at: Situation, services: FakeServices, tmp_path: Path
+) -> None:
+    primary, standby = pair
+    third = postgres_lab.standby(primary, "promoted_ahead")
+    cluster = identifier(primary)
+    rule = Quorum(1, ("orders_2", "orders_3"), is_ranked=False)
+    was = NodeView("orders-1", seen=seen(0, role=NodeRole.PRIMARY, cluster=cluster, quorum=rule))
+    services.seen = ClusterView(60.0, (was, NodeView("orders-2"), NodeView("orders-3")), primary="orders-1")
+    standby.rows("ALTER SYSTEM SET primary_slot_name = 'nobody'")
+    standby.reload()
+    await until(lambda: not standby.rows("SELECT 1 FROM pg_stat_wal_receiver"), "it receives nothing", 90)
+    primary.execute("CREATE TABLE orders (id int)")
+    written = primary.value("SELECT pg_current_wal_flush_lsn()")
+    await until(lambda: third.value("SELECT pg_last_wal_receive_lsn() >= %s", written), "only the other has it", 90)
+    primary.kill()
+    third.stop()
+    clusters = {"orders-1": primary, "orders-2": standby, "orders-3": third}
+    machines = {name: machine(name, each, tmp_path) for name, each in clusters.items()}
+    chosen = {"primary": "orders-1", "best_standby": "orders-2"}
+    here = replace(at, machines=machines, members=tuple(machines), variables=chosen, done=frozenset({"fence"}))
+    with pytest.raises(PermanentError, match="by 1 of orders_2, orders_3, and no standby answers as orders_3"):
+        await BEST.apply(here)
+    third.start()
+    assert (await BEST.preview(here)).commands[-1] == "on orders-3: SELECT pg_promote(false)"
+    with pytest.raises(PermanentError, match="no standby answers as orders_3 that has no more than it"):
+        await PostgresPromote(node="orders-2").apply(here)
+    assert standby.value("SELECT pg_is_in_recovery()")
+
+    third.stop()
+    by_hand = replace(here, variables={"primary": "orders-1"})
+    assert (await BEST.apply(by_hand))["new_primary"] == "orders-2"
+
+
+@pytest.mark.slow
+async def test_no_node_of_another_policy_or_another_database_is_promoted(
+    pair: tuple[Cluster, Cluster], postgres_lab: Lab, at: Situation, services: FakeServices, tmp_path: Path
+) -> None:
+    primary, standby = pair
+    other = postgres_lab.new("promoted_stranger", segment_mib=1)
+    strange = postgres_lab.standby(other, "promoted_strange_standby")
+    cluster = identifier(primary)
+    primary.kill()
+    clusters = {"orders-1": primary, "orders-2": standby, "payments-2": strange}
+    machines = {name: machine(name, each, tmp_path) for name, each in clusters.items()}
+    named = PostgresPromote(node="payments-2")
+    here = replace(at, machines=machines, variables={"primary": "orders-1"}, done=frozenset({"fence"}))
+    with pytest.raises(PermanentError, match="payments-2 is no node of the policy orders"):
+        await named.apply(replace(here, members=("orders-1", "orders-2")))
+
+    listed = replace(here, members=tuple(machines))
+    with pytest.raises(PermanentError, match="orders-2 and payments-2 are of different database clusters"):
+        await BEST.apply(listed)
+    was = NodeView("orders-1", seen=seen(0, role=NodeRole.PRIMARY, cluster=cluster))
+    services.seen = ClusterView(60.0, (was, NodeView("orders-2")), primary="orders-1")
+    with pytest.raises(PermanentError, match="payments-2: it is of another database cluster"):
+        await named.apply(listed)
+    assert strange.value("SELECT pg_is_in_recovery()")
+    assert (await BEST.apply(listed))["new_primary"] == "orders-2"
+    other.kill()
 
 
 @pytest.mark.slow

@@ -76,6 +76,19 @@ def test_a_drd_yaml_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert mistakes(tmp_path / "drd.yaml") == ["drd.yaml:1:1: there is no such file: create it, or name another"]
 
 
+def test_the_standby_of_another_database_is_not_promoted_for_a_policy(drd_yaml: Path) -> None:
+    runbook = drd_yaml.parent / "runbooks" / "orders-failover.yaml"
+    settings, text = drd_yaml.read_text(), runbook.read_text()
+    strange = "nodes:\n  payments-2: {host: 10.0.2.12, site: hangzhou, postgres: {dsn: {credential: payments-2}}}\n"
+    write(drd_yaml, settings.replace("nodes:\n", strange, 1))
+    write(runbook, text.replace("postgres_promote: {node: best_standby}", "postgres_promote: {node: orders-2}"))
+    assert mistakes(drd_yaml) == []
+    write(runbook, text.replace("postgres_promote: {node: best_standby}", "postgres_promote: {node: payments-2}"))
+
+    [told] = mistakes(drd_yaml)
+    assert "`payments-2` is no node of the policy: write best_standby" in told
+
+
 def test_policies_are_still_checked_when_drd_yaml_cannot_be_read(drd_yaml: Path, policies: Path) -> None:
     write(drd_yaml, "site: [\n")
     write(policies / "orders.yaml", "policy: Orders\n")

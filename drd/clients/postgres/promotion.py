@@ -54,6 +54,8 @@ class Found:
     timeline: int
     position: Lsn
     """The newest that it has of the write-ahead log: of a standby, what it has received."""
+    cluster: str = ""
+    """The identifier that all copies of one database share."""
     awaited: str = ""
     """Its `synchronous_standby_names`."""
     receives_by: str = ""
@@ -72,7 +74,8 @@ async def look(dsn: bytes) -> Found:
         await server.close()
         await connection.close()
     receivers = frozenset(row["receivers"])
-    return Found(facts.is_in_recovery, facts.timeline, positions.newest, row["awaited"], row["slot"], receivers)
+    told = (facts.is_in_recovery, facts.timeline, positions.newest, facts.system_identifier)
+    return Found(*told, row["awaited"], row["slot"], receivers)
 
 
 async def risks(dsn: bytes) -> tuple[str, ...]:
