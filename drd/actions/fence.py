@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -35,6 +36,8 @@ from drd.ports.machines import Machine
 LONGEST_RUNG: Final = timedelta(seconds=10)
 """A way that takes longer is left for the next one: a shell that hangs must not keep the power from being cut."""
 A_PERSON: Final = "a person"
+LAST_RUNG: Final = timedelta(minutes=2)
+"""Of a program of the last way, where the step has no `timeout:`: a shutdown takes less, and writes wait for it."""
 CANNOT_SEE: Final = FenceFound(CoreRung.REVOKE, FenceState.IMPOSSIBLE, "the nodes of the policy are not watched")
 
 
@@ -130,6 +133,8 @@ class Fence(Action):
         by = self._confirmed(at, machine)
         if by and "new_primary" not in at.variables:
             await _demand_still_gone(at, machine, by)
+        if at.timeout is None:
+            at = replace(at, timeout=LAST_RUNG)
         refused: list[str] = []
         for number, rung in enumerate(self.by, 1):
             patience = self._patience(at) if number < len(self.by) else None
@@ -176,7 +181,7 @@ class Fence(Action):
         return by if at.variables.get("fenced") == machine.name and by in self.by else ""
 
     def _patience(self, at: Situation) -> float:
-        """Seconds after which the next way is gone; the last one has all that is left."""
+        """Seconds after which the next way is gone; each program of the last one has all that the step has."""
         own = LONGEST_RUNG if at.timeout is None else min(LONGEST_RUNG, at.timeout / len(self.by))
         return own.total_seconds()
 

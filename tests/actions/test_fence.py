@@ -35,10 +35,13 @@ class Node:
     runs_outside: bool = False
     """Whether a server runs in the data directory that is none of the unit's."""
     asked: list[str] = field(default_factory=list)
+    longest: timedelta = timedelta(0)
+    """How long a program might have taken."""
 
     async def run(self, command: Program, on_line: OnLine | None = None) -> Ended:
         words = command.argv[-1] if "--" in command.argv else " ".join(command.argv)
         self.asked.append(words)
+        self.longest = max(self.longest, command.deadline or timedelta.max)
         if "--" not in command.argv:
             return Ended(int(command.argv[0] == "false"), Ending.EXITED, 0.0)
         if self.hangs:
@@ -102,6 +105,15 @@ async def test_what_is_not_confirmed_is_no_fence_and_the_next_way_is_gone(at: Si
 async def test_a_shell_that_hangs_does_not_keep_the_power_from_being_cut(at: Situation) -> None:
     here = replace(beside(at, Node(hangs=True), replace(NODE, power=("true",))), timeout=timedelta(seconds=0.3))
     assert await LADDER.apply(here) == {"fenced": "orders-1", "fenced_by": "power"}
+
+
+@pytest.mark.parametrize("by", [Rung.SSH, Rung.POWER])
+async def test_the_last_way_has_minutes_where_the_step_does_not_say_for_how_long(at: Situation, by: Rung) -> None:
+    for timeout, longest in ((None, timedelta(minutes=2)), (timedelta(hours=1), timedelta(hours=1))):
+        node = Node()
+        here = replace(beside(at, node, replace(NODE, power=("true",))), timeout=timeout)
+        assert await Fence(node="primary", by=(by,)).apply(here) == {"fenced": "orders-1", "fenced_by": by.value}
+        assert node.longest == longest
 
 
 async def test_a_server_that_its_unit_knows_nothing_of_is_not_fenced_with_the_unit(at: Situation) -> None:
