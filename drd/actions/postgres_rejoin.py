@@ -92,7 +92,7 @@ class PostgresRejoin(Action):
             return {**told, **await _settle(at, machine, primary, dsn)}
         await _demand_no_primary(at, machine)
         state = await node.state()
-        _demand_older(machine, state, primary, lead)
+        _demand_rejoinable(machine, state, primary, lead)
         await checkpoint(dsn, at.world.clock.sleep)
         async with slot_for(dsn, machine.member, primary.name):
             if state.is_running:
@@ -121,10 +121,6 @@ class PostgresRejoin(Action):
         self, at: Situation, machine: Machine, node: PostgresNode, state: NodeState, lead: Leading, source: Dsn
     ) -> dict[str, str]:
         """Make its data what a standby of that primary may start from; how, and what was lost."""
-        if state.cluster != lead.cluster:
-            raise PermanentError(
-                f"the data of {machine.name} are of another database cluster", "correct the nodes of the policy"
-            )
         try:
             fork = fork_of(state.history, lead.history)
         except ValueError as error:
@@ -139,8 +135,7 @@ class PostgresRejoin(Action):
         facts = await on_record(folder)
         if facts and (store := await at.services.keep(at.policy, folder, f"stranded-{machine.name}")):
             facts["stranded_in"] = store
-        if not state.can_be_rewound:
-            why = "a rewind was broken off" if state.is_broken else "it has neither checksums nor wal_log_hints"
+        if why := _why_no_rewind(state, facts):
             return {**facts, **await _copied(at, node, state, source, why)}
         try:
             await node.rewind(source)
@@ -163,6 +158,18 @@ def _way(state: NodeState, fork: Fork | None) -> str:
     if not state.can_be_rewound:
         return "copy the primary anew (it has neither checksums nor wal_log_hints, or a rewind was broken off)"
     return f"save its log beyond {fork.at} of timeline {fork.timeline}, list what was committed there, pg_rewind"
+
+
+def _why_no_rewind(state: NodeState, facts: Facts) -> str:
+    """Why nothing less than a copy helps; empty where pg_rewind may do."""
+    if state.is_broken:
+        return "a rewind was broken off"
+    if not state.can_be_rewound:
+        return "it has neither checksums nor wal_log_hints"
+    if facts and "lost_transactions" not in facts:
+        # Crash recovery ends at the first gap without a word, and a rewind then overlooks what was changed behind it.
+        return "its log beyond the fork is not all there"
+    return ""
 
 
 def _has_nothing_beyond(state: NodeState, fork: Fork) -> bool:
@@ -197,8 +204,12 @@ async def _demand_no_primary(at: Situation, machine: Machine) -> None:
         raise PermanentError(f"{machine.name} answers as a primary itself", f"fence {machine.name} first")
 
 
-def _demand_older(machine: Machine, state: NodeState, primary: Machine, lead: Leading) -> None:
-    """What may be the newer one is never overwritten, and what may take writes is never stopped."""
+def _demand_rejoinable(machine: Machine, state: NodeState, primary: Machine, lead: Leading) -> None:
+    """What is another database or may be the newer one is never touched, and what may take writes is never stopped."""
+    if state.cluster != lead.cluster:
+        raise PermanentError(
+            f"the data of {machine.name} are of another database cluster", "correct the nodes of the policy"
+        )
     if state.history.timeline > lead.history.timeline:
         raise PermanentError(
             f"{machine.name} is on timeline {state.history.timeline}, and {primary.name} leads only on "

@@ -1,5 +1,6 @@
 """Old primaries come back as standbys, real ones: clean, killed with log that nobody else has, and diverged."""
 
+import re
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -175,17 +176,70 @@ async def test_the_other_standbys_follow_the_new_primary(
 async def test_what_was_made_for_a_node_that_does_not_come_back_goes_again(
     postgres_lab: Lab, nodes: DatabaseNodes, at: Situation, tmp_path: Path
 ) -> None:
-    stranger, primary = postgres_lab.new("stranger", segment_mib=1), postgres_lab.new("leads", segment_mib=1)
-    machines = {"orders-1": nodes.add("orders-1", stranger), "orders-2": nodes.add("orders-2", primary)}
+    old = postgres_lab.new("parted", segment_mib=1, has_checksums=False)
+    primary = postgres_lab.standby(old, "leads")
+    machines = {"orders-1": nodes.add("orders-1", old), "orders-2": nodes.add("orders-2", primary)}
     here = situation(at, machines, tmp_path)
-    stranger.stop()
-    with pytest.raises(PermanentError, match="of another database cluster"):
+    part(old, primary)
+    old.execute("CREATE TABLE stranded (id int)")
+    old.kill()
+    (old.data / "pg_tblspc" / "16999").symlink_to("/nowhere")
+    primary.rows("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+    with pytest.raises(PermanentError, match="it has tablespaces, which drd does not copy"):
         await REJOIN.apply(here)
     assert not primary.rows("SELECT slot_name FROM pg_replication_slots")
     primary.rows("SELECT pg_create_physical_replication_slot('orders_1')")
-    with pytest.raises(PermanentError, match="of another database cluster"):
+    with pytest.raises(PermanentError, match="it has tablespaces, which drd does not copy"):
         await REJOIN.apply(here)
     assert primary.rows("SELECT slot_name FROM pg_replication_slots") == [("orders_1",)]  # it was there before
+
+
+@pytest.mark.slow
+async def test_a_standby_of_another_database_is_not_touched(
+    postgres_lab: Lab, nodes: DatabaseNodes, at: Situation, tmp_path: Path
+) -> None:
+    other, primary = postgres_lab.new("other", segment_mib=1), postgres_lab.new("own", segment_mib=1)
+    stranger = postgres_lab.standby(other, "stranger")
+    machines = {"orders-1": nodes.add("orders-1", stranger), "orders-2": nodes.add("orders-2", primary)}
+    with pytest.raises(PermanentError, match="of another database cluster"):
+        await REJOIN.apply(situation(at, machines, tmp_path))
+    assert stranger.rows("SELECT 1 FROM pg_stat_wal_receiver")
+    assert not primary.rows("SELECT slot_name FROM pg_replication_slots")
+
+
+@pytest.mark.slow
+async def test_where_the_log_of_the_fork_is_gone_what_was_lost_is_bounded_and_the_node_copied(
+    postgres_lab: Lab, nodes: DatabaseNodes, at: Situation, services: FakeServices, tmp_path: Path
+) -> None:
+    old = postgres_lab.new("recycled", segment_mib=1)
+    old.execute("CREATE TABLE orders (id int)")
+    primary = postgres_lab.standby(old, "heir")
+    machines = {"orders-1": nodes.add("orders-1", old), "orders-2": nodes.add("orders-2", primary)}
+    here = situation(at, machines, tmp_path)
+    part(old, primary)
+    fork = primary.value("SELECT pg_last_wal_replay_lsn()") or old.value("SELECT pg_current_wal_lsn()")
+    for number in range(3):
+        old.execute("INSERT INTO orders VALUES (%s)", number)
+        old.rows("SELECT pg_switch_wal()")
+    [[forked]] = old.rows("SELECT pg_walfile_name(%s::pg_lsn + 1)", str(fork))
+    last = old.value("SELECT pg_walfile_name(pg_current_wal_lsn())")
+    old.kill()
+    (old.data / "pg_wal" / forked).unlink()
+
+    facts = await comes_back(REJOIN, here, old, primary, 9)
+    assert (facts["rejoined_by"], facts["note"]) == ("copy", "its log beyond the fork is not all there")
+    assert "lost_transactions" not in facts
+    assert re.fullmatch(r"what was committed between 0/\w+ and 0/\w+ cannot be told: a file .*", facts["lost"])
+    with tarfile.open(Path(facts["stranded"]) / "wal.tar") as saved:
+        assert last in saved.getnames()
+    assert services.asked == [("keep", "orders", "stranded-orders-1")]
+    assert await REJOIN.found(here) == {"rejoined": "orders-1", "stranded": facts["stranded"], "lost": facts["lost"]}
+
+
+def part(old: Cluster, new: Cluster) -> None:
+    """Cut a standby off and promote it, beside its primary."""
+    new.rows("ALTER SYSTEM SET primary_slot_name = 'nobody'")
+    new.promote()
 
 
 def subprocess_stop(nodes: DatabaseNodes, cluster: Cluster) -> None:

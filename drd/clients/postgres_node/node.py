@@ -45,6 +45,8 @@ class NodeState:
     has_tablespaces: bool
     has_checksums: bool
     logs_hints: bool
+    log_ends: Lsn | None
+    """No log lies behind this, of the timeline that it was on; None where it has none."""
     checkpoint: Lsn
     """The last one, which of a server that was shut down is the end of its log."""
     history: History
@@ -66,6 +68,10 @@ class Room:
 
     data_kib: int
     free_kib: int
+
+
+class LogGone(PermanentError):
+    """Log that was asked for is not there: it was removed since, or never written."""
 
 
 class PostgresNode:
@@ -95,9 +101,12 @@ class PostgresNode:
         return "running=yes" in await self._run(scripts.RUNS, patience=QUICK)
 
     async def commits(self, where: WalRange) -> tuple[CommittedTransaction, ...]:
-        """The transactions that were committed in a part of its log."""
+        """The transactions that were committed in a part of its log. Raises `LogGone` where that is not all there."""
         given = {"TIMELINE": str(where.timeline), "START": str(where.start), "END": str(where.end or "")}
-        return tuple(committed(await self._run(scripts.COMMITS, given)))
+        lines = await self._run(scripts.COMMITS, given)
+        if "gone" in lines:
+            raise LogGone(f"the log of {self._machine.name} from {where.start} on is not there any more")
+        return tuple(committed(lines))
 
     async def lost(self, history: History, fork: Fork) -> tuple[CommittedTransaction, ...]:
         """All that it has committed beyond a fork, oldest first."""
@@ -217,6 +226,8 @@ def _state(lines: tuple[str, ...], node: str) -> NodeState:
     history = "\n".join(line.removeprefix("history=") for line in lines if line.startswith("history="))
     try:
         timeline = max(int(said["Latest checkpoint's TimeLineID"]), int(said["newest"] or "0", 16))
+        segment_bytes = int(said["Bytes per WAL segment"])
+        last = Segment.parse(said["last"], segment_bytes)
         return NodeState(
             is_running=said["running"] == "yes",
             is_broken=said["broken"] == "yes",
@@ -230,10 +241,11 @@ def _state(lines: tuple[str, ...], node: str) -> NodeState:
             has_tablespaces=said["tablespaces"] == "yes",
             has_checksums=said["Data page checksum version"] != "0",
             logs_hints=said["wal_log_hints setting"] == "on",
+            log_ends=None if last is None else last.end,
             checkpoint=Lsn.parse(said["Latest checkpoint location"]),
             history=History.parse(timeline, history),
             cluster=said["Database system identifier"],
-            segment_bytes=int(said["Bytes per WAL segment"]),
+            segment_bytes=segment_bytes,
             is_in_production=said["Database cluster state"] == "in production",
         )
     except (KeyError, ValueError) as error:

@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from drd.clients.durable import flush_folder
-from drd.clients.postgres_node.node import NodeState, PostgresNode
-from drd.core.postgres.divergence import CommittedTransaction, Fork
+from drd.clients.postgres_node.node import LogGone, NodeState, PostgresNode
+from drd.core.postgres.divergence import Fork
 
 LIST: Final = "lost-transactions.txt"
+UNKNOWN: Final = "lost-unknown.txt"
+"""In place of the list, where the log that would tell is not there any more."""
 LOG: Final = "wal.tar"
+WHY: Final = "cannot be told: a file of that log is not there any more"
 MOST_NAMED: Final = 5
 """So many lost transactions stand in the record; all of them stand in the file."""
 
 
 async def save_stranded(node: PostgresNode, state: NodeState, fork: Fork, folder: Path) -> None:
-    """Bring its log beyond the fork here, and the list of what was committed there, which is written last."""
-    if await asyncio.to_thread((folder / LIST).exists):
+    """Bring its log beyond the fork here, and the list of what was committed there, which is written last.
+
+    Where the log is not all there, what is there is brought all the same, and what it would have told is bounded.
+    """
+    if await asyncio.to_thread(_is_saved, folder):
         return
     await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
     await node.save_wal(state, fork, folder / LOG)
-    lost = await node.lost(state.history, fork)
-    await asyncio.to_thread(_write, folder / LIST, lost)
+    try:
+        lost = [str(each) for each in await node.lost(state.history, fork)]
+    except LogGone:
+        end = "its end" if state.log_ends is None else str(state.log_ends)
+        await asyncio.to_thread(_write, folder / UNKNOWN, [f"what was committed between {fork.at} and {end} {WHY}"])
+    else:
+        await asyncio.to_thread(_write, folder / LIST, lost)
 
 
 async def on_record(folder: Path) -> dict[str, str]:
@@ -32,7 +44,11 @@ async def on_record(folder: Path) -> dict[str, str]:
     return await asyncio.to_thread(_on_record, folder)
 
 
-def _write(path: Path, lost: tuple[CommittedTransaction, ...]) -> None:
+def _is_saved(folder: Path) -> bool:
+    return (folder / LIST).exists() or (folder / UNKNOWN).exists()
+
+
+def _write(path: Path, lost: Sequence[str]) -> None:
     """An empty list says that nothing was lost, and what it is about is gone from the node soon: all must last."""
     new = path.with_suffix(".new")
     new.write_text("".join(f"{each}\n" for each in lost))
@@ -45,7 +61,9 @@ def _write(path: Path, lost: tuple[CommittedTransaction, ...]) -> None:
 
 
 def _on_record(folder: Path) -> dict[str, str]:
-    path = folder / LIST
+    path, unknown = folder / LIST, folder / UNKNOWN
+    if unknown.exists():
+        return {"stranded": str(folder), "lost": unknown.read_text().strip()}
     if not path.exists():
         return {}
     lines = path.read_text().splitlines()
