@@ -7,13 +7,16 @@ from collections.abc import Iterator
 
 from drd.clients.postgres.of_machines import dsn_of
 from drd.clients.postgres.orders import demand_right
-from drd.clients.postgres.promotion import demand_right_to_promote
+from drd.clients.postgres.promotion import asks_after_seconds, demand_right_to_promote
 from drd.clients.postgres_node import PostgresNode
 from drd.clients.this_machine import is_this_machine
 from drd.clients.unit import demand_maskable, unit_state
 from drd.core.errors import DrdError
+from drd.core.fencing import Rung
 from drd.core.findings import Finding, Severity
+from drd.core.health import Hysteresis
 from drd.core.runbook import Runbook, RunbookMode
+from drd.core.silence import late_revocation
 from drd.ports.configuration import Configuration, Protected
 from drd.ports.machines import Machine
 from drd.ports.world import World
@@ -40,6 +43,10 @@ async def reach_nodes(world: World, configuration: Configuration, protected: Pro
         if each.mode is RunbookMode.AUTOMATIC and PROMOTE in _kinds(each)
     )
     found = await asyncio.gather(*(_of_node(world, machine, kinds, by_itself) for machine in machines))
+    fences = {rung for each in _runbooks_of(configuration, policy.name) if each.promotes for rung in each.fences}
+    if Rung.REVOKE in fences and protected.watch is not None:
+        rules = protected.watch.rules
+        found += await asyncio.gather(*(_revoked_in_time(world, machine, rules) for machine in machines))
     return tuple(finding for findings in found for finding in findings)
 
 
@@ -81,6 +88,26 @@ async def _of_node(world: World, machine: Machine, kinds: frozenset[str], by_its
         except DrdError as error:
             found.append(Finding(what, error.message, error.hint, Severity.WARNING))
     return found
+
+
+async def _revoked_in_time(world: World, machine: Machine, rules: Hysteresis) -> list[Finding]:
+    """Whether a host that goes silent is certain to be so while `revoke` counts yet, with this node as a standby."""
+    try:
+        asks_after = await asks_after_seconds(await dsn_of(world.secrets, machine))
+    except DrdError:
+        return []  # which is told already
+    late = late_revocation(rules, asks_after)
+    if late is None:
+        return []
+    message = (
+        f"wal_receiver_timeout is {2 * asks_after:g} s: of a host that goes silent drd is sure only after up to "
+        f"{late.sure_after_seconds:g} s, and `revoke` counts for {late.counts_for_seconds:g} s after the last look"
+    )
+    milliseconds = int(2000 * late.asks_after_seconds)
+    hint = f"ALTER SYSTEM SET wal_receiver_timeout = '{milliseconds}ms'; SELECT pg_reload_conf();"
+    if milliseconds <= 0:
+        hint = "under `health:` raise `fall:`, or the `timeout:` of its probe, so that it counts for longer"
+    return [Finding(f"node {machine.name}", message, hint, Severity.WARNING)]
 
 
 def _unguarded(machine: Machine, by_itself: tuple[str, ...]) -> Finding:

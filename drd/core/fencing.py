@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from drd.core.health import ClusterView, NodeView
+from drd.core.health import ClusterView, Hysteresis, NodeView, fall_seconds
 from drd.core.probing import Peer, Quorum
 
 
@@ -134,7 +134,12 @@ def _doubled(quorum: Quorum, peers: Iterable[Peer]) -> str:
 def _why_too_old(primary: NodeView, view: ClusterView) -> str:
     """What was seen long ago may have been changed since, by somebody who reaches the primary."""
     age = view.at - primary.seen_at
-    return "" if age <= 2 * view.fresh_seconds else f"the last look at the primary is {age:.0f} s old"
+    return "" if age <= young_seconds(view.rules) else f"the last look at the primary is {age:.0f} s old"
+
+
+def young_seconds(rules: Hysteresis) -> float:
+    """For how long what the last look at the primary showed counts for a fence."""
+    return 2 * fall_seconds(rules)
 
 
 def proxy(view: ClusterView, clients: Clients, proxies: frozenset[str]) -> Fence:

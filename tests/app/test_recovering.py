@@ -8,7 +8,7 @@ import pytest
 from drd.app.granting import grants
 from drd.app.reaching import reach
 from drd.app.read import read_configuration
-from drd.core.findings import Severity
+from drd.core.findings import Finding, Severity
 from drd.ports.configuration import Configuration
 from tests.config.arranging import write
 from tests.database_nodes import DatabaseNodes
@@ -143,3 +143,33 @@ async def test_a_runbook_that_asks_nobody_is_refused_where_an_old_primary_may_co
     (server.data / "drd-boot").chmod(0o644)
     assert await told(by_itself) == []
     nodes.close()
+
+
+@pytest.mark.slow
+async def test_a_standby_that_asks_too_late_for_a_revocation_is_told_with_what_to_set(
+    tmp_path: Path, newest_restic: Path, postgres_lab: Lab
+) -> None:
+    server = postgres_lab.new("asking", segment_mib=1)
+
+    async def told(timeout: str, health: str = "{every: 250ms, probes: [postgres: {timeout: 500ms}]}") -> list[Finding]:
+        server.execute(f"ALTER SYSTEM SET wal_receiver_timeout = '{timeout}'")
+        server.reload()
+        configuration = configured(tmp_path, newest_restic, RUNBOOK)
+        (tmp_path / "dsn").write_bytes(server.dsn())
+        write(tmp_path / "policies" / "orders.yaml", f"{POLICY}health: {health}\n")
+        configuration = read_configuration(tmp_path / "drd.yaml", {"DRD_RESTIC": str(newest_restic)})
+        found = await reach(configuration)
+        return [each for each in found if "wal_receiver_timeout" in each.message and "`revoke`" in each.message]
+
+    for timeout in ("2s", "3s", "1min"):
+        assert await told(timeout) == []
+    late = await told("6s")
+    assert {each.what for each in late} == {"node orders-1", "node orders-2"}
+    assert "sure only after up to 5 s" in late[0].message
+    assert "counts for 3.5 s" in late[0].message
+    assert (late[0].severity, late[0].hint[:50]) == (
+        Severity.WARNING,
+        "ALTER SYSTEM SET wal_receiver_timeout = '3000ms'; ",
+    )
+    hasty = await told("2s", "{every: 100ms, fall: 2, probes: [postgres: {timeout: 100ms}]}")
+    assert "raise `fall:`" in hasty[0].hint

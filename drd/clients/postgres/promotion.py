@@ -40,6 +40,7 @@ SELECT current_setting('synchronous_standby_names') AS awaited,
        (SELECT setting::int FROM pg_settings WHERE name = 'wal_retrieve_retry_interval') AS retry_ms,
        current_setting('restore_command', true) AS restore_command
 """
+_ASKS_AFTER: Final = "SELECT setting::float8 / 2000 AS seconds FROM pg_settings WHERE name = 'wal_receiver_timeout'"
 _WAITS_FOR: Final = """
 SELECT (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup') AS event
 """
@@ -94,6 +95,15 @@ async def risks(dsn: bytes) -> tuple[str, ...]:
         limit = "has no time limit: where it hangs, so does the promotion" if may_hang(row["restore_command"]) else ""
         found.append(f"restore_command {limit or 'is asked several times during a promotion'}")
     return tuple(found)
+
+
+async def asks_after_seconds(dsn: bytes) -> float:
+    """After how long a silence a standby asks its primary for a sign of life; 0: never."""
+    connection = Connection(Dsn.parse(dsn), PATIENCE)
+    try:
+        return float((await connection.row(_ASKS_AFTER))["seconds"])
+    finally:
+        await connection.close()
 
 
 async def demand_right_to_promote(dsn: bytes) -> None:
