@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from drd.app.build import make_world
 from drd.app.moving_clients import reach_proxies
+from drd.app.reaching_services import reach_service
 from drd.app.recovering import reach_nodes
 from drd.clients.restic import find_restic
 from drd.config.places import place_of
@@ -24,7 +25,8 @@ LOOK_SECONDS = 60.0
 async def reach(configuration: Configuration) -> tuple[Finding, ...]:
     """Try all that the configuration names, at once; what is wrong. Changes nothing.
 
-    That is restic, every store, every password, every source, the nodes that runbooks work on and the proxies in front.
+    That is restic, every store, every password, every source, the nodes that runbooks work on, the proxies in front,
+    and the services as their users reach them.
     """
     world = make_world(configuration)
     stores = [_store(world, store) for store in configuration.stores.values()]
@@ -36,7 +38,7 @@ async def reach(configuration: Configuration) -> tuple[Finding, ...]:
     nodes = [
         look(world, configuration, protected)
         for protected in configuration.policies.values()
-        for look in (reach_nodes, reach_proxies)
+        for look in (reach_nodes, reach_proxies, reach_service)
     ]
     found = await asyncio.gather(_restic(world, configuration), *stores, *sources, *nodes)
     return tuple(finding for findings in found for finding in findings)

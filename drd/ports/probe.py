@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from drd.core.findings import Finding
 from drd.core.health import Hysteresis
 from drd.core.kinds import Spec
 from drd.core.probing import ProbeResult
@@ -63,6 +64,10 @@ class Probe(Spec):
     def why_not(self, target: Target) -> str:
         """Why it cannot look at such a node; empty where it can."""
         return ""
+
+    async def findings(self, world: World) -> tuple[Finding, ...]:
+        """What is risky about the way to it that its users go as well; says nothing of whether it answers now."""
+        return ()
 
     @abstractmethod
     def opened(self, world: World, target: Target) -> AbstractAsyncContextManager[Prober]:

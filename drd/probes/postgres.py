@@ -12,6 +12,8 @@ from pydantic import Field
 from drd.clients.postgres.dsn import Dsn
 from drd.clients.postgres.watched import WatchedServer
 from drd.core.errors import DrdError
+from drd.core.findings import Finding
+from drd.core.postgres.clients_way import of_clients
 from drd.core.postgres.heartbeat import TABLE
 from drd.core.probing import DatabaseSeen, Failure, NodeRole, ProbeResult, Sign
 from drd.core.secrets import SecretReference
@@ -47,6 +49,17 @@ class PostgresProbe(Probe):
         if self.dsn is not None or target.dsn is not None:
             return ""
         return "the node has no postgres: in drd.yaml" if target.node else "nothing says how it is reached: add `dsn:`"
+
+    async def findings(self, world: World) -> tuple[Finding, ...]:
+        """What its connection string makes of clients when a host falls silent; nothing where it cannot be read."""
+        if self.dsn is None:
+            return ()
+        try:
+            parameters = Dsn.parse(await world.secrets.read(self.dsn)).parameters
+        except DrdError:
+            return ()
+        told = of_clients(parameters, self.timeout)
+        return tuple(Finding("", each.message, each.hint, each.severity) for each in told)
 
     @asynccontextmanager
     async def opened(self, world: World, target: Target) -> AsyncIterator[Prober]:

@@ -55,7 +55,9 @@ def configuration(tmp_path: Path, newest_restic: Path) -> Configuration:
     return configured(tmp_path, newest_restic, RUNBOOK)
 
 
-def configured(tmp_path: Path, restic: Path, runbook: str, data: Path | None = None) -> Configuration:
+def configured(
+    tmp_path: Path, restic: Path, runbook: str, data: Path | None = None, more: str = ""
+) -> Configuration:
     placed = "" if data is None else f", data_directory: {data}"
     settings = f"""\
 site: here
@@ -72,7 +74,7 @@ nodes:
   orders-2: {{host: 192.0.2.9, site: here, postgres: {{dsn: {{file: {tmp_path}/dsn}}}}}}
 """
     write(tmp_path / "drd.yaml", settings)
-    write(tmp_path / "policies" / "orders.yaml", POLICY)
+    write(tmp_path / "policies" / "orders.yaml", POLICY + more)
     write(tmp_path / "runbooks" / "orders-failover.yaml", runbook)
     place = tmp_path / "dsn"
     place.touch(mode=0o600)
@@ -101,6 +103,24 @@ async def test_a_proxy_that_could_not_be_told_is_named_before_that_matters(tmp_p
     [told] = [finding for finding in found if finding.what == "runbook orders-failover, step Send clients over"]
     assert "/nowhere/admin.sock" in told.message
     assert (told.severity, told.hint) == (Severity.WARNING, "drd runbook plan orders-failover")
+
+
+async def test_a_service_that_does_not_answer_or_would_hang_its_clients_is_named_with_its_place(
+    tmp_path: Path, newest_restic: Path
+) -> None:
+    users = tmp_path / "users"
+    users.touch(mode=0o600)
+    users.write_text(f"host={tmp_path},{tmp_path} port=1,2 user=shop")
+    service = f"service: {{postgres: {{dsn: {{file: {users}}}, timeout: 2s}}}}\n"
+    found = await reach(configured(tmp_path, newest_restic, RUNBOOK, service))
+    told = [finding for finding in found if finding.what == "policy orders, service"]
+    assert {(each.line, each.column) for each in told} == {(10, 11)}
+    gone, hanging, standing, short = told
+    assert (gone.severity, gone.hint) == (Severity.BROKEN, "drd explain orders")
+    assert "clients without connect_timeout hang" in hanging.message
+    assert "clients without target_session_attrs stay" in standing.message
+    assert "looks end after 2s" in short.message
+    assert {each.severity for each in told[1:]} == {Severity.WARNING}
 
 
 async def test_grants_tells_the_shells_of_the_nodes_as_well(configuration: Configuration) -> None:
