@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from drd.core.errors import PermanentError
+from drd.core.errors import AtWork, PermanentError
 from drd.core.events import (
     FailoverHeld,
     IncidentFinished,
@@ -516,6 +516,36 @@ async def test_two_policies_that_act_by_themselves_over_one_cluster_hold_each_ot
         assert it.started == []
         assert {each.guards for each in it.held} == {("shared cluster",)}
         also.cancel()
+
+
+async def test_runs_of_two_policies_over_one_cluster_exclude_each_other_whatever_their_nodes_are_called() -> None:
+    also = {"other-one": Answers(primary()), "other-two": Answers(standby(heard_seconds_ago=0.05))}
+    foreign = {"far-one": Answers(replace(primary(), cluster="another"))}
+    async with watched(a_failover(a_step("a"), mode="manual")) as it:
+        FakeProbe.ANSWERS.update({**also, **foreign})
+        force = it.house.in_force()
+        policies, runbooks = dict(force.policies), dict(force.runbooks)
+        for name, nodes in (("billing", also), ("archive", foreign)):
+            plan = a_policy(name).model_copy(update={"nodes": tuple(nodes)})
+            targets = tuple(Target(name, node, "127.0.0.1") for node in nodes)
+            policies[name] = replace(protected(plan), watch=Watch(targets, (FakeProbe(),), RULES))
+            runbooks[name] = a_runbook(a_step(name), name=name).model_copy(update={"policy": name})
+        it.house.in_force.replace(replace(force, policies=policies, runbooks=runbooks))
+        watching = [asyncio.create_task(it.house.watching.serve(name)) for name in ("billing", "archive")]
+        await asyncio.sleep(3.3)
+        DEEDS.seconds["a"] = 60
+        run = await it.house.runbooks.start(StartOrder("orders-loss", "anna"))
+        [started] = it.started
+        assert started.locks == ("one", "two", f"cluster {primary().cluster}")
+        with pytest.raises(AtWork, match=f"works with cluster {primary().cluster} already, run {run}"):
+            await it.house.runbooks.start(StartOrder("billing", "bob"))
+        await it.house.runbooks.start(StartOrder("archive", "bob"))
+        await until(lambda: it.house.journal.of(IncidentFinished)[1:] != [], seconds=120)
+        await it.house.runbooks.start(StartOrder("billing", "bob"))
+        await until(lambda: "billing" in DEEDS.done, seconds=60)
+        assert set(DEEDS.done) == {"a", "archive", "billing"}
+        for task in watching:
+            task.cancel()
 
 
 async def test_a_person_who_starts_it_all_the_same_overrides_what_holds_it_and_that_is_on_record() -> None:
