@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from drd.core.figures import RunFigures
-from drd.core.outage import Outage
+from drd.core.outage import Outage, Unseen
 from drd.core.points import RecoveryPoint
 from drd.core.policy import Cause, Mode, Outcome
 
@@ -125,6 +125,8 @@ class PolicyRecord:
     """The node that was the primary when one was last seen."""
     outages: tuple[Outage, ...] = ()
     """When its service did not answer its users, oldest first."""
+    unseen: tuple[Unseen, ...] = ()
+    """When nobody saw whether it did, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

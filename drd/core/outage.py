@@ -40,6 +40,14 @@ class Outage:
 
 
 @dataclass(frozen=True, slots=True)
+class Unseen:
+    """A time in which no look told anything: drd was away, its clock was set, or it was not let in."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """One look at a service."""
 
@@ -104,3 +112,9 @@ def downtime(outages: Iterable[Outage], since: datetime, now: datetime) -> timed
             total += end - begin
             reached = end
     return total
+
+
+def downtime_at_most(outages: Iterable[Outage], unseen: Iterable[Unseen], since: datetime, now: datetime) -> timedelta:
+    """The same if it did not answer either while nobody saw it, nor between the last good look and the first failed."""
+    widest = [replace(outage, bad=outage.bad - outage.doubt) for outage in outages]
+    return downtime([*widest, *(Outage(each.since, up=each.until) for each in unseen)], since, now)

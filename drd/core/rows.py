@@ -71,6 +71,13 @@ class OutageRow(TypedDict):
     message: str
 
 
+class UnseenRow(TypedDict):
+    """A time in which nobody saw whether a policy's service answered."""
+
+    since: str
+    until: str
+
+
 class PolicyRow(TypedDict):
     """A policy; `protected` is false before it was added and after it was removed. `failures` are by store and mode."""
 
@@ -90,6 +97,7 @@ class PolicyRow(TypedDict):
     suspicion: SuspicionRow | None
     last_primary: PrimaryRow | None
     outages: list[OutageRow]
+    unseen: list[UnseenRow]
 
 
 class CopyRow(TypedDict):

@@ -64,6 +64,10 @@ class Tended(Protocol):
         """Note the moment."""
         ...
 
+    async def lived_until(self) -> datetime | None:
+        """The moment that was noted last; None where none ever was."""
+        ...
+
     async def tend_ballast(self) -> bool:
         """Bring the ballast back when there is room again; True when this call did."""
         ...
@@ -219,7 +223,7 @@ class Daemon:
 
     async def _start(self) -> None:
         house = self._house
-        await house.journal.append(DaemonStarted(__version__, house.restic))
+        await house.journal.append(DaemonStarted(__version__, house.restic, await self._tended.lived_until()))
         left = await slots_of_removed(house)
         for record in await start_up(house):
             what = "restore" if isinstance(record, RestoreRecord) else "run"

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from drd.core.catalogue import PolicyRecord
-from drd.core.outage import ServiceState, downtime
+from drd.core.outage import ServiceState, downtime, downtime_at_most
 from drd.core.units import format_duration
 from drd.daemon.house import House
 from drd.ports.control import ServiceStatus
 
+_NONE = timedelta()
 YEAR = timedelta(days=365)
 """What downtime is counted over where nothing is promised."""
 
@@ -26,8 +27,10 @@ def service_lines(house: House, records: Mapping[str, PolicyRecord], policy: str
     if found is None:
         return []
     says = f"{found.state}, {found.why}" if found.why else found.state.value
-    promised = "" if found.allowed is None else f", {format_duration(found.allowed)} promised"
-    counted = f"down for {format_duration(found.down)} in {format_duration(found.period)}{promised}"
+    promised = ""
+    if found.allowed is not None and found.left is not None:
+        promised = f", {format_duration(found.allowed)} promised, {_between(*found.left)} left"
+    counted = f"down for {_between(found.down, found.down_at_most)} in {format_duration(found.period)}{promised}"
     return [f"service, {found.what}: {says}; {counted}"]
 
 
@@ -40,6 +43,10 @@ def _status(house: House, policy: str, records: Mapping[str, PolicyRecord]) -> S
     now = house.clock.now()
     outages = [] if record is None else [each for each in record.outages if each.up is not None]
     outages += [] if view.outage is None else [view.outage]
+    unknown = () if record is None else record.unseen
+    lasting = house.serving.unseen(served)
+    down = downtime(outages, now - period, now)
+    at_most = downtime_at_most(outages, [*unknown, *([] if lasting is None else [lasting])], now - period, now)
     fails = view.state is ServiceState.FAILS and view.outage is not None
     unseen = view.state is ServiceState.UNKNOWN and served.last is not None
     return ServiceStatus(
@@ -49,7 +56,15 @@ def _status(house: House, policy: str, records: Mapping[str, PolicyRecord]) -> S
         since=view.outage.bad if fails and view.outage is not None else None,
         why=view.outage.message if fails and view.outage else served.last.message if unseen and served.last else "",
         seconds=served.last.latency if served.last is not None and served.last.is_good else None,
-        down=downtime(outages, now - period, now),
+        down=down,
+        down_at_most=at_most,
+        left=None if allowed is None else (max(_NONE, allowed - at_most), max(_NONE, allowed - down)),
         allowed=allowed,
         period=period,
     )
+
+
+def _between(least: timedelta, most: timedelta) -> str:
+    """Both ends where they differ, to the second."""
+    ends = dict.fromkeys(format_duration(timedelta(seconds=round(each.total_seconds()))) for each in (least, most))
+    return " to ".join(ends)

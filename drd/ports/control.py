@@ -82,7 +82,11 @@ class ServiceStatus(Message):
     seconds: float | None = None
     """How long the newest answer took."""
     down: timedelta
-    """How long it did not answer in the last `period`."""
+    """How long it was seen not to answer in the last `period`."""
+    down_at_most: timedelta
+    """The same if it did not answer either while nobody saw it."""
+    left: tuple[timedelta, timedelta] | None = None
+    """How long it may not answer any more, at least and at most; None where nothing was promised."""
     allowed: timedelta | None = None
     """How long it may not answer in that time; None where nothing was promised."""
     period: timedelta

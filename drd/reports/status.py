@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from rich.console import Group, RenderableType
@@ -124,6 +124,11 @@ def _wal(policies: tuple[WalStatus, ...], now: datetime) -> Table:
     return table(columns, rows, right=("in spool", "kept there"))
 
 
+def _between(least: timedelta, most: timedelta) -> str:
+    """Both ends where they differ as they are shown."""
+    return " to ".join(dict.fromkeys((span(least), span(most))))
+
+
 def _services(services: tuple[ServiceStatus, ...], now: datetime) -> Table:
     rows: list[Row] = [
         [
@@ -131,12 +136,13 @@ def _services(services: tuple[ServiceStatus, ...], now: datetime) -> Table:
             state(service.state.value),
             "-" if service.since is None else span(now - service.since),
             "-" if service.seconds is None else f"{service.seconds * 1000:.0f} ms",
-            f"{span(service.down)} in {format_duration(service.period)}",
+            f"{_between(service.down, service.down_at_most)} in {format_duration(service.period)}",
             "-" if service.allowed is None else format_duration(service.allowed),
+            "-" if service.left is None else _between(*service.left),
         ]
         for service in services
     ]
-    return table(["service", "state", "for", "answers in", "down", "promised"], rows, right=("answers in",))
+    return table(["service", "state", "for", "answers in", "down", "promised", "left"], rows, right=("answers in",))
 
 
 def _nodes(nodes: tuple[NodeStatus, ...], now: datetime) -> Table:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drd.core.outage import Look, Outage, ServiceState, ServiceView, downtime, ended
+from drd.core.outage import Look, Outage, ServiceState, ServiceView, Unseen, downtime, downtime_at_most, ended
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 FALL, RISE = 3, 2
@@ -80,3 +80,11 @@ def test_downtime_is_the_seconds_that_some_outage_covers(pairs: list[tuple[int, 
     covered = sum(any(begin <= second < end for begin, end in spans) for second in range(20, 80))
     outages = [Outage(at(begin), up=at(end)) for begin, end in spans]
     assert downtime(outages, at(20), at(80)) == timedelta(seconds=covered)
+
+
+def test_what_nobody_saw_may_have_been_an_outage_too() -> None:
+    outage = Outage(at(10), good=at(9), up=at(20))
+    unseen = [Unseen(at(15), at(25)), Unseen(at(40), at(50))]
+    assert downtime_at_most([outage], unseen, at(0), at(60)) == timedelta(seconds=26)
+    assert downtime_at_most([outage], unseen, at(45), at(60)) == timedelta(seconds=5)
+    assert downtime_at_most([], [], at(0), at(60)) == timedelta()

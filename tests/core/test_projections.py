@@ -28,6 +28,7 @@ from drd.core.events import (
     RunStarted,
     ServiceFailed,
     ServiceRestored,
+    ServiceUnseen,
     SnapshotCreated,
     SnapshotFound,
     SnapshotMissing,
@@ -47,7 +48,7 @@ from drd.core.events import (
 from drd.core.incident import incident_of
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.projections import fold
-from drd.core.projections.policies import OUTAGES_KEPT
+from drd.core.projections.policies import OUTAGES_KEPT, UNSEEN_KEPT
 from drd.core.projections.restores import RESTORES_KEPT
 from drd.core.projections.runs import RUNS_KEPT
 from drd.core.projections.stores import FORGOTTEN_ANCHORS_KEPT
@@ -241,6 +242,17 @@ def test_an_outage_is_open_until_the_service_answers_again_and_only_so_many_are_
     outages = told.policy()["outages"]
     assert len(outages) == OUTAGES_KEPT
     assert [each["up"] for each in outages[-2:]] == [None, moment_text(bad + timedelta(minutes=5))]
+
+
+def test_times_that_nobody_saw_are_kept_and_the_oldest_become_one() -> None:
+    told = Told()
+    for number in range(UNSEEN_KEPT + 1):
+        since = NOON + timedelta(hours=number)
+        told.tell(ServiceUnseen("web", since, since + timedelta(minutes=5)))
+    unseen = told.policy()["unseen"]
+    assert len(unseen) == UNSEEN_KEPT
+    assert unseen[0] == {"since": moment_text(NOON), "until": moment_text(NOON + timedelta(hours=1, minutes=5))}
+    assert unseen[-1]["until"] == moment_text(NOON + timedelta(hours=UNSEEN_KEPT, minutes=5))
 
 
 def test_what_changes_no_row_leaves_none() -> None:

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from drd.core.events import BugFound, PolicyAdded, ServiceFailed, ServiceRestored
+from drd.core.events import BugFound, DaemonStarted, PolicyAdded, ServiceFailed, ServiceRestored, ServiceUnseen
 from drd.core.health import Hysteresis
 from drd.core.outage import ServiceState
 from drd.core.probing import Failure, Sign
@@ -34,7 +34,7 @@ class Shop:
 
 
 @asynccontextmanager
-async def looked_at(after: FakeHouse | None = None) -> AsyncIterator[Shop]:
+async def looked_at(after: FakeHouse | None = None, lived: datetime | None = None) -> AsyncIterator[Shop]:
     answers = Answers()
     FakeProbe.ANSWERS.clear()
     FakeProbe.ANSWERS[""] = answers
@@ -43,6 +43,7 @@ async def looked_at(after: FakeHouse | None = None) -> AsyncIterator[Shop]:
     house = FakeHouse(replace(protected(policy), service=watch), after=after)
     if after is None:
         await house.journal.append(PolicyAdded("orders"))
+    await house.journal.append(DaemonStarted("1", "restic", lived))
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(house.serving.serve("orders")), group.create_task(house.serving.serve_record())]
         yield Shop(house, answers)
@@ -71,8 +72,8 @@ async def test_an_outage_is_told_from_its_first_failed_look_to_the_first_good_on
         assert (status.state, status.since, status.why) == (ServiceState.FAILS, failed.bad, "refused")
         assert timedelta(seconds=9) < status.down < timedelta(seconds=11)
         [line] = service_lines(it.house.house, await it.house.journal.policies(), "orders")
-        assert line.startswith("service, a fake: fails, refused; down for ")
-        assert line.endswith(" in 365d, 4h promised")
+        assert line == "service, a fake: fails, refused; down for 10s in 365d, 4h promised, 3h 59m 50s left"
+        assert status.down_at_most - status.down == failed.bad - failed.good, "it may have begun right after"
 
         it.answers.failure = None
         await asyncio.sleep(3)
@@ -131,6 +132,39 @@ async def test_what_drd_itself_is_not_let_into_is_unknown_and_no_outage() -> Non
         it.answers.failure, it.answers.signs = None, ()
         await asyncio.sleep(3)
         assert (await it.status()).state is ServiceState.ANSWERS
+
+
+async def test_a_time_in_which_nobody_looked_is_told_and_makes_the_budget_an_interval() -> None:
+    async with looked_at() as it:
+        await asyncio.sleep(2.5)
+        it.answers.failure, it.answers.signs = Failure.WRONG_ANSWER, (Sign.NOT_LET_IN,)
+        await asyncio.sleep(60)
+        status = await it.status()
+        assert timedelta(seconds=58) < status.down_at_most < timedelta(seconds=62)
+        it.answers.failure, it.answers.signs = None, ()
+        await asyncio.sleep(30)
+        [unseen] = it.house.journal.of(ServiceUnseen)
+        assert timedelta(seconds=59) < unseen.until - unseen.since < timedelta(seconds=62)
+        status = await it.status()
+        assert (status.down, status.down_at_most) == (timedelta(), unseen.until - unseen.since)
+        assert status.left == (timedelta(hours=4) - status.down_at_most, timedelta(hours=4))
+    lived = it.house.clock.now()
+    it.house.clock.step(timedelta(minutes=5))
+    async with looked_at(after=it.house, lived=lived) as again:
+        await asyncio.sleep(0.0005)  # the first look is under way
+        before = await again.status()
+        more = before.down_at_most - status.down_at_most
+        assert timedelta(minutes=5) <= more < timedelta(minutes=5, seconds=1), "drd itself was away"
+        await asyncio.sleep(3)
+        away = again.house.journal.of(ServiceUnseen)[1]
+        assert away.since == lived
+        assert timedelta(minutes=5) <= away.until - lived < timedelta(minutes=5, seconds=1)
+        after = await again.status()
+        known = unseen.until - unseen.since + (away.until - away.since)
+        assert (after.state, after.down_at_most) == (ServiceState.ANSWERS, known)
+    async with looked_at(after=again.house) as later:
+        await asyncio.sleep(3)
+        assert len(later.house.journal.of(ServiceUnseen)) == 2, "nobody knows since when"
 
 
 async def test_while_the_clock_was_set_nothing_is_known() -> None:

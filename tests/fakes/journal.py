@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -63,6 +64,8 @@ class FakeJournal:
         self.verdict: Verdict | DrdError | None = None
         self.verified = 0
         self.marks = 0
+        self.lived: datetime | None = None
+        """When an earlier daemon noted a moment last."""
         self._clock = clock
         self._tables = MemoryTables()
         self._observers: list[Observer] = []
@@ -92,6 +95,9 @@ class FakeJournal:
     async def mark(self) -> None:
         self._demand_room()
         self.marks += 1
+
+    async def lived_until(self) -> datetime | None:
+        return self.lived
 
     async def tend_ballast(self) -> bool:
         self._demand_room()

@@ -236,7 +236,7 @@ def test_nodes_that_are_watched_are_told_with_what_is_the_matter() -> None:
 
 
 def test_a_service_is_told_with_its_downtime_and_without_a_state_that_nobody_knows() -> None:
-    of = partial(ServiceStatus, what="PostgreSQL answers", period=timedelta(days=365))
+    of = partial(ServiceStatus, what="PostgreSQL answers", period=timedelta(days=365), down_at_most=timedelta())
     services = (
         of(policy="orders", state=ServiceState.FAILS, down=timedelta(seconds=90), allowed=timedelta(hours=4)),
         of(policy="members", state=ServiceState.UNKNOWN, down=timedelta()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -140,6 +141,11 @@ class SqliteJournal:
     async def last_mark(self) -> Mark | None:
         """When the daemon was last known to live."""
         return await self._in_thread(self._side.read_mark)
+
+    async def lived_until(self) -> datetime | None:
+        """The moment of that."""
+        mark = await self.last_mark()
+        return None if mark is None else mark.at
 
     async def tend_ballast(self) -> bool:
         """Bring the ballast back when there is room again; True when this call did."""

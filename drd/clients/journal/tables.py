@@ -78,6 +78,7 @@ POLICIES = TableSchema(
         "suspicion",
         "last_primary",
         "outages",
+        "unseen",
     ),
     is_small=True,
 )

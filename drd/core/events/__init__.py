@@ -48,7 +48,7 @@ from drd.core.events.protection import KeysListed, ProtectionProbed
 from drd.core.events.restores import RestoreFinished, RestoreStarted
 from drd.core.events.runs import RunFinished, RunStarted
 from drd.core.events.servers import HeartbeatInterrupted, HeartbeatKept, StandbySlotFailed
-from drd.core.events.services import ServiceFailed, ServiceRestored
+from drd.core.events.services import ServiceFailed, ServiceRestored, ServiceUnseen
 from drd.core.events.snapshots import (
     CopyCreated,
     ForgetStarted,
@@ -134,6 +134,7 @@ __all__ = [
     "SegmentOpened",
     "ServiceFailed",
     "ServiceRestored",
+    "ServiceUnseen",
     "SnapshotCreated",
     "SnapshotFound",
     "SnapshotMissing",

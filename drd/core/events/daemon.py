@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from drd.core.events.body import Body
 
@@ -14,6 +15,8 @@ class DaemonStarted(Body):
     KIND = "daemon-started"
     version: str
     restic: str
+    lived_until: datetime | None = None
+    """When an earlier daemon was last known to live; None where there was none."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,16 @@ class ServiceFailed(Body):
 
 
 @dataclass(frozen=True)
+class ServiceUnseen(Body):
+    """For a while nobody saw whether a service answered its users: drd was away, or in doubt of itself."""
+
+    KIND = "service-unseen"
+    policy: str
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True)
 class ServiceRestored(Body):
     """A service answers its users again."""
 

@@ -12,6 +12,9 @@ from drd.core.rows import PauseRow, PolicyRow, Tables
 OUTAGES_KEPT: Final = 1000
 """Of a service: more than one a day in the year that downtime is counted over."""
 
+UNSEEN_KEPT: Final = 1000
+"""Times in which nobody saw a service."""
+
 
 def _policy_added(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     row = policy_row(tables, body["policy"], fact.at)
@@ -77,6 +80,15 @@ def _service_restored(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
     tables.policies.put((body["policy"],), row)
 
 
+def _service_unseen(tables: Tables, fact: Fact, body: dict[str, Any]) -> None:
+    row = policy_row(tables, body["policy"], fact.at)
+    row["unseen"].append({"since": body["since"], "until": body["until"]})
+    if len(row["unseen"]) > UNSEEN_KEPT:  # what lies between the two oldest is taken for unseen as well
+        first = row["unseen"].pop(0)
+        row["unseen"][0]["since"] = first["since"]
+    tables.policies.put((body["policy"],), row)
+
+
 def policy_row(tables: Tables, name: str, at: str) -> PolicyRow:
     """The row of a policy, a new one when there is none."""
     return tables.policies.get((name,)) or {
@@ -96,6 +108,7 @@ def policy_row(tables: Tables, name: str, at: str) -> PolicyRow:
         "suspicion": None,
         "last_primary": None,
         "outages": [],
+        "unseen": [],
     }
 
 
@@ -109,4 +122,5 @@ EFFECTS: Final[Mapping[str, Effect]] = {
     "primary-seen": _primary_seen,
     "service-failed": _service_failed,
     "service-restored": _service_restored,
+    "service-unseen": _service_unseen,
 }
