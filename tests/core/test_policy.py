@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from drd.core.policy import Objectives
+from drd.core.policy import Objectives, Policy
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,17 @@ def test_an_interruption_is_allowed_for_so_long_of_so_long(
 def test_a_budget_that_cannot_be_read_says_how_it_is_written(written: str, said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         Objectives(downtime=written)
+
+
+def test_the_shortest_rpo_is_that_of_the_disaster_that_may_lose_least() -> None:
+    def shortest(rpo: str | None, **disasters: str | None) -> timedelta | None:
+        found = {name: {"runbook": name, "rpo": each} for name, each in disasters.items()}
+        plan = {"to": ["local"], "keep": {"last": 3}}
+        written = {"policy": "orders", "objectives": {"rpo": rpo}, "backup": plan, "disasters": found}
+        return Policy.model_validate(written).shortest_rpo
+
+    assert shortest(None) is None
+    assert shortest(None, site=None) is None
+    assert shortest("5s", hardware=None, site="1m") == timedelta(seconds=5)
+    assert shortest("5s", hardware="2s") == timedelta(seconds=2)
+    assert shortest(None, hardware="2s") == timedelta(seconds=2)
