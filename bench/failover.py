@@ -8,8 +8,10 @@ is measured is the longest time between two acknowledgements, as each of them se
     silent    the primary's host goes silent: every packet from and to it is dropped
     switch    a planned switchover
 
-and how many acknowledged rows the new primary does not have. `--note FILE` adds each run to a file, so that a
-measurement can be made in pieces; `--show FILE` prints what is there.
+and how many acknowledged rows the new primary does not have. Of drd it is noted beside that by which rung the old
+primary was seen to be fenced, how it was brought back, and how drd's list of lost transactions fits what the clients
+lost. `--note FILE` adds each run to a file, so that a measurement can be made in pieces; `--show FILE` prints what is
+there.
 """
 
 from __future__ import annotations
@@ -21,13 +23,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from bench.failover_drd import SERVICES, Drd
+from bench.failover_found import Found
 from bench.failover_patroni import SETTINGS, Patroni
 from tests.failover_site import Client, Site
 from tests.namespaces import network
@@ -69,6 +72,9 @@ class Side(Protocol):
     def ids(self) -> set[int]:
         """The rows that the primary has."""
 
+    def found(self) -> Found | None:
+        """What it has on record of the last blow, once it is healed; None where it keeps no such record."""
+
 
 def measure(side: Side, settings: str, case: str, number: int) -> dict[str, object]:
     """One blow, and what the clients saw of it."""
@@ -87,11 +93,13 @@ def measure(side: Side, settings: str, case: str, number: int) -> dict[str, obje
         wait_for(lambda client=client: _is_over(client, struck, leaves), f"{way} writes again", LONGEST_SECONDS)  # type: ignore[misc]
     rows = {way: client.stop() for way, client in clients.items()}
     there = side.ids()
-    lost = {row.id for each in rows.values() for row in each} - there
+    lost = [row for each in rows.values() for row in each if row.id not in there]
     side.heal()
+    found = side.found()
     gaps = {way: round(longest_gap(each, struck), 4) for way, each in rows.items()}
     took = round(time.monotonic() - begun, 1)
-    return {"side": settings, "case": case, "lost": len(lost), **gaps, "took": took}
+    recorded = found.against(lost) if found else {}
+    return {"side": settings, "case": case, "lost": len(lost), **gaps, "took": took, **recorded}
 
 
 def _is_over(client: Client, struck: float, leaves: str) -> bool:
@@ -102,7 +110,7 @@ def _is_over(client: Client, struck: float, leaves: str) -> bool:
 
 def show(note: Path) -> None:
     """What was measured, a line a case and side."""
-    found: dict[tuple[str, str], list[dict[str, float]]] = defaultdict(list)
+    found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for line in note.read_text().splitlines():
         run = json.loads(line)
         found[run["case"], run["side"]].append(run)
@@ -114,6 +122,21 @@ def show(note: Path) -> None:
             losses = [int(run["lost"]) for run in runs]
             lost = f"   {sum(losses)}, {max(losses)}" if way == "libpq" else ""
             print(f"{case:8}{side:26}{len(runs):5}  {way:6}{p50:8.2f}{p99:8.2f}{gaps[-1]:8.2f}{lost}")
+        recorded = [run for run in runs if "fence" in run]
+        if recorded:
+            print(f"{'':8}{_of_the_record(recorded)}")
+
+
+def _of_the_record(runs: list[dict[str, Any]]) -> str:
+    """What drd itself noted of so many runs, and how it fits what the clients saw."""
+    fences, ways = (_counted(str(run[what]) for run in runs) for what in ("fence", "rejoined"))
+    unlisted, unanswered = sum(run["unlisted"] for run in runs), max(run["unanswered"] for run in runs)
+    lists = f"lost and not on its list: {unlisted}; on it and never answered: at most {unanswered} a run"
+    return f"fenced by: {fences}; rejoined by: {ways}; {lists}"
+
+
+def _counted(words: Iterable[str]) -> str:
+    return ", ".join(f"{word} {count}" for word, count in sorted(Counter(words).items()))
 
 
 @contextmanager

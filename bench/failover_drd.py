@@ -14,10 +14,12 @@ from pathlib import Path
 
 import psycopg
 
+from bench.failover_found import Found
 from tests.namespaces import Network
 from tests.network_shells import NetworkShells, kill_postmaster
 from tests.postgres_lab import Lab
 from tests.postgres_pair import Pair
+from tests.stranded_log import listed, stranded
 from tests.system.machine import Machine
 from tests.system.programs import wait_for
 from tests.watched_pair import Watcher
@@ -41,6 +43,10 @@ class Drd:
         self._shells = NetworkShells(self.site)
         (folder / "drd").mkdir()
         self._machine = Machine(folder / "drd", restic)
+        self._lab = lab
+        self._before = 0
+        """Events that were on record before this blow."""
+        self._found = Found()
 
     def start(self, haproxy: Path) -> None:
         """Start the servers, the proxy and the daemon."""
@@ -56,6 +62,7 @@ class Drd:
 
     def choose(self, settings: str) -> None:
         """Start the daemon anew; there is one set of settings."""
+        self._before = len(self._machine.events())
         self._machine.restart()
         wait_for(self._is_whole, "both nodes are well", LONGEST_SECONDS)
 
@@ -90,17 +97,37 @@ class Drd:
             self._watcher.begin(f"{self._service}-rejoin", self.primary, old_primary=old)
             self._wait_until_idle()
         wait_for(self._is_streaming, "the standby follows", LONGEST_SECONDS)
+        self._found = self._told()
         self.site.servers[self.primary].execute("TRUNCATE written")
 
     def ids(self) -> set[int]:
         """The rows that the new primary has."""
         return {row[0] for row in self.site.servers[self.primary].rows("SELECT id FROM written")}
 
+    def found(self) -> Found:
+        """What drd has on record of the last blow."""
+        return self._found
+
     def close(self) -> None:
         """Take it down."""
         self._shells.close()
         self._machine.shut_down()
         self.site.close()
+
+    def _told(self) -> Found:
+        lately = self._machine.events()[self._before :]
+        facts = [event["facts"] for event in lately if event["kind"] in ("step-finished", "step-checked")]
+        fence, rejoined = (
+            next((each[name] for each in facts if name in each), "") for name in ("fenced_by", "rejoined_by")
+        )
+        folders = {Path(each["stranded"]) for each in facts if "stranded" in each}
+        table = self.site.servers[self.primary].value("SELECT pg_relation_filenode('written')")
+        return Found(
+            fence,
+            rejoined,
+            frozenset().union(*(listed(folder) for folder in folders)),
+            frozenset().union(*(stranded(folder, self._lab, table) for folder in folders)),
+        )
 
     def _wait_until_idle(self) -> None:
         machine = self._machine

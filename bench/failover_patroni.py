@@ -123,6 +123,9 @@ class Patroni:
         with self._connect() as connection:
             return {row[0] for row in connection.execute("SELECT id FROM written").fetchall()}
 
+    def found(self) -> None:
+        """It says nothing of this."""
+
     def close(self) -> None:
         """Take it down."""
         self.site.close()

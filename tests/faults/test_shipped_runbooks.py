@@ -5,12 +5,8 @@ the time, and what they were told is held against what is there, and against wha
 """
 
 import os
-import re
 import shutil
-import subprocess
-import tarfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +15,7 @@ from tests.network_shells import kill_postmaster
 from tests.postgres_lab import Lab
 from tests.postgres_pair import Pair, lost
 from tests.shipped_runs import PATIENCE, assert_it_ends, assert_the_same, fail_over, run_of, stop, wait_until_well
+from tests.stranded_log import listed, stranded
 from tests.system.programs import wait_for
 
 pytestmark = [
@@ -30,24 +27,6 @@ ROWS = 30
 """So many of each client are acknowledged while nobody else receives them."""
 IN_FLIGHT = 1
 """A client waits for one answer at a time."""
-
-
-def stranded(folder: Path, lab: Lab, table: int) -> set[int]:
-    """The transactions that wrote to a table, by the log that drd has saved."""
-    log = lab.folder / "stranded"
-    with tarfile.open(folder / "wal.tar") as saved:
-        saved.extractall(log)
-    for path in (log, *log.iterdir()):
-        path.chmod(0o755)
-    found: set[int] = set()
-    for segment in sorted(each.name for each in log.iterdir() if not each.suffix):
-        # It ends with a failure where the log does.
-        words = [lab.programs / "pg_waldump", "-r", "Heap", log / segment]
-        dump = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False).stdout
-        for line in dump.splitlines():
-            if "INSERT" in line and re.search(rf"\brel \d+/\d+/{table}\b", line):
-                found.add(int(line.partition("tx:")[2].split(",")[0]))
-    return found
 
 
 def test_what_clients_lost_is_on_the_list_of_the_old_primary_which_comes_back_as_a_standby(
@@ -80,17 +59,16 @@ def test_what_clients_lost_is_on_the_list_of_the_old_primary_which_comes_back_as
         gone = {row.transaction for rows in told for row in rows if row.id in set(lost(rows, survivor))}
         assert len(gone) >= ROWS
         folder = watcher.machine.state / "stranded" / run / old
-        lines = (folder / "lost-transactions.txt").read_text().splitlines()
-        listed = {int(line.split()[1]) for line in lines}
-        assert gone <= listed
+        told_of = listed(folder)
+        assert gone <= told_of
         # drd's own heartbeat is on the list too.
         table = survivor.value("SELECT pg_relation_filenode('written')")
-        assert len(listed & stranded(folder, laboratory, table) - gone) <= IN_FLIGHT * len(clients)
+        assert len(told_of & stranded(folder, laboratory, table) - gone) <= IN_FLIGHT * len(clients)
 
         assert_the_same(survivor, site.servers[old])
         wait_until_well(watcher)
         page = watcher.machine.drd("incident", "show", run).done().stdout
-        assert f"exactly {len(listed)} transactions that" in " ".join(page.split())
+        assert f"exactly {len(told_of)} transactions that" in " ".join(page.split())
 
 
 def test_where_the_old_disk_is_gone_a_bound_is_told_and_the_run_ends_as_incomplete(
