@@ -27,11 +27,13 @@ WRITER = Path(__file__).parent / "writing_client.py"
 class Site:
     """The hosts, the proxy and the clients."""
 
-    def __init__(self, net: Network, folder: Path, user: str = OWNER, service: str = "orders") -> None:
-        """`service` names the servers, `SERVICE-1` and `SERVICE-2`, and HAProxy's backend."""
+    def __init__(
+        self, net: Network, folder: Path, user: str = OWNER, service: str = "orders", servers: int = 2
+    ) -> None:
+        """`service` names the servers, `SERVICE-1`, `SERVICE-2` and so on, and HAProxy's backend."""
         self.network = net
         self.service = service
-        self.nodes = (f"{service}-1", f"{service}-2")
+        self.nodes = tuple(f"{service}-{number + 1}" for number in range(servers))
         self.folder = folder
         self.user = user
         for name in (*self.nodes, "proxy", "client", "watcher"):
@@ -59,11 +61,11 @@ class Site:
         return process
 
     def start_proxy(self, program: Path, check: str = "", first: str = "", others: str = "disabled") -> None:
-        """HAProxy over both servers. `check` are lines for the backend, the others words behind a server each."""
+        """HAProxy before them. `check` are lines for the backend, `first` and `others` words behind the servers."""
         configuration = self.folder / "haproxy.cfg"
         servers = "".join(
             f" server {name} {self.host(name).address}:{PORT} {words}\n"
-            for name, words in zip(self.nodes, (first, others), strict=True)
+            for name, words in ((name, first if name == self.nodes[0] else others) for name in self.nodes)
         )
         configuration.write_text(
             f"global\n stats socket {self.socket} mode 600 level admin\n server-state-file {self.proxy_state}\n"
@@ -89,9 +91,9 @@ class Site:
 
     @property
     def multihost(self) -> str:
-        """The way of a client that knows both servers."""
+        """The way of a client that knows the servers."""
         hosts = ",".join(self.host(name).address for name in self.nodes)
-        return f"host={hosts} port={PORT},{PORT} target_session_attrs=read-write {self._rest}"
+        return f"host={hosts} port={PORT} target_session_attrs=read-write {self._rest}"
 
     @property
     def proxied(self) -> str:

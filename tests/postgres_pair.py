@@ -26,8 +26,8 @@ SETTINGS: Mapping[str, object] = {
 class Pair(Site):
     """The two servers at their site."""
 
-    def __init__(self, lab: Lab, net: Network, folder: Path, service: str = "orders") -> None:
-        super().__init__(net, folder, service=service)
+    def __init__(self, lab: Lab, net: Network, folder: Path, service: str = "orders", servers: int = 2) -> None:
+        super().__init__(net, folder, service=service, servers=servers)
         self.lab = lab
         self.servers: dict[str, Cluster] = {}
         self._disks = ExitStack()
@@ -39,15 +39,16 @@ class Pair(Site):
         settings: Mapping[str, object] | None = None,
         disk: tuple[str, int] | None = None,
     ) -> None:
-        """Make the primary and its standby. `disk` is a folder of the primary's data, and the MiB of a disk for it."""
-        first, second = self.nodes
+        """Make the primary and its standbys. `disk` is a folder of the primary's data, and a disk's MiB."""
+        first, second, *more = self.nodes
         primary = self._place(first)
         primary.initialise(is_durable=True, settings={**SETTINGS, **(settings or {})})
         if disk is not None:
             self._put_on_a_disk(primary, *disk)
         primary.start()
         primary.execute(TABLE)
-        self.follow(second, first)
+        for name in (second, *more):
+            self.follow(name, first)
         if is_synchronous:
             self.synchronise(first, second)
 
@@ -117,10 +118,10 @@ class Pair(Site):
 
 
 @contextmanager
-def pair(lab: Lab, folder: Path, service: str = "orders") -> Iterator[Pair]:
-    """A pair's hosts as long as the context lasts; `start` makes its servers."""
+def pair(lab: Lab, folder: Path, service: str = "orders", servers: int = 2) -> Iterator[Pair]:
+    """A pair's hosts as long as the context lasts, or those of more servers; `start` makes its servers."""
     with network() as net:
-        made = Pair(lab, net, folder, service)
+        made = Pair(lab, net, folder, service, servers)
         try:
             yield made
         finally:

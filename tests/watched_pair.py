@@ -1,7 +1,7 @@
 """drd watching a pair (tests/postgres_pair.py) from a host of its own, with the shipped policy and runbooks.
 
-The files are those of policies/ and runbooks/, unchanged but for where HAProxy's socket and state lie, and the secret
-with which drd goes the way of the service's users.
+The files are those of policies/ and runbooks/, unchanged but for where HAProxy's socket and state lie, the secret with
+which drd goes the way of the service's users, and the nodes where there are more than two.
 """
 
 import json
@@ -47,10 +47,11 @@ class Watcher:
             "password": machine._secret("offsite", OFFSITE_PASSWORD),
         }
         machine.write()
-        users, here = f"{{credential: {policy}}}", machine._secret(f"{policy}-users", pair.proxied)
+        users, here = f"{{credential: {policy}}}", json.dumps(machine._secret(f"{policy}-users", pair.proxied))
+        pair_of_nodes, nodes = (f"nodes: [{', '.join(names)}]" for names in (pair.nodes[:2], pair.nodes))
         text = (REPOSITORY / "policies" / f"{policy}.yaml").read_text()
-        assert users in text
-        machine.policy_file(policy).write_text(text.replace(users, json.dumps(here)))
+        assert (users in text, pair_of_nodes in text) == (True, True)
+        machine.policy_file(policy).write_text(text.replace(users, here).replace(pair_of_nodes, nodes))
         for file in (REPOSITORY / "runbooks").glob(f"{policy}-*.yaml"):
             text = file.read_text().replace(SOCKET, str(pair.socket)).replace(STATE, str(pair.proxy_state))
             (machine.folder / "runbooks" / file.name).write_text(text)
