@@ -55,9 +55,7 @@ def configuration(tmp_path: Path, newest_restic: Path) -> Configuration:
     return configured(tmp_path, newest_restic, RUNBOOK)
 
 
-def configured(
-    tmp_path: Path, restic: Path, runbook: str, data: Path | None = None, more: str = ""
-) -> Configuration:
+def configured(tmp_path: Path, restic: Path, runbook: str, data: Path | None = None, more: str = "") -> Configuration:
     placed = "" if data is None else f", data_directory: {data}"
     settings = f"""\
 site: here
@@ -112,7 +110,7 @@ async def test_a_service_that_does_not_answer_or_would_hang_its_clients_is_named
     users.touch(mode=0o600)
     users.write_text(f"host={tmp_path},{tmp_path} port=1,2 user=shop")
     service = f"service: {{postgres: {{dsn: {{file: {users}}}, timeout: 2s}}}}\n"
-    found = await reach(configured(tmp_path, newest_restic, RUNBOOK, service))
+    found = await reach(configured(tmp_path, newest_restic, RUNBOOK, more=service))
     told = [finding for finding in found if finding.what == "policy orders, service"]
     assert {(each.line, each.column) for each in told} == {(10, 11)}
     gone, hanging, standing, short = told
