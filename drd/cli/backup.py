@@ -35,10 +35,11 @@ def backup(session: Session, policy: str, full: bool) -> int:
 @click.option("--all", "is_for_all", is_flag=True, help="For every policy, instead of one.")
 @click.option(
     "--what",
-    type=click.Choice(["backup", "failover", "all"]),
+    type=click.Choice(["backup", "failover", "runbooks", "all"]),
     default="backup",
     show_default=True,
-    help="What is not started meanwhile; `failover`: no runbook, neither by itself nor by a person.",
+    help="What is not started meanwhile; `failover`: no runbook, neither by itself nor by a person; `runbooks`: nor a "
+    "further step of one that runs.",
 )
 @click.option("--for", "duration", required=True, metavar="DURATION", help="For how long, as 2h or 30m.")
 @click.option("--reason", required=True, help="Why; the journal keeps it.")
@@ -46,7 +47,9 @@ def backup(session: Session, policy: str, full: bool) -> int:
 def pause(session: Session, policy: str | None, is_for_all: bool, what: str, duration: str, reason: str) -> None:
     """Stop work for POLICY for a time. It starts again by itself.
 
-    With --all --what failover no primary is replaced anywhere, until the time is over or `drd resume --all` is typed.
+    While runbooks are paused an approval that waits takes nobody's silence for a yes. With --all --what failover, the
+    kill switch, no primary is replaced anywhere, and runbooks that run already begin no further step, until the time is
+    over or `drd resume --all` is typed.
     """
     from drd.core.units import INTERVAL_UNITS, parse_duration
     from drd.reports.moments import local_with_offset
@@ -60,7 +63,8 @@ def pause(session: Session, policy: str | None, is_for_all: bool, what: str, dur
     until = session.now() + length
     names = _named(session, policy, is_for_all)
     for name in names:
-        _pause(session, name, what, until, reason)
+        for each in _everywhere(what) if is_for_all else (what,):
+            _pause(session, name, each, until, reason)
     if session.as_json:
         document = {"what": what, "until": until.isoformat(), "reason": reason}
         session.emit({"policies": names, **document} if is_for_all else {"policy": policy, **document})
@@ -72,6 +76,11 @@ def pause(session: Session, policy: str | None, is_for_all: bool, what: str, dur
 
 def _pause(session: Session, name: str, what: str, until: datetime, reason: str) -> None:
     session.ask(lambda control: control.pause(name, what, until, reason, session.user))
+
+
+def _everywhere(what: str) -> tuple[str, ...]:
+    """What is paused where no policy is left out: whoever stops all failovers means those too that are under way."""
+    return {"failover": ("runbooks",), "all": ("all", "runbooks")}.get(what, (what,))
 
 
 def _named(session: Session, policy: str | None, is_for_all: bool) -> list[str]:

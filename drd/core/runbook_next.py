@@ -7,83 +7,21 @@ outcome after; the outcome leads to the next orders.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from drd.core.holding import NO_HOLD, Hold
 from drd.core.run import Outcome
+from drd.core.runbook_orders import Cancel, Check, Conclude, End, MissDeadline, Order, Start, Tell, Undo
 from drd.core.runbook_plan import PlannedStage, PlannedStep, RunPlan
 from drd.core.runbook_progress import Progress, StepProgress, StepState, Stopping
 from drd.core.runbook_step import Choice, Doing, Silence, StepOutcome, Waiting
+from drd.core.runbook_telling import asked_at, asking_for, is_due, is_told_to_wait, waiting_on
 
 _OPEN: Final = (StepState.RUNNING, StepState.UNDOING)
 RETRY_DELAY: Final = timedelta(seconds=1)
 """How long after its failure a step is tried again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Begin a step: journal the intent, then do it."""
-
-    step: str
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """Ask whether a step is done (or taken back) already."""
-
-    step: str
-    doing: Doing
-
-
-@dataclass(frozen=True, slots=True)
-class Undo:
-    """Take a step back: journal the intent, then do it."""
-
-    step: str
-
-
-@dataclass(frozen=True, slots=True)
-class Conclude:
-    """Journal what came of a step that nothing has to be done for."""
-
-    step: str
-    outcome: StepOutcome
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Stop what a step is doing."""
-
-    step: str
-
-
-@dataclass(frozen=True, slots=True)
-class MissDeadline:
-    """Journal that a stage is late."""
-
-    stage: PlannedStage
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """Tell people something, once."""
-
-    topic: str
-    people: tuple[str, ...]
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """The run is over."""
-
-    outcome: Outcome
-    message: str = ""
-
-
-Order = Start | Check | Undo | Conclude | Cancel | MissDeadline | Tell | End
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +32,50 @@ class Next:
     look_again: datetime | None = None
 
 
-def next_orders(plan: RunPlan, progress: Progress, under_way: frozenset[str], now: datetime) -> Next:
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """All that is known when it is decided what comes next."""
+
+    plan: RunPlan
+    progress: Progress
+    under_way: frozenset[str]
+    now: datetime
+    hold: Hold
+
+    def of(self, step: PlannedStep) -> StepProgress:
+        """Where a step stands."""
+        return self.progress.of(step.title)
+
+    def is_idle(self, step: PlannedStep) -> bool:
+        """Whether this process is not working at it."""
+        return step.title not in self.under_way
+
+    def telling(self, tell: Tell) -> Iterator[Tell]:
+        """The same, unless it has reached somebody, or was tried only just now."""
+        if is_due(self.progress.told.get(tell.topic), self.now):
+            yield from self.telling_anew(tell)
+
+    def telling_anew(self, tell: Tell) -> Iterator[Tell]:
+        """The same, unless it is being told."""
+        if tell.topic not in self.under_way:
+            yield tell
+
+
+def next_orders(
+    plan: RunPlan, progress: Progress, under_way: frozenset[str], now: datetime, hold: Hold = NO_HOLD
+) -> Next:
     """What to do now. `under_way`: titles of the steps, and topics, at which this process is working."""
+    turn = _Turn(plan, progress, under_way, now, hold)
     if progress.finished is not None:
         return Next()
     if progress.stopping is not None:
-        return Next(tuple(_ending(plan, progress, under_way)))
+        return Next(tuple(_ending(turn)))
     late = [stage for stage in plan.stages if _is_open(plan, progress, stage)]
     # Two steps may rely on the same one: it is looked at once.
-    orders = list(dict.fromkeys((*_late(progress, late, under_way, now), *_advancing(plan, progress, under_way, now))))
+    orders = list(dict.fromkeys((*_late(turn, late), *_advancing(turn))))
     moments = [progress.began + stage.deadline for stage in late if stage.name not in progress.missed]
-    moments += [moment for step in plan.steps if (moment := _awaited(step, progress.of(step.title))) is not None]
+    moments += [moment for step in plan.steps if (moment := _awaited(turn, step)) is not None]
+    moments += [told.again for told in progress.told.values() if told.again is not None]
     return Next(_until_a_conclusion(orders), min((moment for moment in moments if moment > now), default=None))
 
 
@@ -118,44 +89,46 @@ def _is_open(plan: RunPlan, progress: Progress, stage: PlannedStage) -> bool:
     return any(not progress.of(step.title).is_settled for step in plan.of_stage(stage.name))
 
 
-def _late(progress: Progress, stages: list[PlannedStage], under_way: frozenset[str], now: datetime) -> Iterator[Order]:
+def _late(turn: _Turn, stages: list[PlannedStage]) -> Iterator[Order]:
     for stage in stages:
-        if now < progress.began + stage.deadline:
+        if turn.now < turn.progress.began + stage.deadline:
             continue
-        topic = f"deadline {stage.name}"
-        if stage.name not in progress.missed:
+        if stage.name not in turn.progress.missed:
             yield MissDeadline(stage)
-        elif topic not in progress.told | under_way:
+        else:
             text = f"the stage {stage.name} of {stage.owner} is not over by its deadline"
-            yield Tell(topic, (stage.deputy or stage.owner,), text)
+            yield from turn.telling(Tell(f"deadline {stage.name}", (stage.deputy or stage.owner,), text))
 
 
-def _awaited(step: PlannedStep, at: StepProgress) -> datetime | None:
+def _awaited(turn: _Turn, step: PlannedStep) -> datetime | None:
     """The moment at which something becomes of a step by itself."""
+    at = turn.of(step)
     if at.since is None:
         return None
     if at.state is StepState.RUNNING and step.waits is not None and step.waits.within is not None:
-        return at.since + step.waits.within
+        is_consent = bool(step.waits.people) and step.waits.silence is Silence.CONTINUE
+        since = asked_at(turn.progress.told, step.title) if is_consent else at.since
+        return None if since is None else since + step.waits.within
     if at.state is StepState.PENDING and at.failures:
         return at.since + RETRY_DELAY
     return None
 
 
-def _advancing(plan: RunPlan, progress: Progress, under_way: frozenset[str], now: datetime) -> Iterator[Order]:
+def _advancing(turn: _Turn) -> Iterator[Order]:
+    plan, progress = turn.plan, turn.progress
     stage = next((each for each in plan.stages if _is_open(plan, progress, each)), None)
     if stage is None:
         if last := [step for step in plan.steps if step.is_looked_at_last and _is_left_behind(plan, step, progress)]:
-            yield from (Check(step.title, Doing.APPLY) for step in last if step.title not in under_way)
-        elif not under_way:  # somebody may still be being told
+            yield from (Check(step.title, Doing.APPLY) for step in last if turn.is_idle(step))
+        elif not turn.under_way:  # somebody may still be being told
             yield _well_ended(plan, progress)
         return
     is_held = False
     for step in plan.of_stage(stage.name):
-        at = progress.of(step.title)
-        if at.is_settled:
+        if turn.of(step).is_settled:
             continue
         if step.is_parallel or not is_held:
-            yield from _for_step(plan, step, progress, under_way, now)
+            yield from _for_step(turn, step)
         is_held = is_held or not step.is_parallel
 
 
@@ -166,48 +139,41 @@ def _well_ended(plan: RunPlan, progress: Progress) -> End:
     return End(Outcome.SUCCEEDED)
 
 
-def _for_step(
-    plan: RunPlan, step: PlannedStep, progress: Progress, under_way: frozenset[str], now: datetime
-) -> Iterator[Order]:
-    at = progress.of(step.title)
+def _for_step(turn: _Turn, step: PlannedStep) -> Iterator[Order]:
+    at = turn.of(step)
     match at.state:
         case StepState.RUNNING if step.waits is not None:
-            yield from _waiting(step, step.waits, progress, under_way, now)
-        case StepState.RUNNING if step.title not in under_way:
+            yield from _waiting(turn, step, step.waits)
+        case StepState.RUNNING if turn.is_idle(step):
             yield Check(step.title, Doing.APPLY)
         case StepState.ASKING:
-            topic = f"question {step.title} {at.order}.{at.failures}"
-            if topic not in progress.told | under_way:
-                stage = plan.stage_of(step.title)
-                yield Tell(topic, (stage.owner,), f"{step.title}: {at.message}; the run waits for your decision")
-        case StepState.PENDING if step.title not in under_way:
-            yield from _pending(plan, step, progress, under_way, now)
+            owner = turn.plan.stage_of(step.title).owner
+            text = f"{step.title}: {at.message}; the run waits for your decision"
+            yield from turn.telling(Tell(f"question {step.title} {at.order}.{at.failures}", (owner,), text))
+        case StepState.PENDING if turn.is_idle(step):
+            yield from _pending(turn, step)
 
 
-def _pending(
-    plan: RunPlan, step: PlannedStep, progress: Progress, under_way: frozenset[str], now: datetime
-) -> Iterator[Order]:
-    at = progress.of(step.title)
+def _pending(turn: _Turn, step: PlannedStep) -> Iterator[Order]:
+    at, progress, now = turn.of(step), turn.progress, turn.now
     lacking = [title for title in step.needs if progress.of(title).state is not StepState.DONE]
     if any(progress.of(title).is_settled for title in lacking):
         outcome = StepOutcome.FAILED if at.order else StepOutcome.SKIPPED
         yield Conclude(step.title, outcome, f"it needs: {'; '.join(lacking)}")
-    elif lacking:  # what it needs may have been taken back since it was begun first
+    elif lacking or turn.hold.steps:  # what it needs may have been taken back since it was begun first
         return
     elif not at.order or at.is_cleared:
-        yield from _start(plan, step, progress, under_way, now)
+        yield from _start(turn, step)
     elif at.since is None or not timedelta() <= now - at.since < RETRY_DELAY:  # a clock may have been set back
         yield Check(step.title, Doing.APPLY)
 
 
-def _start(
-    plan: RunPlan, step: PlannedStep, progress: Progress, under_way: frozenset[str], now: datetime
-) -> Iterator[Order]:
+def _start(turn: _Turn, step: PlannedStep) -> Iterator[Order]:
     """Begin it, once what it relies on has been looked at lately."""
-    old = [each for each in plan.steps if _is_old(progress.of(each.title), step.relies_on.get(each.action), now)]
+    old = [each for each in turn.plan.steps if _is_old(turn.of(each), step.relies_on.get(each.action), turn.now)]
     if not old:
         yield Start(step.title)
-    yield from (Check(each.title, Doing.APPLY) for each in old if each.title not in under_way)
+    yield from (Check(each.title, Doing.APPLY) for each in old if turn.is_idle(each))
 
 
 def _is_old(at: StepProgress, believed: timedelta | None, now: datetime) -> bool:
@@ -227,27 +193,43 @@ def _may_be_asked_again(at: StepProgress) -> bool:
     return at.state is StepState.DONE and at.choice is not Choice.DONE
 
 
-def _waiting(
-    step: PlannedStep, waits: Waiting, progress: Progress, under_way: frozenset[str], now: datetime
-) -> Iterator[Order]:
-    at = progress.of(step.title)
-    until = _awaited(step, at)
+def _waiting(turn: _Turn, step: PlannedStep, waits: Waiting) -> Iterator[Order]:
+    at = turn.of(step)
+    until = _awaited(turn, step)
+    is_over = until is not None and turn.now >= until
     if at.choice is not None:
         is_refused = at.choice is Choice.REFUSE
         words = f"{at.by} {'refused' if is_refused else 'approved'}" + (f": {at.message}" if at.message else "")
         yield Conclude(step.title, StepOutcome.FAILED if is_refused else StepOutcome.SUCCEEDED, words)
-    elif until is not None and now >= until:
+    elif is_over and not (turn.hold.consent and _is_consent(waits)):
         is_stop = waits.silence is Silence.STOP
         words = "nobody answered in time" if waits.people else ""
         yield Conclude(step.title, StepOutcome.FAILED if is_stop else StepOutcome.SUCCEEDED, words)
+    elif waits.people:
+        yield from _asking(turn, step.title, waits.people, is_over=is_over)
+
+
+def _is_consent(waits: Waiting) -> bool:
+    """Whether silence is taken for an approval."""
+    return bool(waits.people) and waits.silence is Silence.CONTINUE
+
+
+def _asking(turn: _Turn, title: str, people: tuple[str, ...], *, is_over: bool) -> Iterator[Tell]:
+    """Ask for an approval. Where a pause keeps silence from counting, say so, and ask once more when it is over."""
+    is_waited_on = is_told_to_wait(turn.progress.told, title)
+    ask = Tell(asking_for(title), people, f"{title}: your approval is asked for")
+    wait = Tell(waiting_on(title), people, f"{title}: it waits for your word, since it is {turn.hold.consent}")
+    if is_waited_on and not turn.hold.consent:
+        yield from turn.telling_anew(replace(ask, text=f"{ask.text} again, for nothing is paused any more"))
+    elif is_over:
+        yield from turn.telling_anew(wait)
     else:
-        topic = f"approval {step.title}"
-        if waits.people and topic not in progress.told | under_way:
-            yield Tell(topic, waits.people, f"{step.title}: your approval is asked for")
+        yield from turn.telling(wait if is_waited_on else ask)
 
 
-def _ending(plan: RunPlan, progress: Progress, under_way: frozenset[str]) -> Iterator[Order]:
+def _ending(turn: _Turn) -> Iterator[Order]:
     """Wait for what runs, find out about what was lost, take back what is to be, and end."""
+    plan, progress, under_way = turn.plan, turn.progress, turn.under_way
     open_steps = [step for step in plan.steps if progress.of(step.title).state in _OPEN]
     for step in open_steps:
         yield from _closing(step, progress, under_way)

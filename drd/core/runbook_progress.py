@@ -24,6 +24,7 @@ from drd.core.run import Outcome
 from drd.core.runbook import OnFailure
 from drd.core.runbook_plan import RunPlan
 from drd.core.runbook_step import Answer, Choice, Doing, StepOutcome
+from drd.core.runbook_telling import Told, told_again
 
 
 class StepState(StrEnum):
@@ -111,8 +112,8 @@ class Progress:
     steps: Mapping[str, StepProgress] = field(default_factory=dict)
     missed: frozenset[str] = frozenset()
     """The stages whose deadlines were missed."""
-    told: frozenset[str] = frozenset()
-    """What people were told."""
+    told: Mapping[str, Told] = field(default_factory=dict)
+    """What people were told, or were to be told, by its topic."""
     stopping: Stopping | None = None
     why: str = ""
     """Why it stops."""
@@ -279,8 +280,8 @@ def _missed(_plan: RunPlan, progress: Progress, body: DeadlineMissed, _at: datet
     return replace(progress, missed=progress.missed | {body.stage})
 
 
-def _told(_plan: RunPlan, progress: Progress, body: PeopleTold, _at: datetime) -> Progress:
-    return replace(progress, told=progress.told | {body.topic})
+def _told(_plan: RunPlan, progress: Progress, body: PeopleTold, at: datetime) -> Progress:
+    return replace(progress, told=told_again(progress.told, body, at))
 
 
 def _aborted(_plan: RunPlan, progress: Progress, body: AbortAsked, _at: datetime) -> Progress:

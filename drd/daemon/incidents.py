@@ -20,13 +20,15 @@ from drd.core.events import (
     StepOrdered,
     StepStarted,
 )
+from drd.core.holding import NO_HOLD, Hold, hold_of
 from drd.core.incident import IncidentRecord
 from drd.core.policy import Cause
 from drd.core.recovery import recovery_times
 from drd.core.runbook import Runbook
 from drd.core.runbook_plan import PlannedStage, PlannedStep, RunPlan
 from drd.core.runbook_progress import Progress, StepState
-from drd.core.runbook_step import Choice, Doing, StepOutcome
+from drd.core.runbook_step import Choice, Doing, Silence, StepOutcome
+from drd.core.runbook_telling import asked_at
 from drd.core.units import format_size
 from drd.daemon.house import House
 from drd.daemon.who import who_did_what
@@ -61,7 +63,9 @@ async def incident_status(house: House, record: IncidentRecord) -> IncidentStatu
     except DrdError:  # another version of drd has run it: what it did is told all the same
         runbook, plan = None, _plan_of_facts(record)
     progress = record.progress(plan)
-    questions = () if record.finished is not None else tuple(_questions(plan, progress, _why(record)))
+    is_open = record.finished is None
+    hold = hold_of(await house.catalogue.pauses(), record.policy, house.clock.now()) if is_open else NO_HOLD
+    questions = tuple(_questions(plan, progress, hold, _why(record))) if is_open else ()
     policy = await house.catalogue.policy(record.policy)
     times = recovery_times(record, plan, () if policy is None else policy.outages)
     return IncidentStatus(
@@ -73,7 +77,11 @@ async def incident_status(house: House, record: IncidentRecord) -> IncidentStatu
         by=record.start.by,
         words=record.start.words,
         digest=record.start.digest,
-        state=record.outcome.value if record.outcome is not None else "waiting" if questions else "running",
+        state=record.outcome.value
+        if record.outcome is not None
+        else "waiting"
+        if questions or hold.steps
+        else "running",
         outcome=record.outcome,
         started=record.started,
         finished=record.finished,
@@ -81,6 +89,7 @@ async def incident_status(house: House, record: IncidentRecord) -> IncidentStatu
         stages=tuple(_stages(plan, progress)),
         steps=tuple(_steps(plan, progress, runbook)),
         questions=questions,
+        held=hold.steps,
         timeline=tuple(TimelineLine(at=each.at, text=text) for each in record.facts if (text := words_of(each.body))),
         who=who_did_what(record),
         times=Times(
@@ -97,11 +106,17 @@ async def incident_status(house: House, record: IncidentRecord) -> IncidentStatu
 async def waiting_incidents(house: House) -> tuple[str, ...]:
     """The runs that wait for a person, a sentence each, for `drd status`."""
     open_ones = [await incident_status(house, each) for each in await house.catalogue.open_incidents()]
-    return tuple(
+    held = [
+        f"the runbook {each.runbook} waits, {each.held}; to let it go on, type: drd resume {each.policy}"
+        for each in open_ones
+        if each.held
+    ]
+    asked = [
         f"the runbook {each.runbook} waits for a person: {each.questions[0].step}; type: drd incident show {each.run}"
         for each in open_ones
         if each.questions
-    )
+    ]
+    return (*held, *asked)
 
 
 def _plan_of_facts(record: IncidentRecord) -> RunPlan:
@@ -151,7 +166,7 @@ def _why(record: IncidentRecord) -> str:
     return "" if record.start.cause is Cause.MANUAL or not record.start.words else f"; {record.start.words}"
 
 
-def _questions(plan: RunPlan, progress: Progress, cause: str) -> list[Question]:
+def _questions(plan: RunPlan, progress: Progress, hold: Hold, cause: str) -> list[Question]:
     found = []
     for step in plan.steps:
         at = progress.of(step.title)
@@ -162,9 +177,13 @@ def _questions(plan: RunPlan, progress: Progress, cause: str) -> list[Question]:
                 Question(step=step.title, choices=(Choice.APPROVE, Choice.REFUSE), why="it waits for a person")
             )
         elif at.state is StepState.RUNNING and step.waits is not None and step.waits.people:
-            why = (
-                f"{' or '.join(step.waits.people)} asked for approval; silence means {step.waits.silence.value}{cause}"
-            )
+            asked, silence = " or ".join(step.waits.people), f"silence means {step.waits.silence.value}"
+            is_consent = step.waits.silence is Silence.CONTINUE
+            if is_consent and hold.consent:
+                silence = f"silence means nothing while it is {hold.consent}"
+            elif is_consent and asked_at(progress.told, step.title) is None:
+                silence = "silence means nothing, for nobody was reached yet"
+            why = f"{asked} asked for approval; {silence}{cause}"
             found.append(Question(step=step.title, choices=(Choice.APPROVE, Choice.REFUSE), why=why))
     return found
 

@@ -30,7 +30,9 @@ async def status(house: House, version: str, since: datetime | None) -> Status:
     verified = await last_verified(house)
     now = house.clock.now()
     pauses = sorted(await house.catalogue.pauses(), key=lambda pause: pause.until)
-    paused = {pause.policy: pause.until.astimezone(configuration.zone) for pause in pauses if pause.what != "failover"}
+    paused = {
+        pause.policy: pause.until.astimezone(configuration.zone) for pause in pauses if pause.what in ("backup", "all")
+    }
     return Status(
         daemon=house.daemon,
         version=version,

@@ -16,6 +16,7 @@ from drd.core.errors import NOT_NOW, AtWork, DrdError
 from drd.core.events import BugFound, Event, FailoverHeld, IncidentFinished, IncidentStarted
 from drd.core.forbidden import ForbiddenTime, free_from
 from drd.core.health import ClusterView
+from drd.core.holding import FAILOVER
 from drd.core.incident import IncidentRecord
 from drd.core.node_verdicts import Cause as NodeCause
 from drd.core.policy import Cause
@@ -25,7 +26,7 @@ from drd.core.runbook_progress import StepState
 from drd.core.units import format_duration
 from drd.engines.outbox import Outbox
 from drd.engines.runbook_run import RunbookRun
-from drd.engines.runbooks import FAILOVER, Runbooks, StartOrder
+from drd.engines.runbooks import Runbooks, StartOrder
 from drd.engines.watch_rules import failover_of, is_triggered, restart_of
 from drd.engines.watching import Watching
 from drd.ports.clock import Clock

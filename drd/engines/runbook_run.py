@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,21 +23,12 @@ from drd.core.events import (
     StepOrdered,
     StepStarted,
 )
+from drd.core.holding import Hold
 from drd.core.incident import IncidentRecord
 from drd.core.run import Cause
 from drd.core.runbook import Runbook, Step
-from drd.core.runbook_next import (
-    Cancel,
-    Check,
-    Conclude,
-    End,
-    MissDeadline,
-    Order,
-    Start,
-    Tell,
-    Undo,
-    next_orders,
-)
+from drd.core.runbook_next import next_orders
+from drd.core.runbook_orders import Cancel, Check, Conclude, End, MissDeadline, Order, Start, Tell, Undo
 from drd.core.runbook_progress import StepState, after
 from drd.core.runbook_step import Answer, Doing, StepOutcome
 from drd.core.units import format_duration
@@ -73,8 +64,12 @@ class Tools:
 class RunbookRun:
     """Drives one incident from wherever its events have brought it to its end."""
 
-    def __init__(self, tools: Tools, record: IncidentRecord, runbook: Runbook) -> None:
+    def __init__(
+        self, tools: Tools, record: IncidentRecord, runbook: Runbook, held: Callable[[str], Awaitable[Hold]]
+    ) -> None:
+        """`held` tells what the pauses of a policy keep its runs from."""
         self._tools = tools
+        self._held = held
         self.start = record.start
         self.run = record.run
         self.plan = plan_of(runbook, tools.configuration().contacts, is_drill=record.is_drill)
@@ -93,14 +88,19 @@ class RunbookRun:
         self.progress = after(self.plan, self.progress, event.body, event.at)
         self._changed.set()
 
+    def wake(self) -> None:
+        """Something else has changed that decides what comes next."""
+        self._changed.set()
+
     async def drive(self) -> None:
         """Carry out what comes next until the run is over. Cancelling it leaves the run to the next daemon."""
         try:
             while self.progress.finished is None:
                 self._changed.clear()
-                now = self._tools.world.clock.now()
-                todo = next_orders(self.plan, self.progress, frozenset(self._live), now)
                 try:
+                    hold = await self._held(self.start.policy)
+                    now = self._tools.world.clock.now()
+                    todo = next_orders(self.plan, self.progress, frozenset(self._live), now, hold)
                     for order in todo.orders:
                         await self._carry_out(order)
                 except NOT_NOW:  # never act on what is not on record

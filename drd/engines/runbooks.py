@@ -10,8 +10,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from drd.core.catalogue import Pause
 from drd.core.errors import NOT_NOW, AtWork, Busy, DrdError, RefusedByGuard, UsageError
-from drd.core.events import AbortAsked, BugFound, Event, IncidentFinished, IncidentStarted, StepAnswered
+from drd.core.events import (
+    AbortAsked,
+    BugFound,
+    Event,
+    IncidentFinished,
+    IncidentStarted,
+    Paused,
+    Resumed,
+    StepAnswered,
+)
+from drd.core.holding import Hold, hold_of
 from drd.core.incident import IncidentRecord, awaited_before
 from drd.core.policy import Cause, Outcome
 from drd.core.runbook import KEPT_BY_RUNS, SYNCHRONOUS, Runbook, Step
@@ -34,8 +45,6 @@ class Known:
     """What the primary's commits wait for, as `synchronous_standby_names` says it."""
 
 
-FAILOVER: Final = frozenset({"failover", "all"})
-"""What is paused when no runbook of a policy may start."""
 ASKED_FOR: Final = frozenset({"point", "place"})
 """Variables that a person gives at the start."""
 LOOKED_AT: Final = 100
@@ -86,6 +95,10 @@ class Runbooks:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._starting = asyncio.Lock()
         self._is_leaving = False
+        self._pauses: tuple[Pause, ...] | None = None
+        """As they were read last; None once one has begun or ended since."""
+        self._changes = 0
+        """How often one has."""
         tools.journal.observe(self._take)
 
     async def start(self, order: StartOrder) -> str:
@@ -289,12 +302,8 @@ class Runbooks:
             raise UsageError(f"{runbook.name} has to be told: {', '.join(lacking)}", f"add: {words}")
 
     async def _demand_not_paused(self, policy: str) -> None:
-        now = self._tools.world.clock.now()
-        for pause in await self._catalogue.pauses():
-            if pause.policy == policy and pause.what in FAILOVER and pause.until > now:
-                raise RefusedByGuard(
-                    f"{pause.what} of {policy} is paused by {pause.by}: {pause.reason}", f"type: drd resume {policy}"
-                )
+        if why := (await self._held(policy)).consent:
+            raise RefusedByGuard(f"no runbook of {policy} is started: {why}", f"type: drd resume {policy}")
 
     async def _demand_free(self, locks: tuple[str, ...]) -> None:
         for record in await self._catalogue.open_incidents():
@@ -306,7 +315,7 @@ class Runbooks:
                 )
 
     def _drive(self, record: IncidentRecord, runbook: Runbook) -> None:
-        run = RunbookRun(self._tools, record, runbook)
+        run = RunbookRun(self._tools, record, runbook, self._held)
         self._runs[record.run] = run
         task = asyncio.create_task(self._drive_to_its_end(run), name=f"runbook {record.runbook}")
         self._tasks[record.run] = task
@@ -326,7 +335,24 @@ class Runbooks:
         self._runs.pop(run, None)
         self._tasks.pop(run, None)
 
+    async def _held(self, policy: str) -> Hold:
+        return hold_of(await self._paused(), policy, self._tools.world.clock.now())
+
+    async def _paused(self) -> tuple[Pause, ...]:
+        """The pauses, read once after each change: they are wanted at each turn of a run."""
+        while self._pauses is None:
+            before = self._changes
+            found = await self._catalogue.pauses()
+            if self._changes == before:
+                self._pauses = found
+        return self._pauses
+
     def _take(self, event: Event) -> None:
+        if isinstance(event.body, Paused | Resumed):
+            self._pauses = None
+            self._changes += 1
+            for run in self._runs.values():
+                run.wake()
         under_way = self._runs.get(event.run or "")
         if under_way is not None:
             under_way.take(event)

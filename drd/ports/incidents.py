@@ -159,6 +159,8 @@ class IncidentStatus(_Message):
     stages: tuple[StageLine, ...] = ()
     steps: tuple[StepLine, ...] = ()
     questions: tuple[Question, ...] = ()
+    held: str = ""
+    """Why no further step begins now."""
     timeline: tuple[TimelineLine, ...] = ()
     who: tuple[WhoLine, ...] = ()
     """Who did what, in the order in which they came in."""

@@ -47,6 +47,10 @@ def incident_page(incident: IncidentStatus, zone: ZoneInfo) -> RenderableType:
     ]
     if incident.message:
         parts.append(Text(incident.message, style=_STYLES.get(incident.state, "")))
+    if incident.held:
+        parts.append(
+            Text(f"waits: {incident.held}; to let it go on, type: drd resume {incident.policy}", style="yellow")
+        )
     parts += [Text(f"waits for a person: {each.step}: {each.why}", style="yellow") for each in incident.questions]
     for stage in incident.stages:
         state = "over" if stage.is_over else "LATE" if stage.is_missed else f"until {local(stage.deadline, zone)}"

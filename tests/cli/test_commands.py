@@ -359,6 +359,8 @@ def test_a_pause_of_everything_is_one_command_and_so_is_its_end() -> None:
     application = FakeApplication()
     words = ("pause", "--all", "--what", "failover", "--for", "2h", "--reason", "kernel")
     policies = drd(application, *words, "--json").document["policies"]
+    whats = {asked[2] for asked in application.fake_control.asked if asked[0] == "pause"}
+    assert whats == {"runbooks"}, "those too that are under way"
     paused = [asked[1] for asked in application.fake_control.asked if asked[0] == "pause"]
     assert paused == policies
     assert len(policies) > 1

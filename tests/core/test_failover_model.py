@@ -35,7 +35,8 @@ from drd.core.health import Recalled
 from drd.core.incident import IncidentFact, IncidentRecord
 from drd.core.policy import Cause
 from drd.core.runbook import OnFailure, RunbookMode
-from drd.core.runbook_next import Cancel, Check, Conclude, End, MissDeadline, Order, Start, Tell, Undo, next_orders
+from drd.core.runbook_next import next_orders
+from drd.core.runbook_orders import Cancel, Check, Conclude, End, MissDeadline, Order, Start, Tell, Undo
 from drd.core.runbook_plan import PlannedStage, PlannedStep, RunPlan
 from drd.core.runbook_progress import Progress, StepState, after
 from drd.core.runbook_step import Answer, Choice, Doing, Silence, StepOutcome, Waiting

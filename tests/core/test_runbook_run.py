@@ -27,24 +27,15 @@ from drd.core.events import (
     StepOrdered,
     StepStarted,
 )
+from drd.core.holding import NO_HOLD, Hold
 from drd.core.policy import Cause, Mode, Outcome
 from drd.core.runbook import OnFailure
-from drd.core.runbook_next import (
-    RETRY_DELAY,
-    Cancel,
-    Check,
-    Conclude,
-    End,
-    MissDeadline,
-    Order,
-    Start,
-    Tell,
-    Undo,
-    next_orders,
-)
+from drd.core.runbook_next import RETRY_DELAY, next_orders
+from drd.core.runbook_orders import Cancel, Check, Conclude, End, MissDeadline, Order, Start, Tell, Undo
 from drd.core.runbook_plan import PlannedStage, PlannedStep, RunPlan
 from drd.core.runbook_progress import MOST_UNDONE, Progress, StepState, Stopping, after
 from drd.core.runbook_step import Answer, Choice, Doing, Silence, StepOutcome, Waiting
+from drd.core.runbook_telling import FIRST_DELAY, LONGEST_DELAY
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -76,6 +67,11 @@ class World:
     patience: int = 4
     """How often people have something tried again."""
     progress: Progress = field(default_factory=lambda: Progress(NOON))
+    pauses: int = 8
+    """For how many turns it may be paused."""
+    unreached: int = 3
+    """How often a message may reach nobody."""
+    hold: Hold = NO_HOLD
     asked_before: dict[str, list[str]] = field(default_factory=dict)
     """Title → the approvals before it in the file."""
 
@@ -100,7 +96,10 @@ class World:
         if self.progress.finished is not None:
             assert next_orders(self.plan, self.progress, frozenset(), self.now).orders == ()
             return False
-        todo = next_orders(self.plan, self.progress, frozenset(self.live), self.now)
+        # It is paused now and then, and always ends being so.
+        self.hold = self.draw(st.sampled_from([NO_HOLD, PAUSED, KILLED])) if self.pauses else NO_HOLD
+        self.pauses -= bool(self.pauses)
+        todo = next_orders(self.plan, self.progress, frozenset(self.live), self.now, self.hold)
         before = len(self.journal), len(self.live)
         for order in todo.orders:
             self.carry_out(order)
@@ -115,6 +114,8 @@ class World:
         elif until is not None:
             assert until > self.now
             self.now = until
+        elif self.hold.steps:
+            return
         else:
             self.answer()
 
@@ -150,6 +151,12 @@ class World:
                 assert title not in self.live
                 self.live[title] = lambda: self.check(title, doing)
             case Conclude(title, outcome, message):
+                if message == "nobody answered in time" and outcome is StepOutcome.SUCCEEDED:
+                    assert not self.hold.consent, f"{title} is taken to be approved during a pause"
+                    assert any(
+                        isinstance(body, PeopleTold) and body.topic == f"approval {title}" and not body.failures
+                        for _, body in self.journal
+                    ), f"{title} is taken to be approved, and nobody was asked"
                 self.write(StepFinished(title, Doing.APPLY, outcome, message))
             case Cancel(title):
                 self.live.pop(title)
@@ -158,12 +165,19 @@ class World:
             case MissDeadline(stage):
                 self.write(DeadlineMissed(stage.name, stage.owner, stage.deputy))
             case Tell(topic, people, _):
-                self.live[topic] = lambda: self.write(PeopleTold(topic, people))
+                assert topic not in self.live
+                self.live[topic] = lambda: self.tell(topic, people)
             case End(outcome, message):
                 assert not self.live
                 self.write(IncidentFinished("orders", "orders-failover", outcome, message))
 
+    def tell(self, topic: str, people: tuple[str, ...]) -> None:
+        is_reached = not self.unreached or bool(self.draw(st.booleans()))
+        self.unreached -= not is_reached
+        self.write(PeopleTold(topic, people, () if is_reached else people))
+
     def begin(self, title: str) -> None:
+        assert not self.hold.steps, f"{title} begins although everything is stopped"
         planned, at, effect = self.plan.step(title), self.progress.of(title), self.effects[title]
         assert title not in self.live
         assert self.progress.stopping is None
@@ -373,8 +387,8 @@ class Told:
     def ended(self, title: str, outcome: StepOutcome = StepOutcome.SUCCEEDED, message: str = "") -> "Told":
         return self.tell(StepFinished(title, Doing.APPLY, outcome, message))
 
-    def todo(self, *live: str, later: timedelta = timedelta()) -> tuple[Order, ...]:
-        return next_orders(self.plan, self.progress, frozenset(live), self.now + later).orders
+    def todo(self, *live: str, later: timedelta = timedelta(), hold: Hold = NO_HOLD) -> tuple[Order, ...]:
+        return next_orders(self.plan, self.progress, frozenset(live), self.now + later, hold).orders
 
 
 FAILED = StepOutcome.FAILED
@@ -547,10 +561,89 @@ def test_an_approval_is_asked_for_once_and_answered(choice: Choice, outcome: Ste
 def test_silence_means_what_was_written() -> None:
     for silence, outcome in ((Silence.STOP, StepOutcome.FAILED), (Silence.CONTINUE, StepOutcome.SUCCEEDED)):
         told = Told(a_plan(a_step("a", waits=Waiting(("anna",), SECOND, silence)))).begun("a")
+        told.tell(PeopleTold("approval a", ("anna",)))
         assert told.todo(later=SECOND) == (Conclude("a", outcome, "nobody answered in time"),)
     told = Told(a_plan(a_step("a", waits=Waiting(within=SECOND)))).begun("a")
     assert next_orders(told.plan, told.progress, frozenset(), told.now).look_again == told.now + SECOND
     assert told.todo(later=SECOND) == (Conclude("a", StepOutcome.SUCCEEDED),)
+
+
+def test_silence_is_no_consent_before_somebody_was_asked() -> None:
+    told = Told(a_plan(a_step("a", waits=Waiting(("anna",), 30 * SECOND, Silence.CONTINUE)))).begun("a")
+    unreached = PeopleTold("approval a", ("anna",), ("anna: no answer",))
+    told.tell(unreached)
+    assert told.todo(later=9 * SECOND) == ()
+    assert next_orders(told.plan, told.progress, frozenset(), told.now).look_again == told.now + FIRST_DELAY
+    ask = Tell("approval a", ("anna",), "a: your approval is asked for")
+    assert told.todo(later=10 * SECOND) == told.todo(later=1800 * SECOND) == told.todo(later=-SECOND) == (ask,)
+    assert told.tell(unreached).todo(later=19 * SECOND) == ()
+    assert told.todo(later=20 * SECOND) == (ask,)
+    for _ in range(20):
+        told.tell(unreached)
+    assert told.todo(later=LONGEST_DELAY - SECOND) == ()
+    assert told.todo(later=LONGEST_DELAY) == (ask,)
+    told.tell(PeopleTold("approval a", ("anna", "bob"), ("anna: no answer",)))
+    assert told.todo(later=29 * SECOND) == ()
+    assert told.todo(later=30 * SECOND) == (Conclude("a", StepOutcome.SUCCEEDED, "nobody answered in time"),)
+
+
+def test_silence_that_means_no_needs_nobody_who_was_asked() -> None:
+    told = Told(a_plan(a_step("a", waits=Waiting(("anna",), SECOND, Silence.STOP)))).begun("a")
+    told.tell(PeopleTold("approval a", ("anna",), ("anna: no answer",)))
+    assert told.todo(later=SECOND) == (Conclude("a", FAILED, "nobody answered in time"),)
+
+
+def test_a_question_or_a_missed_deadline_that_reached_nobody_is_told_again_until_it_is_settled() -> None:
+    told = Told(a_plan(a_step("a", on_failure=OnFailure.ASK))).begun("a").ended("a", FAILED, "no")
+    [tell] = told.todo()
+    assert isinstance(tell, Tell)
+    told.tell(PeopleTold(tell.topic, tell.people, ("anna has no address",)))
+    assert told.todo() == ()
+    assert told.todo(later=FIRST_DELAY) == (tell,)
+    assert told.todo(tell.topic, later=FIRST_DELAY) == ()
+    told.tell(StepAnswered("a", Choice.DONE, "anna", "by hand"))
+    assert told.todo(later=FIRST_DELAY) == (End(Outcome.SUCCEEDED),)
+
+
+PAUSED = Hold(consent="paused by bob: kernel")
+KILLED = Hold(consent="paused by bob: stop", steps="paused by bob: stop")
+
+
+def test_while_it_is_paused_silence_is_no_consent_and_people_are_asked_anew_when_that_is_over() -> None:
+    told = Told(a_plan(a_step("a", waits=Waiting(("anna",), 30 * SECOND, Silence.CONTINUE)))).begun("a")
+    told.tell(PeopleTold("approval a", ("anna",)))
+    assert told.todo(later=29 * SECOND, hold=PAUSED) == ()
+    wait = Tell("waiting on a", ("anna",), "a: it waits for your word, since it is paused by bob: kernel")
+    told.now += 30 * SECOND
+    assert told.todo(hold=PAUSED) == (wait,)
+    assert told.todo("waiting on a", hold=PAUSED) == ()
+    told.tell(PeopleTold("waiting on a", ("anna",), ("anna: no answer",)))
+    assert told.todo(hold=PAUSED) == ()
+    assert told.todo(later=FIRST_DELAY, hold=PAUSED) == (wait,)
+    told.tell(PeopleTold("waiting on a", ("anna",)))
+    assert told.todo(later=1800 * SECOND, hold=PAUSED) == ()
+    ask = Tell("approval a", ("anna",), "a: your approval is asked for again, for nothing is paused any more")
+    assert told.todo(later=1800 * SECOND) == (ask,)
+    told.now += 1800 * SECOND
+    told.tell(PeopleTold("approval a", ("anna",)))
+    assert told.todo(later=29 * SECOND) == ()
+    assert told.todo(later=30 * SECOND) == (Conclude("a", StepOutcome.SUCCEEDED, "nobody answered in time"),)
+    assert told.todo(later=30 * SECOND, hold=PAUSED) == (wait,)
+    assert told.tell(StepAnswered("a", Choice.APPROVE, "anna", "go")).todo(hold=PAUSED) == (
+        Conclude("a", StepOutcome.SUCCEEDED, "anna approved: go"),
+    )
+
+
+def test_a_pause_keeps_no_step_of_a_run_and_the_kill_switch_every_one_but_what_takes_back() -> None:
+    told = Told(a_plan(a_step("a", is_undoable=True, retry=1), a_step("b")))
+    assert told.todo(hold=PAUSED) == (Start("a"),)
+    assert told.todo(hold=KILLED) == ()
+    told.begun("a").ended("a", FAILED, "no")
+    assert told.todo(later=RETRY_DELAY, hold=KILLED) == ()
+    told.tell(StepChecked("a", Doing.APPLY, Answer.NOT_DONE)).begun("a").ended("a")
+    assert told.todo(hold=KILLED) == ()
+    told.tell(AbortAsked("anna", "enough", takes_back=True))
+    assert told.todo(hold=KILLED) == (Undo("a"),)
 
 
 def test_a_missed_deadline_tells_the_deputy_and_stops_nothing() -> None:
