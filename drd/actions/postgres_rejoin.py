@@ -84,7 +84,7 @@ class PostgresRejoin(Action):
         return _together(facts)
 
     async def _bring_back(self, at: Situation, machine: Machine) -> dict[str, str]:
-        node = PostgresNode(at.world.runner, machine, at.timeout)
+        node = PostgresNode(at.world.runner, machine, at.timeout, at.world.clock)
         primary, lead = await _primary(at, machine)
         dsn = await dsn_of(at.world.secrets, primary)
         if not await _why_not(at, machine, lead):

@@ -24,6 +24,14 @@ SAID = 400
 """So much of what a program wrote on standard error is told when it fails."""
 
 
+class ProgramFailed(PermanentError):
+    """A program that ended with another status than those that are accepted."""
+
+    def __init__(self, message: str, hint: str, detail: str, status: int) -> None:
+        super().__init__(message, hint, detail)
+        self.status = status
+
+
 async def run_program(
     runner: Runner,
     argv: Sequence[str],
@@ -39,7 +47,7 @@ async def run_program(
     """Run it to its end and return the lines that it wrote, unless they go to the file `output`.
 
     `configuration` is the drd.yaml that a program here finds in `DRD_CONFIG`, so that a drd speaks to this daemon.
-    Raises `PermanentError` when it ended with another status than those that are accepted, and `TransientError` when it
+    Raises `ProgramFailed` when it ended with another status than those that are accepted, and `TransientError` when it
     was not reached or was stopped, so that nobody knows what it has done.
     """
     lines: list[str] = []
@@ -88,8 +96,9 @@ def _judge(ended: Ended, program: str, machine: Machine | None, timeout: timedel
     if ended.code == NOT_FOUND and machine is not None:
         raise ProgramMissing(f"{program} is not installed{where}", "")
     if ended.code != 0:
-        raise PermanentError(
+        raise ProgramFailed(
             f"{program}{where} ended with status {ended.code}",
             "what it said stands in the daemon's log" if said else "",
             said,
+            ended.code,
         )

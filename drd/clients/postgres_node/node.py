@@ -10,16 +10,19 @@ from typing import Final
 
 from drd.clients.postgres.dsn import NOTICING, Dsn
 from drd.clients.postgres_node import scripts
-from drd.clients.shell import run_program
-from drd.core.errors import PermanentError
+from drd.clients.shell import LONGEST, ProgramFailed, run_program
+from drd.core.errors import PermanentError, TransientError
 from drd.core.node_grants import as_owner, show, stop_and_look, sudo
 from drd.core.postgres.divergence import CommittedTransaction, Fork, WalRange, beyond, committed
 from drd.core.postgres.lsn import Lsn
 from drd.core.postgres.timeline import History
 from drd.core.postgres.wal import Segment
+from drd.ports.clock import Clock
 from drd.ports.machines import Machine
 from drd.ports.runner import Runner
 
+AGAIN_SECONDS: Final = 1.0
+"""How soon it is looked again whether work that is under way has ended."""
 QUICK: Final = timedelta(seconds=60)
 FOLLOWING: Final = {"connect_timeout": "3", "tcp_user_timeout": "10000"}
 """A standby notices within 10 s that its primary is gone, however silently."""
@@ -77,7 +80,10 @@ class LogGone(PermanentError):
 class PostgresNode:
     """A node through its shell. Everything raises what `run_program` raises."""
 
-    def __init__(self, runner: Runner, machine: Machine, patience: timedelta | None = None) -> None:
+    def __init__(
+        self, runner: Runner, machine: Machine, patience: timedelta | None = None, clock: Clock | None = None
+    ) -> None:
+        """With `clock`, work on its data that is under way already, as a rewind of an earlier daemon, is waited for."""
         if machine.data_directory is None:
             raise PermanentError(
                 f"drd.yaml does not say where the data of {machine.name} lies",
@@ -87,6 +93,7 @@ class PostgresNode:
         self._machine = machine
         self._data = machine.data_directory
         self._patience = patience
+        self._clock = clock
 
     async def state(self) -> NodeState:
         """What is there now."""
@@ -182,7 +189,18 @@ class PostgresNode:
     ) -> tuple[str, ...]:
         text = scripts.script(body, {"DATA": str(self._data), **(variables or {})}, has_service=has_service)
         argv, limit = as_owner(self._user), patience or self._patience
-        return await run_program(self._runner, argv, self._machine, limit, standard_input=text, most_lines=None)
+        end = None if self._clock is None else self._clock.monotonic() + (self._patience or LONGEST).total_seconds()
+        while True:
+            try:
+                return await run_program(self._runner, argv, self._machine, limit, standard_input=text, most_lines=None)
+            except ProgramFailed as error:
+                if error.status != scripts.BUSY:
+                    raise
+                if self._clock is None or end is None or self._clock.monotonic() > end:
+                    raise TransientError(
+                        f"work on the data of {self._machine.name} is still under way", "it is not begun twice"
+                    ) from error
+            await self._clock.sleep(AGAIN_SECONDS)
 
 
 def as_others_see(primary: Machine, dsn: bytes) -> Dsn:
