@@ -8,9 +8,9 @@ from typing import Final, cast
 
 from drd.core.errors import PermanentError
 from drd.core.kinds import Spec
-from drd.core.runbook import Runbook, Stage, Step
+from drd.core.runbook import NODE_ROLES, VARIABLES, Runbook, Stage, Step
 from drd.core.runbook_plan import PlannedStage, PlannedStep, RunPlan
-from drd.ports.action import Action
+from drd.ports.action import Action, Referent
 from drd.ports.machines import Contact
 
 _VARIABLE: Final = re.compile(r"(?<!\$)\$\{([^}]*)\}")
@@ -44,6 +44,19 @@ def used_variables(runbook: Runbook) -> frozenset[str]:
     actions = [spec for stage in runbook.stages for step in stage.steps for spec in _specs(step)]
     texts = [text for spec in actions for name in type(spec).model_fields for text in _texts(getattr(spec, name))]
     return frozenset(name for text in texts for name in _VARIABLE.findall(text))
+
+
+def named_nodes(runbook: Runbook, variables: Mapping[str, str]) -> frozenset[str]:
+    """The nodes that some step of a runbook names itself, or by a variable that stands for one from the start."""
+    actions = [action_of(spec) for stage in runbook.stages for step in stage.steps for spec in _specs(step)]
+    named = {
+        each.name
+        for action in actions
+        for each in filled(action, {name: f"${{{name}}}" for name in VARIABLES} | dict(variables)).references()
+        if each.kind is Referent.NODE
+    }
+    roles = {variables[role] for role in NODE_ROLES & variables.keys() if any(mentions(each, role) for each in actions)}
+    return frozenset(filter(None, named | roles))
 
 
 def mentions(action: Action, name: str) -> bool:

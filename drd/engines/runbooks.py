@@ -25,10 +25,10 @@ from drd.core.events import (
 from drd.core.holding import Hold, hold_of
 from drd.core.incident import IncidentRecord, awaited_before
 from drd.core.policy import Cause, Outcome
-from drd.core.runbook import KEPT_BY_RUNS, SYNCHRONOUS, Runbook, Step
+from drd.core.runbook import KEPT_BY_RUNS, NODE_ROLES, SYNCHRONOUS, VARIABLES, Runbook, Step
 from drd.core.runbook_progress import StepState
 from drd.core.runbook_step import Choice
-from drd.engines.runbook_plan import action_of, filled, used_variables
+from drd.engines.runbook_plan import action_of, filled, named_nodes, used_variables
 from drd.engines.runbook_run import Reader, RunbookRun, Tools
 from drd.ports.action import Preview, Situation
 from drd.ports.journal import Catalogue
@@ -47,6 +47,8 @@ class Known:
 
 ASKED_FOR: Final = frozenset({"point", "place"})
 """Variables that a person gives at the start."""
+OF_THE_RUN: Final = frozenset({"policy", "run", "incident", "disaster"})
+"""Variables that nobody gives."""
 LOOKED_AT: Final = 100
 """So many runs of a policy are looked through for the one that has replaced the primary."""
 _ON_WAITING: Final = frozenset({Choice.APPROVE, Choice.REFUSE})
@@ -112,7 +114,7 @@ class Runbooks:
         async with self._starting:
             if self._is_leaving:
                 raise Busy("the daemon is leaving", "start it again first")
-            await self._demand_startable(runbook, is_drill=order.is_drill)
+            await self._demand_startable(runbook, order.variables, is_drill=order.is_drill)
             run = self._new_id()
             begun = self._begun(runbook, order, run, await self._awaited(runbook))
             await self._tools.journal.append(begun, run=run)
@@ -173,7 +175,7 @@ class Runbooks:
     async def blockers(self, runbook: Runbook, variables: Mapping[str, str]) -> tuple[str, ...]:
         """Why a runbook would not be started now."""
         found: list[str] = []
-        for demand in (self._demand_told(runbook, variables), self._demand_startable(runbook)):
+        for demand in (self._demand_told(runbook, variables), self._demand_startable(runbook, variables)):
             try:
                 await demand
             except DrdError as error:
@@ -273,7 +275,7 @@ class Runbooks:
             words=order.words,
             began=min(order.began or now, now),
             is_drill=order.is_drill,
-            locks=() if order.is_drill else self._locks(runbook),
+            locks=() if order.is_drill else self._locks(runbook, order.variables),
             variables={**{name: value for name, value in seen.items() if value}, **order.variables, **own},
             rto_seconds=None if rto is None else rto.total_seconds(),
             against=order.against,
@@ -283,23 +285,43 @@ class Runbooks:
             declared=None if order.declared is None else min(order.declared, now),
         )
 
-    def _locks(self, runbook: Runbook) -> tuple[str, ...]:
+    def _locks(self, runbook: Runbook, variables: Mapping[str, str]) -> tuple[str, ...]:
         nodes = self._tools.configuration().policies[runbook.policy].policy.nodes
         cluster = self._known(runbook.policy).cluster
-        own = tuple(nodes) or (f"policy {runbook.policy}",)
+        others = sorted(named_nodes(runbook, variables) - set(nodes))
+        own = (*(nodes or (f"policy {runbook.policy}",)), *others)
         return (*own, f"cluster {cluster}") if cluster else own
 
-    async def _demand_startable(self, runbook: Runbook, *, is_drill: bool = False) -> None:
+    async def _demand_startable(
+        self, runbook: Runbook, variables: Mapping[str, str], *, is_drill: bool = False
+    ) -> None:
         await self._demand_not_paused(runbook.policy)
-        await self._demand_free(() if is_drill else self._locks(runbook))
+        await self._demand_free(() if is_drill else self._locks(runbook, variables))
 
     async def _demand_told(self, runbook: Runbook, variables: Mapping[str, str]) -> None:
         if own := sorted(KEPT_BY_RUNS & variables.keys()):
             raise UsageError(f"a run finds out by itself what {' and '.join(own)} is", "leave it out")
+        self._demand_known(runbook, variables)
         lacking = sorted((used_variables(runbook) & ASKED_FOR) - variables.keys())
         if lacking:
             words = " ".join(f"--{name} {name.upper()}" for name in lacking)
             raise UsageError(f"{runbook.name} has to be told: {', '.join(lacking)}", f"add: {words}")
+
+    def _demand_known(self, runbook: Runbook, variables: Mapping[str, str]) -> None:
+        """See that each variable is one, and that each role is that of a node that there is."""
+        settable = sorted((VARIABLES.keys() | NODE_ROLES | {SYNCHRONOUS}) - OF_THE_RUN)
+        if unknown := sorted(variables.keys() - set(settable)):
+            raise UsageError(
+                f"no runbook can be told what {' and '.join(unknown)} is", f"what it can be told: {', '.join(settable)}"
+            )
+        configuration = self._tools.configuration()
+        nodes = configuration.policies[runbook.policy].policy.nodes or tuple(configuration.machines)
+        for role in sorted(NODE_ROLES & variables.keys()):
+            if variables[role] and variables[role] not in nodes:
+                raise UsageError(
+                    f"{variables[role]} is no node of {runbook.policy}, so it cannot be the {role}",
+                    f"its nodes: {', '.join(nodes) or 'none'}",
+                )
 
     async def _demand_not_paused(self, policy: str) -> None:
         if why := (await self._held(policy)).consent:

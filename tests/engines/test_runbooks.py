@@ -27,7 +27,7 @@ from drd.core.runbook_step import Answer, Choice, Doing, StepOutcome
 from drd.engines.runbooks import StartOrder
 from tests.fakes.clock import START
 from tests.fakes.deeds import DEEDS, Deeds, a_house, a_runbook, a_step
-from tests.fakes.house import FakeHouse
+from tests.fakes.house import FakeHouse, a_policy, protected
 
 pytestmark = pytest.mark.looptime
 
@@ -295,6 +295,50 @@ async def test_one_run_at_a_time_works_with_a_node_and_a_drill_works_with_none()
         await house.runbooks.answer(run, None, Choice.APPROVE, "anna", "")
         await over(house, run)
         await over(house, await house.runbooks.start(replace(ORDER, runbook="orders-other")))
+
+
+async def test_a_node_that_a_step_names_is_worked_at_by_one_run_alone_whichever_policy_it_is_of() -> None:
+    steps = (
+        a_step("a", node="proxy-1", waiting=("anna",)),
+        a_step("b", node="${old_primary}"),
+        a_step("c", node="primary"),
+    )
+    one = a_runbook(*steps)
+    house = a_house(
+        one, a_runbook(a_step("d", node="proxy-1"), name="shop-loss"), a_runbook(a_step("e"), name="shop-other")
+    )
+    both = {name: protected(a_policy(name).model_copy(update={"nodes": (f"{name}-1",)})) for name in ("orders", "shop")}
+    runbooks = house.in_force().runbooks
+    shops = {name: runbooks[name].model_copy(update={"policy": "shop"}) for name in ("shop-loss", "shop-other")}
+    house.in_force.replace(replace(house.in_force(), policies=both, runbooks={**runbooks, **shops}))
+    async with left(house):
+        run = await house.runbooks.start(replace(ORDER, variables={"primary": "orders-1"}))
+        assert house.journal.of(IncidentStarted)[0].locks == ("orders-1", "proxy-1")
+        with pytest.raises(Busy, match="orders-loss works with proxy-1 already"):
+            await house.runbooks.start(replace(ORDER, runbook="shop-loss"))
+        await over(house, await house.runbooks.start(replace(ORDER, runbook="shop-other")))
+        await house.runbooks.abort(run, "anna", "enough", takes_back=False)
+        await over(house, run)
+        await over(house, await house.runbooks.start(replace(ORDER, runbook="shop-loss")))
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence", "hint"),
+    [
+        ({"primary": "orders-9"}, "orders-9 is no node of orders, so it cannot be the primary", "its nodes: orders-1"),
+        ({"primray": "orders-1"}, "no runbook can be told what primray is", "best_standby, new_primary"),
+        ({"run": "1"}, "no runbook can be told what run is", "primary"),
+    ],
+)
+async def test_what_nobody_knows_starts_nothing(variables: dict[str, str], sentence: str, hint: str) -> None:
+    house = a_house(a_runbook(a_step("a")))
+    nodes = a_policy().model_copy(update={"nodes": ("orders-1", "orders-2")})
+    house.in_force.replace(replace(house.in_force(), policies={"orders": protected(nodes)}))
+    async with left(house):
+        with pytest.raises(UsageError, match=sentence) as refused:
+            await house.runbooks.start(replace(ORDER, variables=variables))
+        assert hint in refused.value.hint
+        assert house.journal.events == []
 
 
 async def test_a_drill_touches_nothing_and_says_what_it_skipped() -> None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from drd.core.runbook import Runbook
 from drd.core.runbook_step import Answer, Silence, Waiting
-from drd.ports.action import Action, Facts, Situation
+from drd.ports.action import Action, Facts, Reference, Situation, node_references
 from drd.ports.machines import Contact
 from tests.fakes.house import FakeHouse, a_policy, protected
 
@@ -44,6 +44,7 @@ class Deed(Action):
     silence: Silence = Silence.STOP
     repeatable: bool = False
     drilled: bool = False
+    node: str | None = None
 
     @property
     def is_undoable(self) -> bool:
@@ -56,6 +57,9 @@ class Deed(Action):
     @property
     def waits(self) -> Waiting | None:
         return Waiting(self.waiting, self.within, self.silence) if self.waiting or self.within else None
+
+    def references(self) -> tuple[Reference, ...]:
+        return node_references(self.node)
 
     def summary(self) -> str:
         return f"do {self.mark}"
