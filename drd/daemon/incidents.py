@@ -65,7 +65,8 @@ async def incident_status(house: House, record: IncidentRecord) -> IncidentStatu
     progress = record.progress(plan)
     is_open = record.finished is None
     hold = hold_of(await house.catalogue.pauses(), record.policy, house.clock.now()) if is_open else NO_HOLD
-    questions = tuple(_questions(plan, progress, hold, _why(record))) if is_open else ()
+    cause = "".join(f"; {each}" for each in await _reasons(house, record)) if is_open else ""
+    questions = tuple(_questions(plan, progress, hold, cause)) if is_open else ()
     policy = await house.catalogue.policy(record.policy)
     times = recovery_times(record, plan, () if policy is None else policy.outages)
     return IncidentStatus(
@@ -161,9 +162,12 @@ def _steps(plan: RunPlan, progress: Progress, runbook: Runbook | None) -> list[S
     ]
 
 
-def _why(record: IncidentRecord) -> str:
-    """Why drd started it by itself, which whoever approves has to know; a person knows it."""
-    return "" if record.start.cause is Cause.MANUAL or not record.start.words else f"; {record.start.words}"
+async def _reasons(house: House, record: IncidentRecord) -> tuple[str, ...]:
+    """What whoever approves has to know. Where no daemon drives the run, that is why drd started it by itself."""
+    for run in house.runbooks.under_way():
+        if run.run == record.run:
+            return await run.reasons()
+    return () if record.start.cause is Cause.MANUAL or not record.start.words else (record.start.words,)
 
 
 def _questions(plan: RunPlan, progress: Progress, hold: Hold, cause: str) -> list[Question]:

@@ -52,11 +52,11 @@ async def failover_lines(house: House, policy: str) -> list[str]:
     lines.append(f"failover: {decision.summary}")
     if not house.in_force().policies[policy].policy.disasters:
         return lines
-    return [*lines, *_details(decision)]
+    return [*lines, *cost_lines(decision), *_held_back(decision)]
 
 
-def _details(decision: Decision) -> list[str]:
-    """What it would cost, by which rung the old primary would be fenced, and all that stands in the way."""
+def cost_lines(decision: Decision) -> list[str]:
+    """What it would cost, and by which rung the old primary would be fenced."""
     lines = []
     best = decision.candidate
     if best is not None:
@@ -67,9 +67,12 @@ def _details(decision: Decision) -> list[str]:
     lines += [
         f"fence by {fence.rung}: {fence.state}{f': {fence.why}' if fence.why else ''}" for fence in decision.fences
     ]
-    if decision.act is Act.HOLD:
-        lines += [f"{HELD_BACK} {blocker}" for blocker in decision.blockers]
     return lines
+
+
+def _held_back(decision: Decision) -> list[str]:
+    """All that stands in the way."""
+    return [f"{HELD_BACK} {blocker}" for blocker in decision.blockers] if decision.act is Act.HOLD else []
 
 
 def _node_line(status: NodeStatus) -> str:

@@ -14,6 +14,7 @@ from drd.core.recovery import expected
 from drd.core.runbook_step import Choice
 from drd.daemon.house import House
 from drd.daemon.incidents import find_incident, incident_status, incident_statuses, words_of
+from drd.daemon.nodes import cost_lines
 from drd.engines.runbook_plan import action_of, mentions
 from drd.engines.runbooks import StartOrder
 from drd.ports.action import Action
@@ -58,6 +59,7 @@ class RunbookControl:
             )
             for stage, step, preview in previews
         )
+        decision = await self._house.acting.decision(found.policy) if found.promotes else None
         known = [line.expected for line in lines if line.expected is not None]
         rto = engine.rto(found)
         return RunbookPlan(
@@ -73,6 +75,8 @@ class RunbookControl:
             expected=sum(known, timedelta()) if len(known) == len(lines) else None,
             rto=rto,
             blockers=await engine.blockers(found, variables),
+            cost=() if decision is None else tuple(cost_lines(decision)),
+            held=() if decision is None else tuple(str(each) for each in decision.blockers),
         )
 
     async def _assumed(self, policy: str) -> dict[str, str]:

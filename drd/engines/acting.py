@@ -92,6 +92,7 @@ class Acting:
         """Policy → why nothing is started now for its primary, which is lost."""
         self.outbox = Outbox(journal)
         watching.on_loss(self._wake)
+        runbooks.price(self.cost)
         journal.observe(self._take)
 
     async def serve(self) -> None:
@@ -120,6 +121,11 @@ class Acting:
         protected = self._configuration().policies[policy]
         view = self._watching.situation(protected)
         return None if view is None else decide(await self._informed(view), self._clock.now())
+
+    async def cost(self, policy: str) -> tuple[str, ...]:
+        """What a failover of a policy would cost now; nothing where that is not known."""
+        decision = await self.decision(policy) if policy in self._configuration().policies else None
+        return () if decision is None else cost(decision)
 
     async def overridden(self, runbook: str) -> tuple[str, ...]:
         """What would keep drd from starting a failover by itself now, where a person starts it all the same."""

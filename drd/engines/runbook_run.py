@@ -65,11 +65,18 @@ class RunbookRun:
     """Drives one incident from wherever its events have brought it to its end."""
 
     def __init__(
-        self, tools: Tools, record: IncidentRecord, runbook: Runbook, held: Callable[[str], Awaitable[Hold]]
+        self,
+        tools: Tools,
+        record: IncidentRecord,
+        runbook: Runbook,
+        held: Callable[[str], Awaitable[Hold]],
+        cost: Callable[[], Awaitable[tuple[str, ...]]],
     ) -> None:
-        """`held` tells what the pauses of a policy keep its runs from."""
+        """`held` tells what the pauses of a policy keep its runs from, `cost` what its failover would cost now."""
         self._tools = tools
         self._held = held
+        self._cost = cost
+        self.promotes = runbook.promotes
         self.start = record.start
         self.run = record.run
         self.plan = plan_of(runbook, tools.configuration().contacts, is_drill=record.is_drill)
@@ -156,9 +163,7 @@ class RunbookRun:
             case MissDeadline(stage):
                 await self._note(DeadlineMissed(stage.name, stage.owner, stage.deputy))
             case Tell(topic, people, text):
-                asks = topic.startswith("approval ") and self.start.cause is not Cause.MANUAL
-                why = f": {self.start.words}" if asks and self.start.words else ""
-                self._spawn(topic, self._tell(topic, people, f"{text}{why}"))
+                self._spawn(topic, self._tell(topic, people, text))
             case End(outcome, message):
                 await self._note(IncidentFinished(self.start.policy, self.start.runbook, outcome, message))
 
@@ -266,9 +271,25 @@ class RunbookRun:
 
     async def _tell(self, topic: str, people: tuple[str, ...], text: str) -> None:
         where = f"{self.start.runbook} for {self.start.policy}, run {self.run}"
+        if topic.startswith("approval ") and (why := "; ".join(await self.reasons())):
+            text = f"{text}: {why}"
         prefix = "DRILL, nothing is wrong: " if self.start.is_drill else ""
         failures = await self._tools.services.tell(people, f"{prefix}{where}: {text}")
         await self._settle(PeopleTold(topic, people, failures))
+
+    async def reasons(self) -> tuple[str, ...]:
+        """What whoever approves has to know: why drd started it by itself, and what the failover costs as it is now."""
+        why = self.start.words if self.start.cause is not Cause.MANUAL else ""
+        cost: tuple[str, ...] = ()
+        if self.promotes and "new_primary" not in self.variables:
+            try:
+                cost = await self._cost()
+            except DrdError as error:
+                self._tools.log(f"what {self.start.runbook} costs now is not known: {error}")
+            except Exception as bug:  # noqa: BLE001 - people are asked all the same
+                await self._bug("what it costs", bug)
+        now = [each for each in cost if each not in why]
+        return tuple(filter(None, (why, f"now: {'; '.join(now)}" if now else "")))
 
     async def _note(self, body: Body) -> None:
         await self._tools.journal.append(body, run=self.run)

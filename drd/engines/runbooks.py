@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from drd.core.catalogue import Pause
-from drd.core.errors import NOT_NOW, AtWork, Busy, DrdError, RefusedByGuard, UsageError
+from drd.core.errors import NOT_NOW, Busy, DrdError, UsageError
 from drd.core.events import (
     AbortAsked,
     BugFound,
@@ -22,36 +21,24 @@ from drd.core.events import (
     Resumed,
     StepAnswered,
 )
-from drd.core.holding import Hold, hold_of
 from drd.core.incident import IncidentRecord, awaited_before
 from drd.core.policy import Cause, Outcome
-from drd.core.runbook import KEPT_BY_RUNS, NODE_ROLES, SYNCHRONOUS, VARIABLES, Runbook, Step
+from drd.core.runbook import SYNCHRONOUS, Runbook, Step
 from drd.core.runbook_progress import StepState
 from drd.core.runbook_step import Choice
-from drd.engines.runbook_plan import action_of, filled, named_nodes, used_variables
+from drd.engines.runbook_admission import Admission, Known
+from drd.engines.runbook_plan import action_of, filled
 from drd.engines.runbook_run import Reader, RunbookRun, Tools
 from drd.ports.action import Preview, Situation
 from drd.ports.journal import Catalogue
 
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is seen of a policy's nodes, as a start needs it; empty where nothing is."""
-
-    primary: str = ""
-    cluster: str = ""
-    """The identifier that all copies of one database share."""
-    synchronous: str = ""
-    """What the primary's commits wait for, as `synchronous_standby_names` says it."""
-
-
-ASKED_FOR: Final = frozenset({"point", "place"})
-"""Variables that a person gives at the start."""
-OF_THE_RUN: Final = frozenset({"policy", "run", "incident", "disaster"})
-"""Variables that nobody gives."""
 LOOKED_AT: Final = 100
 """So many runs of a policy are looked through for the one that has replaced the primary."""
 _ON_WAITING: Final = frozenset({Choice.APPROVE, Choice.REFUSE})
+
+
+Costs = Callable[[str], Awaitable[tuple[str, ...]]]
+"""Tells of a policy what a failover would cost now: who would be promoted, what is lost, how the old one is fenced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +83,14 @@ class Runbooks:
         self._runs: dict[str, RunbookRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._starting = asyncio.Lock()
+        self._cost: Costs = _unknown
         self._is_leaving = False
-        self._pauses: tuple[Pause, ...] | None = None
-        """As they were read last; None once one has begun or ended since."""
-        self._changes = 0
-        """How often one has."""
+        self._admission = Admission(tools, catalogue, known)
         tools.journal.observe(self._take)
+
+    def price(self, cost: Costs) -> None:
+        """Have `cost` tell whom a run asks for an approval what a failover of a policy would cost now."""
+        self._cost = cost
 
     async def start(self, order: StartOrder) -> str:
         """Begin a run and return its id; it goes on by itself.
@@ -110,11 +99,11 @@ class Runbooks:
         works with one of its nodes.
         """
         runbook = self.demand(order.runbook)
-        await self._demand_told(runbook, order.variables)
+        await self._admission.demand_told(runbook, order.variables)
         async with self._starting:
             if self._is_leaving:
                 raise Busy("the daemon is leaving", "start it again first")
-            await self._demand_startable(runbook, order.variables, is_drill=order.is_drill)
+            await self._admission.demand_startable(runbook, order.variables, is_drill=order.is_drill)
             run = self._new_id()
             begun = self._begun(runbook, order, run, await self._awaited(runbook))
             await self._tools.journal.append(begun, run=run)
@@ -175,7 +164,8 @@ class Runbooks:
     async def blockers(self, runbook: Runbook, variables: Mapping[str, str]) -> tuple[str, ...]:
         """Why a runbook would not be started now."""
         found: list[str] = []
-        for demand in (self._demand_told(runbook, variables), self._demand_startable(runbook, variables)):
+        admission = self._admission
+        for demand in (admission.demand_told(runbook, variables), admission.demand_startable(runbook, variables)):
             try:
                 await demand
             except DrdError as error:
@@ -275,7 +265,7 @@ class Runbooks:
             words=order.words,
             began=min(order.began or now, now),
             is_drill=order.is_drill,
-            locks=() if order.is_drill else self._locks(runbook, order.variables),
+            locks=() if order.is_drill else self._admission.locks(runbook, order.variables),
             variables={**{name: value for name, value in seen.items() if value}, **order.variables, **own},
             rto_seconds=None if rto is None else rto.total_seconds(),
             against=order.against,
@@ -285,59 +275,8 @@ class Runbooks:
             declared=None if order.declared is None else min(order.declared, now),
         )
 
-    def _locks(self, runbook: Runbook, variables: Mapping[str, str]) -> tuple[str, ...]:
-        nodes = self._tools.configuration().policies[runbook.policy].policy.nodes
-        cluster = self._known(runbook.policy).cluster
-        others = sorted(named_nodes(runbook, variables) - set(nodes))
-        own = (*(nodes or (f"policy {runbook.policy}",)), *others)
-        return (*own, f"cluster {cluster}") if cluster else own
-
-    async def _demand_startable(
-        self, runbook: Runbook, variables: Mapping[str, str], *, is_drill: bool = False
-    ) -> None:
-        await self._demand_not_paused(runbook.policy)
-        await self._demand_free(() if is_drill else self._locks(runbook, variables))
-
-    async def _demand_told(self, runbook: Runbook, variables: Mapping[str, str]) -> None:
-        if own := sorted(KEPT_BY_RUNS & variables.keys()):
-            raise UsageError(f"a run finds out by itself what {' and '.join(own)} is", "leave it out")
-        self._demand_known(runbook, variables)
-        lacking = sorted((used_variables(runbook) & ASKED_FOR) - variables.keys())
-        if lacking:
-            words = " ".join(f"--{name} {name.upper()}" for name in lacking)
-            raise UsageError(f"{runbook.name} has to be told: {', '.join(lacking)}", f"add: {words}")
-
-    def _demand_known(self, runbook: Runbook, variables: Mapping[str, str]) -> None:
-        """See that each variable is one, and that each role is that of a node that there is."""
-        settable = sorted((VARIABLES.keys() | NODE_ROLES | {SYNCHRONOUS}) - OF_THE_RUN)
-        if unknown := sorted(variables.keys() - set(settable)):
-            raise UsageError(
-                f"no runbook can be told what {' and '.join(unknown)} is", f"what it can be told: {', '.join(settable)}"
-            )
-        configuration = self._tools.configuration()
-        nodes = configuration.policies[runbook.policy].policy.nodes or tuple(configuration.machines)
-        for role in sorted(NODE_ROLES & variables.keys()):
-            if variables[role] and variables[role] not in nodes:
-                raise UsageError(
-                    f"{variables[role]} is no node of {runbook.policy}, so it cannot be the {role}",
-                    f"its nodes: {', '.join(nodes) or 'none'}",
-                )
-
-    async def _demand_not_paused(self, policy: str) -> None:
-        if why := (await self._held(policy)).consent:
-            raise RefusedByGuard(f"no runbook of {policy} is started: {why}", f"type: drd resume {policy}")
-
-    async def _demand_free(self, locks: tuple[str, ...]) -> None:
-        for record in await self._catalogue.open_incidents():
-            shared = sorted(set(record.start.locks) & set(locks))
-            if shared:
-                raise AtWork(
-                    f"{record.runbook} works with {', '.join(shared)} already, run {record.run}",
-                    f"type: drd incident show {record.run}",
-                )
-
     def _drive(self, record: IncidentRecord, runbook: Runbook) -> None:
-        run = RunbookRun(self._tools, record, runbook, self._held)
+        run = RunbookRun(self._tools, record, runbook, self._admission.held, lambda: self._cost(record.policy))
         self._runs[record.run] = run
         task = asyncio.create_task(self._drive_to_its_end(run), name=f"runbook {record.runbook}")
         self._tasks[record.run] = task
@@ -357,24 +296,15 @@ class Runbooks:
         self._runs.pop(run, None)
         self._tasks.pop(run, None)
 
-    async def _held(self, policy: str) -> Hold:
-        return hold_of(await self._paused(), policy, self._tools.world.clock.now())
-
-    async def _paused(self) -> tuple[Pause, ...]:
-        """The pauses, read once after each change: they are wanted at each turn of a run."""
-        while self._pauses is None:
-            before = self._changes
-            found = await self._catalogue.pauses()
-            if self._changes == before:
-                self._pauses = found
-        return self._pauses
-
     def _take(self, event: Event) -> None:
         if isinstance(event.body, Paused | Resumed):
-            self._pauses = None
-            self._changes += 1
+            self._admission.pauses_have_changed()
             for run in self._runs.values():
                 run.wake()
         under_way = self._runs.get(event.run or "")
         if under_way is not None:
             under_way.take(event)
+
+
+async def _unknown(_policy: str) -> tuple[str, ...]:
+    return ()

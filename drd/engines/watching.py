@@ -25,7 +25,7 @@ from drd.core.rivals import WRITE_CHECK, rivals
 from drd.engines.looking import look_once
 from drd.engines.observing import Observing
 from drd.engines.outbox import Outbox
-from drd.engines.runbooks import Known
+from drd.engines.runbook_admission import Known
 from drd.engines.watch_rules import fences_of, rules_of
 from drd.engines.watched import Watched
 from drd.ports.configuration import Configuration, Protected

@@ -53,6 +53,10 @@ class RunbookPlan(_Message):
     rto: timedelta | None = None
     blockers: tuple[str, ...] = ()
     """Why it would not be started."""
+    cost: tuple[str, ...] = ()
+    """Of a failover: who would be promoted how soon, what would be lost, and how the old primary would be fenced."""
+    held: tuple[str, ...] = ()
+    """Of a failover: what keeps drd from starting it by itself now."""
 
 
 class RunbookOrder(_Message):

@@ -76,14 +76,16 @@ def timeline(incident: IncidentStatus, zone: ZoneInfo) -> list[RenderableType]:
 
 
 def plan_page(plan: RunbookPlan) -> RenderableType:
-    """What a runbook would do: every command and target, how long it took last, and what was not looked at."""
+    """What a runbook would do: every command and target, time and data loss, and what was not looked at."""
     promised = f", promised within {format_duration(plan.rto)}" if plan.rto is not None else ""
     takes = f"about {_long(plan.expected)}" if plan.expected is not None else "not known: it was never run whole"
     parts: list[RenderableType] = [
         heading(f"{plan.runbook}: {plan.disaster} disaster of {plan.policy}; nothing was done"),
         Text(f"digest    {plan.digest[:16]}"),
         Text(f"it takes  {takes}{promised}"),
+        *(Text(line) for line in plan.cost),
         *(Text(f"would not start: {blocker}", style="red") for blocker in plan.blockers),
+        *(Text(f"not by itself: {blocker}", style="yellow") for blocker in plan.held),
     ]
     for stage in plan.stages:
         about = f"  owner {stage.owner}, over {format_duration(stage.deadline)} after the outage began"

@@ -8,18 +8,22 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from rich.console import Console, RenderableType
 
 from drd.core.events import Paused
 from drd.core.health import Hysteresis
 from drd.core.policy import Disaster, DisasterClass
 from drd.core.probing import Failure, KeptSlot, Peer, Sign
+from drd.daemon.control import HouseControl
 from drd.daemon.explaining import explained
 from drd.daemon.nodes import failover_lines, node_status
 from drd.daemon.watchers import Watchers
 from drd.ports.configuration import Protected
 from drd.ports.probe import Target, Watch
+from drd.reports.incidents import plan_page
 from tests.core.watched import primary, standby
 from tests.engines.test_watch_rules import FAILOVER
+from tests.fakes.clock import START
 from tests.fakes.house import FakeHouse, a_policy, protected
 from tests.fakes.probe import Answers, FakeProbe
 
@@ -103,6 +107,30 @@ async def test_explain_tells_who_receives_from_the_primary_and_for_whom_it_keeps
         FakeProbe.ANSWERS["one"].failure = Failure.TIMEOUT
         await asyncio.sleep(2)
         assert not any(line.startswith(("standby ", "slot ")) for line in await failover_lines(house.house, "orders"))
+
+
+async def test_the_plan_of_a_failover_says_what_it_would_cost_and_what_keeps_drd_from_starting_it() -> None:
+    policy = watched(disasters={DisasterClass.HARDWARE: Disaster(runbook="failover")})
+    async with a_house(policy) as (house, _, _):
+        house.in_force.replace(replace(house.in_force(), runbooks={"failover": FAILOVER}))
+        control = HouseControl(house.house, START, nothing_to_reload)
+        plan = await control.runbook_plan("failover", {})
+        page = printed(plan_page(plan))
+
+    assert plan.blockers == ()
+    assert "if it were lost now, two would be promoted, in about 500ms; it lacks 0.977 KiB" in page
+    assert "fence by ssh: available" in page
+    assert "not by itself: primary answers: one answers" in page
+
+
+async def nothing_to_reload() -> tuple[str, ...]:
+    return ()
+
+
+def printed(page: RenderableType) -> str:
+    with (console := Console(width=200)).capture() as captured:
+        console.print(page)
+    return captured.get()
 
 
 async def test_a_policy_without_nodes_tells_nothing_of_them() -> None:

@@ -26,11 +26,13 @@ from drd.core.policy import Cause, Disaster, DisasterClass, Maintenance, Outcome
 from drd.core.probing import DatabaseSeen, Failure, Quorum, Sign
 from drd.core.runbook import Runbook
 from drd.core.runbook_step import Choice
+from drd.core.secrets import SecretReference
 from drd.daemon.control import HouseControl
 from drd.daemon.incidents import incident_status
 from drd.engines.runbooks import StartOrder
 from drd.ports.action import Facts, Situation
 from drd.ports.incidents import RunbookOrder
+from drd.ports.machines import Contact
 from drd.ports.probe import Target, Watch
 from tests.core.watched import primary, standby
 from tests.fakes.deeds import DEEDS, Deed, Deeds, a_runbook, a_step
@@ -431,6 +433,23 @@ async def test_with_mode_approve_the_incident_opens_and_waits_and_those_asked_ar
         assert DEEDS.done == []
         await it.house.runbooks.answer(run.run, None, Choice.APPROVE, "anna", "go")
         await until(lambda: DEEDS.done == ["fence", "promote"])
+
+
+async def test_who_approves_what_a_person_has_started_is_told_what_it_costs_now() -> None:
+    asking = a_step("ask", waiting=("anna",), within=timedelta(minutes=10))
+    async with watched(a_failover(asking, FENCE, PROMOTION, mode="manual")) as it:
+        anna = Contact("Anna", (SecretReference(credential="anna"),))
+        it.house.in_force.replace(replace(it.house.in_force(), contacts={"anna": anna}))
+        await asyncio.sleep(3.3)
+        it.die()
+        await asyncio.sleep(1)
+        run = await it.house.runbooks.start(StartOrder("orders-loss", "bob", "it burns", variables={"primary": "one"}))
+        await until(lambda: bool(it.house.messenger.sent))
+        told = it.house.messenger.sent[0][1]
+        assert "now: two in about 500ms: it lacks 0 B" in told
+        assert "fence by power: available" in told
+        [question] = (await incident_status(it.house.house, await record_of(it.house, run))).questions
+        assert "now: two in about 500ms: it lacks 0 B" in question.why
 
 
 @pytest.mark.parametrize("on_its_way", [(), (Sign.RESTARTING,)], ids=["at once", "by way of a recovery"])

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import ClassVar
 
 import pytest
 
+from drd.core.errors import PermanentError
 from drd.core.events import IncidentFinished, Paused, PeopleTold, Resumed, StepFinished
 from drd.core.policy import Outcome
 from drd.core.runbook import Runbook
@@ -17,7 +19,7 @@ from drd.engines.runbooks import StartOrder
 from drd.ports.incidents import IncidentStatus
 from drd.ports.machines import Contact
 from tests.fakes.clock import START
-from tests.fakes.deeds import DEEDS, a_house, a_runbook, a_step
+from tests.fakes.deeds import DEEDS, Deed, a_house, a_runbook, a_step
 from tests.fakes.house import FakeHouse
 
 pytestmark = pytest.mark.looptime
@@ -25,6 +27,12 @@ pytestmark = pytest.mark.looptime
 ORDER = StartOrder("orders-loss", "anna", "it burns")
 LATER = START + timedelta(hours=9)
 ASK = a_step("ok", waiting=("anna",), within=timedelta(minutes=5), silence=Silence.CONTINUE)
+
+
+class Promotion(Deed):
+    """A promotion, as the rules know one by its name."""
+
+    kind: ClassVar[str] = "postgres_promote"
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +76,20 @@ async def test_a_request_that_reached_nobody_is_sent_again_and_silence_counts_fr
     assert 300 <= asyncio.get_running_loop().time() - reached < 320
     assert house.journal.of(StepFinished)[0].message == "nobody answered in time"
     assert len(house.messenger.sent) == 1
+
+
+@pytest.mark.parametrize("error", [PermanentError("no answer"), ZeroDivisionError("oh")])
+async def test_people_are_asked_also_where_nobody_knows_what_it_costs(error: Exception) -> None:
+    async def fails(policy: str) -> tuple[str, ...]:
+        raise error
+
+    promotes = a_runbook(ASK, {"step": "Promote", "action": Promotion(mark="b")})
+    house = reachable(promotes)
+    house.runbooks.price(fails)
+    await house.runbooks.start(ORDER)
+    await until(lambda: bool(house.messenger.sent), 5)
+    assert house.messenger.sent[0][1].endswith("your approval is asked for")
+    assert bool(house.log) is isinstance(error, PermanentError)
 
 
 async def test_while_failovers_are_paused_nobodys_silence_is_consent_and_a_persons_word_is() -> None:
