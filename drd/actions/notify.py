@@ -33,14 +33,15 @@ class Notify(Action):
 
     async def apply(self, at: Situation) -> Facts:
         """Tell all of them at once; one who is not reached makes the step fail after the others were told."""
-        failures = await at.services.tell(self.people, self._words(at))
-        if failures:
-            raise TransientError("; ".join(failures), "look at `notify:` of these people in drd.yaml")
-        return {}
+        return await self._tell(at, self._words(at))
 
     async def rehearse(self, at: Situation) -> Facts | None:
         """The same, saying that it is a drill."""
-        await at.services.tell(self.people, f"DRILL, nothing is wrong: {self._words(at)}")
+        return await self._tell(at, f"DRILL, nothing is wrong: {self._words(at)}")
+
+    async def _tell(self, at: Situation, words: str) -> Facts:
+        if failures := await at.services.tell(self.people, words):
+            raise TransientError("; ".join(failures), "look at `notify:` of these people in drd.yaml")
         return {}
 
     def _words(self, at: Situation) -> str:

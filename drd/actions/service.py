@@ -78,6 +78,11 @@ class Service(Action):
         await self._systemctl(at, "stop" if self.do == "start" else "start")
         return {}
 
+    async def rehearse(self, at: Situation) -> Facts | None:
+        """Ask systemd how the unit is: whether it is reached at all, and may be asked."""
+        state = await self._state(at)
+        return {"note": f"{self.unit} is {state.get('ActiveState', 'unknown')} now"}
+
     async def _systemctl(self, at: Situation, do: str) -> None:
         machine = None if self.node is None else at.machine(self.node)
         user = "root" if machine is None or machine.shell is None else machine.shell.user

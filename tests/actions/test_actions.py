@@ -208,8 +208,9 @@ async def test_people_are_told_and_one_who_is_not_reached_fails_the_step(at: Sit
     await action.rehearse(at)
     assert str(services.asked[-1][-1]).startswith("DRILL, nothing is wrong: ")
     services.failures = ("bob: 503",)
-    with pytest.raises(TransientError, match="bob: 503"):
-        await action.apply(at)
+    for attempt in (action.apply, action.rehearse):
+        with pytest.raises(TransientError, match="bob: 503"):
+            await attempt(at)
 
 
 async def test_backup_and_restore_ask_the_journal_whether_they_are_done(at: Situation, services: FakeServices) -> None:
@@ -242,7 +243,10 @@ def test_what_only_waits_says_for_what() -> None:
     approve = Approve.model_validate({"by": "anna", "within": "10m", "on_timeout": "stop"})
     assert approve.waits == Waiting(("anna",), timedelta(minutes=10), Silence.STOP)
     assert Wait.model_validate({"for": "5m"}).waits == Waiting((), timedelta(minutes=5), Silence.CONTINUE)
-    assert Wait().waits == Waiting()
+    assert Wait().waits == Waiting(silence=Silence.STOP, is_for_anybody=True), "as an older release has begun it"
+    person = Wait.model_validate({"within": "4h", "on_timeout": "continue"})
+    assert person.waits == Waiting((), timedelta(hours=4), Silence.CONTINUE, is_for_anybody=True)
+    assert person.summary() == "wait for a person; continue after 4h"
 
 
 async def test_what_an_action_leaves_out_is_not_carried_out_and_not_taken_back(at: Situation) -> None:
@@ -304,6 +308,9 @@ async def test_a_unit_is_asked_for_its_state_and_told_what_to_do(at: Situation, 
     systemd.entered = datetime.now(UTC)
     assert [await each.is_done(at) for each in (start, stop, restart)] == [Answer.DONE, Answer.NOT_DONE, Answer.DONE]
     assert [each.is_repeatable for each in (start, stop, restart, reload)] == [True, True, False, True]
+    systemd.asked.clear()
+    assert await restart.rehearse(at) == {"note": "web is active now"}
+    assert [argv[1] for argv in systemd.asked] == ["show"], "a drill only asks"
     systemd.asked.clear()
     await start.apply(at)
     await start.undo(at)
