@@ -21,6 +21,7 @@ def lint_start(entry: Entry, policy: Entry | None, actions: frozenset[str], repo
     triggers = entry.at(("triggers",))
     for index in range(len(triggers) if isinstance(triggers, list) else 0):
         _lint_health(entry, ("triggers", index, "health"), policy, report)
+    _lint_guards(entry, actions, report)
     if entry.at(("mode",)) == "approve" and not _asks_first(entry, actions):
         sentence = (
             "`mode: approve` asks before anything is changed, and no step does: add one with `approve:` before the "
@@ -42,6 +43,27 @@ def _lint_health(entry: Entry, path: Path, policy: Entry | None, report: Report)
     elif policy is not None and not policy.at(("nodes",)):
         sentence = "`health`: its policy names no nodes, so nobody sees it: add `nodes:` there, or remove this trigger"
         report(entry.problem(path, sentence, Spot.KEY))
+
+
+def _lint_guards(entry: Entry, actions: frozenset[str], report: Report) -> None:
+    """What would be passed over in silence: a runbook that promotes nobody is started once for a lost primary."""
+    verbs = tuple(_verbs(entry, actions))
+    if not verbs or _PROMOTES in verbs:
+        return
+    triggers = entry.at(("triggers",))
+    called = [each for each in (triggers if isinstance(triggers, list) else ()) if isinstance(each, dict)]
+    is_called = any(key in each for each in called for key in ("alertmanager", "webhook"))
+    for name in keys(entry, ("guards",)):
+        if name == "max_lag":
+            sentence = "`max_lag` is about the standby that is promoted, and this runbook promotes none: remove it"
+        elif name in ("hold_down", "per_day") and not is_called:
+            sentence = (
+                f"`{name}` holds back what alerts and calls start, and this runbook is started by neither, for a lost "
+                "primary once in each outage: remove it"
+            )
+        else:
+            continue
+        report(entry.problem(("guards", name), sentence, Spot.KEY))
 
 
 def _asks_first(entry: Entry, actions: frozenset[str]) -> bool:
@@ -68,11 +90,19 @@ def _as_run(entry: Entry, stage: Path) -> Iterator[Path]:
 
 
 def lint_consent(entry: Entry, steps: Iterable[Path], report: Report) -> None:
-    """A no ends the run."""
+    """A no ends the run, and it is written what silence means."""
     for path in steps:
         if _APPROVES in keys(entry, path) and entry.at((*path, "on_failure")) == "continue":
             sentence = "a refusal must not be passed over: write stop, undo or ask"
             report(entry.problem((*path, "on_failure"), sentence))
+        wait = entry.at((*path, "wait"))
+        # A run that was begun by an older release may wait without an end, a file may not.
+        if "wait" in keys(entry, path) and (wait is None or wait == {}):
+            sentence = (
+                "`wait`: what happens when nobody says so? Write {within: 4h, on_timeout: stop}, or continue; or "
+                "{for: 10m} to let time pass"
+            )
+            report(entry.problem((*path, "wait"), sentence, Spot.KEY))
 
 
 def _verbs(entry: Entry, actions: frozenset[str]) -> Iterator[str]:

@@ -106,8 +106,8 @@ def _awaited(turn: _Turn, step: PlannedStep) -> datetime | None:
     if at.since is None:
         return None
     if at.state is StepState.RUNNING and step.waits is not None and step.waits.within is not None:
-        is_consent = bool(step.waits.people) and step.waits.silence is Silence.CONTINUE
-        since = asked_at(turn.progress.told, step.title) if is_consent else at.since
+        is_asked = bool(step.waits.people) and _is_consent(step.waits)
+        since = asked_at(turn.progress.told, step.title) if is_asked else at.since
         return None if since is None else since + step.waits.within
     if at.state is StepState.PENDING and at.failures:
         return at.since + RETRY_DELAY
@@ -203,7 +203,7 @@ def _waiting(turn: _Turn, step: PlannedStep, waits: Waiting) -> Iterator[Order]:
         yield Conclude(step.title, StepOutcome.FAILED if is_refused else StepOutcome.SUCCEEDED, words)
     elif is_over and not (turn.hold.consent and _is_consent(waits)):
         is_stop = waits.silence is Silence.STOP
-        words = "nobody answered in time" if waits.people else ""
+        words = "nobody answered in time" if waits.people or waits.is_for_anybody else ""
         yield Conclude(step.title, StepOutcome.FAILED if is_stop else StepOutcome.SUCCEEDED, words)
     elif waits.people:
         yield from _asking(turn, step.title, waits.people, is_over=is_over)
@@ -211,7 +211,7 @@ def _waiting(turn: _Turn, step: PlannedStep, waits: Waiting) -> Iterator[Order]:
 
 def _is_consent(waits: Waiting) -> bool:
     """Whether silence is taken for an approval."""
-    return bool(waits.people) and waits.silence is Silence.CONTINUE
+    return (bool(waits.people) or waits.is_for_anybody) and waits.silence is Silence.CONTINUE
 
 
 def _asking(turn: _Turn, title: str, people: tuple[str, ...], *, is_over: bool) -> Iterator[Tell]:

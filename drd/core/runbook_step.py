@@ -64,3 +64,6 @@ class Waiting:
     within: timedelta | None = None
     """How long; None: until a person answers."""
     silence: Silence = Silence.CONTINUE
+    """What it means when nobody answers in time."""
+    is_for_anybody: bool = False
+    """Whether it is anybody's word, for which nobody is asked."""

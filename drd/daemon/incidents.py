@@ -27,7 +27,7 @@ from drd.core.recovery import recovery_times
 from drd.core.runbook import Runbook
 from drd.core.runbook_plan import PlannedStage, PlannedStep, RunPlan
 from drd.core.runbook_progress import Progress, StepState
-from drd.core.runbook_step import Choice, Doing, Silence, StepOutcome
+from drd.core.runbook_step import Choice, Doing, Silence, StepOutcome, Waiting
 from drd.core.runbook_telling import asked_at
 from drd.core.units import format_size
 from drd.daemon.house import House
@@ -176,10 +176,10 @@ def _questions(plan: RunPlan, progress: Progress, hold: Hold, cause: str) -> lis
         at = progress.of(step.title)
         if at.state is StepState.ASKING:
             found.append(Question(step=step.title, choices=(Choice.AGAIN, Choice.DONE), why=at.message))
-        elif at.state is StepState.RUNNING and step.waits is not None and step.waits.within is None:
-            found.append(
-                Question(step=step.title, choices=(Choice.APPROVE, Choice.REFUSE), why="it waits for a person")
-            )
+        elif at.state is StepState.RUNNING and step.waits is not None and _is_for_anybody(step.waits):
+            silence = f"; silence means {step.waits.silence.value}" if step.waits.within is not None else ""
+            why = f"it waits for a person{silence}"
+            found.append(Question(step=step.title, choices=(Choice.APPROVE, Choice.REFUSE), why=why))
         elif at.state is StepState.RUNNING and step.waits is not None and step.waits.people:
             asked, silence = " or ".join(step.waits.people), f"silence means {step.waits.silence.value}"
             is_consent = step.waits.silence is Silence.CONTINUE
@@ -190,6 +190,10 @@ def _questions(plan: RunPlan, progress: Progress, hold: Hold, cause: str) -> lis
             why = f"{asked} asked for approval; {silence}{cause}"
             found.append(Question(step=step.title, choices=(Choice.APPROVE, Choice.REFUSE), why=why))
     return found
+
+
+def _is_for_anybody(waits: Waiting) -> bool:
+    return waits.is_for_anybody or (waits.within is None and not waits.people)
 
 
 def words_of(body: Body) -> str:

@@ -568,6 +568,15 @@ def test_silence_means_what_was_written() -> None:
     assert told.todo(later=SECOND) == (Conclude("a", StepOutcome.SUCCEEDED),)
 
 
+def test_anybodys_word_is_waited_for_and_a_pause_keeps_silence_from_counting_for_it_too() -> None:
+    for silence, outcome in ((Silence.STOP, FAILED), (Silence.CONTINUE, StepOutcome.SUCCEEDED)):
+        told = Told(a_plan(a_step("a", waits=Waiting((), SECOND, silence, is_for_anybody=True)))).begun("a")
+        assert told.todo() == ()
+        over = (Conclude("a", outcome, "nobody answered in time"),)
+        assert told.todo(later=SECOND) == over
+        assert told.todo(later=SECOND, hold=PAUSED) == (over if silence is Silence.STOP else ())
+
+
 def test_silence_is_no_consent_before_somebody_was_asked() -> None:
     told = Told(a_plan(a_step("a", waits=Waiting(("anna",), 30 * SECOND, Silence.CONTINUE)))).begun("a")
     unreached = PeopleTold("approval a", ("anna",), ("anna: no answer",))
