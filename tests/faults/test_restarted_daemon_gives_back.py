@@ -58,3 +58,31 @@ def test_a_primary_that_answers_again_before_anybody_was_promoted_gets_its_stand
         told = stop(clients)
         assert {row.server for rows in told for row in rows} == {site.host(old.name).address}
         assert [lost(rows, old) for rows in told] == [[], []]
+
+
+def test_once_the_standby_was_told_to_lead_it_is_not_given_back_and_the_run_says_so(
+    machine: Machine, shipped: Callable[[str], Any]
+) -> None:
+    program, machine.program = machine.program, (sys.executable, str(DYING), "step ordered")
+    with shipped("payments") as watcher:
+        site: Pair = watcher.pair
+        old, new = (site.servers[name] for name in site.nodes)
+        clients = site.start_clients()
+        dying = machine.daemon
+        assert dying is not None
+        site.host(old.name).silence()
+        wait_for(lambda: not dying.is_alive, "drd dies before it tells the standby", PATIENCE)
+        site.host(old.name).heal()
+        healed = now()
+        wait_for(lambda: old.value(WAITING), "a commit waits for the standby", PATIENCE)
+
+        machine.program = program
+        machine.start()
+        wait_for(watcher.is_over, "the run is over", PATIENCE)
+        [ended] = machine.events("incident-finished", watcher.policy)
+        assert f"{old.name} answers again, and {new.name} has been told to take over already" in ended["message"]
+        assert new.value("SELECT pg_is_in_recovery()")
+        assert new.value(SLOT).startswith("drd_cut_")
+        told = stop(clients)
+        assert not [row for rows in told for row in rows if row.began > healed]
+        assert [lost(rows, old) for rows in told] == [[], []]
