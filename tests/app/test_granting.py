@@ -59,7 +59,7 @@ async def test_each_node_gets_what_is_done_there_and_no_more(tmp_path: Path) -> 
             "step": "2",
             "pgbouncer": {"database": "o", "server": "orders-1", "console": {"file": "/c"}, "node": "pooler-1"},
         },
-        {"step": "3", "service": {"unit": "web", "do": "stop", "node": "bare-1"}, "undo": {"wait": {}}},
+        {"step": "3", "service": {"unit": "web", "do": "stop", "node": "bare-1"}, "undo": {"wait": {"for": "1s"}}},
         {
             "step": "4",
             "command": {"argv": ["tell", "${new_primary}"], "node": "other-1"},
@@ -96,6 +96,6 @@ async def test_a_node_that_is_not_reached_by_ssh_gets_no_line_for_it(tmp_path: P
 
 
 async def test_a_policy_that_needs_nothing_is_told_so(tmp_path: Path) -> None:
-    configuration = configured(tmp_path, {"step": "1", "wait": {}})
+    configuration = configured(tmp_path, {"step": "1", "wait": {"for": "1s"}})
     with pytest.raises(UsageError, match="there is nothing to grant"):
         await grants(configuration, "orders", None)
