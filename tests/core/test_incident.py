@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from drd.core.events import Body, IncidentStarted, StepChecked, StepFinished, StepOrdered
+from drd.core.events import Body, IncidentStarted, StepAnswered, StepChecked, StepFinished, StepOrdered
 from drd.core.incident import IncidentFact, IncidentRecord, awaited_before
 from drd.core.policy import Cause
 from drd.core.runbook import ORDERED_TO_LEAD
 from drd.core.runbook_plan import RunPlan
-from drd.core.runbook_step import Answer, Doing, StepOutcome
+from drd.core.runbook_step import Answer, Choice, Doing, StepOutcome
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
 RULE, OLDER = 'FIRST 1 ("two")', 'ANY 2 ("two", "three")'
@@ -30,6 +30,15 @@ MOVED = a_run(ended(new_primary="two", synchronous=RULE))
 FOUND_MOVED = a_run(FOUND, synchronous=RULE)
 UNMOVED = a_run(ended(fenced="one"), new_primary="typed-by-a-person", synchronous=OLDER)
 BACK = a_run(ended(synchronous_now=RULE), synchronous=RULE)
+
+
+def test_who_was_told_to_lead_and_is_not_seen_to_may_do_so_yet() -> None:
+    told = StepOrdered("move", {"ordered_to_lead": "two"})
+    assert a_run().told_to_lead == ""
+    assert a_run(told).told_to_lead == "two"
+    by_hand = StepAnswered("move", Choice.DONE, "anna", "", {"new_primary": "two"})
+    for seen in (FOUND, ended(new_primary="two"), by_hand):
+        assert a_run(told, seen).told_to_lead == ""
 
 
 @pytest.mark.parametrize(

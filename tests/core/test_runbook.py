@@ -11,7 +11,7 @@ from drd.core.findings import Finding
 from drd.core.kinds import Model, Spec
 from drd.core.lists import OneOrMany
 from drd.core.policy import DisasterClass
-from drd.core.runbook import Runbook, Stage, StageName, Step, Trigger
+from drd.core.runbook import OnFailure, Runbook, Stage, StageName, Step, Trigger
 
 
 class Plain(Spec):
@@ -76,6 +76,16 @@ def test_a_runbook_tells_its_rungs_in_order_and_each_once() -> None:
     assert found.proxies == {"10.0.0.7", "10.0.0.8"}
     assert found.promotes
     assert found.moves_primary
+
+
+@pytest.mark.parametrize("on_failure", OnFailure)
+def test_a_runbook_asks_to_fence_where_its_first_fence_does(on_failure: OnFailure) -> None:
+    found = a_runbook(respond=(Plain(), Fence(by=("ssh",))), recover=(Promote(),), reconstitute=(Fence(by=("ssh",)),))
+    [respond, *others] = found.stages
+    asking = respond.steps[1].model_copy(update={"on_failure": on_failure})
+    stages = (respond.model_copy(update={"steps": (respond.steps[0], asking)}), *others)
+    assert found.model_copy(update={"stages": stages}).asks_to_fence is (on_failure is OnFailure.ASK)
+    assert not a_runbook(recover=(Plain(),)).asks_to_fence
 
 
 def test_a_runbook_tells_whom_it_brings_back() -> None:

@@ -670,6 +670,14 @@ def test_a_missed_deadline_tells_the_deputy_and_stops_nothing() -> None:
     assert told.todo("a", "deadline switch") == ()
 
 
+def test_what_a_step_has_ordered_and_what_a_person_has_done_is_known_to_later_steps() -> None:
+    told = Told(a_plan(a_step("a", on_failure=OnFailure.ASK))).begun("a")
+    told.tell(StepOrdered("a", {"ordered_to_lead": "two"})).ended("a", FAILED, "no answer")
+    assert told.progress.facts == {"ordered_to_lead": "two"}
+    told.tell(StepAnswered("a", Choice.DONE, "anna", "", {"new_primary": "two"}))
+    assert told.progress.facts == {"ordered_to_lead": "two", "new_primary": "two"}
+
+
 def test_what_steps_found_out_is_known_in_the_order_in_which_they_were_begun() -> None:
     told = Told(a_plan(a_step("a"), a_step("b"))).begun("a").begun("b")
     told.tell(StepFinished("b", Doing.APPLY, StepOutcome.SUCCEEDED, facts={"new_primary": "two", "up": "two"}))
