@@ -34,8 +34,8 @@ from drd.ports.configuration import Configuration, Protected
 from drd.ports.journal import Catalogue, Journal
 
 BY: Final = "drd"
-FENCE: Final = "fence"
 """Who started a run that nobody has started."""
+FENCE: Final = "fence"
 REMEMBERED: Final = 50
 """So many earlier runs of a policy are looked at: more failovers than a day may have."""
 _NOT_A_PERSONS: Final = frozenset({Guard.MODE, Guard.NO_RUNBOOK})

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from drd.core.errors import NOT_NOW
-from drd.core.events import Event, IncidentStarted, LossMeasured, StepChecked, StepFinished, StepStarted
+from drd.core.events import Event, IncidentStarted, LossMeasured, StepAnswered, StepChecked, StepFinished, StepStarted
 from drd.core.health import ClusterView
 from drd.core.position import Position
 from drd.core.probing import DatabaseSeen
@@ -105,7 +105,9 @@ class Losing:
                 self._policies[run] = policy
             case StepStarted(action=action, doing=Doing.APPLY) if action == PROMOTES and run in self._policies:
                 self._before[run] = self._look(self._policies.pop(run))
-            case StepFinished(facts=facts) | StepChecked(facts=facts) if "new_primary" in facts:
+            case StepFinished(facts=facts) | StepChecked(facts=facts) | StepAnswered(facts=facts) if (
+                "new_primary" in facts
+            ):
                 self._promoted.put_nowait((run, facts["new_primary"]))
 
     def _look(self, policy: str) -> _Before:

@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from drd.core.events import IncidentStarted, LossMeasured, StepChecked, StepFinished, StepStarted
+from drd.core.events import Body, IncidentStarted, LossMeasured, StepAnswered, StepChecked, StepFinished, StepStarted
 from drd.core.health import Hysteresis
 from drd.core.policy import Cause
-from drd.core.runbook_step import Answer, Doing, StepOutcome
+from drd.core.runbook_step import Answer, Choice, Doing, StepOutcome
 from drd.engines.losing import HEARTBEAT_PATIENCE_SECONDS
 from drd.ports.probe import Target, Watch
 from tests.core.watched import primary, standby
@@ -134,7 +134,15 @@ class AnHourAhead:
         return self.house.clock.now() + timedelta(hours=1)
 
 
-async def test_a_promotion_that_was_found_done_is_measured_too() -> None:
+@pytest.mark.parametrize(
+    "done",
+    [
+        StepChecked("Promote", Doing.APPLY, Answer.DONE, {"new_primary": "two"}),
+        StepAnswered("Promote", Choice.DONE, "ann", "by hand", {"new_primary": "two"}),
+    ],
+    ids=["found done", "done by hand"],
+)
+async def test_a_promotion_that_was_found_done_is_measured_too(done: Body) -> None:
     async with a_shop() as it:
         await asyncio.sleep(10.5)
         it.cluster.replay()
@@ -143,7 +151,6 @@ async def test_a_promotion_that_was_found_done_is_measured_too() -> None:
         failed = StepFinished("Promote", Doing.APPLY, StepOutcome.FAILED, "it took longer than 15s")
         await it.house.journal.append(failed, run=RUN)
         it.promote(left_at=4200)
-        done = StepChecked("Promote", Doing.APPLY, Answer.DONE, {"new_primary": "two"})
         await it.house.journal.append(done, run=RUN)
         assert (await it.measured()).lost_bytes == 800
 
