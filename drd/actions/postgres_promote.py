@@ -170,7 +170,7 @@ class PostgresPromote(Action):
         if ordered is None and at.variables.get(BEST):
             alike = [_answering(at, machines[name], each) for name, each in found.items() if each.cluster == cluster]
             _demand_no_less(at, _answering(at, best, its), alike)
-        members = (_member(at, machines[name]) for name in found if name != best.name)
+        members = (_member(at, machines[name], each) for name, each in found.items() if name != best.name)
         return best, its.awaited, tuple(member for member in members if member.casefold() in its.receivers)
 
 
@@ -217,7 +217,11 @@ def _cluster(at: Situation, answering: Mapping[str, Found]) -> str:
 
 
 def _answering(at: Situation, machine: Machine, found: Found) -> Answering:
-    return Answering(machine.name, _member(at, machine), (found.timeline, found.position.value))
+    member, rule = _member(at, machine, found), _rule(at)
+    if not found.replicates_as and (rule is None or member.casefold() not in rule.named):
+        # One that has lost its primary before this daemon began may not tell: then drd.yaml does.
+        member = machine.member
+    return Answering(machine.name, member, (found.timeline, found.position.value))
 
 
 def _demand_no_less(at: Situation, best: Answering, standbys: Sequence[Answering]) -> None:
@@ -261,8 +265,10 @@ def _rule(at: Situation, inherited: str = "") -> Quorum | None:
         return None
 
 
-def _member(at: Situation, machine: Machine) -> str:
-    """The name under which a standby replicates, as it was seen, else as drd.yaml has it."""
+def _member(at: Situation, machine: Machine, found: Found) -> str:
+    """The name under which a standby replicates: as it tells, else as it was seen, else as drd.yaml has it."""
+    if found.replicates_as:
+        return found.replicates_as
     view = at.services.view(at.policy)
     seen = None if view is None else next((node.seen for node in view.nodes if node.name == machine.name), None)
     return machine.member if seen is None or not seen.replicates_as else seen.replicates_as

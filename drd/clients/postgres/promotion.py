@@ -31,8 +31,12 @@ AGAIN_POLLS: Final = 20
 One that arrives in the moment in which the standby has lost its primary is slept over until the next try for log
 (`wal_retrieve_retry_interval`, 5 s); the next order wakes it.
 """
-_LOOK: Final = """
+# A setting that the role may not see has no row; of one that it sees nothing secret is told.
+_LOOK: Final = r"""
 SELECT current_setting('synchronous_standby_names') AS awaited, current_setting('primary_slot_name') AS slot,
+       lower(substring(coalesce((SELECT conninfo FROM pg_stat_wal_receiver),
+                                (SELECT setting FROM pg_settings WHERE name = 'primary_conninfo'))
+                       FROM '(?:^|\s)application_name\s*=\s*''?([^\s'']+)')) AS name,
        ARRAY(SELECT lower(application_name) FROM pg_stat_replication WHERE state = 'streaming') AS receivers
 """
 _RISKS: Final = """
@@ -63,6 +67,8 @@ class Found:
     """Of a standby: the slot by which it asks for log."""
     receivers: frozenset[str] = frozenset()
     """The members that receive from it, in small letters: of a standby those behind it."""
+    replicates_as: str = ""
+    """Of a standby: the name under which it replicates, in small letters; empty where it does not tell."""
 
 
 async def look(dsn: bytes) -> Found:
@@ -76,7 +82,7 @@ async def look(dsn: bytes) -> Found:
         await connection.close()
     receivers = frozenset(row["receivers"])
     told = (facts.is_in_recovery, facts.timeline, positions.newest, facts.system_identifier)
-    return Found(*told, row["awaited"], row["slot"], receivers)
+    return Found(*told, row["awaited"], row["slot"], receivers, row["name"] or "")
 
 
 async def risks(dsn: bytes) -> tuple[str, ...]:
