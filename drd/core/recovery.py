@@ -57,6 +57,8 @@ class RecoveryTimes:
     """When the old primary took no writes any more: fenced, or dead before."""
     lost_transactions: int | None = None
     """So many were committed on the old primary alone, by its own log; None where nobody has read that (yet)."""
+    lost_bound: str = ""
+    """Between which positions nobody can tell that, where that log is not all there."""
     stranded: str = ""
     """Where they are listed, and where that log lies."""
 
@@ -95,7 +97,7 @@ def recovery_times(record: IncidentRecord, plan: RunPlan, outages: Iterable[Outa
     outage = None if record.is_drill else _seen(record, outages)
     bad, up = (start.began, _first(record, "up")) if outage is None else (outage.bad, outage.up)
     loss = next((fact.body for fact in record.facts if isinstance(fact.body, LossMeasured)), None)
-    lost = _lost(record)
+    lost, bounded = _lost(record), _bounded(record)
     sums = dict.fromkeys(("human_wait", "act", "verify"), _NONE)
     progress, before = Progress(start.began), max(record.started, bad)
     for fact in record.facts:
@@ -126,7 +128,8 @@ def recovery_times(record: IncidentRecord, plan: RunPlan, outages: Iterable[Outa
         lost_bytes=None if loss is None else loss.lost_bytes,
         stopped=start.began if start.was_dead else _first(record, "fenced"),
         lost_transactions=int(lost[_LOST]) if lost else None,
-        stranded=lost.get("stranded", ""),
+        lost_bound=bounded.get("lost", ""),
+        stranded=lost.get("stranded", "") or bounded.get("stranded", ""),
         **sums,
     )
 
@@ -178,6 +181,12 @@ def _lost(record: IncidentRecord) -> Mapping[str, str]:
     """What the step has found out that read the log of the old primary; another one may have read a standby's."""
     found = (done.facts for _, done in _done(record) if _LOST in done.facts)
     return max(found, key=lambda facts: int(facts[_LOST]), default={})
+
+
+def _bounded(record: IncidentRecord) -> Mapping[str, str]:
+    """The same of a step that has found that log not to be all there."""
+    found = (done.facts for _, done in _done(record) if "stranded" in done.facts and _LOST not in done.facts)
+    return next(found, {})
 
 
 def _doing(plan: RunPlan, progress: Progress) -> str:

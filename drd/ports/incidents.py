@@ -131,6 +131,7 @@ class Times(_Message):
     stopped: datetime | None = None
     lost_bytes: int | None = None
     lost_transactions: int | None = None
+    lost_bound: str = ""
     stranded: str = ""
     rpa: timedelta | None = None
     rpo: timedelta | None = None

@@ -165,6 +165,11 @@ def _transactions(times: Times) -> list[str]:
     match times.lost_transactions:
         case None if times.promoted is None:
             return []
+        case None if times.lost_bound:
+            return [
+                f"lost        at most that: {times.lost_bound}",
+                f"            the rest of it lies in {times.stranded}",
+            ]
         case None:
             why = "the old primary was not brought back, and only its own log tells which transactions"
             return [f"lost        at most that: {why}"]

@@ -179,6 +179,11 @@ def test_which_transactions_were_lost_is_known_once_the_old_primary_s_own_log_wa
     read = (40, ended("later", rejoined="orders-1", lost_transactions="3", stranded="/state/stranded/01RUN/orders-1"))
     times = recovery_times(incident(promoted, read), PLAN)
     assert (times.lost_transactions, times.stranded) == (3, "/state/stranded/01RUN/orders-1")
+    bound = "what was committed between 0/3 and 0/4 cannot be told"
+    torn = (40, ended("later", rejoined="orders-1", lost=bound, stranded="/state/stranded/01RUN/orders-1"))
+    times = recovery_times(incident(promoted, torn), PLAN)
+    assert (times.lost_transactions, times.lost_bound) == (None, bound)
+    assert times.stranded == "/state/stranded/01RUN/orders-1"
 
 
 def test_only_a_real_run_that_is_over_counts_as_a_failover_and_only_where_a_node_was_promoted() -> None:
