@@ -6,6 +6,8 @@ MAKEFLAGS += --no-print-directory
 VENV     := .venv/bin
 PYTEST   := $(VENV)/pytest
 PARTS     = $(shell scripts/parts where)
+# Many tests wait for a server or a clock: one worker more than there are processors, and what those take is used.
+WORKERS  ?= $(shell expr $$(nproc) + 1)
 # Every commit draws another share of the fault tests; the seed stands in pytest's header, so a run can be repeated.
 SEED     ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo 1)
 SHARE    ?= 0.08
@@ -20,7 +22,7 @@ run: setup ## The demonstration: a shop with its database, an off-site store, an
 	@PATH="$(PARTS)/restic-newest:$(PARTS)/postgresql/bin:$(PARTS)/haproxy:$(CURDIR)/$(VENV):$$PATH" $(VENV)/drd demo run
 
 test: setup parts programs ceph static coverage ## Everything CI runs: static checks, the core's coverage, all tests, a share of the fault tests
-	$(PYTEST) -n auto -m "not endurance" --durations 40 --fault-share $(SHARE) --fault-seed $(SEED)
+	$(PYTEST) -n $(WORKERS) -m "not endurance" --durations 40 --fault-share $(SHARE) --fault-seed $(SEED)
 
 check: setup parts programs static unit ## The quick half: formatting, lint, types, layers and the unit tests
 
@@ -31,7 +33,7 @@ static:
 	$(VENV)/lint-imports --no-logo
 
 unit:
-	$(PYTEST) -q -n auto -m "not slow and not system and not faults and not endurance"
+	$(PYTEST) -q -n $(WORKERS) -m "not slow and not system and not faults and not endurance"
 
 coverage: setup ## Branch coverage of the pure core, which has to be whole
 	$(VENV)/coverage run -m pytest -q --hypothesis-seed 1 -m "not slow and not faults" tests/core

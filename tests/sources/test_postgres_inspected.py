@@ -14,6 +14,7 @@ from drd.ports.servers import Node
 from drd.ports.world import World
 from drd.sources.postgres import PostgresSource
 from tests.postgres_lab import Cluster, Lab
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 LIMITED = {"max_slot_wal_keep_size": "1GB", "fsync": "on"}
@@ -109,13 +110,13 @@ async def test_of_a_pair_each_says_its_own_and_what_they_share_is_said_once(
     postgres_lab: Lab, world: World, tmp_path: Path
 ) -> None:
     first = postgres_lab.new("first", segment_mib=1, is_durable=True, has_checksums=False, settings=LIMITED)
+    first.make_role("drd", "secret", "REPLICATION")
+    first.admit("drd")
+    first.reload()
     second = postgres_lab.standby(first, "second")
     second.configure({"restore_command": "cp /archive/%f %p"})
     second.reload()
-    first.make_role("drd", "secret", "REPLICATION")
-    for cluster in (first, second):
-        cluster.admit("drd")
-        cluster.reload()
+    await until(lambda: bool(second.value("SHOW restore_command")), "its setting is in force")
     nodes = tuple(
         Node(name, {"postgres": SecretReference(file=kept(tmp_path, name, dsn))})
         for name, dsn in (
