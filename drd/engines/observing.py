@@ -35,7 +35,10 @@ class Observing:
             wall, monotonic = self._tick(wall, monotonic)
 
     def late_seconds(self, since: float | None = None) -> float:
-        """How late the loop came round at worst, lately or since a moment; counting a tick that is overdue now."""
+        """How late the loop came round at worst, lately or since a moment.
+
+        After it stood still its tick is due first, so that it counts before any time-out that came of it.
+        """
         now = self._clock.monotonic()
         begin = now - LATE_FOR_SECONDS if since is None else since
         return max((late for at, late in self._late if at >= begin), default=0.0)
