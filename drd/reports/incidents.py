@@ -122,7 +122,7 @@ def _times(times: Times, zone: ZoneInfo) -> list[str]:
     if times.rta is None:
         lines.append("RTA         the service has not been seen to answer yet")
     elif times.rta_at_most is None:
-        lines.append(f"RTA         {_long(times.rta)}, by the run itself: nobody looked as users do (`service:`)")
+        lines.append(f"RTA         {_long(times.rta)}, by the run itself: no look at `service:` fell into it")
     else:
         lines.append(f"RTA         {_long(times.rta)} to {_long(times.rta_at_most)}: since t_bad, and since t_good")
     parts = (

@@ -109,7 +109,7 @@ def test_an_incident_is_shown_with_its_stages_times_and_timeline() -> None:
         "  t_declared  2026-03-02 16:26:02",
         "  t_start     2026-03-02 16:26:17",
         "  t_up        2026-03-02 16:29:17",
-        "  RTA         4m, by the run itself: nobody looked as users do (`service:`)",
+        "  RTA         4m, by the run itself: no look at `service:` fell into it",
         "    detect             45.0s",
         "    decide             15.0s",
         "    act               1m 30s",
