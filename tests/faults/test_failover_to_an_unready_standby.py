@@ -122,7 +122,7 @@ def test_a_standby_that_dies_while_it_is_promoted_leaves_no_second_primary_and_i
     clients = orders.start_clients()
     mark = hold_up_restoring(orders, orders.lab.folder)
     kill(orders)
-    wait_for(lambda: promotion(watcher, "step-started"), "the promotion has begun", PATIENCE)
+    wait_for(lambda: promotion(watcher, "step-ordered"), "the standby has been told to take over", PATIENCE)
     orders.host(NEW).lose_power()
     wait_for(lambda: promotion(watcher, "step-finished"), "the try has failed", PATIENCE)
     wait_for(lambda: watcher.machine.events("incident-finished", watcher.policy), "the run has an end", PATIENCE)
