@@ -34,6 +34,11 @@ from drd.ports.spool import Spool
 
 LOOK_SECONDS = 15.0
 """How often it is looked; a stretch is lost when two looks in a row find it nowhere."""
+SETTLED_SECONDS = 60.0
+"""How long a primary has to have led before a base backup is asked for only because it leads.
+
+What comes first after a failover is the other nodes' return; and who leads may change again within the minute.
+"""
 AGAIN_SECONDS = 3600.0
 """How long after a full was wanted it is wanted again for the same reason, should a newer base backup not do either."""
 
@@ -62,6 +67,8 @@ class Renewing:
         self._suspected: dict[str, frozenset[Piece]] = {}
         self._wanted: dict[str, tuple[str, float]] = {}
         """Policy → the reason for which a full was wanted last, and when, in monotonic seconds."""
+        self._leads: dict[str, tuple[tuple[str, int], float]] = {}
+        """Policy → the database and timeline of its primary, and since when it is known, in monotonic seconds."""
 
     async def look(self, policy: str, line: ReceiverState, facts: ServerFacts, spool: Spool) -> None:
         """Look, when it is time. What the journal cannot take now is new at the next look."""
@@ -155,13 +162,16 @@ class Renewing:
         facts: ServerFacts,
         points: Sequence[RecoveryPoint],
     ) -> None:
-        newest = newest_base(points)
+        newest, now = newest_base(points), self._clock.monotonic()
+        leads = facts.system_identifier, facts.timeline
+        if self._leads.get(policy, (None, 0.0))[0] != leads:
+            self._leads[policy] = leads, now
         if newest is None or record.new_base is not None or self._is_running(policy):
             return
         why = why_new_base(newest, facts, lost)
-        if why is None:
+        if why is None or (why.can_wait and now - self._leads[policy][1] < SETTLED_SECONDS):
             return
-        key, now = f"{why.key}:{newest.end}", self._clock.monotonic()
+        key = f"{why.key}:{newest.end}"
         reason, at = self._wanted.get(policy, ("", now))
         if key == record.last_new_base or (reason == why.key and now - at < AGAIN_SECONDS):
             return

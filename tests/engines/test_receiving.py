@@ -139,6 +139,21 @@ async def test_after_a_change_of_timeline_a_full_is_made_by_itself_and_only_one(
     assert wanted.message == "the server went over from timeline 1 to 2"
 
 
+async def test_a_primary_that_leads_for_less_than_a_minute_is_asked_for_no_base_backup(tmp_path: Path) -> None:
+    shop = furnished(tmp_path)
+    async with serving(shop):
+        await asyncio.sleep(60)
+        for _ in range(2):
+            shop.cluster.write(MEBIBYTE)
+            shop.cluster.promote()
+            shop.cluster.write(MEBIBYTE)
+            await asyncio.sleep(45)
+            assert not shop.told(NewBaseWanted)
+        await asyncio.sleep(60)
+    [wanted] = shop.told(NewBaseWanted)
+    assert wanted.message == "the server went over from timeline 1 to 3"
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

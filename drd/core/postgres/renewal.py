@@ -18,6 +18,8 @@ class Renewal:
     key: str
     message: str
     """One sentence, without the policy."""
+    can_wait: bool = False
+    """Whether every moment can be restored without it, if more slowly."""
 
 
 def why_new_base(newest: BaseRecord, facts: ServerFacts, way: Sequence[Piece] = ()) -> Renewal | None:
@@ -30,9 +32,9 @@ def why_new_base(newest: BaseRecord, facts: ServerFacts, way: Sequence[Piece] = 
     if newest.system_identifier != system:
         return Renewal(f"system:{system}", f"the server is another cluster now, with the system identifier {system}")
     if newest.timeline != timeline:
-        return Renewal(
-            f"timeline:{system}:{timeline}", f"the server went over from timeline {newest.timeline} to {timeline}"
-        )
+        why = f"the server went over from timeline {newest.timeline} to {timeline}"
+        # Unless WAL is lost besides: that no restore steps over.
+        return Renewal(f"timeline:{system}:{timeline}", why, can_wait=not lost_behind(newest, way))
     if newest.has_checksums is not None and newest.has_checksums is not facts.has_checksums:
         word = "on" if facts.has_checksums else "off"
         return Renewal(f"checksums:{system}:{word}", f"page checksums were switched {word}")

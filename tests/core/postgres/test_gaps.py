@@ -135,6 +135,23 @@ def test_a_new_base_backup_is_needed_when_nothing_leads_on_from_the_newest(
     assert (found is None) is (not said)
 
 
+@pytest.mark.parametrize(
+    ("facts", "way", "can_wait"),
+    [
+        (replace(FACTS, timeline=2), (), True),
+        (replace(FACTS, timeline=2), lost(5, 6), False),
+        (FACTS, lost(5, 6), False),
+        (replace(FACTS, has_checksums=False), (), False),
+    ],
+)
+def test_only_for_a_change_of_timeline_that_lost_nothing_it_can_wait(
+    facts: object, way: tuple[Piece, ...], can_wait: bool
+) -> None:
+    found = why_new_base(a_base(at(3)), facts, way)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.can_wait is can_wait
+
+
 def test_each_reason_has_a_key_of_its_own_and_keeps_it_while_it_lasts() -> None:
     reasons = [
         why_new_base(a_base(at(3)), replace(FACTS, timeline=2)),
