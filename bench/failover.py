@@ -4,7 +4,7 @@ Two nodes, a proxy, a client's host and whoever watches are network namespaces o
 Two clients write a row each 10 ms all the time, one by libpq with both servers in its string, one through HAProxy. What
 is measured is the longest time between two acknowledgements, as each of them sees it, around
 
-    kill      the postmaster of the primary is killed (kill -9)
+    kill      the postmaster of the primary is killed (kill -9); of the side `drd-in-place` it is started again
     silent    the primary's host goes silent: every packet from and to it is dropped
     switch    a planned switchover
 
@@ -17,6 +17,7 @@ there.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import subprocess
@@ -29,12 +30,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.failover_drd import SERVICES, Drd
+from bench.failover_drd import IN_PLACE, SERVICES, Drd
 from bench.failover_found import Found
 from bench.failover_patroni import SETTINGS, Patroni
 from tests.failover_site import Client, Site
 from tests.namespaces import network
-from tests.postgres_lab import Lab, lab
+from tests.postgres_lab import lab
 from tests.system.programs import wait_for
 from tests.writing_client import longest_gap
 
@@ -140,14 +141,14 @@ def _counted(words: Iterable[str]) -> str:
 
 
 @contextmanager
-def side(laboratory: Lab, parts: Path, name: str) -> Iterator[Side]:
+def side(parts: Path, name: str) -> Iterator[Side]:
     """One of drd's pairs, or Patroni's cluster, as long as the context lasts."""
-    with network() as net:
+    with lab((parts / "postgresql" / "bin").resolve()) as laboratory, network() as net:
         folder = Path(tempfile.mkdtemp(prefix="failover-", dir=laboratory.folder))
         folder.chmod(0o711)
         made: Drd | Patroni
         if name in SERVICES:
-            made = Drd(laboratory, net, folder, parts / "restic-newest" / "restic", SERVICES[name])
+            made = Drd(laboratory, net, folder, parts / "restic-newest" / "restic", name)
         else:
             made = Patroni(laboratory, net, folder, Path(_answer("scripts/patroni")))
         try:
@@ -170,11 +171,11 @@ def main() -> None:
         return
     note = said.note or Path(tempfile.mkdtemp()) / "failover.jsonl"
     parts = Path(_answer("scripts/parts", "where"))
-    wanted = [(name, case) for name in said.sides.split(",") for case in said.cases.split(",")]
+    pairs = itertools.product(said.sides.split(","), said.cases.split(","))
+    wanted = [(name, case) for name, case in pairs if name != IN_PLACE or case == "kill"]
     with ExitStack() as stack:
-        laboratory = stack.enter_context(lab((parts / "postgresql" / "bin").resolve()))
         needed = dict.fromkeys(_pair_of(name) for name, _ in wanted)
-        sides = {name: stack.enter_context(side(laboratory, parts, name)) for name in needed}
+        sides = {name: stack.enter_context(side(parts, name)) for name in needed}
         for number in range(said.runs):
             for place, (name, case) in enumerate(wanted):
                 run = measure(sides[_pair_of(name)], name, case, number * len(wanted) + place)

@@ -25,8 +25,10 @@ from tests.system.programs import wait_for
 from tests.watched_pair import Watcher
 
 LONGEST_SECONDS = 180.0
-SERVICES: Mapping[str, str] = {"drd": "orders", "drd-sync": "payments"}
+SERVICES: Mapping[str, str] = {"drd": "orders", "drd-sync": "payments", "drd-in-place": "orders"}
 """Side → which policy of the repository that is; commits of payments wait for the standby."""
+IN_PLACE = "drd-in-place"
+"""The side that starts a killed process again where it was, by orders-restart, which it begins by itself."""
 GUARDS = "hold_down: 30m, per_day: 2"
 NO_GUARDS = "hold_down: 0s, per_day: 1000000"
 BACKUP = "      - step: Take a fresh full backup\n"
@@ -36,8 +38,10 @@ _TIMELINE = "SELECT pg_walfile_name(pg_current_wal_lsn()) WHERE NOT pg_is_in_rec
 class Drd:
     """A pair and its daemon."""
 
-    def __init__(self, lab: Lab, net: Network, folder: Path, restic: Path, service: str) -> None:
+    def __init__(self, lab: Lab, net: Network, folder: Path, restic: Path, side: str) -> None:
+        service = SERVICES[side]
         self.site = Pair(lab, net, folder, service)
+        self._is_started_in_place = side == IN_PLACE
         self._service = service
         self._is_synchronous = service == "payments"
         self._shells = NetworkShells(self.site)
@@ -57,6 +61,8 @@ class Drd:
         for file in (machine.folder / "runbooks").glob("*.yaml"):
             text = file.read_text().replace(GUARDS, NO_GUARDS)
             file.write_text(text.partition(BACKUP)[0] if BACKUP in text else text)
+        if self._is_started_in_place:
+            self._watcher.starts_in_place_first()
         self._watcher.start()
         wait_for(lambda: machine.events("run-finished", self._service), "the first backup is over", LONGEST_SECONDS)
 

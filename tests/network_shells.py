@@ -44,6 +44,19 @@ stop() {{
   # As systemd does with what a unit leaves behind.
   while pids=$(left) && [ -n "$pids" ]; do kill -9 $pids 2>/dev/null; sleep 0.01; done
 }}
+# Its parent waits for it, so that its number is free as soon as it has ended, as under systemd.
+start() {{
+  export DATA OPTIONS
+  setsid sh -c 'postgres -D "$DATA" $OPTIONS; :' >> "$LOG" 2>&1 < /dev/null &
+  while kill -0 $! 2>/dev/null; do
+    pid=$(head -n 1 "$DATA/postmaster.pid" 2>/dev/null)
+    if grep -qsx "PPid:[[:space:]]*$!" "/proc/$pid/status"; then
+      case $(sed -n 8p "$DATA/postmaster.pid") in ready*|standby*) return 0;; esac
+    fi
+    sleep 0.02
+  done
+  return 1
+}}
 case $do in
   show) if is_alive; then echo ActiveState=active; else echo ActiveState=inactive; pid=0; fi
         echo "MainPID=$pid"
@@ -52,7 +65,7 @@ case $do in
   unmask) rm -f {folder}/units/$2.masked;;
   stop) stop;;
   start) [ ! -e {folder}/units/$2.masked ] || exit 1
-         is_alive || pg_ctl -D "$DATA" -l "$LOG" -o "$OPTIONS" -t 90 -w start > /dev/null;;
+         is_alive || start;;
   *) exit 1;;
 esac
 """

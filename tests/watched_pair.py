@@ -25,6 +25,11 @@ from tests.system.programs import wait_for
 REPOSITORY = Path(__file__).parent.parent
 SOCKET, STATE = "/run/haproxy/admin.sock", "/var/lib/haproxy/server-state"
 PEOPLE = ("sre-on-call", "sre-lead", "dba-on-call")
+IN_PLACE = {
+    "mode: manual": "mode: automatic\ntriggers:\n  - health: {{node: primary, is: down}}\n# ",
+    "unit: postgresql@15-main": "unit: {unit}",
+}
+"""What makes orders-restart one that drd begins by itself, for a unit of the lab."""
 
 
 class Watcher:
@@ -64,6 +69,15 @@ class Watcher:
                     server.execute(statement)
         self.machine.start()
         wait_for(lambda: set(self.verdicts().values()) == {"well"}, "both nodes are well", PATIENCE)
+
+    def starts_in_place_first(self) -> None:
+        """Have orders-restart begun by itself where the first node's process is gone, before anybody takes over."""
+        file = self.machine.folder / "runbooks" / "orders-restart.yaml"
+        text = file.read_text()
+        for shipped, wanted in IN_PLACE.items():
+            assert shipped in text
+            text = text.replace(shipped, wanted.format(unit=self.pair.nodes[0]))
+        file.write_text(text)
 
     def verdicts(self) -> dict[str, str]:
         """What it says of each node."""

@@ -24,15 +24,10 @@ pytestmark = [
 ]
 RESTART, FAILOVER = "orders-restart", "orders-failover"
 RTO_SECONDS = 30.0
-TRIGGER = "mode: automatic\ntriggers:\n  - health: {node: primary, is: down}"
 
 
 def start_it_in_its_place_first(watcher: Watcher) -> None:
-    file = watcher.machine.folder / "runbooks" / f"{RESTART}.yaml"
-    text = file.read_text()
-    assert ("mode: manual" in text, "unit: postgresql@15-main" in text) == (True, True)
-    lines = [TRIGGER if line.startswith("mode: manual") else line for line in text.splitlines()]
-    file.write_text("\n".join(lines).replace("unit: postgresql@15-main", f"unit: {watcher.pair.nodes[0]}"))
+    watcher.starts_in_place_first()
     watcher.machine.drd("reload").done()
 
 
