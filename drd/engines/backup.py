@@ -75,6 +75,13 @@ class _Part:
     """What a person should know of it."""
     is_incremental: bool = False
     """Whether its size tells nothing of the source's."""
+    accompanying_bytes: int = 0
+    """How much of it is none of the source."""
+
+    @property
+    def of_source(self) -> Saved:
+        """What was saved of the source itself."""
+        return replace(self.saved, total_bytes=max(0, self.saved.total_bytes - self.accompanying_bytes))
 
 
 class Backup:
@@ -215,7 +222,7 @@ class Backup:
                     )
                     saved |= await self._save(job, await self._following(job, name, source, store), origin, repository)
                     notes += [saved[name].note] if saved[name].note else []
-            amounts = {name: each.saved for name, each in saved.items()}
+            amounts = {name: each.of_source for name, each in saved.items()}
             is_whole = not any(each.is_incremental for each in saved.values())
             is_comparable = is_whole and job.stood is None
             compared_with = baseline if is_comparable else None
@@ -286,7 +293,7 @@ class Backup:
             ),
             post,
         )
-        return _Part(origin, saved, prepared.note, prepared.is_incremental)
+        return _Part(origin, saved, prepared.note, prepared.is_incremental, prepared.accompanying_bytes)
 
 
 def _created(part: _Part, store: str, outcome: Outcome) -> SnapshotCreated:

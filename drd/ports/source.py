@@ -41,6 +41,8 @@ class Prepared:
     """
     is_incremental: bool = False
     """Whether it is whole only with what was saved before, so that its size tells nothing of the source's."""
+    accompanying_bytes: int = 0
+    """How much of it is none of the source, as the log of the minutes in which it was read: no part of its size."""
     completion: Callable[[], Awaitable[Prepared]] | None = None
     """Asked once `content` was saved, for what makes it whole and could not be known before.
 

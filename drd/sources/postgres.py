@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from drd.clients.postgres_base.in_place import Live, begun, completed, directory
 from drd.clients.postgres_base.sent import sent
 from drd.clients.postgres_tools import ProgramsOfPostgres, find_programs, restoring
 from drd.clients.postgres_tools.restore_options import PROGRAMS
+from drd.clients.postgres_tools.restored import DATA
 from drd.clients.staging import staged
 from drd.core.errors import DrdError, PermanentError, SourceRefused
 from drd.core.findings import Severity
@@ -220,24 +222,26 @@ class PostgresSource(Source):
             if filled is not None:
                 base, taken = filled
                 how = f"the server sent it: {why_not}" if why_not else ""
-                yield _of_member(self._prepared(folder, reached, base, how), taken)
+                yield _of_member(await self._prepared(folder, reached, base, how), taken)
                 await following.keep(taken)
             elif live is not None:
                 yield Prepared(live.directory.content, completion=partial(self._complete, folder, reached, live))
 
-    def _prepared(self, folder: Path, reached: ReachedServer, base: BaseFacts, how: str) -> Prepared:
+    async def _prepared(self, folder: Path, reached: ReachedServer, base: BaseFacts, how: str) -> Prepared:
         content = FilesToSave((folder,), exclude_caches=False)
         of_node = (f"{NODE_FACT}{reached.node}",) if reached.node else ()
         in_place = (READ_IN_PLACE,) if base.read_from is not None else ()
         facts = (f"source={self.kind}", *base.record.tags(), *in_place, *of_node)
-        return Prepared(content, "; ".join(filter(None, (note_of(reached), how))), base.ended_at, facts)
+        note = "; ".join(filter(None, (note_of(reached), how)))
+        wal_bytes = await asyncio.to_thread(_bytes_in, folder / DATA / "pg_wal")
+        return Prepared(content, note, base.ended_at, facts, accompanying_bytes=wal_bytes)
 
     async def _complete(self, folder: Path, reached: ReachedServer, live: Live) -> Prepared:
         """What makes it whole that restic has read."""
         with _refusing():
             facts = await completed(folder, reached, live)
         why_full = NOT_IN_PLACE if self._earlier else ""
-        return self._prepared(folder, reached, facts, "; ".join(filter(None, (IN_PLACE, why_full))))
+        return await self._prepared(folder, reached, facts, "; ".join(filter(None, (IN_PLACE, why_full))))
 
     @classmethod
     async def look_at_place(cls, world: World, wanted: Wanted) -> None:
@@ -305,6 +309,10 @@ def _refusing() -> Iterator[None]:
         raise
     except PermanentError as error:
         raise SourceRefused(error.message, error.hint, error.detail) from error
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _of_member(prepared: Prepared, taken: Taken) -> Prepared:

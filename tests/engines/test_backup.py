@@ -385,6 +385,20 @@ def a_saved(total: int, outcome: SaveOutcome = SaveOutcome.COMPLETE, unreadable:
     return Saved("1f", outcome, START, 1.0, total, 1, total, unreadable=unreadable)
 
 
+async def test_what_accompanies_a_source_makes_it_no_larger_and_its_lack_no_smaller() -> None:
+    policy = a_policy(guard={"shrink": "30 %"})
+    house = FakeHouse(protected(policy, main=FakeSource(accompanying=600)))
+    await house.journal.append(PolicyAdded("orders"))
+    first = await house.run(run="01WITH")
+    house.disk.folders["/srv"] = {"readme": b"hello"}
+    house = FakeHouse(protected(policy, main=FakeSource()), after=house)
+    second = await house.run(run="02WITHOUT")
+    assert (first.total_bytes, second.total_bytes) == (5, 5)
+    assert second.outcome is Outcome.SUCCEEDED
+    [_, created] = house.journal.of(SnapshotCreated)
+    assert created.total_bytes == 5
+
+
 def test_a_first_run_has_nothing_to_have_shrunk_from() -> None:
     assert judge({"main": a_saved(1)}, None, 0.3).outcome is Outcome.SUCCEEDED
 

@@ -26,6 +26,8 @@ class FakeSource(Source):
     facts: tuple[str, ...] = ()
     rest: str = ""
     spoilt: Any = None
+    accompanying: int = 0
+    """How many bytes of what is below `path` are none of the source."""
 
     def summary(self) -> str:
         return f"the made-up folder {self.path}"
@@ -39,7 +41,8 @@ class FakeSource(Source):
         elif self.rest:
             yield Prepared(FilesToSave((Path(self.path),)), completion=self._complete)
         else:
-            yield Prepared(FilesToSave((Path(self.path),)), self.note, self.moment, self.facts)
+            content = FilesToSave((Path(self.path),))
+            yield Prepared(content, self.note, self.moment, self.facts, accompanying_bytes=self.accompanying)
 
     async def _complete(self) -> Prepared:
         if self.spoilt is not None:

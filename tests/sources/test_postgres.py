@@ -90,6 +90,8 @@ async def test_what_is_saved_is_whole_and_starts_by_itself(
         assert facts.start < facts.end
         assert shop.value("SELECT %s < clock_timestamp()", facts.ended_at)
         assert prepared.note == ""
+        log = [path for path in (folder / "base" / "pg_wal").iterdir() if path.is_file()]
+        assert prepared.accompanying_bytes == sum(path.stat().st_size for path in log) >= 2**20
         shutil.copytree(folder, restored.folder / "copy", symlinks=True)
     assert left(world) == []
     arrange(restored, facts)
