@@ -17,7 +17,7 @@ from drd.ports.action import Action, Facts, Preview, Reference, Situation, may_b
 ASK_TIMEOUT: Final = timedelta(seconds=10)
 
 
-class Service(Action):
+class SystemdService(Action):
     """Start, stop, restart or reload a systemd unit, here or on a node."""
 
     kind: ClassVar[str] = "service"

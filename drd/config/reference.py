@@ -43,7 +43,7 @@ that begins with `DRD_` and is no setting is an error, except `DRD_CONFIG`, whic
 def configuration_reference(kinds: Kinds) -> str:
     """Every key of every file: how it is written, its default and its meaning."""
     parts = [_INTRODUCTION]
-    shown: set[str] = set()
+    shown: dict[str, Mapping[str, Any]] = {}
     for what, title, meaning in _FILES:
         schema = json_schema(what, kinds)
         required = schema["anyOf"][0]["required"]
@@ -52,8 +52,10 @@ def configuration_reference(kinds: Kinds) -> str:
         parts.append(_table(schema["properties"], required, definitions))
         for name in _in_order_of_use(schema):
             if name not in shown:
-                shown.add(name)
+                shown[name] = definitions[name]
                 parts.append(_section(name, definitions))
+            elif shown[name] != definitions[name]:
+                raise ValueError(f"two models that differ are called {name}: the links to one lead to the other")
     parts.append(_variables())
     return "\n".join(parts)
 

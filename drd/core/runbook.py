@@ -100,9 +100,9 @@ class HealthTrigger(Model):
     """A node's health changes."""
 
     node: NodeName
-    """A name under `nodes:`, or a role, as `primary`."""
+    """`primary`: no other node starts anything."""
     is_: Annotated[NodeState, Field(alias="is")]
-    """What it has become."""
+    """`down`: no other state starts anything."""
 
 
 class AlertTrigger(Model):
@@ -136,9 +136,9 @@ class Guards(Model):
     """What holds an automatic start back."""
 
     hold_down: Duration | None = None
-    """No second run starts by itself within this time."""
+    """No second run starts by itself within this time; where it promotes: after the last failover, whoever started that."""
     per_day: Annotated[Count, Field(ge=1)] | None = None
-    """At most this many runs start by themselves in 24 hours."""
+    """Nothing starts by itself after so many runs in 24 hours; where it promotes: after so many failovers, of anybody."""
     max_lag: Size | None = None
     """Bytes that the standby may lack of what the primary wrote last."""
 

@@ -22,6 +22,7 @@ from drd.ports.incidents import IncidentStatus, PlannedLine, PlannedStageLine, R
 from drd.ports.steps import Step
 
 PROMOTED: Final = "new_primary"
+OLD: Final = "old_primary"
 LOOK_SECONDS: Final = 2.0
 WAITS_FOR_A_PERSON: Final = 4
 """The exit code that says so."""
@@ -87,13 +88,18 @@ class RunbookControl:
         promoted = None if decision.candidate is None else decision.candidate.node
         return {name: node for name, node in (("primary", decision.primary), (PROMOTED, promoted)) if node}
 
+    async def _rehearsed(self, policy: str) -> dict[str, str]:
+        """The same for a drill, in which nobody takes over: the node that leads is the old primary as well."""
+        assumed = await self._assumed(policy)
+        return assumed | {OLD: assumed["primary"]} if "primary" in assumed else assumed
+
     async def runbook_start(self, order: RunbookOrder) -> AsyncIterator[Step]:
         """Start a runbook and follow it until it ends or waits for a person. It goes on when nobody watches."""
         facts: asyncio.Queue[Event] = asyncio.Queue()
         stop_observing = self._house.journal.observe(facts.put_nowait)
         try:
             against = () if order.is_drill else await self._house.acting.overridden(order.runbook)
-            assumed = await self._assumed(self._house.runbooks.demand(order.runbook).policy) if order.is_drill else {}
+            assumed = await self._rehearsed(self._house.runbooks.demand(order.runbook).policy) if order.is_drill else {}
             run = await self._house.runbooks.start(
                 StartOrder(
                     order.runbook,

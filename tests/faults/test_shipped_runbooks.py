@@ -153,3 +153,22 @@ def test_an_old_primary_that_comes_back_after_its_run_is_waited_for_again(shippe
         told = stop(clients)
         assert [lost(rows, site.servers[new]) for rows in told] == [[], []]
         assert_the_same(site.servers[new], site.servers[old])
+
+
+@pytest.mark.parametrize("service", ["orders", "payments"])
+def test_a_drill_looks_whether_each_step_could_be_done_and_changes_nothing(
+    shipped: Callable[[str], Any], service: str
+) -> None:
+    with shipped(service) as watcher:
+        site: Pair = watcher.pair
+        clients = site.start_clients()
+        for runbook in (f"{service}-failover", f"{service}-switchover"):
+            words = ("runbook", "start", runbook, "--drill", "--reason", "spring", "--confirm", runbook)
+            told = watcher.machine.drd(*words).done().stdout
+            ends = {each["step"]: each["outcome"] for each in watcher.machine.events("step-finished")}
+            assert {step for step, end in ends.items() if end == "failed"} <= {"Tell people"}, told
+            assert watcher.machine.events("incident-finished")[-1]["outcome"] == "incomplete", told
+        assert watcher.acted() == []
+        for client in clients:
+            client.writes_at(site.host(site.nodes[0]).address, PATIENCE)
+        assert [lost(rows, site.servers[site.nodes[0]]) for rows in stop(clients)] == [[], []]
