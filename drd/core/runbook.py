@@ -136,9 +136,9 @@ class Guards(Model):
     """What holds an automatic start back."""
 
     hold_down: Duration | None = None
-    """No second run starts by itself within this time; where it promotes: after the last failover, whoever started that."""
+    """No second run starts by itself within this time; where it promotes: after the last failover, of anybody."""
     per_day: Annotated[Count, Field(ge=1)] | None = None
-    """Nothing starts by itself after so many runs in 24 hours; where it promotes: after so many failovers, of anybody."""
+    """Nothing starts by itself after so many runs in 24 hours; where it promotes: so many failovers, of anybody."""
     max_lag: Size | None = None
     """Bytes that the standby may lack of what the primary wrote last."""
 
