@@ -1,5 +1,6 @@
 """Old primaries come back as standbys, real ones: clean, killed with log that nobody else has, and diverged."""
 
+import os
 import re
 import tarfile
 from dataclasses import replace
@@ -48,6 +49,18 @@ async def comes_back(action: PostgresRejoin, here: Situation, back: Cluster, pri
     return facts
 
 
+def lay_ready(cluster: Cluster, written: str) -> set[str]:
+    """Lay files under names of segments to come: one that was another segment, one that was never written."""
+    segment = cluster.data / "pg_wal" / written
+    owner, names = segment.stat(), [f"{written[:16]}{int(written[16:], 16) + more:08X}" for more in (40, 41)]
+    for name, content in zip(names, (segment.read_bytes(), bytes(owner.st_size)), strict=True):
+        path = segment.with_name(name)
+        path.touch(0o600)
+        path.write_bytes(content)
+        os.chown(path, owner.st_uid, owner.st_gid)
+    return set(names)
+
+
 @pytest.mark.slow
 async def test_an_old_primary_is_rewound_and_what_only_it_had_is_saved_and_listed_first(
     postgres_lab: Lab, nodes: DatabaseNodes, at: Situation, services: FakeServices, tmp_path: Path
@@ -75,9 +88,11 @@ async def test_an_old_primary_is_rewound_and_what_only_it_had_is_saved_and_liste
     two.promote()
     with pytest.raises(PermanentError, match="orders-1 answers as a primary itself"):
         await REJOIN.apply(here)
+    written = one.value("SELECT pg_walfile_name(pg_current_wal_flush_lsn())")
     one.kill()
     await PostgresNode(here.world.runner, here.machines["orders-1"]).leave_standby_signal()  # as its fence by ssh
     assert "pg_rewind" in (await REJOIN.preview(here)).commands[0]
+    ready = lay_ready(one, written)
 
     facts = await comes_back(REJOIN, here, one, two, 2)
     assert (facts["rejoined"], facts["rejoined_by"], facts["lost_transactions"]) == ("orders-1", "rewind", "3")
@@ -88,7 +103,9 @@ async def test_an_old_primary_is_rewound_and_what_only_it_had_is_saved_and_liste
     assert [line.split()[1] for line in listed] == lost
     assert all(f"{before:%Y-%m-%d}" in line for line in listed) or before.hour == 23
     with tarfile.open(tmp_path / "stranded" / "01INCIDENT" / "orders-1" / "wal.tar") as saved:
-        assert [name for name in saved.getnames() if name.startswith("00000001")]
+        names = saved.getnames()
+    assert written in names
+    assert not ready & set(names)
     assert services.asked == [("keep", "orders", "stranded-orders-1")]
     assert (await REJOIN.found(here))["lost_transactions"] == "3"
     assert not any("password" in line or "host=" in line for line in nodes.asked)

@@ -93,12 +93,23 @@ rm -f "$WORK/dump" "$WORK/said"
 
 WAL: Final = """
 cd "$DATA/pg_wal"
+is_written() {
+  page=$(od -An -tx8 -j8 -N8 "$1" | tr a-f A-F)
+  name=${1#????????}
+  [ "${page##* }" = "${name%????????}$(printf %08X $((0x${name#????????} * $(stat -c %s "$1"))))" ]
+}
 {
-  ls | grep -E '^[0-9A-F]{24}$' | awk -v from="$FROM" 'substr($0, 9) >= from'
+  for file in $(ls | grep -E '^[0-9A-F]{24}$' | awk -v from="$FROM" 'substr($0, 9) >= from'); do
+    if is_written "$file"; then echo "$file"; fi
+  done
   ls | grep '\\.history$'
 } | tar -cf - -T -
 """
-"""The log beyond the fork, of every timeline, as far as it is there."""
+"""The log beyond the fork, of every timeline, as far as it is there.
+
+PostgreSQL keeps files ready under the names of segments to come, `min_wal_size` and more. A segment that was begun
+has a first page whose header tells its own position (`xlp_pageaddr`, 8 bytes behind the first 8).
+"""
 
 REWIND: Final = """
 demand_stopped
