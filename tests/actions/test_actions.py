@@ -17,7 +17,7 @@ from drd.actions.confirm import Confirm
 from drd.actions.http import Http
 from drd.actions.notify import Notify
 from drd.actions.restore import Restore
-from drd.actions.service import Service
+from drd.actions.service import SystemdService
 from drd.actions.verify import Verify
 from drd.actions.wait import Wait
 from drd.core.errors import PermanentError, ProgramMissing, TransientError, UsageError
@@ -293,8 +293,8 @@ class Systemd:
 async def test_a_unit_is_asked_for_its_state_and_told_what_to_do(at: Situation, tmp_path: Path) -> None:
     systemd = Systemd()
     at = replace(at, world=replace(at.world, runner=systemd))
-    start, stop = Service(unit="web", do="start"), Service(unit="web", do="stop")
-    restart, reload = Service(unit="web", do="restart"), Service(unit="web", do="reload")
+    start, stop = SystemdService(unit="web", do="start"), SystemdService(unit="web", do="stop")
+    restart, reload = SystemdService(unit="web", do="restart"), SystemdService(unit="web", do="reload")
     assert [await each.is_done(at) for each in (start, stop, restart, reload)] == [
         Answer.NOT_DONE,
         Answer.DONE,
@@ -326,7 +326,7 @@ async def test_over_ssh_a_unit_is_asked_for_by_sudo_with_the_known_host_key_alon
     shell = Shell("drd", SecretReference(file=tmp_path / "key"), tmp_path / "known_hosts")
     machines = {"orders-1": Machine("orders-1", "10.0.1.11", shell)}
     at = replace(at, machines=machines, world=replace(at.world, runner=systemd))
-    await Service(unit="web", do="restart", node="orders-1").apply(at)
+    await SystemdService(unit="web", do="restart", node="orders-1").apply(at)
     [argv] = systemd.asked
     assert argv[-3:] == ("drd@10.0.1.11", "--", "sudo -n systemctl restart web")
     assert {"StrictHostKeyChecking=yes", f"UserKnownHostsFile={tmp_path / 'known_hosts'}", "BatchMode=yes"} < set(argv)
