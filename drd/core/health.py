@@ -289,15 +289,19 @@ def together_seconds(rules: Hysteresis) -> float:
     return max(SILENT_TOGETHER_SECONDS, 2 * fall_seconds(rules))
 
 
-def known_primary(nodes: tuple[NodeView, ...], before: str | None) -> str | None:
+def known_primary(nodes: tuple[NodeView, ...], before: str | None, recalled: Recalled | None = None) -> str | None:
     """The node that is the primary: the one of the newest timeline that says so; else the one that was.
 
-    A former primary that comes back says so too, on its old timeline.
+    A former primary that comes back says so too, on its old timeline. So does it to a daemon to which the one that an
+    earlier daemon saw lead, the `recalled` one, has not answered yet: that one counts on, silent as it is.
     """
+    is_silent = any(each.seen is None for each in nodes if recalled is not None and each.name == recalled.node)
+    past = recalled if is_silent else None
     claims = [
         (each.seen.position.timeline, each.seen_at, each.name)
         for each in nodes
         if each.seen is not None and each.seen.is_primary
+        if past is None or each.seen.cluster != past.cluster or each.seen.position.timeline >= past.timeline
     ]
     newest = max((timeline for timeline, _, _ in claims), default=0)
     names = [name for timeline, _, name in sorted(claims, reverse=True) if timeline == newest]

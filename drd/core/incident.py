@@ -9,7 +9,7 @@ from functools import reduce
 
 from drd.core.encoding import body_of, moment
 from drd.core.events import Body, IncidentStarted, StepAnswered, StepChecked, StepFinished, StepOrdered
-from drd.core.policy import Outcome
+from drd.core.policy import Cause, Outcome
 from drd.core.rows import IncidentRow
 from drd.core.runbook import ORDERED_TO_LEAD, SYNCHRONOUS, SYNCHRONOUS_NOW
 from drd.core.runbook_plan import RunPlan
@@ -63,6 +63,22 @@ class IncidentRecord:
         """How far it has come, by the plan that its own document gives."""
         began = Progress(self.start.began)
         return reduce(lambda so_far, fact: after(plan, so_far, fact.body, fact.at), self.facts, began)
+
+
+def told_before(runs: Iterable[IncidentRecord], primary: str) -> IncidentRecord | None:
+    """The run that has told somebody to take over who may do so yet; None where none has.
+
+    `runs` are those of its policy, newest first, `primary` is who leads, or did last. A person who has begun a run
+    since has seen to it; a drill and what drd begins by itself say nothing of that.
+    """
+    for record in runs:
+        if record.is_drill:
+            continue
+        if told := record.told_to_lead:
+            return None if told == primary else record
+        if "new_primary" in record.found or record.start.cause is Cause.MANUAL:
+            return None
+    return None
 
 
 def awaited_before(runs: Iterable[IncidentRecord], now: str) -> str:

@@ -17,7 +17,7 @@ from drd.core.events import BugFound, Event, FailoverHeld, IncidentFinished, Inc
 from drd.core.forbidden import ForbiddenTime, free_from
 from drd.core.health import ClusterView
 from drd.core.holding import FAILOVER
-from drd.core.incident import IncidentRecord
+from drd.core.incident import IncidentRecord, told_before
 from drd.core.node_verdicts import Cause as NodeCause
 from drd.core.policy import Cause
 from drd.core.recovery import promoted_at
@@ -272,7 +272,7 @@ class Acting:
         return self._with_runs(known, past.runs, since)
 
     def _with_runs(self, view: View, runs: tuple[IncidentRecord, ...], since: datetime | None) -> View:
-        """What the runs say: one is under way, or some were tried in this outage."""
+        """What the runs say: one is under way, some were tried in this outage, or somebody may take over yet."""
         under_way = next((each for each in runs if each.finished is None), None)
         if under_way is not None:
             return replace(view, busy=f"{under_way.runbook}, run {under_way.run}")
@@ -285,7 +285,8 @@ class Acting:
                 return replace(view, busy=f"run {each.run} has only just ended")
         lately = [each for each in for_it if self._is_of_this_outage(view.cluster, each, since)]
         if not lately:
-            return view
+            told = told_before(runs, primary or "")
+            return view if told is None else replace(view, tried=_may_be_obeyed(told))
         failovers = [each for each in lately if self._promotes(each)]
         tried = f"{failovers[0].runbook} for this outage, run {failovers[0].run}" if failovers else ""
         return replace(view, tried=tried, restart_is_over=True)
@@ -364,6 +365,12 @@ def _has_changed(run: RunbookRun) -> bool:
         at.order and action not in BEFORE_ANY_CHANGE and not (action == FENCE and at.state is StepState.ASKING)
         for action, at in begun
     )
+
+
+def _may_be_obeyed(told: IncidentRecord) -> str:
+    """Two would lead if another one were promoted, and the order of an earlier outage came through after that."""
+    name = told.told_to_lead
+    return f"run {told.run} has told {name} to take over, which may do so yet: start {name} anew, then the runbook"
 
 
 def _last_looks(cluster: ClusterView) -> list[float]:

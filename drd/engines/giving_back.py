@@ -13,6 +13,7 @@ from typing import Final
 from drd.core.errors import NOT_NOW, DrdError
 from drd.core.events import BugFound, StandbysGivenBack
 from drd.core.fencing import left_cut_off
+from drd.core.incident import told_before
 from drd.engines.outbox import Outbox
 from drd.engines.watching import Watching
 from drd.ports.clock import Clock
@@ -23,6 +24,8 @@ from drd.ports.machines import Machine
 LOOK_SECONDS: Final = 1.0
 CERTAIN_SECONDS: Final = 5.0
 """For how long it has to be seen: somebody may be about to promote one of them."""
+LOOKED_AT: Final = 50
+"""So many runs of a policy are looked through for one that has told somebody to take over."""
 
 
 class GivingBack:
@@ -64,7 +67,7 @@ class GivingBack:
     async def _look(self, policy: str) -> None:
         view = self._watching.view(policy)
         left = () if view is None else left_cut_off(view)
-        if view is None or not left or await self._is_at_work(policy):
+        if view is None or not left or await self._is_at_work(policy, view.primary or ""):
             self._since.pop(policy, None)
             return
         if self._clock.monotonic() - self._since.setdefault(policy, self._clock.monotonic()) < CERTAIN_SECONDS:
@@ -75,12 +78,11 @@ class GivingBack:
         if given:
             await self.outbox.record(StandbysGivenBack(policy, view.primary or "", given))
 
-    async def _is_at_work(self, policy: str) -> bool:
-        """Whether a run is under way, or the last one has told somebody to take over, who may do so yet."""
+    async def _is_at_work(self, policy: str, primary: str) -> bool:
+        """Whether a run is under way, or one has told somebody to take over who may do so yet."""
         if any(record.policy == policy for record in await self._catalogue.open_incidents()):
             return True
-        newest = await self._catalogue.incidents(policy, 1)
-        return any(record.told_to_lead for record in newest)
+        return told_before(await self._catalogue.incidents(policy, LOOKED_AT), primary) is not None
 
     async def _is_given_back(self, machine: Machine) -> bool:
         try:

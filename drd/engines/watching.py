@@ -227,7 +227,7 @@ class Watching:
         node = watched.nodes[target.node].after(result, watched.watch.rules)
         watched.nodes[target.node] = node
         self._note_silence(target, node)
-        watched.primary = known_primary(tuple(watched.nodes.values()), watched.primary)
+        watched.primary = known_primary(tuple(watched.nodes.values()), watched.primary, watched.recalled)
         after = node.streaks[result.probe]
         is_bad_now = after.bad_since is not None and before is not None and before.bad_since is None
         is_new = after.bad == 1 or is_bad_now

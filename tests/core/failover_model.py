@@ -1,4 +1,4 @@
-"""A small database cluster, drd's eyes on it, and the effects of a runbook's steps on it, all of which may fail.
+"""A small database cluster and drd's eyes on it.
 
 What is really so stands in `Server`; drd knows of it only what its looks have told. Clients reach every server that
 runs, also those that drd does not reach: the worst case for whoever promotes another one.
@@ -6,23 +6,23 @@ runs, also those that drd does not reach: the worst case for whoever promotes an
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from drd.core.decision import View
-from drd.core.fencing import Fence, FenceState, Rung, revocation
+from drd.core.fencing import Clients, Fence, FenceState, Rung, proxy, revocation
 from drd.core.health import ClusterView, NodeView, Recalled, known_primary
 from drd.core.node_verdicts import NodeVerdict, judge
-from drd.core.position import Position
+from drd.core.policy import Cause
+from drd.core.position import Order, Position
+from drd.core.postgres.synchronous import setting_of
 from drd.core.probing import DatabaseSeen, Failure, Peer, ProbeResult, Quorum, Sign
 from tests.core.watched import RULES, bad, good, primary, refused, standby
 
 NAMES = ("one", "two", "three")
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-
-
-class NotDone(Exception):
-    """What a step tried has no effect."""
+PROXY = "10.0.1.5"
 
 
 @dataclass
@@ -42,12 +42,18 @@ class Server:
     """By drd."""
     is_linked: bool = True
     """With its peers."""
+    is_shut: bool = False
+    """At the proxy."""
     receives: bool = True
-    """Of a standby: whether its receiver was not stopped."""
+    """Of a standby: whether it is not cut off."""
+    told_by: Cause | None = None
+    """Of a standby: why the run was begun that has told it to take over, which it does when it likes; None: nobody."""
     heard_at: float = 0.0
     starts: int = 1
-    awaits: int = 0
-    """Of a primary: how many standbys have to confirm a commit."""
+    rule: Quorum | None = None
+    """What commits wait for where it leads."""
+    shown: Quorum | None = None
+    """What it has shown drd of that."""
 
     @property
     def is_alive(self) -> bool:
@@ -55,9 +61,40 @@ class Server:
         return self.has_power and self.runs
 
     @property
+    def answers(self) -> bool:
+        """Whether it answers drd."""
+        return self.is_alive and self.is_reached
+
+    @property
+    def leads(self) -> bool:
+        """Whether it answers drd as a primary."""
+        return self.answers and self.is_primary
+
+    @property
     def position(self) -> Position:
         """What it has on its disk."""
         return Position(self.timeline, self.offset, self.forks)
+
+    def stop(self) -> None:
+        """End its process, and an order to take over with it: PostgreSQL removes what is left of one when it starts."""
+        self.runs, self.told_by = False, None
+
+    def start(self) -> None:
+        """Start its process, unless it runs or somebody has seen to it that it does not start."""
+        if not self.runs and not self.is_masked:
+            self.runs, self.starts = True, self.starts + 1
+
+    def take_over(self) -> None:
+        """Lead from here on, on a timeline of its own."""
+        self.forks = (*self.forks, (self.timeline, self.offset))
+        self.is_primary, self.timeline, self.receives, self.told_by = True, self.timeline + 1, True, None
+
+    def follow(self, leader: Server) -> None:
+        """Be started anew as a copy of who leads."""
+        self.stop()
+        self.is_primary, self.is_masked, self.receives = False, False, True
+        self.timeline, self.forks, self.offset = leader.timeline, leader.forks, leader.offset
+        self.start()
 
 
 @dataclass
@@ -70,13 +107,24 @@ class Cluster:
     servers: dict[str, Server] = field(default_factory=dict)
     acknowledged: dict[int, set[str]] = field(default_factory=dict)
     """Timeline → who acknowledged commits on it."""
-    newest: Position = field(default_factory=lambda: Position(1, 1000))
-    """The newest commit that was acknowledged."""
+    confirmed: Position | None = None
+    """The newest commit that was acknowledged under a rule that drd has seen; None where there is none."""
 
     def __post_init__(self) -> None:
         self.servers = {name: Server(name) for name in NAMES}
         self.servers["one"].is_primary = True
-        self.servers["one"].awaits = 1 if self.is_synchronous else 0
+        for name, server in self.servers.items():
+            others = tuple(each for each in NAMES if each != name)
+            server.rule = Quorum(1, others, is_ranked=False) if self.is_synchronous else None
+
+    @property
+    def clients(self) -> Clients:
+        """How clients come: those of a cluster that is fenced at its proxy all through that."""
+        return Clients.PROXY if Rung.PROXY in self.rungs else Clients.LIBPQ
+
+    def others(self, name: str) -> list[Server]:
+        """All but one."""
+        return [each for each in self.servers.values() if each.name != name]
 
     def followers(self, leader: Server) -> list[Server]:
         """The standbys that receive what it writes."""
@@ -87,22 +135,35 @@ class Cluster:
             if each.timeline == leader.timeline
         ]
 
+    def confirming(self, leader: Server) -> list[Server]:
+        """Those of them whose word counts for a commit."""
+        return [each for each in self.followers(leader) if leader.rule is not None and each.name in leader.rule.named]
+
     def writers(self) -> list[Server]:
         """The nodes that act as a primary: whoever reaches them gets commits acknowledged."""
         return [
             each
             for each in self.servers.values()
-            if each.is_alive and each.is_primary and len(self.followers(each)) >= each.awaits
+            if each.is_alive and each.is_primary and not each.is_shut
+            if each.rule is None or len(self.confirming(each)) >= each.rule.needed
         ]
 
-    def write(self, how_many_follow: int) -> None:
-        """Clients commit wherever they can; so many standbys at most get it at once."""
+    def write(self, quick: Collection[str]) -> None:
+        """Clients commit wherever they can; of the standbys the quick ones get it at once, and as many as have to."""
         for each in self.writers():
             each.offset += 100
-            for follower in self.followers(each)[: max(how_many_follow, each.awaits)]:
-                follower.offset = each.offset
+            confirming = sorted(self.confirming(each), key=lambda server: server.name not in quick)
+            needed = confirming[: each.rule.needed] if each.rule is not None else []
+            for follower in self.followers(each):
+                if follower.name in quick or follower in needed:
+                    follower.offset = each.offset
             self.acknowledged.setdefault(each.timeline, set()).add(each.name)
-            self.newest = each.position
+            if each.rule is not None and each.rule == each.shown:
+                self.confirmed = each.position
+
+    def has_confirmed(self, server: Server) -> bool:
+        """Whether a node has all that was acknowledged after others had confirmed it."""
+        return self.confirmed is None or server.position.compare(self.confirmed) in (Order.AHEAD, Order.EQUAL)
 
     def tick(self) -> None:
         """A second goes by; standbys hear from their primary, and follow one of a newer timeline where they can."""
@@ -118,8 +179,6 @@ class Cluster:
                     each.timeline, each.forks = leader.timeline, leader.forks
                 each.offset, each.heard_at = leader.offset, self.now
 
-    # --- what drd sees ------------------------------------------------------------------------------------------------
-
     def looked_at(self, name: str, is_lost: bool) -> ProbeResult:
         """What one look of drd at a node finds; `is_lost`: its answer does not come back."""
         server = self.servers[name]
@@ -127,84 +186,22 @@ class Cluster:
             return bad(self.now, Failure.TIMEOUT)
         if not server.runs:
             return refused(self.now, Sign.SESSION_CLOSED)
+        server.shown = server.rule
         return good(self.now, self._told_by(server))
 
     def _told_by(self, server: Server) -> DatabaseSeen:
         started = f"{server.name} {server.starts}"
         if server.is_primary:
-            following = [each.name for each in self.followers(server)]
-            others = tuple(name for name in NAMES if name != server.name)
-            found = primary(server.offset, server.timeline, forks=server.forks)
-            rule = Quorum(server.awaits, others, is_ranked=False) if server.awaits else None
-            peers = tuple(Peer(name, is_synchronous=bool(server.awaits)) for name in following)
+            rule = server.rule
+            peers = tuple(Peer(each.name, each in self.confirming(server)) for each in self.followers(server))
+            clients = frozenset({PROXY if self.clients is Clients.PROXY else "10.0.7.1"})
+            found = primary(server.offset, server.timeline, forks=server.forks, clients=clients)
             return replace(found, quorum=rule, peers=peers, started=started)
         is_joined = any(server in self.followers(each) for each in self.servers.values() if each.is_primary)
         found = standby(server.offset, server.timeline, forks=server.forks, is_receiving=server.receives and is_joined)
-        return replace(found, heard_seconds_ago=self.now - server.heard_at, replicates_as=server.name, started=started)
-
-    # --- what the steps of a runbook do -------------------------------------------------------------------------------
-
-    def fence(self, name: str, view: ClusterView | None) -> dict[str, str]:
-        """Try the rungs in order; raises NotDone where none is seen to hold."""
-        server = self.servers[name]
-        for rung in self.rungs:
-            if rung is Rung.SSH and server.is_reached and server.has_power:
-                server.is_masked, server.runs = True, False
-                return {"fenced": name, "fenced_by": rung}
-            if rung is Rung.POWER:
-                server.has_power, server.runs, server.is_masked = False, False, True
-                return {"fenced": name, "fenced_by": rung}
-            if rung is Rung.REVOKE and view is not None and revocation(view).state is FenceState.AVAILABLE:
-                cut = [each for each in self.others(name) if each.is_reached and each.is_alive]
-                if len(cut) == len(NAMES) - 1:
-                    for each in cut:
-                        each.receives = False
-                    return {"fenced": name, "fenced_by": rung}
-        raise NotDone(f"{name} is not fenced")
-
-    def give_back(self) -> None:
-        """Let every standby receive again."""
-        for each in self.servers.values():
-            each.receives = True
-
-    def others(self, name: str) -> list[Server]:
-        """All but one."""
-        return [each for each in self.servers.values() if each.name != name]
-
-    def answering(self, old: str) -> list[Server]:
-        """The nodes beside the old primary that drd reaches."""
-        return [each for each in self.others(old) if each.is_reached and each.is_alive]
-
-    def promoted(self, old: str) -> Server | None:
-        """The one of them that is a primary. Raises NotDone where none answers."""
-        answering = self.answering(old)
-        if not answering:
-            raise NotDone("nobody answers")
-        return next((each for each in answering if each.is_primary), None)
-
-    def promote(self, old: str, best: str, view: ClusterView | None, ordered: str = "") -> Server:
-        """Make the standby that has the most the primary; raises NotDone with what keeps it from that.
-
-        `ordered`: the one that was told before and may have obeyed although that was not seen.
-        """
-        first = self.servers[old]
-        if first.is_reached and first.is_alive and first.is_primary:
-            if first.awaits:
-                self.give_back()
-            raise NotDone(f"{old} answers again")
-        if self.promoted(old) is not None:
-            raise NotDone("another node is a primary already")
-        chosen = max(self.answering(old), key=lambda each: (each.timeline, each.offset))
-        seen = None if view is None else view.node(best).seen
-        if view is not None and seen is None and self.servers[best] not in self.answering(old):
-            raise NotDone(f"{chosen.name} may lack what {best} has")
-        if seen is not None and (chosen.timeline, chosen.offset) < (seen.position.timeline, seen.position.offset):
-            raise NotDone(f"{chosen.name} lacks what {best} was seen to have")
-        if ordered and chosen.name != ordered and self.servers[ordered] not in self.answering(old):
-            raise NotDone(f"{ordered} may be a primary by now, and does not answer")
-        chosen.forks = (*chosen.forks, (chosen.timeline, chosen.offset))
-        chosen.is_primary, chosen.timeline, chosen.receives, chosen.awaits = True, chosen.timeline + 1, True, 0
-        return chosen
+        heard = self.now - server.heard_at
+        told = replace(found, heard_seconds_ago=heard, replicates_as=server.name, started=started)
+        return replace(told, is_cut_off=not server.receives)
 
 
 @dataclass
@@ -223,7 +220,7 @@ class Eyes:
         self.nodes = {
             name: node.after(cluster.looked_at(name, name in lost), RULES) for name, node in self.nodes.items()
         }
-        self.primary = known_primary(tuple(self.nodes.values()), self.primary)
+        self.primary = known_primary(tuple(self.nodes.values()), self.primary, self.recalled)
         self.verdicts = judge(self.view, self.verdicts)
 
     @property
@@ -232,13 +229,20 @@ class Eyes:
         before = self.recalled.node if self.primary is None and self.recalled is not None else self.primary
         return ClusterView(self.now, tuple(self.nodes.values()), RULES, primary=before, recalled=self.recalled)
 
+    @property
+    def awaited(self) -> str:
+        """What commits of the primary wait for, as a run that begins now keeps it; empty where that was not seen."""
+        seen = self.nodes[self.primary].seen if self.primary is not None else None
+        return "" if seen is None or not seen.is_primary else setting_of(seen.quorum)
+
     def situation(self, cluster: Cluster) -> View:
         """What a decision is made from, before what the journal knows."""
-        found = [
-            revocation(self.view) if rung is Rung.REVOKE else Fence(rung, FenceState.AVAILABLE)
-            for rung in cluster.rungs
-        ]
-        return View("orders", self.view, self.verdicts, fences=tuple(found))
+        found = {
+            Rung.REVOKE: revocation(self.view),
+            Rung.PROXY: proxy(self.view, cluster.clients, frozenset({PROXY})),
+        }
+        fences = tuple(found.get(rung, Fence(rung, FenceState.AVAILABLE)) for rung in cluster.rungs)
+        return View("orders", self.view, self.verdicts, fences=fences)
 
 
 def wall(seconds: float) -> datetime:

@@ -14,6 +14,7 @@ from drd.core.health import (
     SILENT_TOGETHER_SECONDS,
     NodeView,
     Observer,
+    Recalled,
     Streak,
     fall_seconds,
     known_primary,
@@ -185,6 +186,18 @@ def test_the_primary_is_the_one_of_the_newest_timeline() -> None:
     assert known_primary((old,), None) == "one"
     assert known_primary((a_node("two", good(0, standby())),), "one") == "one"
     assert known_primary((), None) is None
+
+
+def test_an_old_primary_that_comes_back_is_none_to_a_daemon_to_which_the_new_one_has_not_answered_yet() -> None:
+    recalled = Recalled("two", "c1", 2)
+    back, silent = a_node("one", good(5, primary())), a_node("two", bad(5))
+    assert known_primary((back, silent), "two", recalled) == "two"
+    newer = a_node("three", good(5, primary(timeline=2)))
+    assert known_primary((back, silent, newer), "two", recalled) == "three"
+    anew = a_node("one", good(5, replace(primary(), cluster="c2")))
+    assert known_primary((anew, silent), "two", recalled) == "one"
+    follows = a_node("two", good(5, standby()))
+    assert known_primary((back, follows), "two", recalled) == "one"
 
 
 def test_of_two_on_one_timeline_the_one_that_was_the_primary_stays_it() -> None:

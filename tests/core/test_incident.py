@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from drd.core.events import Body, IncidentStarted, StepAnswered, StepChecked, StepFinished, StepOrdered
-from drd.core.incident import IncidentFact, IncidentRecord, awaited_before
+from drd.core.incident import IncidentFact, IncidentRecord, awaited_before, told_before
 from drd.core.policy import Cause
 from drd.core.runbook import ORDERED_TO_LEAD
 from drd.core.runbook_plan import RunPlan
@@ -15,8 +15,8 @@ NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
 RULE, OLDER = 'FIRST 1 ("two")', 'ANY 2 ("two", "three")'
 
 
-def a_run(*told: Body, is_drill: bool = False, **variables: str) -> IncidentRecord:
-    words = ("payments", "loss", "hardware", "5e", "{}", Cause.MANUAL, "anna", "", NOON, is_drill, ())
+def a_run(*told: Body, is_drill: bool = False, cause: Cause = Cause.MANUAL, **variables: str) -> IncidentRecord:
+    words = ("payments", "loss", "hardware", "5e", "{}", cause, "anna", "", NOON, is_drill, ())
     facts = tuple(IncidentFact(NOON, body) for body in (IncidentStarted(*words, variables), *told))
     return IncidentRecord("01RUN", "payments", "loss", is_drill, NOON, None, None, facts)
 
@@ -70,6 +70,39 @@ def test_who_is_brought_back_is_waited_for_as_before_the_primary_was_replaced(
     runs: list[IncidentRecord], now: str, awaited: str
 ) -> None:
     assert awaited_before(runs, now) == awaited
+
+
+TOLD = StepOrdered("move", {ORDERED_TO_LEAD: "two"})
+
+
+@pytest.mark.parametrize(
+    ("later", "primary", "may_yet"),
+    [
+        ([], "one", True),
+        ([], "", True),
+        ([], "two", False),
+        ([a_run(is_drill=True)], "one", True),
+        ([a_run(FOUND, is_drill=True)], "one", True),
+        ([a_run(cause=Cause.HEALTH)], "one", True),
+        ([a_run(ended(new_primary="three"), cause=Cause.HEALTH)], "one", False),
+        ([a_run(cause=Cause.MANUAL)], "one", False),
+    ],
+    ids=[
+        "nothing has happened since",
+        "nobody knows who leads",
+        "it leads",
+        "a drill tells nothing",
+        "nor does one that says who leads",
+        "a run that drd has begun did not get there",
+        "another one leads since",
+        "a person has begun a run since",
+    ],
+)
+def test_who_was_told_to_lead_may_do_so_after_its_run_is_over(
+    later: list[IncidentRecord], primary: str, may_yet: bool
+) -> None:
+    run = a_run(TOLD, cause=Cause.HEALTH)
+    assert told_before([*later, run], primary) == (run if may_yet else None)
 
 
 def test_who_was_told_to_lead_may_do_so_at_any_moment_until_it_is_known_who_does() -> None:

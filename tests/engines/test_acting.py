@@ -245,6 +245,24 @@ async def test_a_run_that_failed_is_not_started_again_in_the_same_outage_not_by_
         assert len(again.started) == 2
 
 
+async def test_after_a_run_has_told_somebody_to_lead_who_may_do_so_yet_drd_promotes_nobody_in_the_next_outage() -> None:
+    DEEDS.orders["promote"] = {"ordered_to_lead": "two"}
+    DEEDS.failing["promote"] = PermanentError("two is not the primary in time", "")
+    async with watched(a_failover()) as it:
+        await asyncio.sleep(3.3)
+        it.die()
+        await until(lambda: bool(it.house.journal.of(IncidentFinished)))
+        it.come_back()
+        await asyncio.sleep(30)
+        it.die()
+        await asyncio.sleep(30)
+        assert len(it.started) == 1
+        assert it.held[-1].guards == ("tried before",)
+        assert "has told two to take over, which may do so yet" in it.held[-1].message
+        await it.house.runbooks.start(StartOrder("orders-loss", "anna"))
+        assert len(it.started) == 2
+
+
 async def test_a_daemon_that_is_killed_in_the_middle_goes_on_and_starts_nothing_twice() -> None:
     DEEDS.seconds["fence"] = 5
     async with watched(a_failover()) as it:

@@ -72,6 +72,20 @@ async def test_when_somebody_was_told_to_lead_and_may_yet_nobody_receives_from_t
         FakeProbe.ANSWERS["two"].seen = standby()
 
 
+async def test_a_drill_makes_no_order_to_lead_void() -> None:
+    async with watched() as house:
+        told = a_runbook(a_step("a"), name="told")
+        house.in_force.replace(replace(house.in_force(), runbooks={**house.in_force().runbooks, "told": told}))
+        DEEDS.orders["a"] = {"ordered_to_lead": "two"}
+        DEEDS.failing["a"] = PermanentError("two does not answer", "")
+        await house.runbooks.start(StartOrder("told", "anna"))
+        await asyncio.sleep(30)
+        DEEDS.failing.clear()
+        await house.runbooks.start(StartOrder("told", "anna", is_drill=True))
+        await asyncio.sleep(60)
+        assert house.given_back == []
+
+
 async def test_as_long_as_the_primary_is_away_it_stays_cut_off() -> None:
     async with watched() as house:
         await asyncio.sleep(2)
