@@ -74,12 +74,12 @@ def test_a_primary_that_was_cut_off_at_the_proxy_confirms_nothing_to_clients_whe
     blow(orders)
     wait_for(watcher.is_switched, "clients are sent to the new primary", PATIENCE)
     assert [step["facts"]["fenced_by"] for step in watcher.acted() if "fenced_by" in step["facts"]] == ["proxy"]
-    for client in clients:
-        client.writes_at(orders.host(NEW).address, PATIENCE)
 
     since = now()
-    back(orders)
+    back(orders)  # at once: a session that was left open would go on there
     assert not orders.servers[OLD].value("SELECT pg_is_in_recovery()")  # it would take writes
+    for client in clients:
+        client.writes_at(orders.host(NEW).address, PATIENCE)
     newcomer = orders.start_client(orders.proxied, 2_000_000)
     orders.reload_proxy()  # what is on record of the cut holds for the next HAProxy too
     late = orders.start_client(orders.proxied, 3_000_000)
