@@ -121,6 +121,8 @@ class Cluster:
         self.sockets = self.folder / "s"
         self.port = free_port() if has_port else 5432
         self.address = "127.0.0.1" if has_port else ""
+        self.listens = ""
+        """Where it listens; empty: at its address."""
         self.before: list[str] = []
         """Words before the server's command, as those that have it run on another host."""
         self._lab = lab
@@ -201,7 +203,8 @@ class Cluster:
     def start(self) -> None:
         """Start and wait until it lets somebody in; raises AssertionError with its log when it does not."""
         assert not self.is_running, "it runs already"
-        options = [f"port={self.port}", f"listen_addresses={self.address}", f"unix_socket_directories={self.sockets}"]
+        listens = self.listens or self.address
+        options = [f"port={self.port}", f"listen_addresses={listens}", f"unix_socket_directories={self.sockets}"]
         words = [str(self._lab.programs / "postgres"), "-D", str(self.data)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(

@@ -95,6 +95,7 @@ class Pair(Site):
     def _place(self, name: str) -> Cluster:
         cluster, host = self.lab._place(name, False), self.host(name)
         cluster.address, cluster.before, cluster.port = host.address, host.enter, PORT
+        cluster.listens = "*"  # a host may be given one more address
         cluster.admit = lambda *_: _admit(cluster)  # type: ignore[method-assign]
         self.servers[name] = cluster
         return cluster

@@ -12,12 +12,11 @@ from tests.failover_site import Client, assert_one_writer_at_a_time
 from tests.network_shells import NetworkShells
 from tests.postgres_lab import Cluster, Lab
 from tests.postgres_pair import pair
+from tests.run_ends import PATIENCE, run_of
 from tests.system.machine import Machine
 from tests.system.programs import wait_for
 from tests.watched_pair import Watcher
 from tests.writing_client import Noted
-
-PATIENCE = 180.0
 
 
 @contextmanager
@@ -36,30 +35,9 @@ def shipped_pair(lab: Lab, folder: Path, haproxy: Path, machine: Machine, servic
         shells.assert_only_what_grants_allow()
 
 
-def assert_it_ends(watcher: Watcher, run: str, *, without: frozenset[str] = frozenset()) -> None:
-    """Wait until a run is over, all done but these steps; else what it tells of itself stands in the failure.
-
-    Nobody is told: the people of the lab have no address.
-    """
-
-    def is_over() -> bool:
-        return any(each["run"] == run for each in watcher.machine.events("incident-finished"))
-
-    wait_for(is_over, "the run is over", PATIENCE)
-    lacking = {each["step"] for each in watcher.incident(run)["steps"] if each["state"] != "done"}
-    told = watcher.machine.drd("incident", "show", run).stdout
-    assert lacking - {"Tell people"} == without, told + watcher.machine.daemon_log()[-4000:]
-
-
 def wait_until_well(watcher: Watcher) -> None:
     """Wait until drd sees both nodes to be well."""
     wait_for(lambda: set(watcher.verdicts().values()) == {"well"}, "both nodes are well", PATIENCE)
-
-
-def run_of(watcher: Watcher, runbook: str) -> str:
-    """The newest run of a runbook; empty while there is none."""
-    begun = [each["run"] for each in watcher.machine.events("incident-started") if each["runbook"] == runbook]
-    return str(begun[-1]) if begun else ""
 
 
 def fail_over(watcher: Watcher) -> str:

@@ -79,6 +79,22 @@ class Watcher:
             text = text.replace(shipped, wanted.format(unit=self.pair.nodes[0]))
         file.write_text(text)
 
+    def holds_on_before(self, step: str) -> None:
+        """Have the failover wait before a step until `go_on`; the daemon has to read its files after that."""
+        file = self.machine.folder / "runbooks" / f"{self.policy}-failover.yaml"
+        text, wait = file.read_text(), f"while [ ! -e {self._go} ]; do sleep 0.1; done"
+        assert text.count(f"- step: {step}\n") + text.count(f"- step: {step} ") == 1
+        held = f'- step: Hold on\n        command: {{argv: [sh, -c, "{wait}"]}}\n        timeout: 10m\n      '
+        file.write_text(text.replace(f"- step: {step}", f"{held}- step: {step}"))
+
+    def go_on(self) -> None:
+        """Have it go on."""
+        self._go.touch()
+
+    @property
+    def _go(self) -> Path:
+        return self.machine.folder / "go"
+
     def verdicts(self) -> dict[str, str]:
         """What it says of each node."""
         return {node["node"]: node["verdict"] for node in self.machine.status()["nodes"]}

@@ -119,7 +119,7 @@ class Fence(Action):
         return Answer.NOT_DONE if runs else Answer.DONE
 
     async def found(self, at: Situation) -> Facts:
-        """Of what was broken off only the unit can be found fenced."""
+        """Of what was broken off only the unit can be found fenced, which `is_done` has seen."""
         machine = at.machine(self.node)
         return {"fenced": machine.name, "fenced_by": self._confirmed(at, machine) or Rung.SSH.value}
 
@@ -297,13 +297,16 @@ async def _stop(at: Situation, machine: Machine) -> dict[str, str]:
         raise PermanentError(f"{machine.unit} is not seen to be stopped and masked", "")
     if machine.data_directory is None:
         return {}
+    node, note = PostgresNode(at.world.runner, machine), {}
     try:
-        runs = await PostgresNode(at.world.runner, machine).leave_standby_signal()
+        runs = await node.leave_standby_signal()
     except DrdError as error:
-        return {"note": f"standby.signal could not be left on {machine.name}: {error.message}"}
+        # The mask keeps the unit down. That nothing runs beside it has to be seen all the same.
+        note = {"note": f"standby.signal could not be left on {machine.name}: {error.message}"}
+        runs = await node.still_runs()
     if runs:
         raise PermanentError(f"{machine.unit} is stopped, and a server runs in {machine.data_directory} all the same")
-    return {}
+    return note
 
 
 def _demand_nobody_told(at: Situation, machine: Machine) -> None:

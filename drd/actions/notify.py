@@ -13,9 +13,13 @@ from drd.ports.action import Action, Facts, Preview, Reference, Referent, Situat
 
 
 class Notify(Action):
-    """Tell people what happens, at the addresses that drd.yaml gives for them."""
+    """Tell people what happens, at the addresses that drd.yaml gives for them.
+
+    With `on_failure: continue` no later step waits until they are told: a chat that hangs delays no promotion.
+    """
 
     kind: ClassVar[str] = "notify"
+    is_waited_for: ClassVar[bool] = False
 
     people: Annotated[OneOrMany[Name], Field(min_length=1)]
     """Names under `people:`."""

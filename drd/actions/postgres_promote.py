@@ -78,7 +78,13 @@ class PostgresPromote(Action):
             )
         _demand_right_fence(at)
         end = at.world.clock.monotonic() + (at.timeout or PATIENCE).total_seconds()
-        (machine, awaited, there), _ = await asyncio.gather(self._candidate(at), _old_is_gone(at))
+        # Both come to their ends, also where one fails: what gives standbys back must not go on beside a later try.
+        chosen, gone = await asyncio.gather(self._candidate(at), _old_is_gone(at), return_exceptions=True)
+        if isinstance(gone, BaseException):
+            raise gone
+        if isinstance(chosen, BaseException):
+            raise chosen
+        machine, awaited, there = chosen
         dsn, sleep = await dsn_of(at.world.secrets, machine), at.world.clock.sleep
         rule = _rule(at, awaited)
         new = for_new_primary(rule, there)

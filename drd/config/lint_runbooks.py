@@ -14,6 +14,7 @@ from drd.config.lint_failover import lint_consent, lint_start
 from drd.config.suggest import what_to_write
 from drd.config.yaml import Path, Spot, Value
 from drd.core.runbook import NODE_ROLES, OTHER_STANDBYS, VARIABLES, StageName
+from drd.core.runbook_plan import run_order
 from drd.core.units import PositiveDuration, format_duration
 from drd.ports.action import Action, Reference, Referent
 
@@ -49,6 +50,7 @@ def lint_runbook(
     _lint_titles(entry, steps, report)
     _lint_needs(entry, steps, report)
     _lint_fences(entry, steps, report)
+    _lint_done_when(entry, steps, report)
     lint_consent(entry, (step.path for step in steps), report)
     _lint_promoted(entry, steps, declared, policy, report)
     _lint_variables(entry, report)
@@ -154,6 +156,7 @@ def _lint_fences(entry: Entry, steps: tuple[_Step, ...], report: Report) -> None
     """No promotion without a fence that must have succeeded: two primaries lose data."""
     is_fenced = False
     fences_others: list[_Step] = []
+    steps = tuple(_in_run_order(steps))
     last = max((place for place, step in enumerate(steps) if _PROMOTES in step.value), default=len(steps))
     for place, step in enumerate(steps):
         if _FENCES in step.value:
@@ -169,9 +172,54 @@ def _lint_fences(entry: Entry, steps: tuple[_Step, ...], report: Report) -> None
                 sentence = "a promotion follows, before which the node that leads has to be fenced: write primary"
                 report(entry.problem((*other.path, _FENCES, "node"), sentence))
             fences_others = []
+        if _PROMOTES in step.value and is_fenced and _may_begin_beside_its_fence(steps[:place], step):
+            sentence = (
+                "it may begin before its fence is confirmed: put the fence into an earlier stage, or into `needs:`"
+            )
+            report(entry.problem((*step.path, _PROMOTES), sentence, Spot.KEY))
         if _PROMOTES in step.value and not is_fenced:
             sentence = "nothing fences the old primary before this promotion: add a step with `fence:` before it"
             report(entry.problem((*step.path, _PROMOTES), sentence, Spot.KEY))
+
+
+def _in_run_order(steps: tuple[_Step, ...]) -> Iterator[_Step]:
+    """As they are run; a step without a title, or with another's, keeps its place."""
+    for stage in sorted({step.stage for step in steps}):
+        own = [step for step in steps if step.stage == stage]
+        titles = {step.title: step for step in own if step.title is not None}
+        if len(titles) < len(own):
+            yield from own
+            continue
+        needs = {title: _needs(step) for title, step in titles.items()}
+        yield from (titles[title] for title in run_order(needs))
+
+
+def _needs(step: _Step) -> tuple[str, ...]:
+    needs = step.value.get("needs")
+    listed = needs if isinstance(needs, list) else [needs]
+    return tuple(need for need in listed if isinstance(need, str))
+
+
+def _may_begin_beside_its_fence(before: tuple[_Step, ...], promotion: _Step) -> bool:
+    """Whether every fence before it is of its own stage and parallel to it, or it to them, and it needs none."""
+    by_title = {step.title: step for step in (*before, promotion) if step.title is not None}
+    is_parallel = promotion.value.get("parallel") is True
+    return not any(
+        step.stage < promotion.stage
+        or not (is_parallel or step.value.get("parallel") is True)
+        or _leads_to(promotion.title or "", step.title or "", by_title)
+        for step in before
+        if _FENCES in step.value
+    )
+
+
+def _lint_done_when(entry: Entry, steps: tuple[_Step, ...], report: Report) -> None:
+    """Whether a node is fenced, and who leads, is what drd has seen itself; a command that errs makes two primaries."""
+    for step in steps:
+        for verb in sorted({_FENCES, _PROMOTES} & step.value.keys()):
+            if step.value.get("done_when"):
+                sentence = f"`done_when`: whether a `{verb}` holds drd sees itself, and nothing else counts: remove it"
+                report(entry.problem((*step.path, "done_when"), sentence, Spot.KEY))
 
 
 def _lint_promoted(

@@ -116,20 +116,21 @@ def _awaited(turn: _Turn, step: PlannedStep) -> datetime | None:
 
 def _advancing(turn: _Turn) -> Iterator[Order]:
     plan, progress = turn.plan, turn.progress
-    stage = next((each for each in plan.stages if _is_open(plan, progress, each)), None)
-    if stage is None:
+    if not any(_is_open(plan, progress, stage) for stage in plan.stages):
         if last := [step for step in plan.steps if step.is_looked_at_last and _is_left_behind(plan, step, progress)]:
             yield from (Check(step.title, Doing.APPLY) for step in last if turn.is_idle(step))
         elif not turn.under_way:  # somebody may still be being told
             yield _well_ended(plan, progress)
         return
-    is_held = False
-    for step in plan.of_stage(stage.name):
-        if turn.of(step).is_settled:
-            continue
-        if step.is_parallel or not is_held:
-            yield from _for_step(turn, step)
-        is_held = is_held or not step.is_parallel
+    for stage in plan.stages:
+        steps = [step for step in plan.of_stage(stage.name) if not turn.of(step).is_settled]
+        is_held = False
+        for step in steps:
+            if step.is_parallel or not is_held:
+                yield from _for_step(turn, step)
+            is_held = is_held or not (step.is_parallel or step.is_beside)
+        if not all(step.is_beside for step in steps):
+            return
 
 
 def _well_ended(plan: RunPlan, progress: Progress) -> End:

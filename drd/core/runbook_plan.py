@@ -20,6 +20,8 @@ class PlannedStep:
     summary: str = ""
     needs: tuple[str, ...] = ()
     is_parallel: bool = False
+    is_beside: bool = False
+    """Whether nothing but the run's end waits for it: the steps after it and the next stages go on meanwhile."""
     retry: int = 0
     on_failure: OnFailure = OnFailure.STOP
     waits: Waiting | None = None

@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from drd.core.errors import PermanentError
 from drd.core.kinds import Spec
-from drd.core.runbook import NODE_ROLES, VARIABLES, Runbook, Stage, Step
+from drd.core.runbook import NODE_ROLES, VARIABLES, OnFailure, Runbook, Stage, Step
 from drd.core.runbook_plan import PlannedStage, PlannedStep, RunPlan
 from drd.ports.action import Action, Referent
 from drd.ports.machines import Contact
@@ -106,6 +106,7 @@ def _planned(stage: Stage, step: Step, *, is_drill: bool) -> PlannedStep:
         summary=action.summary(),
         needs=step.needs,
         is_parallel=step.parallel,
+        is_beside=not action.is_waited_for and step.on_failure is OnFailure.CONTINUE,
         retry=step.retry,
         on_failure=step.on_failure,
         waits=action.waits,

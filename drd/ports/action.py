@@ -114,6 +114,8 @@ class Action(Spec):
 
     What is older is asked by `is_done` once more, and done once more unless it is.
     """
+    is_waited_for: ClassVar[bool] = True
+    """Whether later steps wait for it also where they would go on if it failed."""
     is_looked_at_last: ClassVar[bool] = False
     """Whether somebody may take away what it has done while the run goes on: it is asked once more at its end."""
 

@@ -34,6 +34,8 @@ class Node:
     """Where the unit's own file lies; one of an administrator's cannot be masked."""
     runs_outside: bool = False
     """Whether a server runs in the data directory that is none of the unit's."""
+    disk_is_full: bool = False
+    """Whether nothing can be written into the data directory."""
     asked: list[str] = field(default_factory=list)
     longest: timedelta = timedelta(0)
     """How long a program might have taken."""
@@ -46,6 +48,8 @@ class Node:
             return Ended(int(command.argv[0] == "false"), Ending.EXITED, 0.0)
         if self.hangs:
             await asyncio.Event().wait()
+        if words.endswith("sh -s") and self.disk_is_full and b"standby.signal" in (command.standard_input or b""):
+            return Ended(1, Ending.EXITED, 0.0, "No space left on device")
         if words.endswith("sh -s") and on_line is not None:
             on_line("stdout", f"running={'yes' if self.runs_outside else 'no'}".encode())
             return Ended(0, Ending.EXITED, 0.0)
@@ -125,6 +129,22 @@ async def test_a_server_that_its_unit_knows_nothing_of_is_not_fenced_with_the_un
     here = beside(at, Node(), placed)
     assert await LADDER.apply(here) == {"fenced": "orders-1", "fenced_by": "ssh"}
     assert await LADDER.is_done(here) is Answer.DONE
+
+
+@pytest.mark.parametrize("runs_outside", [False, True])
+async def test_where_standby_signal_cannot_be_left_a_server_that_runs_all_the_same_is_still_seen(
+    at: Situation, runs_outside: bool
+) -> None:
+    placed = replace(NODE, data_directory=Path("/data"))
+    here = beside(at, Node(disk_is_full=True, runs_outside=runs_outside), placed)
+    fence = Fence(node="orders-1", by=(Rung.SSH,))
+    if runs_outside:
+        with pytest.raises(PermanentError, match="a server runs in /data all the same"):
+            await fence.apply(here)
+        return
+    facts = await fence.apply(here)
+    assert facts["fenced_by"] == "ssh"
+    assert "standby.signal could not be left on orders-1" in facts["note"]
 
 
 async def test_what_was_fenced_by_another_way_is_stopped_for_good_and_told_by_what(at: Situation) -> None:

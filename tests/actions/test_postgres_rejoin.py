@@ -89,8 +89,11 @@ async def test_an_old_primary_is_rewound_and_what_only_it_had_is_saved_and_liste
     with pytest.raises(PermanentError, match="orders-1 answers as a primary itself"):
         await REJOIN.apply(here)
     written = one.value("SELECT pg_walfile_name(pg_current_wal_flush_lsn())")
+    node = PostgresNode(here.world.runner, here.machines["orders-1"])
+    assert [await node.runs(), await node.still_runs()] == [True, True]
     one.kill()
-    await PostgresNode(here.world.runner, here.machines["orders-1"]).leave_standby_signal()  # as its fence by ssh
+    assert [await node.runs(), await node.still_runs()] == [False, False]
+    await node.leave_standby_signal()  # as its fence by ssh
     assert "pg_rewind" in (await REJOIN.preview(here)).commands[0]
     ready = lay_ready(one, written)
 

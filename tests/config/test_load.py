@@ -104,15 +104,16 @@ def test_a_step_keeps_how_it_is_undone_and_when_it_is_done(drd_yaml: Path) -> No
     write(
         file,
         file.read_text().replace(
-            "        timeout: 15s\n",
+            "        postgres_rejoin: {node: old_primary}\n",
+            "        postgres_rejoin: {node: old_primary}\n"
             "        undo: {wait: }\n        done_when: {verify: {service: orders}}\n        retry: 2\n",
         ),
     )
 
-    recover = loaded(drd_yaml).runbooks["orders-failover"].stage(StageName.RECOVER)
+    last = loaded(drd_yaml).runbooks["orders-failover"].stage(StageName.RECONSTITUTE)
 
-    assert recover is not None
-    step = recover.steps[0]
+    assert last is not None
+    step = last.steps[0]
     assert step.undo is not None
     assert step.undo.summary() == "wait for a person"
     assert step.done_when is not None

@@ -185,7 +185,7 @@ class World:
         stages = [stage.name for stage in self.plan.stages]
         for other in self.plan.steps:
             if stages.index(other.stage) < stages.index(planned.stage):
-                assert self.progress.of(other.title).is_settled
+                assert self.progress.of(other.title).is_settled or other.is_beside
         for asked in self.asked_before[title]:
             assert self.progress.of(asked).state is StepState.DONE, f"{title} begins without consent"
         if at.order and not planned.is_repeatable:
@@ -245,6 +245,7 @@ def plans(draw: st.DrawFn) -> RunPlan:
                 title=f"step {number}",
                 stage=draw(st.sampled_from(STAGES)),
                 is_parallel=draw(st.booleans()),
+                is_beside=draw(st.booleans()),
                 retry=draw(st.integers(0, 2)),
                 on_failure=draw(st.sampled_from(OnFailure)),
                 waits=waits,
@@ -409,6 +410,15 @@ def test_parallel_steps_begin_beside_others_but_not_before_what_they_need() -> N
     told = Told(plan)
     assert told.todo() == (Start("a"), Start("b"))
     assert told.begun("a").begun("b").ended("a").todo("b") == (Start("c"), Start("d"))
+
+
+def test_what_is_beside_keeps_neither_the_next_step_nor_the_next_stage_waiting_but_the_end() -> None:
+    tell = a_step("tell", "detect", is_beside=True, on_failure=OnFailure.CONTINUE)
+    told = Told(a_plan(tell, a_step("fence", "detect"), a_step("promote"), a_step("late", needs=("tell",))))
+    assert told.todo() == (Start("tell"), Start("fence"))
+    assert told.begun("tell").begun("fence").ended("fence").todo("tell") == (Start("promote"),)
+    assert told.begun("promote").ended("promote").todo("tell") == ()
+    assert told.ended("tell", StepOutcome.FAILED).todo() == (Conclude("late", StepOutcome.SKIPPED, "it needs: tell"),)
 
 
 def test_a_step_that_needs_a_later_one_of_its_stage_comes_after_it() -> None:

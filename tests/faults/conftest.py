@@ -1,6 +1,6 @@
 """Machines with the whole of drd on them, and one that watches a primary and its standby on hosts of their own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -44,9 +44,12 @@ def orders(postgres_programs: Path, tmp_path: Path, haproxy: Path) -> Iterator[P
 def watched(machine: Machine, orders: Pair) -> Callable[..., Watcher]:
     """Starts the servers and drd, and returns when both nodes are well."""
 
-    def start(*, is_synchronous: bool, **more: Any) -> Watcher:
+    def start(*, is_synchronous: bool, people: Mapping[str, Any] | None = None, **more: Any) -> Watcher:
         orders.start(is_synchronous=is_synchronous, **more)
         watcher = Watcher(machine, orders)
+        if people is not None:
+            machine.settings["people"] = dict(people)
+            machine.write()
         watcher.start()
         return watcher
 

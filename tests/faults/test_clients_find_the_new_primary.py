@@ -13,6 +13,7 @@ from tests.failover_site import NODES, PORT, QUICK, assert_one_writer_at_a_time
 from tests.namespaces import NAMESPACES, Host
 from tests.postgres_lab import OWNER, lab, unprivileged_user
 from tests.postgres_pair import Pair, lost, pair
+from tests.run_ends import BY_HAND, assert_it_ends, run_of
 from tests.system.machine import Machine
 from tests.system.programs import wait_for
 from tests.watched_pair import Watcher
@@ -130,3 +131,4 @@ def test_clients_of_a_pooler_and_of_an_address_find_the_new_primary(
     assert orders.host(NEW).address in databases.read_text()
     wait_for(lambda: known(neighbour) == hardware(orders.host(NEW)), "the neighbour was told", PATIENCE)
     assert MOVED in orders.host(NEW).run("ip", "-4", "address", "show", "eth0")
+    assert_it_ends(watcher, run_of(watcher, "orders-failover"), without=BY_HAND)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.failover_site import NODES
 from tests.postgres_pair import Pair, assert_taken_over
+from tests.run_ends import BY_HAND, assert_it_ends
 from tests.system.machine import Machine
 from tests.system.programs import wait_for
 from tests.watched_pair import Watcher
@@ -50,7 +51,9 @@ def test_a_failover_in_which_drd_is_killed_after_any_step_of_its_journal_is_brou
     machine.start()
     wait_for(lambda: watcher.is_done(STEPS[-1]), "the service is seen to answer", PATIENCE)
     assert_taken_over(orders, clients, may_lose=0)
-    assert len(watcher.began()) == 1
+    [run] = watcher.began()
+    assert_it_ends(watcher, run, without=BY_HAND)
+    assert watcher.began() == [run]
     assert orders.host(OLD).pids() == []
     [[walfile]] = orders.survivor().rows("SELECT pg_walfile_name(pg_current_wal_lsn())")
     assert walfile.startswith("00000002"), "it was promoted once"

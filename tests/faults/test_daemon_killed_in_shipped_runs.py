@@ -1,7 +1,8 @@
-"""drd is killed -9 after each journaled step of a failover of payments, of its rejoin, and of a planned switchover.
+"""drd is killed -9 after each journaled step of the shipped runs, and the next one goes on to the end of the run.
 
-The next one goes on to the end of the run: nobody is promoted twice, nothing that was acknowledged is missing, and the
-old primary follows the new one.
+A failover of payments, the rejoin after one of orders (its other steps: test_daemon_killed_in_failover.py), a planned
+switchover, and a restart in place. Nobody is promoted twice, nothing that was acknowledged is missing, and the old
+primary follows the new one, or leads on where it was started again.
 """
 
 import os
@@ -12,9 +13,11 @@ from typing import Any
 
 import pytest
 
-from tests.failover_site import Client
+from tests.failover_site import Client, now
+from tests.network_shells import kill_postmaster
 from tests.postgres_pair import lost
-from tests.shipped_runs import PATIENCE, assert_it_ends, assert_the_same, run_of, stop, wait_until_well
+from tests.run_ends import PATIENCE, REJOIN, SWITCH, assert_it_ends, run_of
+from tests.shipped_runs import assert_the_same, stop, wait_until_well
 from tests.system.machine import Machine
 from tests.system.programs import wait_for
 from tests.watched_pair import Watcher
@@ -25,9 +28,8 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can make network namespaces"),
 ]
 DYING = Path(__file__).parents[1] / "dying_daemon.py"
-SWITCH = "Send clients to the new primary"
 VERIFY = "Write and read one row as a client does"
-REJOIN = "Bring the old primary back as a standby"
+START = "Start the server in its place"
 BACKUP = "step started.*Take a fresh full backup"
 LED = "step ordered"
 """Who is told to lead is on record, and was not told yet."""
@@ -63,6 +65,8 @@ SWITCHOVER = (
     *(checked(title) for title in (HAND_OVER, SWITCH, REJOIN)),
     (LED, f"step checked.*{HAND_OVER}"),
 )
+REJOINED = (*moments(REJOIN), BACKUP, checked(REJOIN))
+RESTART = ("incident started", *moments("Tell people", START, VERIFY), checked(START))
 
 
 def named(moment: str | tuple[str, ...]) -> str:
@@ -104,6 +108,47 @@ def test_a_planned_switchover_goes_on_wherever_drd_was_killed(
         machine.command("runbook", "start", "orders-switchover", *words)
         wait_for(restart, f"drd dies at: {named(moment)}", PATIENCE)
         assert_brought_to_its_end(watcher, "orders-switchover", clients)
+
+
+@pytest.mark.parametrize("moment", REJOINED, ids=named)
+def test_an_old_primary_of_orders_is_brought_back_wherever_drd_was_killed(
+    machine: Machine, shipped: Callable[[str], Any], moment: str | tuple[str, ...]
+) -> None:
+    restart = dying_at(machine, moment)
+    with shipped("orders") as watcher:
+        old, new = watcher.pair.nodes
+        watcher.pair.synchronise(old, new)  # so that nothing may be lost
+        clients = watcher.pair.start_clients()
+        kill_postmaster(watcher.pair.servers[old])
+        wait_for(restart, f"drd dies at: {named(moment)}", PATIENCE)
+        assert_brought_to_its_end(watcher, "orders-failover", clients)
+
+
+@pytest.mark.parametrize("moment", RESTART, ids=named)
+def test_a_restart_in_place_goes_on_wherever_drd_was_killed_and_no_standby_takes_over(
+    machine: Machine, shipped: Callable[[str], Any], moment: str | tuple[str, ...]
+) -> None:
+    restart = dying_at(machine, moment)
+    with shipped("orders") as watcher:
+        old, new = (watcher.pair.servers[name] for name in watcher.pair.nodes)
+        watcher.starts_in_place_first()
+        machine.drd("reload").done()
+        clients = watcher.pair.start_clients()
+        kill_postmaster(old)
+        wait_for(restart, f"drd dies at: {named(moment)}", PATIENCE)
+        run = str(wait_for(lambda: run_of(watcher, "orders-restart"), "the run is on record", PATIENCE))
+        assert_it_ends(watcher, run)
+        since = now()
+        for client in clients:
+            client.writes_again(since, PATIENCE)
+        wait_until_well(watcher)
+        assert (watcher.began(), watcher.acted()) == ([run], [])
+        told = stop(clients)
+        assert {row.server for rows in told for row in rows} == {old.address}
+        assert [lost(rows, old) for rows in told] == [[], []]
+        assert_the_same(old, new)
+        assert new.value("SELECT pg_is_in_recovery()")
+        machine.drd("journal", "verify").done()
 
 
 def dying_at(machine: Machine, moment: str | tuple[str, ...]) -> Callable[[], bool]:

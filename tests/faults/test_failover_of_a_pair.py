@@ -1,7 +1,7 @@
 """A primary is lost on a network of its own, with clients that write all the time; the shipped runbook replaces it.
 
-After each: no two servers acknowledged rows in turn, and every row that was acknowledged is there, where commits wait
-for the standby.
+After each: no two servers acknowledged rows in turn, every row that was acknowledged is there, where commits wait for
+the standby, and the run is over, or it is told what is waited for.
 """
 
 import os
@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.failover_site import NODES
+from tests.failover_site import NODES, assert_one_writer_at_a_time
 from tests.postgres_pair import Pair, assert_taken_over, lost
+from tests.run_ends import BY_HAND, assert_it_ends, run_of
 from tests.system.programs import wait_for
 from tests.watched_pair import Watcher
 
@@ -23,6 +24,7 @@ pytestmark = [
 ]
 PATIENCE = 120.0
 OLD, NEW = NODES
+FAILOVER = "orders-failover"
 CALM_SECONDS = 5.0
 """Nothing is done about what is no loss: ten times as long as a loss would need to be noticed."""
 
@@ -53,6 +55,7 @@ def test_a_lost_primary_is_replaced_and_nothing_that_waited_for_the_standby_is_l
     wait_for(watcher.is_switched, "clients are sent to the new primary", PATIENCE)
     orders.host(OLD).heal()
     assert_taken_over(orders, clients, may_lose=0)
+    assert_it_ends(watcher, run_of(watcher, FAILOVER), without=BY_HAND)
     assert orders.host(OLD).pids() == []  # fenced: nothing came back with its network
 
 
@@ -65,6 +68,7 @@ def test_without_waiting_for_the_standby_only_rows_of_the_last_moment_are_lost(
     wait_for(watcher.is_switched, "clients are sent to the new primary", PATIENCE)
     # A row each 10 ms, and a standby that is milliseconds behind, on a machine that may be busy.
     assert_taken_over(orders, clients, may_lose=50)
+    assert_it_ends(watcher, run_of(watcher, FAILOVER), without=BY_HAND)
 
 
 def one_backend_dies(orders: Pair) -> None:
@@ -85,7 +89,7 @@ def packets_are_lost(orders: Pair) -> None:
 
 
 @pytest.mark.parametrize("blow", [one_backend_dies, standby_is_cut_off, watcher_is_cut_off, packets_are_lost])
-def test_what_is_no_loss_of_the_primary_fences_nobody_and_clients_write_on(
+def test_what_is_no_loss_of_the_primary_begins_no_failover_and_clients_write_on(
     orders: Pair, watched: Callable[..., Watcher], blow: Callable[[Pair], None]
 ) -> None:
     watcher = watched(is_synchronous=False)
@@ -93,7 +97,7 @@ def test_what_is_no_loss_of_the_primary_fences_nobody_and_clients_write_on(
     blow(orders)
     end = time.monotonic() + CALM_SECONDS
     wait_for(lambda: time.monotonic() > end, "it stays so for a while", PATIENCE)
-    assert watcher.acted() == []
+    assert (watcher.began(), watcher.acted()) == ([], [])
     for client in clients:
         client.writes_again(time.monotonic(), PATIENCE)
         rows = client.stop()
@@ -102,11 +106,34 @@ def test_what_is_no_loss_of_the_primary_fences_nobody_and_clients_write_on(
     assert orders.servers[NEW].value("SELECT pg_is_in_recovery()")
 
 
-def test_when_both_are_lost_nothing_is_promoted_and_it_is_told_why(
+def test_when_both_are_lost_nothing_is_promoted_and_it_is_told_why_and_all_is_there_when_they_are_back(
     orders: Pair, watched: Callable[..., Watcher]
 ) -> None:
-    watcher = watched(is_synchronous=False)
+    watcher = watched(is_synchronous=True)
+    clients = orders.start_clients()
     for name in (NEW, OLD):
         orders.host(name).lose_power()
     wait_for(lambda: "no standby can be promoted" in watcher.explained(), "it says what is missing", PATIENCE)
-    assert not any("new_primary" in step["facts"] for step in watcher.acted())
+    wait_for(lambda: held_by(watcher, "candidate"), "it is on record what is waited for", PATIENCE)
+    before = [client.rows() for client in clients]
+
+    for name in NODES:  # the primary first: a standby that is back alone takes over
+        orders.servers[name].kill()  # and nothing of it stays, as its shared memory
+        orders.servers[name].start()
+    wait_for(lambda: set(watcher.verdicts().values()) == {"well"}, "both are well again", PATIENCE)
+    for client in clients:
+        client.writes_again(time.monotonic(), PATIENCE)
+    assert (watcher.began(), watcher.acted()) == ([], [])
+    told = [client.stop() for client in clients]
+    assert all(len(rows) > len(earlier) > 0 for rows, earlier in zip(told, before, strict=True))
+    assert_one_writer_at_a_time(*told)
+    assert {row.server for rows in told for row in rows} == {orders.host(OLD).address}
+    assert [lost(rows, orders.servers[OLD]) for rows in told] == [[], []]
+    wait_for(lambda: [lost(rows, orders.servers[NEW]) for rows in told] == [[], []], "the standby has all", PATIENCE)
+    assert orders.survivor() is orders.servers[OLD]
+
+
+def held_by(watcher: Watcher, guard: str) -> bool:
+    """Whether the last word on record is that this guard keeps the failover from beginning."""
+    told = watcher.machine.events("failover-held", watcher.policy)
+    return guard in told[-1]["guards"] if told else False

@@ -11,6 +11,7 @@ import pytest
 from tests.failover_site import NODES
 from tests.postgres_lab import Cluster
 from tests.postgres_pair import Pair, assert_taken_over, lost
+from tests.run_ends import BY_HAND, assert_it_ends, run_of
 from tests.system.programs import wait_for
 from tests.watched_pair import Watcher
 
@@ -54,6 +55,7 @@ def test_a_primary_whose_log_has_no_room_ends_by_itself_and_is_replaced(
     wait_for(watcher.is_switched, "clients are sent to the new primary", PATIENCE)
     assert "No space left on device" in orders.servers[OLD].log
     assert_taken_over(orders, clients, may_lose=0)
+    assert_it_ends(watcher, run_of(watcher, "orders-failover"), without=BY_HAND)
 
 
 def test_a_primary_whose_data_has_no_room_is_named_and_stays_and_goes_on_when_there_is_room(

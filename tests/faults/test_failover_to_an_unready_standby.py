@@ -9,6 +9,7 @@ import pytest
 
 from tests.failover_site import NODES
 from tests.postgres_pair import Pair, assert_taken_over, lost
+from tests.run_ends import BY_HAND, assert_it_ends, assert_it_fails, is_switched_by, run_of
 from tests.system.programs import wait_for
 from tests.watched_pair import Watcher
 
@@ -77,6 +78,7 @@ def test_a_standby_whose_replay_is_paused_waits_for_whoever_paused_it(
     orders.servers[NEW].execute("SELECT pg_wal_replay_resume()")
     wait_for(watcher.is_switched, "clients are sent to the new primary", PATIENCE)
     assert_taken_over(orders, clients, may_lose=0)
+    assert_it_ends(watcher, run_of(watcher, FAILOVER), without=BY_HAND)
 
 
 def hold_up_restoring(orders: Pair, folder: Path) -> Path:
@@ -113,6 +115,7 @@ def test_a_restore_command_that_hangs_is_told_beforehand_and_named_and_the_run_g
     mark.unlink()
     wait_for(watcher.is_switched, "clients are sent to the new primary", PATIENCE)
     assert_taken_over(orders, clients, may_lose=0)
+    assert_it_ends(watcher, run_of(watcher, FAILOVER), without=BY_HAND)
 
 
 def test_a_standby_that_dies_while_it_is_promoted_leaves_no_second_primary_and_is_promoted_when_it_is_back(
@@ -125,9 +128,8 @@ def test_a_standby_that_dies_while_it_is_promoted_leaves_no_second_primary_and_i
     wait_for(lambda: promotion(watcher, "step-ordered"), "the standby has been told to take over", PATIENCE)
     orders.host(NEW).lose_power()
     wait_for(lambda: promotion(watcher, "step-finished"), "the try has failed", PATIENCE)
-    wait_for(lambda: watcher.machine.events("incident-finished", watcher.policy), "the run has an end", PATIENCE)
-    said = watcher.machine.events("incident-finished", watcher.policy)[-1]
-    assert "orders-2 does not answer any more, and this run has told it to take over" in said["message"]
+    first = run_of(watcher, FAILOVER)
+    assert_it_fails(watcher, first, "orders-2 does not answer any more, and this run has told it to take over")
     assert orders.host(OLD).pids() == []
 
     mark.unlink()
@@ -136,15 +138,7 @@ def test_a_standby_that_dies_while_it_is_promoted_leaves_no_second_primary_and_i
     wait_for(lambda: watcher.verdicts()[NEW] == "well", "the standby is back", PATIENCE)
     wait_for(lambda: held_by(watcher, "tried before"), "it is told that a person is waited for", PATIENCE)
     watcher.begin(FAILOVER, OLD)
-    wait_for(lambda: is_switched_by(watcher, 2), "clients are sent to the new primary", PATIENCE)
+    second = wait_for(lambda: watcher.began()[1:], "the run has begun", PATIENCE)[0]
+    wait_for(lambda: is_switched_by(watcher, second), "clients are sent to the new primary", PATIENCE)
     assert_taken_over(orders, clients, may_lose=0)
-
-
-def is_switched_by(watcher: Watcher, run: int) -> bool:
-    """Whether that run, counted from 1, has sent clients to the new primary."""
-    began = watcher.began()
-    if len(began) < run:
-        return False
-    switched = "Send clients to the new primary"
-    steps = [event for event in watcher.machine.events("step-finished") if event["run"] == began[run - 1]]
-    return any(each["step"] == switched and each["outcome"] == "succeeded" for each in steps)
+    assert_it_ends(watcher, run_of(watcher, FAILOVER), without=BY_HAND)

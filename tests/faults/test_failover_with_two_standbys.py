@@ -13,6 +13,7 @@ import pytest
 from tests.failover_site import Client, assert_one_writer_at_a_time
 from tests.postgres_lab import lab
 from tests.postgres_pair import Pair, lost, pair
+from tests.run_ends import BY_HAND, assert_it_ends, assert_it_fails, is_switched_by, run_of
 from tests.system.programs import wait_for
 from tests.watched_pair import Watcher
 
@@ -23,8 +24,8 @@ pytestmark = [
 ]
 PATIENCE = 120.0
 OLD, BEST, NEXT = "orders-1", "orders-2", "orders-3"
+FAILOVER = "orders-failover"
 FENCE = "Make sure that the old primary accepts no write"
-SWITCH = "Send clients to the new primary"
 
 
 @pytest.fixture
@@ -70,6 +71,7 @@ def test_a_standby_that_dies_before_it_was_told_to_lead_makes_room_for_the_next(
     mark.unlink()
     wait_for(watcher.is_switched, "clients are sent to the new primary", PATIENCE)
     assert_all_is_at(orders, other, clients)
+    assert_it_ends(watcher, run_of(watcher, FAILOVER), without=BY_HAND)
     assert orders.survivor() is orders.servers[other]
 
 
@@ -91,20 +93,15 @@ def test_a_standby_that_dies_after_it_was_told_to_lead_is_waited_for_until_a_per
     wait_for(ordered, "it is told to lead", PATIENCE)
     assert BEST in ordered()[-1]["facts"].values()
     orders.host(BEST).lose_power()
-    wait_for(watcher.is_over, "the run has an end", PATIENCE)
-    said = watcher.machine.events("incident-finished", watcher.policy)[-1]["message"]
-    assert f"{BEST} does not answer any more, and this run has told it to take over" in said
+    told = f"{BEST} does not answer any more, and this run has told it to take over"
+    assert_it_fails(watcher, run_of(watcher, FAILOVER), told)
     assert orders.servers[NEXT].value("SELECT pg_is_in_recovery()")
     assert len(watcher.began()) == 1
 
     mark.unlink()
-    watcher.begin("orders-failover", OLD)  # a person knows that it is off
+    watcher.begin(FAILOVER, OLD)  # a person knows that it is off
     run = wait_for(lambda: watcher.began()[1:], "the run has begun", PATIENCE)[0]
-    ends = watcher.machine.events
-    wait_for(
-        lambda: any((each["run"], each["step"]) == (run, SWITCH) for each in ends("step-finished")),
-        "clients are sent to the new primary",
-        PATIENCE,
-    )
+    wait_for(lambda: is_switched_by(watcher, run), "clients are sent to the new primary", PATIENCE)
     assert_all_is_at(orders, NEXT, clients)
+    assert_it_ends(watcher, run, without=BY_HAND)
     assert orders.survivor() is orders.servers[NEXT]

@@ -9,8 +9,8 @@ import pytest
 
 from tests.failover_site import now
 from tests.postgres_pair import Pair, lost
-from tests.shipped_runs import PATIENCE, assert_it_ends, assert_the_same, fail_over, stop, wait_until_well
-from tests.system.machine import Machine
+from tests.run_ends import PATIENCE, assert_it_ends
+from tests.shipped_runs import assert_the_same, fail_over, stop, wait_until_well
 from tests.system.programs import wait_for
 from tests.watched_pair import Watcher
 
@@ -24,14 +24,14 @@ BY = "by: [revoke, ssh, power]"
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE 'INSERT INTO written%'"
 
 
-def hold_on_before_the_stop(machine: Machine) -> None:
-    """Have the runbook fence by revocation or not at all, and leave the old primary alone until a file is there."""
-    file = machine.folder / "runbooks" / "payments-failover.yaml"
-    text, wait = file.read_text(), f"while [ ! -e {machine.folder}/go ]; do sleep 0.1; done"
-    assert (text.count(BY), text.count(f"- step: {STOP}")) == (1, 1)
-    step = f'- step: Hold on\n        command: {{argv: [sh, -c, "{wait}"]}}\n        timeout: 10m\n      '
-    file.write_text(text.replace(BY, "by: [revoke]").replace(f"- step: {STOP}", f"{step}- step: {STOP}"))
-    machine.drd("reload").done()
+def hold_on_before_the_stop(watcher: Watcher) -> None:
+    """Have the runbook fence by revocation or not at all, and leave the old primary alone until it goes on."""
+    file = watcher.machine.folder / "runbooks" / "payments-failover.yaml"
+    text = file.read_text()
+    assert text.count(BY) == 1
+    file.write_text(text.replace(BY, "by: [revoke]"))
+    watcher.holds_on_before(STOP)
+    watcher.machine.drd("reload").done()
 
 
 def test_a_frozen_primary_that_was_replaced_by_revocation_confirms_nothing_when_it_goes_on(
@@ -40,7 +40,7 @@ def test_a_frozen_primary_that_was_replaced_by_revocation_confirms_nothing_when_
     with shipped("payments") as watcher:
         site: Pair = watcher.pair
         old, new = site.nodes
-        hold_on_before_the_stop(watcher.machine)
+        hold_on_before_the_stop(watcher)
         by_libpq, by_proxy = site.start_clients()
         site.host(old).signal_all(signal.SIGSTOP)
         run = fail_over(watcher)
@@ -55,7 +55,7 @@ def test_a_frozen_primary_that_was_replaced_by_revocation_confirms_nothing_when_
         assert not site.servers[old].value("SELECT pg_is_in_recovery()")
         by_proxy.writes_again(now(), PATIENCE)
 
-        (watcher.machine.folder / "go").touch()
+        watcher.go_on()
         assert_it_ends(watcher, run)
         by_libpq.writes_at(site.host(new).address, PATIENCE)
         wait_until_well(watcher)

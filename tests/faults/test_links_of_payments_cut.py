@@ -9,7 +9,8 @@ import pytest
 
 from tests.failover_site import now
 from tests.postgres_pair import Pair, lost
-from tests.shipped_runs import PATIENCE, assert_the_same, stop, wait_until_well
+from tests.run_ends import PATIENCE
+from tests.shipped_runs import assert_the_same, stop, wait_until_well
 from tests.system.programs import wait_for
 from tests.watched_pair import Watcher
 

@@ -4,12 +4,10 @@ Its unit has the drop-in that is shipped. Clean, crashed or with log that nobody
 more, never leads, and is brought back as a standby with what clients lost of its log listed.
 """
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,6 +15,8 @@ from tests.failover_site import NODES, Client, assert_one_writer_at_a_time, now
 from tests.pair_shells import PairShells
 from tests.postgres_lab import Cluster
 from tests.postgres_pair import Pair, lost
+from tests.run_ends import REJOIN, assert_it_ends
+from tests.stranded_log import listed
 from tests.system.machine import Machine
 from tests.system.programs import wait_for
 from tests.watched_pair import Watcher
@@ -28,22 +28,11 @@ pytestmark = [
 ]
 PATIENCE = 120.0
 OLD, NEW = NODES
-REJOIN = "orders-rejoin"
-RUNBOOK = {
-    "runbook": REJOIN,
-    "policy": "orders",
-    "disaster": "hardware",
-    "activate_when": "the old primary's machine is back",
-    "deactivate_when": "it follows the new one",
-    "stages": [
-        {
-            "stage": "reconstitute",
-            "owner": "dba-on-call",
-            "deadline": "4h",
-            "steps": [{"step": "Bring it back", "postgres_rejoin": {"node": "old_primary"}, "timeout": "2m"}],
-        }
-    ],
-}
+UNANSWERED = (
+    "SELECT backend_xid::text::bigint FROM pg_stat_activity"
+    " WHERE wait_event = 'SyncRep' AND query LIKE 'INSERT INTO written%'"
+)
+"""The transactions of clients that wait for the standby's word."""
 
 
 @dataclass
@@ -61,42 +50,55 @@ def site(machine: Machine, orders: Pair, tmp_path: Path) -> Callable[..., Site]:
         orders.start(is_synchronous=is_synchronous)
         shells = PairShells(orders, tmp_path / "shells")
         watcher = Watcher(machine, orders, shells=shells)
-        (machine.folder / "runbooks" / f"{REJOIN}.yaml").write_text(json.dumps(RUNBOOK))
+        watcher.holds_on_before(REJOIN)
         watcher.start()
         return Site(orders, shells, watcher)
 
     return start
 
 
-def shut_down_by_somebody(site: Site, clients: tuple[Client, Client]) -> None:
+def shut_down_by_somebody(site: Site, clients: tuple[Client, Client]) -> set[int]:
     """In order, so that nothing of its log is missing elsewhere; drd fences it by masking its unit."""
     assert site.shells.systemctl(OLD, "stop") == 0
+    return set()
 
 
-def lose_power(site: Site, clients: tuple[Client, Client]) -> None:
-    site.shells.power_off(OLD)
-
-
-def write_on_alone_and_lose_power(site: Site, clients: tuple[Client, Client]) -> None:
-    """What is written after the cut no other server ever gets."""
+def write_what_is_not_confirmed_and_lose_power(site: Site, clients: tuple[Client, Client]) -> set[int]:
+    """A transaction that begins after the cut is in its log alone, and nobody is told that it is committed."""
+    old = site.orders.servers[OLD]
     site.orders.host(OLD).cut_from(site.orders.host(NEW))
-    for client in clients:
-        rows = len(client.rows())
-        wait_for(lambda client=client, rows=rows: len(client.rows()) > rows + 10, "it writes on", PATIENCE)
+    wait_for(lambda: len(old.rows(UNANSWERED)) == len(clients), "both clients wait for the standby", PATIENCE)
+    before = {row[0] for row in old.rows(UNANSWERED)}
+    late = site.orders.start_client(site.orders.directly(OLD), 3_000_000, is_heard=False)
+    wait_for(lambda: len(old.rows(UNANSWERED)) > len(before), "one more waits for it", PATIENCE)
+    alone = {row[0] for row in old.rows(UNANSWERED)} - before
     site.shells.power_off(OLD)
+    assert late.stop() == []
+    return alone
+
+
+def write_on_alone_and_lose_power(site: Site, clients: tuple[Client, Client]) -> set[int]:
+    """What is written after the cut no other server ever gets, and clients are told that it is committed."""
+    site.orders.host(OLD).cut_from(site.orders.host(NEW))
+    before = [len(client.rows()) for client in clients]
+    for client, rows in zip(clients, before, strict=True):
+        wait_for(lambda client=client, rows=rows: len(client.rows()) > rows + 10, "it writes on", PATIENCE)
+    alone = {row.transaction for client, rows in zip(clients, before, strict=True) for row in client.rows()[rows + 1 :]}
+    site.shells.power_off(OLD)
+    return alone
 
 
 @pytest.mark.parametrize(
     ("end", "is_synchronous", "rejoined_by"),
     [
         (shut_down_by_somebody, True, "following"),
-        (lose_power, True, "rewind"),
+        (write_what_is_not_confirmed_and_lose_power, True, "rewind"),
         (write_on_alone_and_lose_power, False, "rewind"),
     ],
 )
 def test_an_old_primary_that_comes_back_never_leads_and_is_made_a_standby(
     site: Callable[..., Site],
-    end: Callable[[Site, tuple[Client, Client]], None],
+    end: Callable[[Site, tuple[Client, Client]], set[int]],
     is_synchronous: bool,
     rejoined_by: str,
 ) -> None:
@@ -104,7 +106,7 @@ def test_an_old_primary_that_comes_back_never_leads_and_is_made_a_standby(
     orders, watcher = here.orders, here.watcher
     old, new = orders.servers[OLD], orders.servers[NEW]
     clients = orders.start_clients()
-    end(here, clients)
+    alone = end(here, clients)
     wait_for(watcher.is_switched, "clients are sent to the new primary", PATIENCE)
     for client in clients:
         client.writes_at(orders.host(NEW).address, PATIENCE)
@@ -118,14 +120,20 @@ def test_an_old_primary_that_comes_back_never_leads_and_is_made_a_standby(
     for client in clients:
         client.writes_again(since, PATIENCE)
 
-    told = brought_back(watcher)
-    assert told["rejoined_by"] in (rejoined_by, "following" if is_synchronous else rejoined_by)
+    watcher.go_on()
+    [run] = watcher.began()
+    assert_it_ends(watcher, run)
+    [told] = [each["facts"] for each in watcher.machine.events("step-finished") if "rejoined_by" in each["facts"]]
+    assert told["rejoined_by"] == rejoined_by
     rows = [client.stop() for client in clients]
-    missing = [number for each in rows for number in lost(each, new)]
+    missing = {number for each in rows for number in lost(each, new)}
+    gone = {row.transaction for each in rows for row in each if row.id in missing}
     assert_one_writer_at_a_time(*rows)
-    assert bool(missing) is (not is_synchronous)
+    assert bool(gone) is (not is_synchronous)
     # Each client may have had one more in flight, and drd writes its heartbeat.
-    assert int(told.get("lost_transactions", "0")) >= len(missing)
+    on_the_list = listed(watcher.machine.state / "stranded" / run / OLD) if rejoined_by == "rewind" else set()
+    assert gone | alone <= on_the_list
+    assert len(on_the_list) == int(told["lost_transactions"])
     assert (old.value("SELECT pg_is_in_recovery()"), new.value("SELECT pg_is_in_recovery()")) == (True, False)
     wait_for(lambda: ids(old) == ids(new), "it has what the new primary has", PATIENCE)
 
@@ -150,25 +158,13 @@ def test_an_old_primary_without_the_drop_in_confirms_nothing_where_commits_wait_
     since = now()
     client.writes_again(since, PATIENCE)
     assert late.stop() == []
-    assert_one_writer_at_a_time(client.stop())
 
-
-def brought_back(watcher: Watcher) -> dict[str, Any]:
-    """Have a person start the runbook that brings it back; what was found out as it came back.
-
-    The failover's own run may have brought it back before: it tries to until it is over.
-    """
-    wait_for(watcher.is_over, "the failover's own run is over", PATIENCE)
-    watcher.begin(REJOIN, NEW, old_primary=OLD)
-    ended = wait_for(
-        lambda: [each for each in watcher.machine.events("step-finished") if each["step"] == "Bring it back"],
-        "it is back",
-        PATIENCE,
-    )
-    assert ended[-1]["outcome"] == "succeeded", ended[-1]["message"]
-    facts = [each["facts"] for each in watcher.machine.events("step-finished")]
-    first: dict[str, Any] = next(each for each in facts if "rejoined_by" in each)
-    return first
+    watcher.go_on()
+    [run] = watcher.began()
+    assert_it_ends(watcher, run, without={REJOIN: f"{OLD} answers as a primary itself"})
+    rows = client.stop()
+    assert_one_writer_at_a_time(rows)
+    assert lost(rows, orders.servers[NEW]) == []
 
 
 def ids(server: Cluster) -> list[int]:

@@ -12,7 +12,8 @@ import pytest
 from tests.failover_site import now
 from tests.network_shells import kill_postmaster
 from tests.postgres_pair import Pair, assert_taken_over, lost
-from tests.shipped_runs import PATIENCE, assert_it_ends, run_of, stop, wait_until_well
+from tests.run_ends import PATIENCE, assert_it_ends, run_of
+from tests.shipped_runs import stop, wait_until_well
 from tests.system.programs import wait_for
 from tests.watched_pair import Watcher
 from tests.writing_client import longest_gap

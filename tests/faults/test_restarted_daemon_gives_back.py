@@ -10,7 +10,8 @@ import pytest
 
 from tests.failover_site import now
 from tests.postgres_pair import Pair, lost
-from tests.shipped_runs import PATIENCE, stop, wait_until_well
+from tests.run_ends import PATIENCE
+from tests.shipped_runs import stop, wait_until_well
 from tests.system.machine import Machine
 from tests.system.programs import wait_for
 

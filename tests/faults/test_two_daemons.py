@@ -9,6 +9,7 @@ import pytest
 
 from tests.failover_site import NODES
 from tests.postgres_pair import Pair, assert_taken_over
+from tests.run_ends import BY_HAND, assert_it_ends, run_of
 from tests.system.machine import Machine
 from tests.system.programs import wait_for
 from tests.watched_pair import Watcher
@@ -52,6 +53,7 @@ def test_two_daemons_with_the_same_files_hold_and_say_so_and_a_person_decides_fo
     one.begin("orders-failover", OLD)
     wait_for(one.is_switched, "clients are sent to the new primary", PATIENCE)
     assert_taken_over(orders, clients, may_lose=0)
+    assert_it_ends(one, run_of(one, "orders-failover"), without=BY_HAND)
     assert other.began() == []
 
 

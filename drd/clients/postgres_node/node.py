@@ -107,6 +107,11 @@ class PostgresNode:
         """Whether a server runs in its data, whoever has started it."""
         return "running=yes" in await self._run(scripts.RUNS, patience=QUICK)
 
+    async def still_runs(self) -> bool:
+        """The same, told also where nothing can be written, or somebody works on its data."""
+        text, argv = scripts.only_looking(str(self._data)), as_owner(self._user)
+        return "running=yes" in await run_program(self._runner, argv, self._machine, QUICK, standard_input=text)
+
     async def commits(self, where: WalRange) -> tuple[CommittedTransaction, ...]:
         """The transactions that were committed in a part of its log. Raises `LogGone` where that is not all there."""
         given = {"TIMELINE": str(where.timeline), "START": str(where.start), "END": str(where.end or "")}

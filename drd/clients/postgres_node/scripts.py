@@ -15,11 +15,19 @@ LOCAL_FILES: Final = "postgresql.conf postgresql.auto.conf pg_hba.conf pg_ident.
 BUSY: Final = 75
 """Somebody else works on the node's data now."""
 
-_BEGIN: Final = f"""
+_LOOK: Final = """
 set -eu
-umask 077
 export LC_ALL=C TZ=UTC
-[ -d "$DATA" ] && [ -f "$DATA/PG_VERSION" ] || {{ echo "$DATA is no data directory" >&2; exit 1; }}
+[ -d "$DATA" ] && [ -f "$DATA/PG_VERSION" ] || { echo "$DATA is no data directory" >&2; exit 1; }
+is_running() {
+  [ -f "$DATA/postmaster.pid" ] || return 1
+  pid=$(head -n 1 "$DATA/postmaster.pid")
+  # One that has ended and that nobody has waited for yet is there, and does nothing.
+  kill -0 "$pid" 2>/dev/null && ! grep -q '^State:.*Z' "/proc/$pid/status" 2>/dev/null
+}
+"""
+_BEGIN: Final = f"""{_LOOK}
+umask 077
 MAJOR=$(cat "$DATA/PG_VERSION")
 BIN=
 for folder in "/usr/lib/postgresql/$MAJOR/bin" "/usr/pgsql-$MAJOR/bin" /usr/lib64/pgsql/bin /usr/local/pgsql/bin \\
@@ -33,12 +41,6 @@ WORK="$(dirname "$DATA")/.drd-$(basename "$DATA")"
 mkdir -p "$WORK"
 exec 9>"$WORK/lock"
 flock -n 9 || {{ echo "somebody else works on $DATA" >&2; exit {BUSY}; }}
-is_running() {{
-  [ -f "$DATA/postmaster.pid" ] || return 1
-  pid=$(head -n 1 "$DATA/postmaster.pid")
-  # One that has ended and that nobody has waited for yet is there, and does nothing.
-  kill -0 "$pid" 2>/dev/null && ! grep -q '^State:.*Z' "/proc/$pid/status" 2>/dev/null
-}}
 demand_stopped() {{ if is_running; then echo "the server in $DATA still runs" >&2; exit 1; fi; }}
 keep_local() {{
   if [ ! -d "$WORK/local" ]; then
@@ -178,3 +180,8 @@ def script(body: str, variables: Mapping[str, str], *, has_service: bool = False
     """A whole script. The shell has read all of it before the first program runs that might read from it too."""
     given = "\n".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
     return f"{{\n{given}\n{_BEGIN}{_SERVICE if has_service else ''}{body}\nexit 0\n}} </dev/null\n".encode()
+
+
+def only_looking(data: str) -> bytes:
+    """The script `RUNS` that writes nothing and waits for nobody: for a full disk, and data that others work on."""
+    return f"{{\nDATA={shlex.quote(data)}\n{_LOOK}{RUNS}\nexit 0\n}} </dev/null\n".encode()
