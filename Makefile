@@ -10,7 +10,7 @@ PARTS     = $(shell scripts/parts where)
 WORKERS  ?= $(shell expr $$(nproc) + 1)
 # Every commit draws another share of the fault tests; the seed stands in pytest's header, so a run can be repeated.
 SEED     ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo 1)
-SHARE    ?= 0.08
+SHARE    ?= 0.06
 
 .PHONY: help run test check static unit coverage faults endurance bench format lock setup parts programs ceph clean
 

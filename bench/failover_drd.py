@@ -8,6 +8,7 @@ is started anew before each run, since nodes that fail every few seconds are rig
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,8 @@ from tests.system.programs import wait_for
 from tests.watched_pair import Watcher
 
 LONGEST_SECONDS = 180.0
+LAST_EVENTS = 40
+"""How many of the journal's events are shown of a run that does not end."""
 SERVICES: Mapping[str, str] = {"drd": "orders", "drd-sync": "payments", "drd-in-place": "orders"}
 """Side → which policy of the repository that is; commits of payments wait for the standby."""
 IN_PLACE = "drd-in-place"
@@ -142,7 +145,11 @@ class Drd:
             begun, ended = (len(machine.events(f"incident-{what}")) for what in ("started", "finished"))
             return begun == ended
 
-        wait_for(is_idle, "no runbook is under way", LONGEST_SECONDS)
+        try:
+            wait_for(is_idle, "no runbook is under way", LONGEST_SECONDS)
+        except AssertionError as late:
+            late.add_note("\n".join(json.dumps(event) for event in machine.events()[-LAST_EVENTS:]))
+            raise
 
     def _is_whole(self) -> bool:
         """Whether the standby follows, and drd sees both to be well."""

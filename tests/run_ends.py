@@ -10,6 +10,7 @@ from tests.watched_pair import Watcher
 PATIENCE = 180.0
 TELL = "Tell people"
 REJOIN = "Bring the old primary back as a standby"
+FOLLOW = "Have the other standbys follow the new primary"
 SWITCH = "Send clients to the new primary"
 NOTHING: Mapping[str, str] = MappingProxyType({})
 BY_HAND: Mapping[str, str] = MappingProxyType({REJOIN: "drd.yaml does not say where the data of orders-1 lies"})

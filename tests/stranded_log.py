@@ -4,6 +4,7 @@ import re
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.postgres_lab import Lab
@@ -18,17 +19,17 @@ def listed(folder: Path) -> set[int]:
 
 def stranded(folder: Path, lab: Lab, table: int) -> set[int]:
     """The transactions that wrote to a table, by the log that drd has saved."""
-    log = Path(tempfile.mkdtemp(prefix="stranded-", dir=lab.folder))
-    with tarfile.open(folder / "wal.tar") as saved:
-        saved.extractall(log)
-    for path in (log, *log.iterdir()):
-        path.chmod(0o755)
-    found: set[int] = set()
-    for segment in sorted(each.name for each in log.iterdir() if not each.suffix):
-        # It ends with a failure where the log does.
-        words = [lab.programs / "pg_waldump", "-r", "Heap", log / segment]
-        dump = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False).stdout
-        for line in dump.splitlines():
-            if "INSERT" in line and re.search(rf"\brel \d+/\d+/{table}\b", line):
-                found.add(int(line.partition("tx:")[2].split(",")[0]))
-    return found
+    with tempfile.TemporaryDirectory(prefix="stranded-", dir=lab.folder) as log:
+        with tarfile.open(folder / "wal.tar") as saved:
+            saved.extractall(log)
+        segments = [each for each in Path(log).iterdir() if not each.suffix]
+        return {transaction for each in segments for transaction in _writers(each, lab, table)}
+
+
+def _writers(segment: Path, lab: Lab, table: int) -> Iterator[int]:
+    # It ends with a failure where the log does.
+    words = [lab.programs / "pg_waldump", "-r", "Heap", segment]
+    dump = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False).stdout
+    for line in dump.splitlines():
+        if "INSERT" in line and re.search(rf"\brel \d+/\d+/{table}\b", line):
+            yield int(line.partition("tx:")[2].split(",")[0])

@@ -129,13 +129,14 @@ class Watcher:
         """What it would do now, in words, on one line."""
         return " ".join(self.machine.drd("explain", self.policy).done().stdout.split())
 
-    def begin(self, runbook: str, primary: str, **variables: str) -> None:
+    def begin(self, runbook: str, primary: str, *, fenced: str = "", **variables: str) -> None:
         """Have it start a runbook at once, as `drd runbook start` does."""
         order = {
             "by": "the lab",
             "words": "told to",
             "began": None,
             "is_drill": False,
+            "fenced": fenced,
             "variables": {"primary": primary, **variables},
         }
         begun = threading.Event()

@@ -22,8 +22,8 @@ from drd.clients.postgres_node import PostgresNode
 from drd.clients.shell import find_program, run_program
 from drd.clients.unit import demand_maskable, is_stopped_and_masked, unit_state
 from drd.core.errors import DrdError, PermanentError
+from drd.core.fencing import A_PERSON, FenceState, proxy, revocation
 from drd.core.fencing import Fence as FenceFound
-from drd.core.fencing import FenceState, proxy, revocation
 from drd.core.fencing import Rung as CoreRung
 from drd.core.kinds import Model
 from drd.core.lists import OneOrMany
@@ -35,7 +35,6 @@ from drd.ports.machines import Machine
 
 LONGEST_RUNG: Final = timedelta(seconds=10)
 """A way that takes longer is left for the next one: a shell that hangs must not keep the power from being cut."""
-A_PERSON: Final = "a person"
 LAST_RUNG: Final = timedelta(minutes=2)
 """Of a program of the last way, where the step has no `timeout:`: a shutdown takes less, and writes wait for it."""
 CANNOT_SEE: Final = FenceFound(CoreRung.REVOKE, FenceState.IMPOSSIBLE, "the nodes of the policy are not watched")
@@ -253,7 +252,8 @@ class Fence(Action):
     def _command(self, at: Situation, machine: Machine, rung: Rung) -> str:
         match rung:
             case Rung.SSH if machine.unit is not None:
-                return f"on {machine.name}: {shlex.join(_mask(machine))}"
+                mark = f", then standby.signal is left in {machine.data_directory}" if machine.data_directory else ""
+                return f"on {machine.name}: {shlex.join(_mask(machine))}{mark}"
             case Rung.POWER if machine.power:
                 return f"here: {shlex.join(machine.power)}"
             case Rung.REVOKE:

@@ -40,6 +40,7 @@ class PostgresPromote(Action):
     """Make a PostgreSQL standby the primary; a fence of the old one has to stand before it."""
 
     kind: ClassVar[str] = "postgres_promote"
+    looks_first: ClassVar[bool] = True
     is_final: ClassVar[bool] = True
     relies_on: ClassVar[Mapping[str, timedelta]] = {"fence": timedelta(minutes=1)}
 
@@ -90,9 +91,10 @@ class PostgresPromote(Action):
         new = for_new_primary(rule, there)
         if not says(awaited, new.quorum):
             await set_parameter(dsn, AWAITED, setting_of(new.quorum), sleep)
-        if at.variables.get("fenced_by") == REVOKE:
-            await _demand_cut(at)
-        await at.ordering({ORDERED_TO_LEAD: machine.name})
+        async with at.services.deciding_on_standbys(at.policy):
+            if at.variables.get("fenced_by") == REVOKE:
+                await _demand_cut(at)
+            await at.ordering({ORDERED_TO_LEAD: machine.name})
         left = timedelta(seconds=end - at.world.clock.monotonic()) - LAST_WORD
         await promote(dsn, sleep, max(left, LAST_WORD))
         with suppress(DrdError):
@@ -168,7 +170,8 @@ class PostgresPromote(Action):
         if ordered is not None and not standbys:
             raise PermanentError(
                 f"{ordered} does not answer any more, and this run has told it to take over: {'; '.join(refused)}",
-                f"nothing else was promoted: start {ordered} again, or switch it off and start the runbook anew",
+                f"nothing else was promoted: start {ordered} again, or have it fenced first: "
+                f"drd runbook start {at.runbook} --set primary={ordered}",
             )
         if not standbys:
             raise PermanentError(f"no standby can be promoted: {'; '.join(refused) or 'there is none'}", "drd status")

@@ -36,6 +36,7 @@ class PostgresRejoin(Action):
     """Bring a PostgreSQL node back as a standby of the primary, by rewinding or copying it anew."""
 
     kind: ClassVar[str] = "postgres_rejoin"
+    looks_first: ClassVar[bool] = True
 
     node: NodeName
     """A name under `nodes:`, or a role, as `old_primary`; `other_standbys` are all who neither led nor lead."""
@@ -132,15 +133,14 @@ class PostgresRejoin(Action):
             return {"rejoined_by": "following", "lost_transactions": "0"}
         if fork is not None and not state.is_broken:
             await save_stranded(node, state, fork, folder)
-        facts = await on_record(folder)
-        if facts and (store := await at.services.keep(at.policy, folder, f"stranded-{machine.name}")):
-            facts["stranded_in"] = store
+        facts = await _kept(at, machine, folder)
         if why := _why_no_rewind(state, facts):
-            return {**facts, **await _copied(at, node, state, source, why)}
+            return _noted(await _copied(at, node, state, source, why), facts)
         try:
             await node.rewind(source)
         except PermanentError as error:
-            return {**facts, **await _copied(at, node, state, source, f"pg_rewind failed: {_last(error.detail)}")}
+            why = f"pg_rewind failed: {_last(error.detail)}"
+            return _noted(await _copied(at, node, state, source, why), facts)
         return {**facts, "rejoined_by": "rewind"}
 
     def references(self) -> tuple[Reference, ...]:
@@ -182,7 +182,7 @@ def _has_nothing_beyond(state: NodeState, fork: Fork) -> bool:
 
 
 async def _primary(at: Situation, but: Machine) -> tuple[Machine, Leading]:
-    """The node that leads now, of the newest timeline where an old one claims to lead as well."""
+    """The node that leads now; where an old one does so as well, the one that this run has promoted after it."""
     others = [at.machine(name) for name in at.members if name != but.name]
     looks = await leads_of(at.world.secrets, others)
     found = [(machine, each) for machine, each in zip(others, looks, strict=True) if isinstance(each, Leading)]
@@ -192,10 +192,13 @@ async def _primary(at: Situation, but: Machine) -> tuple[Machine, Leading]:
             for machine, each in zip(others, looks, strict=True)
         )
         raise TransientError(f"no other node is a primary: {why or 'there is none'}", "drd status")
-    if len(found) > 1:
+    newest = max(found, key=lambda each: each[1].history.timeline)
+    older = [machine.name for machine, each in found if each.history.timeline < newest[1].history.timeline]
+    # One that was cut off from its standbys runs on until it is stopped, which may take long on a silent host.
+    if len(older) < len(found) - 1 or (older and newest[0].name != at.variables.get("new_primary")):
         names = " and ".join(machine.name for machine, _ in found)
         raise PermanentError(f"{names} are both primary", "stop the one that clients must not write to")
-    return found[0]
+    return newest
 
 
 async def _demand_no_primary(at: Situation, machine: Machine) -> None:
@@ -316,6 +319,26 @@ def _together(found: Sequence[Facts]) -> Facts:
     if "lost_transactions" in facts:
         facts["lost_transactions"] = str(sum(int(each.get("lost_transactions", 0)) for each in found))
     return facts
+
+
+async def _kept(at: Situation, machine: Machine, folder: Path) -> dict[str, str]:
+    """What was lost, once its log was saved beside the backups too; a note where no store takes it now.
+
+    The node is brought back all the same: what only it had lies durably on drd's own disk by now.
+    """
+    facts = await on_record(folder)
+    if not facts:
+        return {}
+    if store := await at.services.keep(at.policy, folder, f"stranded-{machine.name}"):
+        return {**facts, "stranded_in": store}
+    only = f"no store of {at.policy} takes what only {machine.name} had: it lies in {folder} alone, so copy that folder"
+    return {**facts, "note": only}
+
+
+def _noted(facts: Facts, kept: Facts) -> dict[str, str]:
+    """Both, with the notes of both."""
+    notes = {"note": "; ".join(each["note"] for each in (facts, kept) if "note" in each)}
+    return {**kept, **facts, **(notes if notes["note"] else {})}
 
 
 def _folder(at: Situation, machine: Machine) -> Path:

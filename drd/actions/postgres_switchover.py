@@ -36,6 +36,7 @@ class PostgresSwitchover(Action):
     """Hand a PostgreSQL cluster over to a standby: the primary is shut down first, so that nothing is lost."""
 
     kind: ClassVar[str] = "postgres_switchover"
+    looks_first: ClassVar[bool] = True
     is_final: ClassVar[bool] = True
 
     to: NodeName = BEST

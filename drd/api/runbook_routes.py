@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -28,6 +29,8 @@ class StartBody(PlanBody):
     words: LongWords = ""
     began: datetime | None = None
     is_drill: bool = False
+    overrides: bool = False
+    fenced: str = Field(default="", max_length=200)
 
 
 class AnswerBody(Message):

@@ -226,9 +226,17 @@ def furnish(configuration: Configuration, world: World, journal: SqliteJournal, 
         runbooks=runbooks,
         acting=acting,
         alarming=alarming,
-        losing=Losing(watching, heartbeats, journal, clock),
+        losing=Losing(watching, heartbeats, journal, journal, clock),
         triggering=Triggering(in_force, acting, runbooks, journal, journal, clock),
-        giving_back=GivingBack(in_force, watching, journal, journal, clock, partial(give_machine_back, world)),
+        giving_back=GivingBack(
+            in_force,
+            watching,
+            journal,
+            journal,
+            clock,
+            partial(give_machine_back, world),
+            services.deciding_on_standbys,
+        ),
     )
     return Built(house, journal, world, tick, log)
 

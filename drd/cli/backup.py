@@ -47,9 +47,9 @@ def backup(session: Session, policy: str, full: bool) -> int:
 def pause(session: Session, policy: str | None, is_for_all: bool, what: str, duration: str, reason: str) -> None:
     """Stop work for POLICY for a time. It starts again by itself.
 
-    While runbooks are paused an approval that waits takes nobody's silence for a yes. With --all --what failover, the
-    kill switch, no primary is replaced anywhere, and runbooks that run already begin no further step, until the time is
-    over or `drd resume --all` is typed.
+    While runbooks are paused an approval that waits takes nobody's silence for a yes. With --what failover and no
+    POLICY, the kill switch, no primary is replaced anywhere, and runbooks that run already begin no further step, until
+    the time is over or `drd resume --all` is typed.
     """
     from drd.core.units import INTERVAL_UNITS, parse_duration
     from drd.reports.moments import local_with_offset
@@ -61,6 +61,8 @@ def pause(session: Session, policy: str | None, is_for_all: bool, what: str, dur
     if length.total_seconds() <= 0:
         raise UsageError("a pause ends in the future", "type: --for 2h")
     until = session.now() + length
+    # Backups of everything are stopped by no word that was forgotten.
+    is_for_all = is_for_all or (policy is None and what in ("failover", "runbooks"))
     names = _named(session, policy, is_for_all)
     for name in names:
         for each in _everywhere(what) if is_for_all else (what,):

@@ -94,6 +94,13 @@ def plan(session: Session, name: str, point: str | None, place: str | None, othe
 @click.option("--reason", required=True, help="Why; the journal keeps it.")
 @click.option("--began", metavar="TIME", help="The outage's first symptom, from which deadlines and the RTO count.")
 @click.option("--drill", "is_drill", is_flag=True, help="Rehearse it: nothing in production is touched.")
+@click.option("--override", "overrides", is_flag=True, help="Start it although failovers are paused.")
+@click.option(
+    "--fenced",
+    metavar="NODE",
+    default="",
+    help="Which node, that an earlier run has told to take over, is off or was started anew since: you have looked.",
+)
 @click.option("--confirm", metavar="NAME", help="The runbook's name once more, for scripts.")
 @_told
 @pass_session
@@ -115,6 +122,8 @@ def start(session: Session, /, name: str, **given: Any) -> int:
         words=given["reason"],
         began=_moment(session, given["began"]),
         is_drill=given["is_drill"],
+        overrides=given["overrides"],
+        fenced=given["fenced"],
         variables=_variables(session, given["point"], given["place"], given["others"]),
     )
     session.on_interrupt = f"you left; the run goes on: drd incident show {name}"

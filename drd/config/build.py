@@ -49,7 +49,10 @@ def configuration_of(
         runbooks={runbook.name: runbook for runbook in runbooks},
         people={key: person.name for key, person in settings.people.items()},
         machines={name: _machine(name, node) for name, node in settings.nodes.items()},
-        contacts={name: Contact(each.name, each.notify, each.deputy) for name, each in settings.people.items()},
+        contacts={
+            name: Contact(each.name, each.notify, each.deputy, each.users or ())
+            for name, each in settings.people.items()
+        },
         digest=digest,
         warnings=warnings,
         notes=notes,

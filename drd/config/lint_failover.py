@@ -14,6 +14,7 @@ from drd.core.runbook_plan import run_order
 _BY_ITSELF: Final = frozenset({"automatic", "approve"})
 _PROMOTES: Final = "postgres_promote"
 _APPROVES: Final = "approve"
+_WAIT: Final = frozenset({"approve", "wait"})
 
 
 def lint_start(entry: Entry, policy: Entry | None, actions: frozenset[str], report: Report) -> None:
@@ -90,8 +91,12 @@ def _as_run(entry: Entry, stage: Path) -> Iterator[Path]:
 
 
 def lint_consent(entry: Entry, steps: Iterable[Path], report: Report) -> None:
-    """A no ends the run, and it is written what silence means."""
+    """A no ends the run, and it is written what silence means, and from when on it counts."""
     for path in steps:
+        for verb in _WAIT & set(keys(entry, path)):
+            if entry.at((*path, "timeout")) is not None:
+                sentence = f"`timeout`: how long it waits, `{verb}` says itself: remove this"
+                report(entry.problem((*path, "timeout"), sentence, Spot.KEY))
         if _APPROVES in keys(entry, path) and entry.at((*path, "on_failure")) == "continue":
             sentence = "a refusal must not be passed over: write stop, undo or ask"
             report(entry.problem((*path, "on_failure"), sentence))

@@ -101,6 +101,9 @@ class Person(Model):
     """Addresses to tell them things at; each holds a token, so each is a reference."""
     deputy: Name | None = None
     """Who is told when this person does not answer."""
+    users: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)] | None = None
+    """Users of drd's machine who speak for this person. Where some are written for those whom an `approve` asks, or for
+    their deputies, nobody else may answer."""
 
 
 class HttpSettings(Model):

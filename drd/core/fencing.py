@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from drd.core.health import ClusterView, Hysteresis, NodeView, fall_seconds
 from drd.core.probing import Peer, Quorum
@@ -17,6 +18,10 @@ class Rung(StrEnum):
     POWER = "power"
     REVOKE = "revoke"
     PROXY = "proxy"
+
+
+A_PERSON: Final = "a person"
+"""Stands for a rung where a person says that a node is fenced."""
 
 
 class FenceState(StrEnum):

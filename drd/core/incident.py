@@ -6,14 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
+from typing import Final
 
 from drd.core.encoding import body_of, moment
 from drd.core.events import Body, IncidentStarted, StepAnswered, StepChecked, StepFinished, StepOrdered
-from drd.core.policy import Cause, Outcome
+from drd.core.fencing import A_PERSON, Rung
+from drd.core.policy import Outcome
 from drd.core.rows import IncidentRow
 from drd.core.runbook import ORDERED_TO_LEAD, SYNCHRONOUS, SYNCHRONOUS_NOW
 from drd.core.runbook_plan import RunPlan
 from drd.core.runbook_progress import Progress, after
+
+_FENCED_FOR_GOOD: Final = frozenset({Rung.SSH.value, Rung.POWER.value, A_PERSON})
+"""By what a node is fenced so that no later run gives it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,13 @@ class IncidentRecord:
         told = [fact.body.facts for fact in self.facts if isinstance(fact.body, StepOrdered)]
         return "" if "new_primary" in self.found or not told else told[-1].get(ORDERED_TO_LEAD, "")
 
+    @property
+    def seen_to(self) -> frozenset[str]:
+        """Who does not and will not lead by an earlier order: fenced by this run for good, or as its starter says."""
+        found = self.found
+        is_for_good = found.get("fenced_by", "") in _FENCED_FOR_GOOD
+        return frozenset(filter(None, (self.start.fenced, found.get("fenced", "") if is_for_good else "")))
+
     def progress(self, plan: RunPlan) -> Progress:
         """How far it has come, by the plan that its own document gives."""
         began = Progress(self.start.began)
@@ -68,16 +80,18 @@ class IncidentRecord:
 def told_before(runs: Iterable[IncidentRecord], primary: str) -> IncidentRecord | None:
     """The run that has told somebody to take over who may do so yet; None where none has.
 
-    `runs` are those of its policy, newest first, `primary` is who leads, or did last. A person who has begun a run
-    since has seen to it; a drill and what drd begins by itself say nothing of that.
+    `runs` are those of its policy, newest first, `primary` is who leads, or did last, and is fenced before another one
+    is promoted. It may do so until a later run has fenced it, or was begun by a person who says that it is fenced.
     """
+    seen_to = {primary}
     for record in runs:
         if record.is_drill:
             continue
         if told := record.told_to_lead:
-            return None if told == primary else record
-        if "new_primary" in record.found or record.start.cause is Cause.MANUAL:
+            return None if told in seen_to else record
+        if "new_primary" in record.found:
             return None
+        seen_to |= record.seen_to
     return None
 
 

@@ -22,7 +22,7 @@ class Failure(StrEnum):
     """What kind of failure it was; they mean different things, and only some of them that something is gone."""
 
     REFUSED = "refused"
-    """The machine answered that nobody listens there, or closed the connection."""
+    """The machine answered that nobody listens there."""
     TIMEOUT = "timeout"
     """Nothing came back in time."""
     PROTOCOL = "protocol"

@@ -17,7 +17,17 @@ from drd.core.runbook_orders import Cancel, Check, Conclude, End, MissDeadline, 
 from drd.core.runbook_plan import PlannedStage, PlannedStep, RunPlan
 from drd.core.runbook_progress import Progress, StepProgress, StepState, Stopping
 from drd.core.runbook_step import Choice, Doing, Silence, StepOutcome, Waiting
-from drd.core.runbook_telling import asked_at, asking_for, is_due, is_told_to_wait, waiting_on
+from drd.core.runbook_telling import (
+    asked_at,
+    asking_for,
+    is_due,
+    is_to_be_reminded,
+    is_told_to_wait,
+    question_about,
+    reminder_of,
+    reminding_of,
+    waiting_on,
+)
 
 _OPEN: Final = (StepState.RUNNING, StepState.UNDOING)
 RETRY_DELAY: Final = timedelta(seconds=1)
@@ -68,21 +78,27 @@ def next_orders(
     turn = _Turn(plan, progress, under_way, now, hold)
     if progress.finished is not None:
         return Next()
-    if progress.stopping is not None:
-        return Next(tuple(_ending(turn)))
     late = [stage for stage in plan.stages if _is_open(plan, progress, stage)]
-    # Two steps may rely on the same one: it is looked at once.
-    orders = list(dict.fromkeys((*_late(turn, late), *_advancing(turn))))
+    telling = (*_late(turn, late), *_edited(turn, late))
+    if progress.stopping is not None:
+        ending = tuple(each for each in _ending(turn) if not (telling and isinstance(each, End)))
+        orders = [*telling, *ending]
+    else:
+        # Two steps may rely on the same one: it is looked at once.
+        orders = list(dict.fromkeys((*telling, *_advancing(turn))))
     moments = [progress.began + stage.deadline for stage in late if stage.name not in progress.missed]
-    moments += [moment for step in plan.steps if (moment := _awaited(turn, step)) is not None]
+    if progress.stopping is None:
+        moments += [moment for step in plan.steps if (moment := _awaited(turn, step)) is not None]
     moments += [told.again for told in progress.told.values() if told.again is not None]
-    return Next(_until_a_conclusion(orders), min((moment for moment in moments if moment > now), default=None))
+    if progress.stopping is None:
+        orders = _until_a_conclusion(orders)
+    return Next(tuple(orders), min((moment for moment in moments if moment > now), default=None))
 
 
-def _until_a_conclusion(orders: list[Order]) -> tuple[Order, ...]:
+def _until_a_conclusion(orders: list[Order]) -> list[Order]:
     """What comes of a step may stop the run: nothing is begun until that is on record."""
     ends = (place for place, order in enumerate(orders, start=1) if isinstance(order, Conclude))
-    return tuple(orders[: next(ends, len(orders))])
+    return orders[: next(ends, len(orders))]
 
 
 def _is_open(plan: RunPlan, progress: Progress, stage: PlannedStage) -> bool:
@@ -97,7 +113,18 @@ def _late(turn: _Turn, stages: list[PlannedStage]) -> Iterator[Order]:
             yield MissDeadline(stage)
         else:
             text = f"the stage {stage.name} of {stage.owner} is not over by its deadline"
+            if turn.progress.stopping is not None:
+                text = f"{text}, and the run stops: {turn.progress.why}"
             yield from turn.telling(Tell(f"deadline {stage.name}", (stage.deputy or stage.owner,), text))
+
+
+def _edited(turn: _Turn, stages: list[PlannedStage]) -> Iterator[Tell]:
+    """Tell whose stage it is that the file does not say any more what is done."""
+    edited = turn.progress.edited
+    if edited is not None and stages:
+        what = "was changed" if edited else "is gone"
+        text = f"the runbook's file {what}; the run goes on by what it began with, and only the next one by the file"
+        yield from turn.telling(Tell(f"edited {edited[:16]}", (stages[0].owner,), text))
 
 
 def _awaited(turn: _Turn, step: PlannedStep) -> datetime | None:
@@ -111,6 +138,8 @@ def _awaited(turn: _Turn, step: PlannedStep) -> datetime | None:
         return None if since is None else since + step.waits.within
     if at.state is StepState.PENDING and at.failures:
         return at.since + RETRY_DELAY
+    if at.state is StepState.ASKING:
+        return reminder_of(turn.progress.told, question_about(step.title, at.order, at.failures))
     return None
 
 
@@ -148,11 +177,21 @@ def _for_step(turn: _Turn, step: PlannedStep) -> Iterator[Order]:
         case StepState.RUNNING if turn.is_idle(step):
             yield Check(step.title, Doing.APPLY)
         case StepState.ASKING:
-            owner = turn.plan.stage_of(step.title).owner
-            text = f"{step.title}: {at.message}; the run waits for your decision"
-            yield from turn.telling(Tell(f"question {step.title} {at.order}.{at.failures}", (owner,), text))
+            yield from _questioning(turn, step)
         case StepState.PENDING if turn.is_idle(step):
             yield from _pending(turn, step)
+
+
+def _questioning(turn: _Turn, step: PlannedStep) -> Iterator[Tell]:
+    """Ask the stage's owner what becomes of a step, and with the deputy again as long as nobody says it."""
+    at, stage, told = turn.of(step), turn.plan.stage_of(step.title), turn.progress.told
+    question = question_about(step.title, at.order, at.failures)
+    text = f"{step.title}: {at.message}; the run waits for your decision"
+    both = tuple(filter(None, (stage.owner, stage.deputy)))
+    if reminder_of(told, question) is None:
+        yield from turn.telling(Tell(question, both if question in told else (stage.owner,), text))
+    elif is_to_be_reminded(told, question, turn.now):
+        yield from turn.telling_anew(Tell(reminding_of(question), both, f"{text}, and nobody has said it yet"))
 
 
 def _pending(turn: _Turn, step: PlannedStep) -> Iterator[Order]:
@@ -165,8 +204,13 @@ def _pending(turn: _Turn, step: PlannedStep) -> Iterator[Order]:
         return
     elif not at.order or at.is_cleared:
         yield from _start(turn, step)
-    elif at.since is None or not timedelta() <= now - at.since < RETRY_DELAY:  # a clock may have been set back
+    elif not (at.failures and _is_young(at, now)):
         yield Check(step.title, Doing.APPLY)
+
+
+def _is_young(at: StepProgress, now: datetime) -> bool:
+    """Whether it has failed only just now. A clock may have been set back."""
+    return at.since is not None and timedelta() <= now - at.since < RETRY_DELAY
 
 
 def _start(turn: _Turn, step: PlannedStep) -> Iterator[Order]:

@@ -28,6 +28,8 @@ class PlannedStep:
     """Set where the step waits and does nothing."""
     is_repeatable: bool = False
     """Whether doing it twice is as good as doing it once."""
+    looks_first: bool = False
+    """Whether it looks itself at what is done already before it changes anything."""
     is_irreversible: bool = False
     """Whether nothing brings back what was before: what was done earlier is not taken back any more then."""
     is_undoable: bool = False
@@ -78,6 +80,26 @@ class RunPlan:
     def step(self, title: str) -> PlannedStep:
         """The step of that title. Raises KeyError when there is none."""
         return self._by_title[title]
+
+    def length(self, took: Mapping[str, timedelta]) -> timedelta:
+        """How long a run takes in which each step takes so long: what is parallel, or beside, goes on at once.
+
+        Raises KeyError for a step of which that is not known.
+        """
+        ends: dict[str, timedelta] = {}
+        stage_begins = timedelta()
+        for stage in self.stages:
+            free = stage_begins
+            steps = self.of_stage(stage.name)
+            for step in steps:
+                needed = (ends[title] for title in step.needs if title in ends)
+                ends[step.title] = (
+                    max(stage_begins if step.is_parallel else free, *needed, timedelta()) + took[step.title]
+                )
+                if not (step.is_parallel or step.is_beside):
+                    free = ends[step.title]
+            stage_begins = max((ends[step.title] for step in steps if not step.is_beside), default=stage_begins)
+        return max(ends.values(), default=timedelta())
 
     def stage_of(self, title: str) -> PlannedStage:
         """The stage of the step of that title."""

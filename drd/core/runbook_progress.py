@@ -14,6 +14,7 @@ from drd.core.events import (
     DeadlineMissed,
     IncidentFinished,
     PeopleTold,
+    RunbookEdited,
     StepAnswered,
     StepChecked,
     StepFinished,
@@ -22,7 +23,7 @@ from drd.core.events import (
 )
 from drd.core.run import Outcome
 from drd.core.runbook import OnFailure
-from drd.core.runbook_plan import RunPlan
+from drd.core.runbook_plan import PlannedStep, RunPlan
 from drd.core.runbook_step import Answer, Choice, Doing, StepOutcome
 from drd.core.runbook_telling import Told, told_again
 
@@ -78,6 +79,8 @@ class StepProgress:
     """And when it was seen last that what it has done holds."""
     is_cleared: bool = False
     """Whether it may be begun again without asking first: somebody or something has just looked."""
+    is_open: bool = False
+    """Whether it was begun, and nothing has told since whether it took effect."""
     answer: Answer | None = None
     """What was answered since its last intent when it was asked whether it is done."""
     times_undone: int = 0
@@ -118,6 +121,8 @@ class Progress:
     why: str = ""
     """Why it stops."""
     is_aborted: bool = False
+    edited: str | None = None
+    """SHA-256 of what the runbook's file says now, empty where it is gone; None: what the run began with."""
     finished: Outcome | None = None
 
     def of(self, step: str) -> StepProgress:
@@ -158,6 +163,7 @@ def _started(_plan: RunPlan, progress: Progress, body: StepStarted, at: datetime
         state=StepState.RUNNING,
         order=order,
         first=before.first or at,
+        is_open=True,
         answer=None,
         looked=None,
         is_cleared=False,
@@ -179,14 +185,28 @@ def _checked(plan: RunPlan, progress: Progress, body: StepChecked, at: datetime)
     if before.state is StepState.DONE:
         return _asked_again(plan, progress, body, at)
     if body.answer is Answer.DONE:
-        return progress.with_step(body.step, at, state=StepState.DONE, answer=body.answer, facts=body.facts)
+        return progress.with_step(
+            body.step, at, state=StepState.DONE, answer=body.answer, facts=body.facts, is_open=False
+        )
     if progress.stopping is not None:
         lost = "drd ended in its middle" if before.state is StepState.RUNNING else before.message
         return progress.with_step(body.step, at, state=StepState.FAILED, answer=body.answer, message=lost)
-    if before.state is StepState.RUNNING and body.answer is Answer.UNKNOWN and not planned.is_repeatable:
-        message = "drd ended in the middle of this step, and nothing tells whether it was done"
+    if body.answer is Answer.UNKNOWN and _would_be_blind(planned, before):
+        why = "drd ended in the middle of this step" if before.state is StepState.RUNNING else before.message
+        message = f"{why}, and nothing tells whether it was done"
         return progress.with_step(body.step, at, state=StepState.ASKING, answer=body.answer, message=message)
-    return progress.with_step(body.step, at, state=StepState.PENDING, answer=body.answer, is_cleared=True)
+    is_open = before.is_open and body.answer is Answer.UNKNOWN
+    return progress.with_step(
+        body.step, at, state=StepState.PENDING, answer=body.answer, is_cleared=True, is_open=is_open
+    )
+
+
+def _would_be_blind(planned: PlannedStep, at: StepProgress) -> bool:
+    """Whether it may have taken effect already where doing it again might do it twice, and no person has decided."""
+    if not at.is_open or planned.is_repeatable or at.choice is Choice.AGAIN:
+        return False
+    # What a killed daemon has begun may go on still; what this one has given up does not.
+    return at.state is StepState.RUNNING or not planned.looks_first
 
 
 def _asked_again(plan: RunPlan, progress: Progress, body: StepChecked, at: datetime) -> Progress:
@@ -227,12 +247,12 @@ def _finished(plan: RunPlan, progress: Progress, body: StepFinished, at: datetim
     if body.doing is Doing.UNDO:
         state = StepState.UNDONE if is_well else StepState.NOT_UNDONE
         return progress.with_step(body.step, at, state=state, message=body.message)
-    if body.outcome is StepOutcome.FAILED:
+    if body.outcome in (StepOutcome.FAILED, StepOutcome.UNKNOWN):
         return _failed(plan, progress, body, at)
     state = {StepOutcome.SUCCEEDED: StepState.DONE, StepOutcome.SKIPPED: StepState.SKIPPED}.get(
         body.outcome, StepState.CANCELLED
     )
-    return progress.with_step(body.step, at, state=state, message=body.message, facts=body.facts)
+    return progress.with_step(body.step, at, state=state, message=body.message, facts=body.facts, is_open=False)
 
 
 def _failed(plan: RunPlan, progress: Progress, body: StepFinished, at: datetime) -> Progress:
@@ -247,7 +267,9 @@ def _failed(plan: RunPlan, progress: Progress, body: StepFinished, at: datetime)
         state = StepState.PENDING
     elif progress.stopping is None and on_failure is OnFailure.ASK:
         state = StepState.ASKING
-    changed = progress.with_step(body.step, at, state=state, failures=failures, message=body.message)
+    is_known = before.state is StepState.RUNNING and body.outcome is not StepOutcome.UNKNOWN
+    is_open = before.is_open and not is_known
+    changed = progress.with_step(body.step, at, state=state, failures=failures, message=body.message, is_open=is_open)
     if state is not StepState.FAILED or progress.stopping is not None or on_failure is OnFailure.CONTINUE:
         return changed
     stopping = Stopping.TAKE_BACK if on_failure is OnFailure.UNDO else Stopping.HALT
@@ -257,8 +279,10 @@ def _failed(plan: RunPlan, progress: Progress, body: StepFinished, at: datetime)
 def _answered(plan: RunPlan, progress: Progress, body: StepAnswered, at: datetime) -> Progress:
     before = progress.of(body.step)
     if before.state is StepState.ASKING and body.choice is Choice.AGAIN:
+        # The effect may have come since the question was put, which a person need not know.
+        is_cleared = not before.is_open or plan.step(body.step).is_repeatable
         return progress.with_step(
-            body.step, at, state=StepState.PENDING, failures=0, is_cleared=True, choice=body.choice, by=body.by
+            body.step, at, state=StepState.PENDING, failures=0, is_cleared=is_cleared, choice=body.choice, by=body.by
         )
     if before.state is StepState.ASKING and body.choice is Choice.DONE:
         return progress.with_step(
@@ -289,6 +313,10 @@ def _aborted(_plan: RunPlan, progress: Progress, body: AbortAsked, _at: datetime
     return replace(progress, stopping=stopping, is_aborted=True, why=f"{body.by} ended it: {body.words}")
 
 
+def _edited(_plan: RunPlan, progress: Progress, body: RunbookEdited, _at: datetime) -> Progress:
+    return replace(progress, edited=None if body.is_as_begun else body.digest)
+
+
 def _ended(_plan: RunPlan, progress: Progress, body: IncidentFinished, _at: datetime) -> Progress:
     return replace(progress, finished=body.outcome)
 
@@ -302,5 +330,6 @@ _EFFECTS: Final[Mapping[type[Body], Callable[[RunPlan, Progress, Any, datetime],
     DeadlineMissed: _missed,
     PeopleTold: _told,
     AbortAsked: _aborted,
+    RunbookEdited: _edited,
     IncidentFinished: _ended,
 }

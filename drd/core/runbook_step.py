@@ -22,6 +22,8 @@ class StepOutcome(StrEnum):
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    UNKNOWN = "unknown"
+    """It ended without an answer, as by its time-out or a lost connection: it may have taken effect all the same."""
     SKIPPED = "skipped"
     """A step that it needs did not succeed."""
     CANCELLED = "cancelled"

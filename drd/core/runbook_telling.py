@@ -55,6 +55,42 @@ def is_due(told: Told | None, now: datetime) -> bool:
     return told.again is not None and not told.at <= now < told.again
 
 
+REMINDED_AFTER: Final = timedelta(minutes=5)
+"""How long a question that has reached its owner stays without an answer before the deputy is told too."""
+REMINDED_EVERY: Final = timedelta(hours=1)
+"""How often both are told again from then on."""
+
+
+def reminder_of(told: Mapping[str, Told], question: str) -> datetime | None:
+    """When people are reminded of a question; None where it has reached nobody yet, so that it is put once more."""
+    asked, reminded = told.get(question), told.get(reminding_of(question))
+    if reminded is not None:
+        return reminded.again or reminded.at + REMINDED_EVERY
+    return None if asked is None or asked.delivered is None else asked.delivered + REMINDED_AFTER
+
+
+def is_to_be_reminded(told: Mapping[str, Told], question: str, now: datetime) -> bool:
+    """Whether that is so now."""
+    due, last = reminder_of(told, question), told.get(reminding_of(question)) or told.get(question)
+    # A clock that was set back must not keep people from being told.
+    return due is not None and last is not None and not last.at <= now < due
+
+
+def question_about(step: str, order: int, failures: int) -> str:
+    """The topic under which people are asked what becomes of a step, once for each of its failures."""
+    return f"question {step} {order}.{failures}"
+
+
+def reminding_of(question: str) -> str:
+    """The topic under which people are reminded of a question that nobody has answered."""
+    return f"unanswered {question}"
+
+
+def asks_for_a_decision(topic: str) -> bool:
+    """Whether people have to decide something, for which they need to know what it costs."""
+    return topic.startswith(("approval ", "waiting on ", "question ", "unanswered "))
+
+
 def asking_for(step: str) -> str:
     """The topic under which people are asked for their approval of a step."""
     return f"approval {step}"

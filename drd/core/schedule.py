@@ -114,7 +114,9 @@ def consider(plan: Plan, history: History, now: datetime) -> Verdict:
     wake = min(full.wake or now, incremental.wake or now)
     if not incremental.due:
         return replace(full if full.wake == wake else incremental, wake=wake)
-    is_left_to_full = full.reason is Reason.SPREAD and slots[0][1].at == slots[1][1].at
+    (_, full_slot), (_, own_slot) = slots
+    # The slot of a run that is made at once, whenever that is, meets a full's by chance alone.
+    is_left_to_full = full.reason is Reason.SPREAD and full_slot.at == own_slot.at and not own_slot.runs_at_once
     if is_left_to_full and not _breaks_rpo(plan, history, full.wake or now):
         return replace(full, wake=wake)
     return incremental

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
+from typing import Final
 
 from drd.core.errors import DrdError, UsageError
 from drd.core.events import (
@@ -14,6 +16,8 @@ from drd.core.events import (
     IncidentStarted,
     LossMeasured,
     PeopleTold,
+    RunbookEdited,
+    StandbysGivenBack,
     StepAnswered,
     StepChecked,
     StepFinished,
@@ -34,8 +38,10 @@ from drd.daemon.house import House
 from drd.daemon.who import who_did_what
 from drd.engines.runbook_plan import plan_of
 from drd.ports.incidents import IncidentStatus, Question, StageLine, StepLine, TimelineLine, Times
+from drd.ports.machines import Contact, speakers
 
 NEWEST = 50
+_OUTCOMES: Final = {StepOutcome.SUCCEEDED: "done", StepOutcome.UNKNOWN: "nobody knows whether it was done"}
 
 
 async def incident_statuses(house: House, policy: str | None) -> tuple[IncidentStatus, ...]:
@@ -66,7 +72,7 @@ async def incident_status(house: House, record: IncidentRecord) -> IncidentStatu
     is_open = record.finished is None
     hold = hold_of(await house.catalogue.pauses(), record.policy, house.clock.now()) if is_open else NO_HOLD
     cause = "".join(f"; {each}" for each in await _reasons(house, record)) if is_open else ""
-    questions = tuple(_questions(plan, progress, hold, cause)) if is_open else ()
+    questions = tuple(_questions(plan, progress, hold, cause, house.in_force().contacts)) if is_open else ()
     policy = await house.catalogue.policy(record.policy)
     times = recovery_times(record, plan, () if policy is None else policy.outages)
     return IncidentStatus(
@@ -91,6 +97,7 @@ async def incident_status(house: House, record: IncidentRecord) -> IncidentStatu
         steps=tuple(_steps(plan, progress, runbook)),
         questions=questions,
         held=hold.steps,
+        edited=_edited(house, record) if is_open else "",
         timeline=tuple(TimelineLine(at=each.at, text=text) for each in record.facts if (text := words_of(each.body))),
         who=who_did_what(record),
         times=Times(
@@ -120,6 +127,14 @@ async def waiting_incidents(house: House) -> tuple[str, ...]:
     return (*held, *asked)
 
 
+def _edited(house: House, record: IncidentRecord) -> str:
+    found = house.in_force().runbooks.get(record.runbook)
+    if found is not None and found.digest == record.start.digest:
+        return ""
+    what = "was changed" if found is not None else "is gone"
+    return f"the runbook's file {what} since: this run goes on by what it began with, digest {record.start.digest[:16]}"
+
+
 def _plan_of_facts(record: IncidentRecord) -> RunPlan:
     """As much of the plan as the steps that were begun tell."""
     begun = [fact.body for fact in record.facts if isinstance(fact.body, StepStarted)]
@@ -129,8 +144,8 @@ def _plan_of_facts(record: IncidentRecord) -> RunPlan:
 
 
 def _message(record: IncidentRecord) -> str:
-    last = record.facts[-1].body
-    return last.message if isinstance(last, IncidentFinished) else ""
+    ends = (fact.body.message for fact in record.facts if isinstance(fact.body, IncidentFinished))
+    return next(ends, "")
 
 
 def _stages(plan: RunPlan, progress: Progress) -> list[StageLine]:
@@ -170,12 +185,14 @@ async def _reasons(house: House, record: IncidentRecord) -> tuple[str, ...]:
     return () if record.start.cause is Cause.MANUAL or not record.start.words else (record.start.words,)
 
 
-def _questions(plan: RunPlan, progress: Progress, hold: Hold, cause: str) -> list[Question]:
+def _questions(
+    plan: RunPlan, progress: Progress, hold: Hold, cause: str, contacts: Mapping[str, Contact]
+) -> list[Question]:
     found = []
     for step in plan.steps:
         at = progress.of(step.title)
         if at.state is StepState.ASKING:
-            found.append(Question(step=step.title, choices=(Choice.AGAIN, Choice.DONE), why=at.message))
+            found.append(Question(step=step.title, choices=(Choice.AGAIN, Choice.DONE), why=f"{at.message}{cause}"))
         elif at.state is StepState.RUNNING and step.waits is not None and _is_for_anybody(step.waits):
             silence = f"; silence means {step.waits.silence.value}" if step.waits.within is not None else ""
             why = f"it waits for a person{silence}"
@@ -187,7 +204,8 @@ def _questions(plan: RunPlan, progress: Progress, hold: Hold, cause: str) -> lis
                 silence = f"silence means nothing while it is {hold.consent}"
             elif is_consent and asked_at(progress.told, step.title) is None:
                 silence = "silence means nothing, for nobody was reached yet"
-            why = f"{asked} asked for approval; {silence}{cause}"
+            may = f"; who may answer: {', '.join(who)}" if (who := speakers(step.waits.people, contacts)) else ""
+            why = f"{asked} asked for approval; {silence}{may}{cause}"
             found.append(Question(step=step.title, choices=(Choice.APPROVE, Choice.REFUSE), why=why))
     return found
 
@@ -199,14 +217,13 @@ def _is_for_anybody(waits: Waiting) -> bool:
 def words_of(body: Body) -> str:
     """One event of an incident in words; empty for what says nothing to people."""
     match body:
-        case IncidentStarted(by=by, words=words, is_drill=is_drill, against=against):
-            started = f"{'drill' if is_drill else 'run'} started by {by}" + (f": {words}" if words else "")
-            return started + (f"; although {'; '.join(against)}" if against else "")
+        case IncidentStarted() | RunbookEdited():
+            return _run_words(body)
         case StepStarted(step=step, doing=doing, summary=summary):
             return f"{'taking back: ' if doing is Doing.UNDO else ''}{step} ({summary})"
         case StepChecked(step=step, answer=answer):
             return f"asked whether it is done: {step}: {answer.value}"
-        case StepOrdered() | StepFinished() | LossMeasured():
+        case StepOrdered() | StepFinished() | LossMeasured() | StandbysGivenBack():
             return _step_words(body)
         case StepAnswered(step=step, choice=choice, by=by, words=words):
             return f"{by} says {choice.value}: {step}" + (f": {words}" if words else "")
@@ -222,14 +239,27 @@ def words_of(body: Body) -> str:
             return ""
 
 
-def _step_words(body: StepOrdered | StepFinished | LossMeasured) -> str:
+def _run_words(body: IncidentStarted | RunbookEdited) -> str:
+    if isinstance(body, IncidentStarted):
+        kind, said = "drill" if body.is_drill else "run", f": {body.words}" if body.words else ""
+        return f"{kind} started by {body.by}{said}" + (f"; although {'; '.join(body.against)}" if body.against else "")
+    if body.is_as_begun:
+        return "the runbook's file says again what the run began with"
+    what = f"file changed to {body.digest[:16]}" if body.digest else "file is gone"
+    return f"the runbook's {what}; the run goes on by what it began with"
+
+
+def _step_words(body: StepOrdered | StepFinished | LossMeasured | StandbysGivenBack) -> str:
     if isinstance(body, StepOrdered):
         return f"{', '.join(body.facts.values())} is to lead"
     if isinstance(body, LossMeasured):
         lost = "" if body.lost_bytes is None else f": {format_size(body.lost_bytes)} of log"
         return f"measured what was lost{lost}"
+    if isinstance(body, StandbysGivenBack):
+        nodes = " and ".join(body.nodes)
+        return f"{body.primary} answers again, so {nodes} may receive from it: a fence by revoke holds no longer"
     words = body.message or body.facts.get("note", "")
     said = f": {words}" if words else ""
     if body.doing is Doing.UNDO:
         return f"{'taken back' if body.outcome is StepOutcome.SUCCEEDED else 'NOT taken back'}: {body.step}{said}"
-    return f"{'done' if body.outcome is StepOutcome.SUCCEEDED else body.outcome.value}: {body.step}{said}"
+    return f"{_OUTCOMES.get(body.outcome, body.outcome.value)}: {body.step}{said}"

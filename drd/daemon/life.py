@@ -141,6 +141,7 @@ class Daemon:
                     group.create_task(self._house.watching.serve_record(), name="watching"),
                     group.create_task(self._house.serving.serve_record(), name="serving"),
                 ]
+                await self._house.losing.resume()
                 self._fill_staff()
                 await self._resume_runbooks()
                 loops.append(group.create_task(self._house.acting.serve(), name="acting"))
@@ -210,7 +211,7 @@ class Daemon:
             self._house.copy.want(store)
         self._liveness.last_reload_succeeded = True
         self._supervisor.ready(self._line())
-        return changes(before, configuration)
+        return (*changes(before, configuration), *await self._note_edits())
 
     async def _tell_slots(self, left: Sequence[WalInterrupted]) -> None:
         for each in left:
@@ -236,6 +237,16 @@ class Daemon:
     async def _resume_runbooks(self) -> None:
         for record in await self._house.runbooks.resume_open():
             self._say(f"the runbook {record.runbook} goes on, run {record.run}")
+        for each in await self._note_edits():
+            self._say(each)
+
+    async def _note_edits(self) -> tuple[str, ...]:
+        """Say which runs go on by another text than the files have now."""
+        try:
+            return await self._house.runbooks.note_edits()
+        except NOT_NOW as error:
+            self._cannot_record(error)
+            return ()
 
     def _fill_staff(self) -> None:
         if self._group is not None:

@@ -9,6 +9,7 @@ from drd.core.units import format_duration, format_size
 from drd.daemon.house import House
 from drd.engines.watched import Watched
 from drd.ports.control import NodeStatus
+from drd.reports.moments import local_with_offset
 
 
 def node_status(house: House) -> tuple[NodeStatus, ...]:
@@ -39,10 +40,13 @@ def _status(policy: str, name: str, watched: Watched) -> NodeStatus:
 
 
 async def failover_lines(house: House, policy: str) -> list[str]:
-    """How each node stands, and what would be done about the primary now and why; nothing where none is watched."""
+    """How each node stands, and what would be done about the primary now and why; nothing where none is watched.
+
+    Where only the journal tells, and no daemon looks at the nodes, that is said.
+    """
     watched = house.watching.of(policy)
     if watched is None:
-        return []
+        return await _unwatched(house, policy)
     lines = [_node_line(status) for status in node_status(house) if status.policy == policy]
     lines += _replication(watched)
     lines += watched.notes
@@ -53,6 +57,19 @@ async def failover_lines(house: House, policy: str) -> list[str]:
     if not house.in_force().policies[policy].policy.disasters:
         return lines
     return [*lines, *cost_lines(decision), *_held_back(decision)]
+
+
+async def _unwatched(house: House, policy: str) -> list[str]:
+    """That nobody looks at nodes which a daemon would watch, and what an earlier one has seen of them."""
+    if house.in_force().policies[policy].watch is None:
+        return []
+    record = await house.catalogue.policy(policy)
+    last = None if record is None else record.last_primary
+    lines = ["failover: the nodes are not looked at here, so what would be done now is not known: only the daemon does"]
+    if last is not None:
+        since = local_with_offset(last.since, house.in_force().zone)
+        lines.append(f"the primary was {last.node} when a daemon saw it last, which it had been since {since}")
+    return lines
 
 
 def cost_lines(decision: Decision) -> list[str]:

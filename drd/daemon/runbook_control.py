@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from datetime import timedelta
 from typing import Final
 
 from drd.core.events import Event
@@ -15,8 +14,8 @@ from drd.core.runbook_step import Choice
 from drd.daemon.house import House
 from drd.daemon.incidents import find_incident, incident_status, incident_statuses, words_of
 from drd.daemon.nodes import cost_lines
-from drd.engines.runbook_plan import action_of, mentions
-from drd.engines.runbooks import StartOrder
+from drd.engines.runbook_admission import StartOrder
+from drd.engines.runbook_plan import action_of, mentions, plan_of
 from drd.ports.action import Action
 from drd.ports.incidents import IncidentStatus, PlannedLine, PlannedStageLine, RunbookOrder, RunbookPlan
 from drd.ports.steps import Step
@@ -61,7 +60,8 @@ class RunbookControl:
             for stage, step, preview in previews
         )
         decision = await self._house.acting.decision(found.policy) if found.promotes else None
-        known = [line.expected for line in lines if line.expected is not None]
+        known = {line.step: line.expected for line in lines if line.expected is not None}
+        plan = plan_of(found, self._house.in_force().contacts)
         rto = engine.rto(found)
         return RunbookPlan(
             runbook=found.name,
@@ -73,7 +73,7 @@ class RunbookControl:
                 for each in found.stages
             ),
             lines=lines,
-            expected=sum(known, timedelta()) if len(known) == len(lines) else None,
+            expected=plan.length(known) if len(known) == len(lines) else None,
             rto=rto,
             blockers=await engine.blockers(found, variables),
             cost=() if decision is None else tuple(cost_lines(decision)),
@@ -109,6 +109,8 @@ class RunbookControl:
                     is_drill=order.is_drill,
                     variables={**assumed, **order.variables},
                     against=against,
+                    overrides=order.overrides,
+                    fenced=order.fenced,
                 )
             )
             yield Step(kind="started", run=run, text=f"runbook {order.runbook}")

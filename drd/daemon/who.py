@@ -36,7 +36,7 @@ def _deeds(body: Body, answered: Set[str]) -> Iterator[tuple[str, str]]:
             yield DRD, "took a step back"
         case StepFinished(step=step, outcome=StepOutcome.SUCCEEDED) if step not in answered:
             yield DRD, "did a step"
-        case StepFinished(step=step, outcome=StepOutcome.FAILED):
+        case StepFinished(step=step, outcome=StepOutcome.FAILED | StepOutcome.UNKNOWN):
             yield DRD, f"failed at: {step}"
         case StepAnswered(step=step, choice=choice, by=by):
             yield by, f"said {choice.value}: {step}"

@@ -25,8 +25,9 @@ from drd.core.runbook import BEFORE_ANY_CHANGE, Runbook, RunbookMode
 from drd.core.runbook_progress import StepState
 from drd.core.units import format_duration
 from drd.engines.outbox import Outbox
+from drd.engines.runbook_admission import StartOrder
 from drd.engines.runbook_run import RunbookRun
-from drd.engines.runbooks import Runbooks, StartOrder
+from drd.engines.runbooks import Runbooks
 from drd.engines.watch_rules import failover_of, is_triggered, restart_of
 from drd.engines.watching import Watching
 from drd.ports.clock import Clock

@@ -1,19 +1,21 @@
-"""Letting standbys receive again that a run has cut off from their primary, and left so when it ended.
+"""Letting standbys receive again that a run has cut off from their primary, where that is back and nobody is to lead.
 
-A run gives back itself what it cut off, unless it is ended between the cut and the promotion. As long as the primary is
-away they stay cut off, which harms nobody; once it answers, its commits wait for them.
+A run gives back itself what it cut off, unless it ends between the cut and the promotion, or waits there: for an
+approval, an answer, the end of a pause. As long as the primary is away they stay cut off, which harms nobody; once it
+answers, its commits wait for them. A run that goes on after that finds its fence gone, and promotes nobody.
 """
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from drd.core.errors import NOT_NOW, DrdError
-from drd.core.events import BugFound, StandbysGivenBack
+from drd.core.events import BugFound, StandbysGivenBack, StepOrdered
 from drd.core.fencing import left_cut_off
-from drd.core.incident import told_before
+from drd.core.incident import IncidentRecord, told_before
 from drd.engines.outbox import Outbox
 from drd.engines.watching import Watching
 from drd.ports.clock import Clock
@@ -39,13 +41,18 @@ class GivingBack:
         catalogue: Catalogue,
         clock: Clock,
         give_back: Callable[[Machine], Awaitable[bool]],
+        deciding: Callable[[str], AbstractAsyncContextManager[None]],
     ) -> None:
-        """`give_back` lets one standby receive again, and tells whether it had been cut off."""
+        """`give_back` lets one standby receive again, and tells whether it had been cut off.
+
+        While `deciding` is held nobody tells a standby of that policy to lead.
+        """
         self._configuration = configuration
         self._watching = watching
         self._catalogue = catalogue
         self._clock = clock
         self._give_back = give_back
+        self._deciding = deciding
         self._since: dict[str, float] = {}
         """Policy → since when standbys of its are seen to be left cut off."""
         self._told: set[tuple[str, type[Exception]]] = set()
@@ -67,21 +74,26 @@ class GivingBack:
     async def _look(self, policy: str) -> None:
         view = self._watching.view(policy)
         left = () if view is None else left_cut_off(view)
-        if view is None or not left or await self._is_at_work(policy, view.primary or ""):
+        if view is None or not left:
             self._since.pop(policy, None)
             return
-        if self._clock.monotonic() - self._since.setdefault(policy, self._clock.monotonic()) < CERTAIN_SECONDS:
-            return
-        machines = self._configuration().machines  # a reload may have taken one away that is watched still
-        there = [machines[name] for name in left if name in machines]
-        given = tuple([machine.name for machine in there if await self._is_given_back(machine)])
+        primary, now = view.primary or "", self._clock.monotonic()
+        async with self._deciding(policy):
+            under_way = [each for each in await self._catalogue.open_incidents() if each.policy == policy]
+            if any(_may_promote(each) for each in under_way) or await self._is_one_told(policy, primary):
+                self._since.pop(policy, None)
+                return
+            if now - self._since.setdefault(policy, now) < CERTAIN_SECONDS:
+                return
+            machines = self._configuration().machines  # a reload may have taken one away that is watched still
+            there = [machines[name] for name in left if name in machines]
+            given = tuple([machine.name for machine in there if await self._is_given_back(machine)])
         if given:
-            await self.outbox.record(StandbysGivenBack(policy, view.primary or "", given))
+            run = under_way[0].run if under_way else None
+            await self.outbox.record(StandbysGivenBack(policy, primary, given), run)
 
-    async def _is_at_work(self, policy: str, primary: str) -> bool:
-        """Whether a run is under way, or one has told somebody to take over who may do so yet."""
-        if any(record.policy == policy for record in await self._catalogue.open_incidents()):
-            return True
+    async def _is_one_told(self, policy: str, primary: str) -> bool:
+        """Whether a run has told somebody to take over who may do so yet."""
         return told_before(await self._catalogue.incidents(policy, LOOKED_AT), primary) is not None
 
     async def _is_given_back(self, machine: Machine) -> bool:
@@ -99,3 +111,8 @@ class GivingBack:
         text = "".join(traceback.format_exception(bug, limit=-12))
         found = BugFound(f"standbys of {policy} left cut off", type(bug).__name__, text, quarantined=False)
         await self.outbox.record(found)
+
+
+def _may_promote(run: IncidentRecord) -> bool:
+    """Whether a run has ordered somebody to lead, or somebody leads by it."""
+    return "new_primary" in run.found or any(isinstance(fact.body, StepOrdered) for fact in run.facts)

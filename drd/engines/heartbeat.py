@@ -66,7 +66,7 @@ class HeartbeatLine:
 
 
 @dataclass(frozen=True, slots=True)
-class _Acknowledged:
+class Acknowledged:
     """The newest row that a server has said to have written."""
 
     written: datetime
@@ -99,13 +99,21 @@ class Heartbeats:
         self._told = ToldOnce[str](journal)
         self._lines: dict[str, HeartbeatLine] = {}
         self._sequences: dict[str, int] = {}
-        self._acknowledged: dict[str, _Acknowledged] = {}
+        self._acknowledged: dict[str, Acknowledged] = {}
         self._survived: dict[str, Survived] = {}
 
     def survived(self, policy: str, node: str, since: float) -> Survived | None:
         """What `node` had when it was reached after a moment; None as long as it was not, or nothing is known."""
         found = self._survived.get(policy)
         return found if found is not None and found.node == node and found.at >= since else None
+
+    def newest(self, policy: str) -> Acknowledged | None:
+        """The newest row that a primary of the policy has acknowledged; None where none is known."""
+        return self._acknowledged.get(policy)
+
+    def recall(self, policy: str, newest: Acknowledged) -> None:
+        """An earlier daemon knew of this row. Counts before this one has written any."""
+        self._acknowledged.setdefault(policy, newest)
 
     def line(self, policy: str) -> HeartbeatLine:
         """How the heartbeat of a policy stands."""
@@ -149,7 +157,7 @@ class Heartbeats:
                 if is_first:
                     self._note_what_survived(policy, node.name, written, every)
                     is_first = False
-                self._acknowledged[policy] = _Acknowledged(written.written, clock.monotonic())
+                self._acknowledged[policy] = Acknowledged(written.written, clock.monotonic())
                 await self._is_kept(protected, every, written.written)
                 if clock.monotonic() >= sweep:
                     sweep = clock.monotonic() + SWEEP_SECONDS

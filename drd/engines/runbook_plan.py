@@ -111,6 +111,7 @@ def _planned(stage: Stage, step: Step, *, is_drill: bool) -> PlannedStep:
         on_failure=step.on_failure,
         waits=action.waits,
         is_repeatable=action.is_repeatable,
+        looks_first=action.looks_first,
         is_irreversible=step.irreversible or action.is_final,
         is_undoable=undo is not None or action.is_undoable,
         is_undo_repeatable=action.is_repeatable if undo is None else undo.is_repeatable,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from drd.core.errors import NOT_NOW, DrdError, PermanentError
+from drd.core.errors import NOT_NOW, DrdError, PermanentError, TransientError
 from drd.core.events import (
     Body,
     BugFound,
@@ -31,6 +31,7 @@ from drd.core.runbook_next import next_orders
 from drd.core.runbook_orders import Cancel, Check, Conclude, End, MissDeadline, Order, Start, Tell, Undo
 from drd.core.runbook_progress import StepState, after
 from drd.core.runbook_step import Answer, Doing, StepOutcome
+from drd.core.runbook_telling import asks_for_a_decision
 from drd.core.units import format_duration
 from drd.engines.runbook_plan import action_of, filled, plan_of
 from drd.ports.action import Action, Facts, Situation
@@ -176,6 +177,8 @@ class RunbookRun:
 
     async def _do(self, title: str, doing: Doing) -> None:
         """Carry a step out, or take it back, and journal what came of it."""
+        # A drill only looks: nothing can have taken effect.
+        lost = StepOutcome.FAILED if self.start.is_drill else StepOutcome.UNKNOWN
         outcome, message, hint, facts = StepOutcome.FAILED, "", "", {}
         timeout = self._steps[title].timeout
         try:
@@ -185,8 +188,9 @@ class RunbookRun:
             message = "" if told is not None else "it has no form for a drill"
             facts = dict(told or {})
         except TimeoutError:
-            message = f"it took longer than {format_duration(timeout or timedelta())}"
+            outcome, message = lost, f"it took longer than {format_duration(timeout or timedelta())}"
         except DrdError as error:
+            outcome = lost if isinstance(error, TransientError) else StepOutcome.FAILED
             message, hint = error.message, error.hint
             if error.detail:
                 self._tools.log(f"{title}: {error.detail}")
@@ -197,7 +201,7 @@ class RunbookRun:
                 )
             raise
         except Exception as bug:  # noqa: BLE001 - a bug in a step fails that step, not the daemon
-            message = await self._bug(title, bug)
+            outcome, message = lost, await self._bug(title, bug)
         await self._settle(StepFinished(title, doing, outcome, message, hint, facts))
 
     async def _act(self, title: str, doing: Doing) -> Facts | None:
@@ -271,7 +275,7 @@ class RunbookRun:
 
     async def _tell(self, topic: str, people: tuple[str, ...], text: str) -> None:
         where = f"{self.start.runbook} for {self.start.policy}, run {self.run}"
-        if topic.startswith("approval ") and (why := "; ".join(await self.reasons())):
+        if asks_for_a_decision(topic) and (why := "; ".join(await self.reasons())):
             text = f"{text}: {why}"
         prefix = "DRILL, nothing is wrong: " if self.start.is_drill else ""
         failures = await self._tools.services.tell(people, f"{prefix}{where}: {text}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -72,6 +72,7 @@ class EngineServices:
         self._daemon = daemon
         self._stores = stores
         self._queues = queues
+        self._deciding: dict[str, asyncio.Lock] = {}
 
     async def backup(self, policy: str, full: bool) -> str:
         """Run a policy's backup to its end and return its id. A run that is under way counts only if it fits."""
@@ -198,6 +199,12 @@ class EngineServices:
     def clients(self, policy: str) -> Clients:
         """How the clients of a policy's service reach its nodes."""
         return self._protected(policy).policy.clients
+
+    @asynccontextmanager
+    async def deciding_on_standbys(self, policy: str) -> AsyncIterator[None]:
+        """Held by whoever tells a standby of a policy to lead, or lets them receive from their primary again."""
+        async with self._deciding.setdefault(policy, asyncio.Lock()):
+            yield
 
     async def keep(self, policy: str, folder: Path, name: str) -> str:
         """Save a folder in the first store of a policy that answers; it is no point, so that no rotation takes it."""

@@ -6,11 +6,11 @@ import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
-from drd.core.errors import NOT_NOW, Busy, DrdError, UsageError
+from drd.core.errors import NOT_NOW, Busy, DrdError, RefusedByGuard, UsageError
 from drd.core.events import (
     AbortAsked,
     BugFound,
@@ -19,48 +19,27 @@ from drd.core.events import (
     IncidentStarted,
     Paused,
     Resumed,
+    RunbookEdited,
     StepAnswered,
 )
 from drd.core.incident import IncidentRecord, awaited_before
-from drd.core.policy import Cause, Outcome
+from drd.core.kinds import Spec
+from drd.core.policy import Outcome
 from drd.core.runbook import SYNCHRONOUS, Runbook, Step
 from drd.core.runbook_progress import StepState
 from drd.core.runbook_step import Choice
-from drd.engines.runbook_admission import Admission, Known
+from drd.engines.runbook_admission import LOOKED_AT, Admission, Known, StartOrder, together
 from drd.engines.runbook_plan import action_of, filled
 from drd.engines.runbook_run import Reader, RunbookRun, Tools
 from drd.ports.action import Preview, Situation
 from drd.ports.journal import Catalogue
+from drd.ports.machines import speakers
 
-LOOKED_AT: Final = 100
-"""So many runs of a policy are looked through for the one that has replaced the primary."""
 _ON_WAITING: Final = frozenset({Choice.APPROVE, Choice.REFUSE})
 
 
 Costs = Callable[[str], Awaitable[tuple[str, ...]]]
 """Tells of a policy what a failover would cost now: who would be promoted, what is lost, how the old one is fenced."""
-
-
-@dataclass(frozen=True, slots=True)
-class StartOrder:
-    """What a runbook is started with."""
-
-    runbook: str
-    by: str
-    words: str = ""
-    cause: Cause = Cause.MANUAL
-    began: datetime | None = None
-    """The outage's first symptom; None: now."""
-    is_drill: bool = False
-    variables: Mapping[str, str] = field(default_factory=dict)
-    against: tuple[str, ...] = ()
-    """What would have kept drd from starting it by itself, and a person has overridden."""
-    alert: str = ""
-    """The occurrence of the alert that starts it."""
-    was_dead: bool = False
-    """Whether the primary's process is gone already."""
-    declared: datetime | None = None
-    """When the primary was judged to be lost; None where nobody did but who starts this."""
 
 
 class Runbooks:
@@ -95,15 +74,16 @@ class Runbooks:
     async def start(self, order: StartOrder) -> str:
         """Begin a run and return its id; it goes on by itself.
 
-        Raises `UsageError` for what cannot run, `RefusedByGuard` while it is paused, and `AtWork` while another run
-        works with one of its nodes.
+        Raises `UsageError` for what cannot run, `RefusedByGuard` while it is paused or somebody may lead by an earlier
+        run, and `AtWork` while another run works with one of its nodes; each names all that stands against it.
         """
         runbook = self.demand(order.runbook)
-        await self._admission.demand_told(runbook, order.variables)
         async with self._starting:
             if self._is_leaving:
                 raise Busy("the daemon is leaving", "start it again first")
-            await self._admission.demand_startable(runbook, order.variables, is_drill=order.is_drill)
+            if blockers := await self._admission.blockers(runbook, order):
+                raise together(blockers)
+            order = replace(order, against=(*order.against, *await self._admission.overridden(runbook, order)))
             run = self._new_id()
             begun = self._begun(runbook, order, run, await self._awaited(runbook))
             await self._tools.journal.append(begun, run=run)
@@ -128,8 +108,25 @@ class Runbooks:
             self._drive(record, runbook)
         return open_ones
 
+    async def note_edits(self) -> tuple[str, ...]:
+        """Put on record which runs go on by another text than the files have now, a sentence each that has changed."""
+        told = []
+        for run in tuple(self._runs.values()):
+            name, began = run.start.runbook, run.start.digest
+            found = self._tools.configuration().runbooks.get(name)
+            digest = "" if found is None else found.digest
+            if digest == (began if run.progress.edited is None else run.progress.edited):
+                continue
+            await self._tools.journal.append(RunbookEdited(name, digest, digest == began), run=run.run)
+            if digest != began:
+                told.append(f"run {run.run} of {name} goes on by what it began with")
+        return tuple(told)
+
     async def answer(self, run: str, step: str | None, choice: Choice, by: str, words: str) -> str:
-        """A person's word on a step that waits for one; returns the step. Raises `UsageError` when none does."""
+        """A person's word on a step that waits for one; returns the step.
+
+        Raises `UsageError` when none does, and `RefusedByGuard` where others are asked for their approval.
+        """
         under_way = self.demand_run(run)
         waiting = self.waiting(under_way)
         fitting = [title for title, choices in waiting.items() if choice in choices and step in (None, title)]
@@ -141,9 +138,21 @@ class Runbooks:
             )
         if len(fitting) > 1:
             raise UsageError(f"several steps wait: {'; '.join(fitting)}", f'add: --step "{fitting[0]}"')
+        self._demand_asked(under_way, fitting[0], by)
         facts = await under_way.found_by_hand(fitting[0]) if choice is Choice.DONE else {}
         await self._tools.journal.append(StepAnswered(fitting[0], choice, by, words, facts), run=run)
         return fitting[0]
+
+    def _demand_asked(self, under_way: RunbookRun, step: str, by: str) -> None:
+        """Raises `RefusedByGuard` where an approval asks others. Whom `drd.yaml` gives no users anybody speaks for."""
+        waits = under_way.plan.step(step).waits
+        people = () if waits is None else waits.people
+        users = speakers(people, self._tools.configuration().contacts)
+        if users and by not in users:
+            raise RefusedByGuard(
+                f"{step}: {' or '.join(people)} is asked, for whom {by} does not speak",
+                f"who may answer: {', '.join(users)}; to name others, write `users:` under `people:` in drd.yaml",
+            )
 
     async def abort(self, run: str, by: str, words: str, *, takes_back: bool) -> None:
         """End a run before its end: what is under way is stopped, and nothing more begins."""
@@ -163,14 +172,8 @@ class Runbooks:
 
     async def blockers(self, runbook: Runbook, variables: Mapping[str, str]) -> tuple[str, ...]:
         """Why a runbook would not be started now."""
-        found: list[str] = []
-        admission = self._admission
-        for demand in (admission.demand_told(runbook, variables), admission.demand_startable(runbook, variables)):
-            try:
-                await demand
-            except DrdError as error:
-                found.append(str(error))
-        return tuple(found)
+        order = StartOrder(runbook.name, "", variables=variables)
+        return tuple(str(each) for each in await self._admission.blockers(runbook, order))
 
     async def previews(self, runbook: Runbook, variables: Mapping[str, str]) -> tuple[tuple[str, Step, Preview], ...]:
         """What each step would do now, with its stage; looking changes nothing."""
@@ -192,11 +195,16 @@ class Runbooks:
             variables={**variables, **own},
             members=tuple(self._tools.configuration().policies[runbook.policy].policy.nodes),
         )
-        action = action_of(step.action)
-        try:
-            return await filled(action, at.variables).preview(at)
-        except DrdError as error:
-            return Preview((action.summary(),), (error.message,))
+        found = await _previewed(step.action, at)
+        others = [
+            (words, await _previewed(spec, at))
+            for words, spec in (("asked whether it is done", step.done_when), ("taken back", step.undo))
+            if spec is not None
+        ]
+        return Preview(
+            (*found.commands, *(f"{words}: {command}" for words, each in others for command in each.commands)),
+            (*found.unchecked, *(f"{words}: {why}" for words, each in others for why in each.unchecked)),
+        )
 
     def rto(self, runbook: Runbook) -> timedelta | None:
         """What the policy promises for the runbook's class of disaster."""
@@ -272,6 +280,7 @@ class Runbooks:
             rpo_seconds=None if rpo is None else rpo.total_seconds(),
             was_dead=order.was_dead,
             alert=order.alert,
+            fenced=order.fenced,
             declared=None if order.declared is None else min(order.declared, now),
         )
 
@@ -304,6 +313,14 @@ class Runbooks:
         under_way = self._runs.get(event.run or "")
         if under_way is not None:
             under_way.take(event)
+
+
+async def _previewed(spec: Spec, at: Situation) -> Preview:
+    action = action_of(spec)
+    try:
+        return await filled(action, at.variables).preview(at)
+    except DrdError as error:
+        return Preview((action.summary(),), (error.message,))
 
 
 async def _unknown(_policy: str) -> tuple[str, ...]:

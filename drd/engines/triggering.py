@@ -17,7 +17,8 @@ from drd.core.runbook import Runbook, RunbookMode
 from drd.core.units import format_duration
 from drd.engines.acting import REMEMBERED, Acting, Occasion
 from drd.engines.outbox import Outbox
-from drd.engines.runbooks import Runbooks, StartOrder
+from drd.engines.runbook_admission import StartOrder
+from drd.engines.runbooks import Runbooks
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration
 from drd.ports.journal import Catalogue, Journal

@@ -114,6 +114,8 @@ class Action(Spec):
 
     What is older is asked by `is_done` once more, and done once more unless it is.
     """
+    looks_first: ClassVar[bool] = False
+    """Whether it looks itself at what is done already before it changes anything, where `is_done` cannot tell too."""
     is_waited_for: ClassVar[bool] = True
     """Whether later steps wait for it also where they would go on if it failed."""
     is_looked_at_last: ClassVar[bool] = False
@@ -162,7 +164,7 @@ class Action(Spec):
         return await self.found(at)
 
     async def apply(self, at: Situation) -> Facts:
-        """Do it. Raises `PermanentError` when it was done and did not succeed, other `DrdError`s when that is open.
+        """Do it. Raises `TransientError` when it may have taken effect all the same, other `DrdError`s when it failed.
 
         An action that only waits has none: the run's own loop waits.
         """

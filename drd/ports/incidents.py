@@ -49,7 +49,7 @@ class RunbookPlan(_Message):
     stages: tuple[PlannedStageLine, ...]
     lines: tuple[PlannedLine, ...]
     expected: timedelta | None = None
-    """How long its steps took together; None where one was never run."""
+    """How long it takes by how long its steps took last; None where one was never run."""
     rto: timedelta | None = None
     blockers: tuple[str, ...] = ()
     """Why it would not be started."""
@@ -68,6 +68,10 @@ class RunbookOrder(_Message):
     began: datetime | None = None
     is_drill: bool = False
     variables: dict[str, str] = {}
+    overrides: bool = False
+    """Whether it starts although failovers are paused."""
+    fenced: str = ""
+    """Who was told to lead by an earlier run, and neither does nor will, as the person has seen."""
 
 
 class StepLine(_Message):
@@ -166,6 +170,8 @@ class IncidentStatus(_Message):
     questions: tuple[Question, ...] = ()
     held: str = ""
     """Why no further step begins now."""
+    edited: str = ""
+    """That the runbook's file says something else by now; empty where it does not, and once the run is over."""
     timeline: tuple[TimelineLine, ...] = ()
     who: tuple[WhoLine, ...] = ()
     """Who did what, in the order in which they came in."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,3 +60,13 @@ class Contact:
     name: str
     addresses: tuple[SecretReference, ...] = ()
     deputy: str | None = None
+    users: tuple[str, ...] = ()
+    """Who speaks for them, as this machine calls its users."""
+
+
+def speakers(people: Iterable[str], contacts: Mapping[str, Contact]) -> tuple[str, ...]:
+    """The users who speak for some of these people, or for a deputy of theirs; none where none is written."""
+    asked = tuple(people)
+    deputies = tuple(contacts[name].deputy or "" for name in asked if name in contacts)
+    found = (user for name in (*asked, *deputies) if name in contacts for user in contacts[name].users)
+    return tuple(dict.fromkeys(found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -51,6 +52,13 @@ class Services(Protocol):
 
     def clients(self, policy: str) -> Clients:
         """How the clients of a policy's service reach its nodes."""
+        ...
+
+    def deciding_on_standbys(self, policy: str) -> AbstractAsyncContextManager[None]:
+        """Held by whoever tells a standby of a policy to lead, or lets them receive from their primary again.
+
+        So what the one has seen, that they are cut off or that nobody was told, holds until its order is on record.
+        """
         ...
 
     async def keep(self, policy: str, folder: Path, name: str) -> str:

@@ -45,6 +45,8 @@ def incident_page(incident: IncidentStatus, zone: ZoneInfo) -> RenderableType:
         Text(f"started   {local(incident.started, zone)} by {incident.by}{words}"),
         Text(f"digest    {incident.digest[:16]}"),
     ]
+    if incident.edited:
+        parts.append(Text(incident.edited, style="yellow"))
     if incident.message:
         parts.append(Text(incident.message, style=_STYLES.get(incident.state, "")))
     if incident.held:

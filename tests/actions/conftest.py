@@ -1,7 +1,8 @@
 """Where actions are carried out in tests: the real outside, and services that remember what they were asked."""
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,10 @@ class FakeServices:
     seen: ClusterView | None = None
     is_well: bool = False
     reached_by: Clients = Clients.LIBPQ
+    keeps_in: str = ""
+    """The store that takes a folder."""
+    deciding: list[str] = field(default_factory=list)
+    """Policies on whose standbys somebody decides now."""
 
     async def backup(self, policy: str, full: bool) -> str:
         self.asked.append(("backup", policy, full))
@@ -64,9 +69,15 @@ class FakeServices:
     def clients(self, policy: str) -> Clients:
         return self.reached_by
 
+    @asynccontextmanager
+    async def deciding_on_standbys(self, policy: str) -> AsyncIterator[None]:
+        self.deciding.append(policy)
+        yield
+        self.deciding.remove(policy)
+
     async def keep(self, policy: str, folder: Path, name: str) -> str:
         self.asked.append(("keep", policy, name))
-        return ""
+        return self.keeps_in
 
     async def tell(self, people: Iterable[str], text: str) -> tuple[str, ...]:
         self.asked.append(("tell", *people, text))

@@ -96,6 +96,7 @@ async def test_an_old_primary_is_rewound_and_what_only_it_had_is_saved_and_liste
     await node.leave_standby_signal()  # as its fence by ssh
     assert "pg_rewind" in (await REJOIN.preview(here)).commands[0]
     ready = lay_ready(one, written)
+    services.keeps_in = "local"
 
     facts = await comes_back(REJOIN, here, one, two, 2)
     assert (facts["rejoined"], facts["rejoined_by"], facts["lost_transactions"]) == ("orders-1", "rewind", "3")
@@ -110,6 +111,7 @@ async def test_an_old_primary_is_rewound_and_what_only_it_had_is_saved_and_liste
     assert written in names
     assert not ready & set(names)
     assert services.asked == [("keep", "orders", "stranded-orders-1")]
+    assert (facts["stranded_in"], "note" in facts) == ("local", False)
     assert (await REJOIN.found(here))["lost_transactions"] == "3"
     assert not any("password" in line or "host=" in line for line in nodes.asked)
 
@@ -236,6 +238,11 @@ async def test_where_the_log_of_the_fork_is_gone_what_was_lost_is_bounded_and_th
     primary = postgres_lab.standby(old, "heir")
     machines = {"orders-1": nodes.add("orders-1", old), "orders-2": nodes.add("orders-2", primary)}
     here = situation(at, machines, tmp_path)
+    old.stop()
+    (old.data / "standby.signal").touch()
+    old.start()
+    old.promote()
+    await until(lambda: primary.rows("SELECT received_tli FROM pg_stat_wal_receiver") == [(2,)], "it follows", PATIENCE)
     part(old, primary)
     fork = primary.value("SELECT pg_last_wal_replay_lsn()") or old.value("SELECT pg_current_wal_lsn()")
     for number in range(3):
@@ -244,14 +251,19 @@ async def test_where_the_log_of_the_fork_is_gone_what_was_lost_is_bounded_and_th
     [[forked]] = old.rows("SELECT pg_walfile_name(%s::pg_lsn + 1)", str(fork))
     last = old.value("SELECT pg_walfile_name(pg_current_wal_lsn())")
     old.kill()
+    assert (old.data / "pg_wal" / f"00000001{forked[8:]}").exists()  # what was common; timeline 2 began with a copy
     (old.data / "pg_wal" / forked).unlink()
 
     facts = await comes_back(REJOIN, here, old, primary, 9)
-    assert (facts["rejoined_by"], facts["note"]) == ("copy", "its log beyond the fork is not all there")
+    only = f"no store of orders takes what only orders-1 had: it lies in {facts['stranded']} alone, so copy that folder"
+    assert facts["rejoined_by"] == "copy"
+    assert facts["note"] == f"its log beyond the fork is not all there; {only}"
     assert "lost_transactions" not in facts
     assert re.fullmatch(r"what was committed between 0/\w+ and 0/\w+ cannot be told: a file .*", facts["lost"])
     with tarfile.open(Path(facts["stranded"]) / "wal.tar") as saved:
-        assert last in saved.getnames()
+        names = saved.getnames()
+    assert last in names
+    assert {name[:8] for name in names if "." not in name} == {"00000002"}
     assert services.asked == [("keep", "orders", "stranded-orders-1")]
     assert await REJOIN.found(here) == {"rejoined": "orders-1", "stranded": facts["stranded"], "lost": facts["lost"]}
 

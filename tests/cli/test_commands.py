@@ -355,6 +355,15 @@ def test_a_pause_ends_by_itself() -> None:
     assert drd(application, "pause", "uploads", "--for", "0s", "--reason", "x").exit_code == 2
 
 
+def test_a_pause_of_failovers_that_names_no_policy_is_one_of_all() -> None:
+    for what in ("failover", "runbooks"):
+        plain, every = FakeApplication(), FakeApplication()
+        words = ("pause", "--what", what, "--for", "2h", "--reason", "kernel")
+        assert drd(plain, *words).exit_code == drd(every, *words, "--all").exit_code == 0
+        assert plain.fake_control.asked == every.fake_control.asked
+    assert drd(FakeApplication(), "pause", "--what", "all", "--for", "2h", "--reason", "x").exit_code == 2
+
+
 def test_a_pause_of_everything_is_one_command_and_so_is_its_end() -> None:
     application = FakeApplication()
     words = ("pause", "--all", "--what", "failover", "--for", "2h", "--reason", "kernel")

@@ -109,6 +109,7 @@ def a_plan(mode: RunbookMode, on_failure: OnFailure, promote_fails: OnFailure, *
                 needs=(FENCE,),
                 retry=2,
                 on_failure=promote_fails,
+                looks_first=True,
                 is_irreversible=True,
                 relies_on={"fence": timedelta(seconds=2)},
             ),
@@ -261,11 +262,12 @@ class Failover(RuleBasedStateMachine):
         is_well = is_well_primary(self.eyes.view, self.eyes.verdicts, name)
         if is_well or max(leading, key=lambda each: each.timeline).name != name:
             return
+        told = told_before(self.records, name)
         for server in self.cluster.servers.values():
-            if server.told_by is not None:
+            if told is not None and server.told_by is not None:
                 server.stop()
                 server.start()
-        self.begin_run(self.plan, Cause.MANUAL, {"primary": name})
+        self.begin_run(self.plan, Cause.MANUAL, {"primary": name}, fenced="" if told is None else told.told_to_lead)
         self.turn()
 
     @rule(hold=st.sampled_from([*(3 * [NO_HOLD]), Hold("paused by ann"), Hold("paused by ann", "paused by ann")]))
@@ -403,7 +405,7 @@ class Failover(RuleBasedStateMachine):
         best = decision.candidate.node if decision.candidate else ""
         self.begin_run(self.plan, Cause.HEALTH, {"primary": decision.primary, "best_standby": best})
 
-    def begin_run(self, plan: RunPlan, cause: Cause, variables: Facts) -> Run:
+    def begin_run(self, plan: RunPlan, cause: Cause, variables: Facts, *, fenced: str = "") -> Run:
         assert self.open_run is None, "two runs at a time"
         assert not self.hold.consent, "a run begins while failovers are paused"
         if self.eyes.awaited and plan is self.plan:
@@ -411,6 +413,7 @@ class Failover(RuleBasedStateMachine):
         start = IncidentStarted(
             *("orders", "orders-failover", "hardware", "5e", "{}", cause, "ann", ""),
             *(self.now(), False, NAMES, variables),
+            fenced=fenced,
         )
         record = IncidentRecord(
             "01RUN", "orders", "orders-failover", False, self.now(), None, None, (IncidentFact(self.now(), start),)
@@ -489,7 +492,7 @@ class Failover(RuleBasedStateMachine):
         try:
             facts = self.take_effect(run, title, doing, how.far)
             outcome, message = (
-                (StepOutcome.SUCCEEDED, "") if how.is_heard else (StepOutcome.FAILED, "no answer in time")
+                (StepOutcome.SUCCEEDED, "") if how.is_heard else (StepOutcome.UNKNOWN, "no answer in time")
             )
         except NotDone as refused:
             outcome, message, facts = StepOutcome.FAILED, str(refused), {}

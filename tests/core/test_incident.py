@@ -15,9 +15,11 @@ NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
 RULE, OLDER = 'FIRST 1 ("two")', 'ANY 2 ("two", "three")'
 
 
-def a_run(*told: Body, is_drill: bool = False, cause: Cause = Cause.MANUAL, **variables: str) -> IncidentRecord:
+def a_run(
+    *told: Body, is_drill: bool = False, cause: Cause = Cause.MANUAL, fenced: str = "", **variables: str
+) -> IncidentRecord:
     words = ("payments", "loss", "hardware", "5e", "{}", cause, "anna", "", NOON, is_drill, ())
-    facts = tuple(IncidentFact(NOON, body) for body in (IncidentStarted(*words, variables), *told))
+    facts = tuple(IncidentFact(NOON, body) for body in (IncidentStarted(*words, variables, fenced=fenced), *told))
     return IncidentRecord("01RUN", "payments", "loss", is_drill, NOON, None, None, facts)
 
 
@@ -85,7 +87,13 @@ TOLD = StepOrdered("move", {ORDERED_TO_LEAD: "two"})
         ([a_run(FOUND, is_drill=True)], "one", True),
         ([a_run(cause=Cause.HEALTH)], "one", True),
         ([a_run(ended(new_primary="three"), cause=Cause.HEALTH)], "one", False),
-        ([a_run(cause=Cause.MANUAL)], "one", False),
+        ([a_run(cause=Cause.MANUAL)], "one", True),
+        ([a_run(fenced="three"), a_run()], "one", True),
+        ([a_run(), a_run(fenced="two")], "one", False),
+        ([a_run(ended(fenced="two", fenced_by="ssh"))], "one", False),
+        ([a_run(ended(fenced="two", fenced_by="a person"))], "one", False),
+        ([a_run(ended(fenced="two", fenced_by="revoke"))], "one", True),
+        ([a_run(ended(fenced="one", fenced_by="power"))], "one", True),
     ],
     ids=[
         "nothing has happened since",
@@ -95,7 +103,13 @@ TOLD = StepOrdered("move", {ORDERED_TO_LEAD: "two"})
         "nor does one that says who leads",
         "a run that drd has begun did not get there",
         "another one leads since",
-        "a person has begun a run since",
+        "a person has begun a run since, and said nothing of it",
+        "a person has begun a run since, and said of another one that it is fenced",
+        "a person has begun a run since, and said that it is fenced",
+        "a run has fenced it since",
+        "a person has fenced it in a run since",
+        "a run has cut it off since, which is taken back",
+        "a run has fenced the other one",
     ],
 )
 def test_who_was_told_to_lead_may_do_so_after_its_run_is_over(

@@ -20,6 +20,7 @@ from drd.core.events import (
     DeadlineMissed,
     IncidentFinished,
     PeopleTold,
+    RunbookEdited,
     RunStarted,
     StepAnswered,
     StepChecked,
@@ -35,7 +36,13 @@ from drd.core.runbook_orders import Cancel, Check, Conclude, End, MissDeadline, 
 from drd.core.runbook_plan import PlannedStage, PlannedStep, RunPlan
 from drd.core.runbook_progress import MOST_UNDONE, Progress, StepState, Stopping, after
 from drd.core.runbook_step import Answer, Choice, Doing, Silence, StepOutcome, Waiting
-from drd.core.runbook_telling import FIRST_DELAY, LONGEST_DELAY
+from drd.core.runbook_telling import (
+    FIRST_DELAY,
+    LONGEST_DELAY,
+    REMINDED_AFTER,
+    REMINDED_EVERY,
+    asks_for_a_decision,
+)
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -51,6 +58,8 @@ class Effect:
     began: list[str] = field(default_factory=list)
     """`blind` for each beginning while the effect was there and drd could not know that it was not."""
     times: int = 0
+    is_open: bool = False
+    """Whether it was begun, and what is on record does not tell since whether it took effect."""
 
 
 @dataclass
@@ -78,7 +87,20 @@ class World:
     def write(self, body: Body) -> None:
         self.now += timedelta(milliseconds=1)
         self.journal.append((self.now, body))
+        self.settle(body)
         self.progress = after(self.plan, self.progress, body, self.now)
+
+    def settle(self, body: Body) -> None:
+        """What a person who reads the journal could say of a step's effect."""
+        match body:
+            case StepStarted(step=title, doing=Doing.APPLY):
+                self.effects[title].is_open = True
+            case StepFinished(step=title, outcome=outcome) if self.progress.of(title).state is StepState.RUNNING:
+                self.effects[title].is_open = outcome is StepOutcome.UNKNOWN
+            case StepChecked(step=title, answer=answer) if answer is not Answer.UNKNOWN:
+                self.effects[title].is_open = False
+            case StepAnswered(step=title, choice=Choice.AGAIN):
+                self.effects[title].is_open = False
 
     def kill(self) -> None:
         """Only the journal is left; what was under way takes effect or does not."""
@@ -111,13 +133,16 @@ class World:
         if self.live:
             title = self.draw(st.sampled_from(sorted(self.live)))
             self.live.pop(str(title))()
-        elif until is not None:
+        elif until is not None and not (self.is_asked() and self.draw(st.booleans())):
             assert until > self.now
             self.now = until
         elif self.hold.steps:
             return
         else:
             self.answer()
+
+    def is_asked(self) -> bool:
+        return any(at.state is StepState.ASKING for at in self.progress.steps.values())
 
     def answer(self) -> None:
         """A person says something, for nothing else can go on."""
@@ -190,8 +215,7 @@ class World:
             assert self.progress.of(asked).state is StepState.DONE, f"{title} begins without consent"
         if at.order and not planned.is_repeatable:
             # Its outcome was known, or somebody looked, or a person says so: else an effect may be there twice.
-            is_known = at.failures > 0 or at.answer is Answer.NOT_DONE or at.choice is Choice.AGAIN
-            assert is_known, f"{title} is begun again blindly"
+            assert not effect.is_open, f"{title} is begun again blindly"
         self.write(StepStarted(planned.stage, title, Doing.APPLY, "", ""))
         if planned.waits is None:
             effect.times += 1
@@ -200,7 +224,8 @@ class World:
     def finish(self, title: str) -> None:
         is_well = bool(self.draw(st.booleans()))
         self.effects[title].is_there = self.effects[title].is_there or is_well or bool(self.draw(st.booleans()))
-        outcome = StepOutcome.SUCCEEDED if is_well else StepOutcome.FAILED
+        bad = self.draw(st.sampled_from([StepOutcome.FAILED, StepOutcome.UNKNOWN]))
+        outcome = StepOutcome.SUCCEEDED if is_well else StepOutcome(bad)
         self.write(StepFinished(title, Doing.APPLY, outcome, "" if is_well else "it broke"))
 
     def take_back(self, title: str) -> None:
@@ -427,6 +452,23 @@ def test_a_step_that_needs_a_later_one_of_its_stage_comes_after_it() -> None:
     assert told.begun("b").ended("b").todo() == (Start("a"),)
 
 
+def test_a_run_takes_as_long_as_what_nothing_goes_on_beside() -> None:
+    plan = a_plan(
+        a_step("a"),
+        a_step("b", is_parallel=True),
+        a_step("c", is_parallel=True, needs=("a",)),
+        a_step("d"),
+        a_step("tell", is_beside=True),
+        a_step("e", "switch", needs=("a",)),
+        a_step("save", "switch", is_beside=True),
+    )
+    took = {"a": 3, "b": 1, "c": 4, "d": 2, "tell": 1, "e": 5, "save": 0}
+    assert plan.length({title: seconds * SECOND for title, seconds in took.items()}) == 12 * SECOND
+    assert plan.length({title: seconds * SECOND for title, seconds in {**took, "tell": 60}.items()}) == 65 * SECOND
+    assert plan.length({title: seconds * SECOND for title, seconds in {**took, "b": 9}.items()}) == 14 * SECOND
+    assert RunPlan((), ()).length({}) == timedelta()
+
+
 def test_a_circle_of_needs_is_cut_somewhere() -> None:
     assert [step.title for step in a_plan(a_step("a", needs=("b",)), a_step("b", needs=("a",))).steps] == ["b", "a"]
 
@@ -454,7 +496,10 @@ def test_an_intent_without_an_outcome_is_asked_about_and_not_repeated() -> None:
     unknown = replace(told).tell(StepChecked("a", Doing.APPLY, Answer.UNKNOWN))
     assert isinstance(unknown.todo()[0], Tell)
     assert unknown.tell(PeopleTold("question a 1.0", ("anna",))).todo() == ()
-    assert replace(unknown).tell(StepAnswered("a", Choice.AGAIN, "anna", "it is not")).todo() == (Start("a"),)
+    again = replace(unknown).tell(StepAnswered("a", Choice.AGAIN, "anna", "it is not"))
+    assert again.todo() == (Check("a", Doing.APPLY),), "the effect may have come while nobody looked"
+    assert replace(again).tell(StepChecked("a", Doing.APPLY, Answer.UNKNOWN)).todo() == (Start("a"),)
+    assert again.tell(StepChecked("a", Doing.APPLY, Answer.DONE)).todo() == (End(Outcome.SUCCEEDED),)
     assert replace(unknown).tell(StepAnswered("a", Choice.DONE, "anna", "I did")).todo() == (End(Outcome.SUCCEEDED),)
 
 
@@ -475,6 +520,37 @@ def test_a_failure_is_tried_again_after_a_moment_and_after_asking() -> None:
     assert told.todo() == (End(Outcome.FAILED, "a: no again"),)
 
 
+@pytest.mark.parametrize("answer", Answer)
+def test_an_attempt_that_ended_without_an_answer_is_not_repeated_blindly(answer: Answer) -> None:
+    told = Told(a_plan(a_step("a", retry=2))).begun("a").ended("a", StepOutcome.UNKNOWN, "no answer in time")
+    assert told.todo() == ()
+    assert told.todo(later=RETRY_DELAY) == (Check("a", Doing.APPLY),)
+    told.tell(StepChecked("a", Doing.APPLY, answer))
+    if answer is not Answer.UNKNOWN:
+        assert told.todo() == ((End(Outcome.SUCCEEDED),) if answer is Answer.DONE else (Start("a"),))
+        return
+    [tell] = told.todo()
+    assert isinstance(tell, Tell)
+    assert "no answer in time, and nothing tells whether it was done" in tell.text
+    told.tell(StepAnswered("a", Choice.AGAIN, "anna", "it has not come")).begun("a").ended("a", FAILED, "no")
+    assert told.tell(StepChecked("a", Doing.APPLY, Answer.UNKNOWN)).todo() == (Start("a"),), "it failed, as is known"
+
+
+def test_what_looks_itself_or_may_be_repeated_is_tried_again_although_nobody_knows_whether_it_was_done() -> None:
+    for more in ({"looks_first": True}, {"is_repeatable": True}):
+        told = Told(a_plan(a_step("a", retry=1, **more))).begun("a").ended("a", StepOutcome.UNKNOWN)
+        assert told.tell(StepChecked("a", Doing.APPLY, Answer.UNKNOWN)).todo() == (Start("a"),)
+
+
+def test_what_it_needs_may_fail_and_tells_nothing_of_what_it_did_before() -> None:
+    more = {"is_repeatable": True, "is_looked_at_last": True}
+    first = a_step("a", on_failure=OnFailure.CONTINUE, **more)
+    told = Told(a_plan(first, a_step("b", needs=("a",), is_parallel=True, retry=3)))
+    told.begun("a").ended("a").begun("b").ended("b", StepOutcome.UNKNOWN, "no answer")
+    told.ended("b", FAILED, "it needs: a").tell(StepChecked("b", Doing.APPLY, Answer.UNKNOWN))
+    assert isinstance(told.todo()[0], Tell)
+
+
 def test_a_failure_that_asks_waits_for_a_person() -> None:
     told = Told(a_plan(a_step("a", on_failure=OnFailure.ASK), a_step("b"))).begun("a").ended("a", FAILED, "no")
     [tell] = told.todo()
@@ -482,6 +558,38 @@ def test_a_failure_that_asks_waits_for_a_person() -> None:
     assert tell.people == ("anna",)
     assert told.tell(StepAnswered("a", Choice.APPROVE, "anna", "")).todo() == (tell,)  # no answer to that question
     assert told.tell(StepAnswered("a", Choice.DONE, "anna", "by hand")).todo() == (Start("b"),)
+
+
+def test_a_question_that_nobody_answers_is_told_to_the_deputy_too_and_again() -> None:
+    told = Told(a_plan(a_step("a", on_failure=OnFailure.ASK))).begun("a").ended("a", FAILED, "no")
+    told.tell(PeopleTold("question a 1.1", ("anna",)))
+    due = next_orders(told.plan, told.progress, frozenset(), told.now).look_again
+    assert due == told.now + REMINDED_AFTER
+    assert told.todo(later=REMINDED_AFTER - SECOND) == ()
+    [tell] = told.todo(later=REMINDED_AFTER)
+    assert isinstance(tell, Tell)
+    assert tell.people == ("anna", "bob")
+    assert told.todo(tell.topic, later=REMINDED_AFTER) == ()
+    assert told.todo(later=-LONG) == (tell,)  # a clock that is set back keeps nobody from being told
+    told.now -= LONG
+    told.tell(PeopleTold(tell.topic, tell.people))
+    assert told.todo(later=REMINDED_EVERY - SECOND) == ()
+    assert told.todo(later=REMINDED_EVERY) == (tell,)
+    told.tell(PeopleTold(tell.topic, tell.people, ("anna: no answer", "bob: no answer")))
+    assert told.todo(later=FIRST_DELAY) == (tell,)
+
+
+def test_what_people_have_to_decide_is_told_apart_from_what_they_only_hear() -> None:
+    asks = {"approval a", "waiting on a", "question a 1.1", "unanswered question a 1.1"}
+    assert {topic for topic in (*asks, "deadline recover") if asks_for_a_decision(topic)} == asks
+
+
+def test_a_question_that_does_not_reach_the_owner_is_put_to_the_deputy_too() -> None:
+    told = Told(a_plan(a_step("a", on_failure=OnFailure.ASK))).begun("a").ended("a", FAILED, "no")
+    told.tell(PeopleTold("question a 1.1", ("anna",), ("anna: no answer",)))
+    [tell] = told.todo(later=FIRST_DELAY)
+    assert isinstance(tell, Tell)
+    assert (tell.topic, tell.people) == ("question a 1.1", ("anna", "bob"))
 
 
 def test_a_failure_that_undoes_takes_back_the_last_first_and_stops_at_the_irreversible() -> None:
@@ -618,7 +726,7 @@ def test_a_question_or_a_missed_deadline_that_reached_nobody_is_told_again_until
     assert isinstance(tell, Tell)
     told.tell(PeopleTold(tell.topic, tell.people, ("anna has no address",)))
     assert told.todo() == ()
-    assert told.todo(later=FIRST_DELAY) == (tell,)
+    assert told.todo(later=FIRST_DELAY) == (replace(tell, people=("anna", "bob")),)
     assert told.todo(tell.topic, later=FIRST_DELAY) == ()
     told.tell(StepAnswered("a", Choice.DONE, "anna", "by hand"))
     assert told.todo(later=FIRST_DELAY) == (End(Outcome.SUCCEEDED),)
@@ -665,6 +773,19 @@ def test_a_pause_keeps_no_step_of_a_run_and_the_kill_switch_every_one_but_what_t
     assert told.todo(hold=KILLED) == (Undo("a"),)
 
 
+@pytest.mark.parametrize(("digest", "what"), [("5f" * 32, "was changed"), ("", "is gone")])
+def test_whose_stage_it_is_hears_that_the_file_was_edited_while_the_run_goes_on(digest: str, what: str) -> None:
+    told = (
+        Told(a_plan(a_step("a"), a_step("b", "switch"))).begun("a").tell(RunbookEdited("x", digest, is_as_begun=False))
+    )
+    [tell] = told.todo("a")
+    assert isinstance(tell, Tell)
+    assert (tell.people, what in tell.text) == (("anna",), True)
+    back = replace(told).tell(RunbookEdited("x", "5e" * 32, is_as_begun=True))
+    assert back.todo("a") == ()
+    assert told.tell(PeopleTold(tell.topic, ("anna",))).todo("a") == ()
+
+
 def test_a_missed_deadline_tells_the_deputy_and_stops_nothing() -> None:
     told = Told(a_plan(a_step("a"), a_step("b", "switch")))
     assert next_orders(told.plan, told.progress, frozenset(), told.now).look_again == NOON + HOUR
@@ -678,6 +799,22 @@ def test_a_missed_deadline_tells_the_deputy_and_stops_nothing() -> None:
     told.tell(PeopleTold("deadline recover", ("bob",)))
     assert [order.topic for order in told.todo("a") if isinstance(order, Tell)] == ["deadline switch"]
     assert told.todo("a", "deadline switch") == ()
+
+
+def test_a_deadline_that_is_missed_while_the_run_stops_is_told_before_it_ends() -> None:
+    told = Told(a_plan(a_step("a", is_undoable=True), a_step("b", on_failure=OnFailure.UNDO)))
+    told.begun("a").ended("a").begun("b").ended("b", FAILED, "no").begun("a", Doing.UNDO)
+    assert next_orders(told.plan, told.progress, frozenset({"a"}), told.now).look_again == NOON + HOUR
+    told.now = NOON + HOUR
+    assert [type(order) for order in told.todo("a")] == [MissDeadline]
+    told.tell(StepFinished("a", Doing.UNDO, StepOutcome.SUCCEEDED))
+    assert [type(order) for order in told.todo()] == [MissDeadline]
+    [tell] = told.tell(DeadlineMissed("recover", "anna", "bob")).todo()
+    assert isinstance(tell, Tell)
+    assert (tell.people, "and the run stops: b: no" in tell.text) == (("bob",), True)
+    assert told.todo(tell.topic) == ()
+    told.tell(PeopleTold(tell.topic, ("bob",)))
+    assert told.todo() == (End(Outcome.FAILED, "b: no"),)
 
 
 def test_what_a_step_has_ordered_and_what_a_person_has_done_is_known_to_later_steps() -> None:

@@ -10,7 +10,7 @@ from time import process_time
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from drd.core.cadence import longest_gap
@@ -385,6 +385,17 @@ MODES = st.builds(
 
 
 @settings(max_examples=400, deadline=None)
+@example(  # the clock was set back by an hour: an incremental run is made at once, at the minute of a full's slot
+    cron("0 * * * *", 10 * MINUTE),
+    every(MINUTE, 7 * MINUTE),
+    ModeHistory(Start(datetime(2026, 10, 20, tzinfo=UTC), 60 * MINUTE)),
+    ModeHistory(),
+    False,
+    (),
+    None,
+    datetime(2026, 10, 20, tzinfo=UTC),
+    [0.5],
+)
 @given(
     st.none() | RECURRENCES,
     RECURRENCES,

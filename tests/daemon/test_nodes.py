@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from drd.core.events import Paused
+from drd.core.events import Paused, PolicyAdded, PrimarySeen
 from drd.core.health import Hysteresis
 from drd.core.policy import Disaster, DisasterClass
 from drd.core.probing import Failure, KeptSlot, Peer, Sign
@@ -131,6 +131,14 @@ def printed(page: RenderableType) -> str:
     with (console := Console(width=200)).capture() as captured:
         console.print(page)
     return captured.get()
+
+
+async def test_without_a_daemon_that_looks_explain_says_that_nobody_does_and_who_led_last() -> None:
+    house = FakeHouse(watched())
+    [line] = await failover_lines(house.house, "orders")
+    assert "the nodes are not looked at here, so what would be done now is not known" in line
+    await house.journal.append(PolicyAdded("orders"), PrimarySeen("orders", "one", "c1", 3))
+    assert "the primary was one when a daemon saw it last" in (await failover_lines(house.house, "orders"))[1]
 
 
 async def test_a_policy_without_nodes_tells_nothing_of_them() -> None:

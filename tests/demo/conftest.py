@@ -15,6 +15,7 @@ from tests.system.programs import Finished, Running
 
 REPOSITORY = Path(__file__).parent.parent.parent
 PROGRAMS = Path(sys.prefix) / "bin"
+COMMAND_SECONDS = 150.0
 
 
 class Demonstration:
@@ -40,9 +41,15 @@ class Demonstration:
     def drd(self, *words: str) -> Finished:
         """What somebody types in another terminal."""
         environment = {"DRD_CONFIG": str(self.folder / "drd.yaml"), "PATH": os.environ["PATH"]}
-        ended = subprocess.run(
-            [str(PROGRAMS / "drd"), *words], env=environment, capture_output=True, text=True, timeout=60, check=False
-        )
+        command = [str(PROGRAMS / "drd"), *words]
+        try:
+            ended = subprocess.run(
+                command, env=environment, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired as late:
+            said = "\n".join((part or b"").decode(errors="replace") for part in (late.stdout, late.stderr))
+            daemon = self.started[-1].said() if self.started else "there is none"
+            raise AssertionError(f"drd {words} goes on after {late.timeout} s\n{said}\nthe daemon: {daemon}") from None
         return Finished(ended.returncode, ended.stdout, ended.stderr)
 
     def status(self) -> dict[str, Any] | None:

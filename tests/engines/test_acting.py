@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from drd.core.errors import AtWork, PermanentError
+from drd.core.errors import AtWork, PermanentError, RefusedByGuard, UsageError
 from drd.core.events import (
     FailoverHeld,
     IncidentFinished,
@@ -29,7 +29,7 @@ from drd.core.runbook_step import Choice
 from drd.core.secrets import SecretReference
 from drd.daemon.control import HouseControl
 from drd.daemon.incidents import incident_status
-from drd.engines.runbooks import StartOrder
+from drd.engines.runbook_admission import StartOrder
 from drd.ports.action import Facts, Situation
 from drd.ports.incidents import RunbookOrder
 from drd.ports.machines import Contact
@@ -259,8 +259,36 @@ async def test_after_a_run_has_told_somebody_to_lead_who_may_do_so_yet_drd_promo
         assert len(it.started) == 1
         assert it.held[-1].guards == ("tried before",)
         assert "has told two to take over, which may do so yet" in it.held[-1].message
-        await it.house.runbooks.start(StartOrder("orders-loss", "anna"))
-        assert len(it.started) == 2
+        order = StartOrder("orders-loss", "anna")
+        with pytest.raises(RefusedByGuard, match="has told two to take over, which may do so yet") as refused:
+            await it.house.runbooks.start(order)
+        assert "one has led since, which has to be fenced as well" in refused.value.message
+        assert "--fenced two" in refused.value.hint
+        with pytest.raises(RefusedByGuard, match="one has led since"):
+            await it.house.runbooks.start(replace(order, variables={"primary": "two"}))
+        with pytest.raises(UsageError, match="no earlier run has told one to take over"):
+            await it.house.runbooks.start(replace(order, fenced="one"))
+        assert len(it.started) == 1
+        drill = await it.house.runbooks.start(replace(order, is_drill=True))
+        await until(lambda: any(each.run == drill for each in it.house.journal.events))
+        await it.house.runbooks.start(replace(order, fenced="two"))
+        assert it.started[-1].fenced == "two"
+        assert "two was told to take over before, and is fenced as anna says" in it.started[-1].against
+
+
+async def test_who_may_lead_by_an_earlier_order_is_fenced_by_the_run_that_promotes_another_one() -> None:
+    DEEDS.orders["promote"] = {"ordered_to_lead": "two"}
+    DEEDS.failing["promote"] = PermanentError("two is not the primary in time", "")
+    async with watched(a_failover()) as it:
+        await asyncio.sleep(3.3)
+        it.die()
+        await until(lambda: bool(it.house.journal.of(IncidentFinished)))
+        with pytest.raises(RefusedByGuard, match="has told two to take over, which may do so yet") as refused:
+            await it.house.runbooks.start(StartOrder("orders-loss", "anna"))
+        assert "--set primary=two" in refused.value.hint
+        assert "--fenced two" in refused.value.hint
+        await it.house.runbooks.start(StartOrder("orders-loss", "anna", variables={"primary": "two"}))
+        assert it.started[-1].variables["primary"] == "two"
 
 
 async def test_a_daemon_that_is_killed_in_the_middle_goes_on_and_starts_nothing_twice() -> None:

@@ -10,7 +10,7 @@ from drd.core.errors import PermanentError
 from drd.core.events import Event, IncidentFinished, IncidentStarted, StepFinished, StepStarted
 from drd.core.probing import Failure
 from drd.core.runbook_step import StepOutcome
-from drd.engines.runbooks import StartOrder
+from drd.engines.runbook_admission import StartOrder
 from tests.core.watched import primary, standby
 from tests.engines.test_acting import Cluster, FakePromotion, a_failover, a_restart, watched
 from tests.fakes.deeds import DEEDS

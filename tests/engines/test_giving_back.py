@@ -11,7 +11,9 @@ from drd.core.errors import PermanentError
 from drd.core.events import BugFound, StandbysGivenBack
 from drd.core.health import Hysteresis
 from drd.core.probing import Failure, Sign
-from drd.engines.runbooks import StartOrder
+from drd.core.runbook_step import Choice
+from drd.daemon.incidents import words_of
+from drd.engines.runbook_admission import StartOrder
 from drd.ports.machines import Machine
 from drd.ports.probe import Target, Watch
 from tests.core.watched import primary, standby
@@ -42,18 +44,66 @@ async def watched() -> AsyncIterator[FakeHouse]:
         await house.runbooks.drain(0)
 
 
-async def test_a_standby_receives_again_when_the_primary_answers_and_no_run_works_with_it() -> None:
+async def test_a_standby_receives_again_when_the_primary_answers_and_its_run_has_ended() -> None:
     async with watched() as house:
-        run = await house.runbooks.start(StartOrder("by-hand", "anna"))
-        await asyncio.sleep(30)
-        assert house.given_back == []
-        await house.runbooks.abort(run, "anna", "enough", takes_back=False)
+        told = a_runbook(a_step("a"), name="told")
+        house.in_force.replace(replace(house.in_force(), runbooks={"told": told}))
+        DEEDS.failing["a"] = PermanentError("no", "")
+        await house.runbooks.start(StartOrder("told", "anna"))
         await asyncio.sleep(4)
         assert house.given_back == []
         await asyncio.sleep(4)
         assert house.given_back[:1] == ["two"]
         FakeProbe.ANSWERS["two"].seen = standby()
         assert house.journal.of(StandbysGivenBack)[0] == StandbysGivenBack("orders", "one", ("two",))
+
+
+async def test_it_receives_again_while_its_run_waits_for_a_person_before_anybody_was_told_to_lead() -> None:
+    async with watched() as house:
+        run = await house.runbooks.start(StartOrder("by-hand", "anna"))
+        await asyncio.sleep(4)
+        assert house.given_back == []
+        await asyncio.sleep(4)
+        assert house.given_back[:1] == ["two"]
+        FakeProbe.ANSWERS["two"].seen = standby()
+        await asyncio.sleep(2)
+        record = await house.journal.incident(run)
+        assert record is not None
+        told = [words_of(fact.body) for fact in record.facts if isinstance(fact.body, StandbysGivenBack)]
+        assert told[0] == "one answers again, so two may receive from it: a fence by revoke holds no longer"
+
+
+async def test_nobody_is_given_back_in_a_run_that_has_told_somebody_to_lead_or_by_which_somebody_leads() -> None:
+    async with watched() as house:
+        steps = (a_step("a"), a_step("wait", waiting=("anna",)))
+        told = a_runbook(*steps, name="told")
+        house.in_force.replace(replace(house.in_force(), runbooks={"told": told}))
+        DEEDS.orders["a"] = {"ordered_to_lead": "two"}
+        run = await house.runbooks.start(StartOrder("told", "anna"))
+        await asyncio.sleep(30)
+        assert house.given_back == []
+        await house.runbooks.abort(run, "anna", "enough", takes_back=False)
+        await asyncio.sleep(1)
+        DEEDS.orders.clear()
+        by_hand = a_runbook(a_step("b", on_failure="ask"), a_step("wait", waiting=("anna",)), name="told")
+        house.in_force.replace(replace(house.in_force(), runbooks={"told": by_hand}))
+        DEEDS.failing["b"], DEEDS.found["b"] = PermanentError("no", ""), {"new_primary": "two"}
+        run = await house.runbooks.start(StartOrder("told", "anna"))
+        await asyncio.sleep(1)
+        await house.runbooks.answer(run, "Do b", Choice.DONE, "anna", "promoted by hand")
+        await asyncio.sleep(30)
+        assert house.given_back == []
+        FakeProbe.ANSWERS["two"].seen = standby()
+
+
+async def test_nobody_is_given_back_while_somebody_looks_whether_they_are_cut_off_to_promote_one_of_them() -> None:
+    async with watched() as house:
+        async with house.services.deciding_on_standbys("orders"):
+            await asyncio.sleep(30)
+            assert house.given_back == []
+        await asyncio.sleep(10)
+        assert house.given_back[:1] == ["two"]
+        FakeProbe.ANSWERS["two"].seen = standby()
 
 
 async def test_when_somebody_was_told_to_lead_and_may_yet_nobody_receives_from_the_old_primary() -> None:
@@ -65,7 +115,11 @@ async def test_when_somebody_was_told_to_lead_and_may_yet_nobody_receives_from_t
         await house.runbooks.start(StartOrder("told", "anna"))
         await asyncio.sleep(60)
         assert house.given_back == []
-        run = await house.runbooks.start(StartOrder("by-hand", "anna"))
+        unsaid = await house.runbooks.start(StartOrder("by-hand", "anna"))
+        await house.runbooks.abort(unsaid, "anna", "nothing was looked at", takes_back=False)
+        await asyncio.sleep(10)
+        assert house.given_back == []
+        run = await house.runbooks.start(StartOrder("by-hand", "anna", fenced="two"))
         await house.runbooks.abort(run, "anna", "the other one leads for good", takes_back=False)
         await asyncio.sleep(10)
         assert house.given_back[:1] == ["two"]

@@ -11,6 +11,7 @@ import pytest
 from drd.core.events import Body, IncidentStarted, LossMeasured, StepAnswered, StepChecked, StepFinished, StepStarted
 from drd.core.health import Hysteresis
 from drd.core.policy import Cause
+from drd.core.probing import Failure
 from drd.core.runbook_step import Answer, Choice, Doing, StepOutcome
 from drd.engines.losing import HEARTBEAT_PATIENCE_SECONDS
 from drd.ports.probe import Target, Watch
@@ -23,6 +24,7 @@ from tests.fakes.servers import FakeServers, StreamedDatabase
 pytestmark = pytest.mark.looptime
 RUN = "01RUN"
 PROMOTE = StepStarted("recover", "Promote", Doing.APPLY, "postgres_promote", "")
+FENCED = StepFinished("Fence", Doing.APPLY, StepOutcome.SUCCEEDED, facts={"fenced": "one"})
 PROMOTED = StepFinished("Promote", Doing.APPLY, StepOutcome.SUCCEEDED, facts={"new_primary": "two"})
 
 
@@ -34,12 +36,12 @@ class Shop:
     cluster: FakeCluster
     servers: FakeServers
 
-    async def begin(self) -> None:
+    async def begin(self, *steps: Body) -> None:
         now, names = self.house.clock.now(), ("one", "two")
         start = IncidentStarted(
             "orders", "loss", "hardware", "5e", "{}", Cause.HEALTH, "drd", "", now, False, names, {}
         )
-        await self.house.journal.append(start, PROMOTE, run=RUN)
+        await self.house.journal.append(start, *(steps or (PROMOTE,)), run=RUN)
 
     def die(self) -> None:
         self.cluster.away = "Connection refused"
@@ -66,15 +68,20 @@ class Shop:
 
 
 @asynccontextmanager
-async def a_shop(*, may_beat: bool = True) -> AsyncIterator[Shop]:
-    FakeProbe.ANSWERS.clear()
-    FakeProbe.ANSWERS.update({"one": Answers(primary(5000)), "two": Answers(standby(4000))})
-    servers = FakeServers({})
+async def a_shop(*, may_beat: bool = True, after: Shop | None = None) -> AsyncIterator[Shop]:
+    """`after` is the shop whose daemon was killed; this one's goes on with its journal."""
+    if after is None:
+        FakeProbe.ANSWERS.clear()
+        FakeProbe.ANSWERS.update({"one": Answers(primary(5000)), "two": Answers(standby(4000))})
+    servers = FakeServers({}) if after is None else after.servers
     targets = tuple(Target("orders", name, "127.0.0.1") for name in FakeProbe.ANSWERS)
     policy = protected(a_policy("orders", objectives={"rpo": "5s"}), main=StreamedDatabase(given=servers))
-    house = FakeHouse(replace(policy, watch=Watch(targets, (FakeProbe(),), Hysteresis(1.0, 0.5))))
-    cluster = FakeCluster(house.clock, may_beat=may_beat)
-    servers.nodes = {"one": FakePostgres(cluster), "two": FakePostgres(cluster, is_standby=True)}
+    watched = replace(policy, watch=Watch(targets, (FakeProbe(),), Hysteresis(1.0, 0.5)))
+    house = FakeHouse(watched, after=None if after is None else after.house)
+    cluster = FakeCluster(house.clock, may_beat=may_beat) if after is None else after.cluster
+    if after is None:
+        servers.nodes = {"one": FakePostgres(cluster), "two": FakePostgres(cluster, is_standby=True)}
+    await house.losing.resume()
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(house.watching.serve("orders")),
@@ -155,6 +162,31 @@ async def test_a_promotion_that_was_found_done_is_measured_too(done: Body) -> No
         assert (await it.measured()).lost_bytes == 800
 
 
+@pytest.mark.parametrize("moment", ["fenced", "promoting", "promoted"])
+async def test_a_daemon_that_takes_the_run_up_after_another_measures_by_what_that_one_has_seen(moment: str) -> None:
+    async with a_shop() as killed:
+        await asyncio.sleep(10.5)
+        killed.cluster.replay()  # the newest row was written half a second ago
+        await asyncio.sleep(3)
+        killed.die()
+        FakeProbe.ANSWERS["one"].failure = Failure.REFUSED
+        await killed.begin(*(() if moment != "fenced" else (FENCED,)))
+        await asyncio.sleep(1)
+        if moment == "promoted":
+            await killed.house.journal.append(PROMOTED, run=RUN)
+            killed.cluster.away = "not at once"  # killed before it reaches the new primary
+    async with a_shop(after=killed) as it:
+        await asyncio.sleep(1)
+        if moment == "fenced":
+            await it.house.journal.append(PROMOTE, run=RUN)
+        it.promote(left_at=4200)
+        if moment != "promoted":
+            await it.house.journal.append(PROMOTED, run=RUN)
+        found = await it.measured()
+        assert (found.policy, found.node, found.lost_bytes, found.every_seconds) == ("orders", "two", 800, 1.0)
+        assert it.ago(found) == pytest.approx(asyncio.get_running_loop().time() - 10.0, abs=0.2)
+
+
 async def test_without_a_heartbeat_only_bytes_are_told_and_nothing_is_waited_for() -> None:
     async with a_shop(may_beat=False) as it:
         await asyncio.sleep(10.5)
@@ -174,6 +206,18 @@ async def test_a_heartbeat_that_is_not_written_on_the_new_primary_is_not_waited_
         await it.house.journal.append(PROMOTED, run=RUN)
         found = await it.measured(HEARTBEAT_PATIENCE_SECONDS + 5)
         assert (found.lost_bytes, found.newest) == (800, None)
+
+
+async def test_a_new_primary_that_does_not_tell_its_timeline_at_once_is_asked_again() -> None:
+    async with a_shop(may_beat=False) as it:
+        await asyncio.sleep(10.5)
+        await it.begin()
+        it.promote(left_at=4200)
+        FakeProbe.ANSWERS["two"].seen = primary(9000, timeline=1)
+        await it.house.journal.append(PROMOTED, run=RUN)
+        await asyncio.sleep(3)
+        it.promote(left_at=4200)
+        assert (await it.measured(5)).lost_bytes == 800
 
 
 async def test_a_drill_and_a_step_of_another_kind_lose_nothing() -> None:

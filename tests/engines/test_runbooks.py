@@ -15,6 +15,8 @@ from drd.core.events import (
     IncidentStarted,
     Paused,
     PeopleTold,
+    RunbookEdited,
+    StepAnswered,
     StepChecked,
     StepFinished,
     StepOrdered,
@@ -24,9 +26,11 @@ from drd.core.incident import IncidentRecord
 from drd.core.policy import Outcome
 from drd.core.runbook import Runbook
 from drd.core.runbook_step import Answer, Choice, Doing, StepOutcome
-from drd.engines.runbooks import StartOrder
+from drd.daemon.incidents import incident_status
+from drd.engines.runbook_admission import StartOrder
+from drd.ports.machines import Contact
 from tests.fakes.clock import START
-from tests.fakes.deeds import DEEDS, Deeds, a_house, a_runbook, a_step
+from tests.fakes.deeds import DEEDS, Deed, Deeds, a_house, a_runbook, a_step
 from tests.fakes.house import FakeHouse, a_policy, protected
 
 pytestmark = pytest.mark.looptime
@@ -183,6 +187,32 @@ async def test_a_run_goes_on_by_the_runbook_that_it_began_with() -> None:
     assert DEEDS.done == ["a", "a", "b"]
 
 
+async def test_a_run_whose_runbook_is_edited_says_that_it_goes_on_by_what_it_began_with() -> None:
+    house = a_house(a_runbook(a_step("a", waiting=("anna",)), a_step("b")))
+    async with left(house):
+        began = house.in_force()
+        run = await house.runbooks.start(ORDER)
+        assert await house.runbooks.note_edits() == ()
+        edited = began.runbooks["orders-loss"].model_copy(update={"digest": "5f" * 32})
+        house.in_force.replace(replace(began, runbooks={"orders-loss": edited}))
+        assert await house.runbooks.note_edits() == (f"run {run} of orders-loss goes on by what it began with",)
+        assert await house.runbooks.note_edits() == (), "it is said once"
+        await until(lambda: any(each.topic.startswith("edited 5f") for each in house.journal.of(PeopleTold)))
+        record = await house.journal.incident(run)
+        assert record is not None
+        status = await incident_status(house.house, record)
+        assert "was changed since: this run goes on by what it began with" in status.edited
+        assert any("file changed to 5f5f" in line.text for line in status.timeline)
+        house.in_force.replace(replace(began, runbooks={}))
+        assert len(await house.runbooks.note_edits()) == 1
+        house.in_force.replace(began)
+        assert await house.runbooks.note_edits() == ()
+        assert [each.is_as_begun for each in house.journal.of(RunbookEdited)] == [False, False, True]
+        record = await house.journal.incident(run)
+        assert record is not None
+        assert (await incident_status(house.house, record)).edited == ""
+
+
 async def test_a_runbook_that_this_drd_cannot_read_ends_its_run_with_a_sentence() -> None:
     first = a_house(a_runbook(a_step("a", waiting=("anna",))))
     run = await first.runbooks.start(ORDER)
@@ -215,6 +245,28 @@ async def test_an_approval_is_waited_for_and_its_words_are_kept() -> None:
     assert record.outcome is Outcome.SUCCEEDED
     assert record.facts[-3].body.KIND == "step-started"
     assert house.journal.of(StepFinished)[0].message == "bob approved: go on"
+
+
+async def test_only_who_speaks_for_those_asked_may_approve_and_the_refusal_names_them() -> None:
+    house = a_house(a_runbook(a_step("ok", waiting=("anna",)), a_step("b", on_failure="ask")))
+    contacts = {"anna": Contact("Anna", (), "bob", ("anna", "ann")), "bob": Contact("Bob", users=("bob",))}
+    house.in_force.replace(replace(house.in_force(), contacts=contacts))
+    DEEDS.failing["b"] = PermanentError("no", "")
+    async with left(house):
+        run = await house.runbooks.start(ORDER)
+        await until(lambda: bool(house.journal.of(PeopleTold)))
+        for choice in (Choice.APPROVE, Choice.REFUSE):
+            with pytest.raises(RefusedByGuard, match="anna is asked, for whom eve does not speak") as refused:
+                await house.runbooks.answer(run, None, choice, "eve", "why not")
+            assert "who may answer: anna, ann, bob" in refused.value.hint
+        assert house.journal.of(StepAnswered) == []
+        record = await house.journal.incident(run)
+        assert record is not None
+        assert "who may answer: anna, ann, bob" in (await incident_status(house.house, record)).questions[0].why
+        await house.runbooks.answer(run, None, Choice.APPROVE, "bob", "she is ill")
+        await until(lambda: len(house.journal.of(StepFinished)) == 2)
+        await house.runbooks.answer(run, None, Choice.DONE, "eve", "by hand")  # nobody is named there
+        assert (await over(house, run)).outcome is Outcome.SUCCEEDED
 
 
 async def test_an_approval_that_nobody_gives_stops_the_run_also_after_a_restart() -> None:
@@ -261,6 +313,37 @@ async def test_a_step_that_takes_too_long_has_failed() -> None:
         record = await over(house, await house.runbooks.start(ORDER), seconds=30)
     assert house.journal.of(StepFinished)[0].message == "it took longer than 3s"
     assert record.outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize(
+    ("failure", "is_known"),
+    [
+        (TransientError("the connection is lost", ""), False),
+        (ZeroDivisionError("oh"), False),
+        (None, False),
+        (PermanentError("it ended with status 1", ""), True),
+    ],
+)
+async def test_a_try_that_ended_without_an_answer_is_repeated_only_when_it_is_seen_not_to_be_done(
+    failure: Exception | None, is_known: bool
+) -> None:
+    async with left(a_house(a_runbook(a_step("a", timeout="3s", retry=2)))) as house:
+        DEEDS.answers["a"] = Answer.UNKNOWN
+        if failure is None:
+            DEEDS.seconds["a"] = 100
+        else:
+            DEEDS.failing["a"] = failure
+        run = await house.runbooks.start(ORDER)
+        if is_known:
+            await over(house, run, seconds=30)
+            assert DEEDS.done == ["a", "a"]
+            return
+        await until(lambda: bool(house.journal.of(PeopleTold)), 30)
+        assert (DEEDS.done, house.journal.of(StepFinished)[0].outcome) == (["a"], StepOutcome.UNKNOWN)
+        DEEDS.answers["a"] = Answer.DONE
+        await house.runbooks.answer(run, None, Choice.AGAIN, "anna", "I see nothing")
+        assert (await over(house, run, seconds=30)).outcome is Outcome.SUCCEEDED
+    assert DEEDS.done == ["a"], "it had come meanwhile"
 
 
 async def test_a_mistake_of_drds_own_fails_the_step_and_is_journaled() -> None:
@@ -354,11 +437,41 @@ async def test_nothing_starts_while_it_is_paused() -> None:
     async with left(a_house(a_runbook(a_step("a")))) as house:
         until_later = START + timedelta(hours=2)
         await house.journal.append(Paused("orders", "failover", until_later, "kernel", "bob"))
-        with pytest.raises(RefusedByGuard, match="paused by bob: kernel"):
+        with pytest.raises(RefusedByGuard, match="paused by bob: kernel") as refused:
             await house.runbooks.start(ORDER)
+        assert "--override" in refused.value.hint
         assert house.journal.of(IncidentStarted) == []
         await asyncio.sleep(7300)
         await over(house, await house.runbooks.start(ORDER))
+
+
+async def test_a_person_overrides_a_pause_which_stays_on_record_but_not_the_kill_switch() -> None:
+    async with left(a_house(a_runbook(a_step("a")))) as house:
+        until_later = START + timedelta(hours=2)
+        await house.journal.append(Paused("orders", "failover", until_later, "kernel", "bob"))
+        record = await over(house, await house.runbooks.start(replace(ORDER, overrides=True)))
+        assert (record.outcome, record.start.against) == (Outcome.SUCCEEDED, ("paused by bob: kernel",))
+        await house.journal.append(Paused("orders", "runbooks", until_later, "stop it all", "bob"))
+        with pytest.raises(RefusedByGuard, match="paused by bob: stop it all") as refused:
+            await house.runbooks.start(replace(ORDER, overrides=True))
+        assert refused.value.hint == "type: drd resume orders"
+
+
+async def test_a_start_that_is_refused_names_all_that_stands_against_it() -> None:
+    asks, waits = a_runbook(a_step("${place}"), name="asks"), a_runbook(a_step("ok", waiting=("anna",)), name="waits")
+    async with left(a_house(a_runbook(a_step("a")), asks, waits)) as house:
+        await house.runbooks.start(replace(ORDER, runbook="waits"))
+        await house.journal.append(Paused("orders", "failover", START + timedelta(hours=2), "kernel", "bob"))
+        with pytest.raises(RefusedByGuard) as refused:
+            await house.runbooks.start(ORDER)
+        assert "paused by bob: kernel; waits works with policy orders already" in refused.value.message
+        assert "drd resume orders" in refused.value.hint
+        assert "drd incident show" in refused.value.hint
+        with pytest.raises(UsageError) as unknown:
+            await house.runbooks.start(replace(ORDER, runbook="asks", variables={"primray": "one"}))
+        told = ("asks has to be told: place", "no runbook can be told what primray is", "paused by bob: kernel")
+        assert all(each in unknown.value.message for each in told)
+        assert len(house.journal.of(IncidentStarted)) == 1
 
 
 async def test_what_is_unknown_or_not_told_starts_nothing() -> None:
@@ -394,10 +507,15 @@ async def test_a_missed_deadline_tells_the_deputy_and_the_run_goes_on() -> None:
 
 
 async def test_previews_and_blockers_change_nothing() -> None:
-    async with left(a_house(a_runbook(a_step("a"), a_step("in ${place}")))) as house:
+    first = a_step("a", done_when=Deed(mark="look"), undo=Deed(mark="back ${place}"))
+    async with left(a_house(a_runbook(first, a_step("in ${place}")))) as house:
         runbook = house.runbooks.demand("orders-loss")
         previews = await house.runbooks.previews(runbook, {})
-        assert [preview.commands for _, _, preview in previews] == [("do a",), ("do in ${place}",)]
+        assert [preview.commands for _, _, preview in previews] == [
+            ("do a", "asked whether it is done: do look", "taken back: do back ${place}"),
+            ("do in ${place}",),
+        ]
+        assert "taken back: ${place} stands for nothing" in previews[0][2].unchecked[0]
         assert "stands for nothing" in previews[1][2].unchecked[0]
         [blocker] = await house.runbooks.blockers(runbook, {})
         assert "has to be told: place" in blocker

@@ -15,7 +15,7 @@ from drd.core.runbook import Runbook
 from drd.core.runbook_step import Choice, Silence, StepOutcome
 from drd.core.secrets import SecretReference
 from drd.daemon.incidents import incident_status, waiting_incidents
-from drd.engines.runbooks import StartOrder
+from drd.engines.runbook_admission import StartOrder
 from drd.ports.incidents import IncidentStatus
 from drd.ports.machines import Contact
 from tests.fakes.clock import START
@@ -76,6 +76,28 @@ async def test_a_request_that_reached_nobody_is_sent_again_and_silence_counts_fr
     assert 300 <= asyncio.get_running_loop().time() - reached < 320
     assert house.journal.of(StepFinished)[0].message == "nobody answered in time"
     assert len(house.messenger.sent) == 1
+
+
+async def test_a_question_tells_what_the_failover_would_cost_and_reaches_the_deputy_when_nobody_answers() -> None:
+    async def costs(policy: str) -> tuple[str, ...]:
+        return ("orders-2 in about 2s: nothing is lost", "fence by ssh: available")
+
+    fails = a_step("a", on_failure="ask")
+    house = reachable(a_runbook(fails, {"step": "Promote", "action": Promotion(mark="b")}))
+    contacts = {name: Contact(name, (SecretReference(credential="anna"),), "bob") for name in ("anna", "bob")}
+    house.in_force.replace(replace(house.in_force(), contacts=contacts))
+    house.runbooks.price(costs)
+    DEEDS.failing["a"] = PermanentError("no rung is confirmed")
+    run = await house.runbooks.start(ORDER)
+    await until(lambda: bool(house.messenger.sent), 5)
+    cost = "now: orders-2 in about 2s: nothing is lost; fence by ssh: available"
+    assert "no rung is confirmed; the run waits for your decision" in house.messenger.sent[0][1]
+    assert cost in house.messenger.sent[0][1]
+    assert cost in (await told_of(house, run)).questions[0].why
+    await asyncio.sleep(330)
+    assert house.journal.of(PeopleTold)[-1].people == ("anna", "bob")
+    assert "nobody has said it yet" in house.messenger.sent[-1][1]
+    assert cost in house.messenger.sent[-1][1]
 
 
 @pytest.mark.parametrize("error", [PermanentError("no answer"), ZeroDivisionError("oh")])

@@ -7,7 +7,7 @@ import pytest
 
 from drd.core.events import IncidentStarted
 from drd.core.runbook import SYNCHRONOUS, Runbook
-from drd.engines.runbooks import StartOrder
+from drd.engines.runbook_admission import StartOrder
 from drd.ports.action import Facts, Situation
 from tests.fakes.deeds import Deed, a_house, a_runbook
 from tests.fakes.house import FakeHouse

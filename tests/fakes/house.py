@@ -267,11 +267,14 @@ class FakeHouse:
         )
         self.acting = Acting(force, self.watching, self.runbooks, journal, journal, self.clock)
         self.alarming = Alarming(force, self.watching, self.acting, services.tell, journal, self.clock)
-        self.losing = Losing(self.watching, self.heartbeats, journal, self.clock)
+        self.losing = Losing(self.watching, self.heartbeats, journal, journal, self.clock)
         self.given_back: list[str] = []
         """Nodes whose standbys were let receive again."""
         self.mistake_in_giving_back: Exception | None = None
-        self.giving_back = GivingBack(force, self.watching, journal, journal, self.clock, self._give_back)
+        self.giving_back = GivingBack(
+            force, self.watching, journal, journal, self.clock, self._give_back, services.deciding_on_standbys
+        )
+        self.services = services
         self.triggering = Triggering(force, self.acting, self.runbooks, journal, journal, self.clock)
 
     def know(self, store: ConfiguredStore) -> None:

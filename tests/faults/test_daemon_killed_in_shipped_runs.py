@@ -94,6 +94,9 @@ def test_a_failover_of_payments_goes_on_wherever_drd_was_killed(
         assert_brought_to_its_end(watcher, "payments-failover", clients)
         for client in clients:
             client.writes_at(new.address, PATIENCE)
+        if moment != "incident started":  # what was seen of the primary is on record after that
+            [measured] = wait_for(lambda: machine.events("loss-measured"), "what was lost is measured", PATIENCE)
+            assert measured["lost_bytes"] is not None
 
 
 @pytest.mark.parametrize("moment", SWITCHOVER, ids=named)

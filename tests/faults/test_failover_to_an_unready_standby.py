@@ -137,7 +137,7 @@ def test_a_standby_that_dies_while_it_is_promoted_leaves_no_second_primary_and_i
     orders.servers[NEW].start()
     wait_for(lambda: watcher.verdicts()[NEW] == "well", "the standby is back", PATIENCE)
     wait_for(lambda: held_by(watcher, "tried before"), "it is told that a person is waited for", PATIENCE)
-    watcher.begin(FAILOVER, OLD)
+    watcher.begin(FAILOVER, OLD, fenced=NEW)  # it was started anew
     second = wait_for(lambda: watcher.began()[1:], "the run has begun", PATIENCE)[0]
     wait_for(lambda: is_switched_by(watcher, second), "clients are sent to the new primary", PATIENCE)
     assert_taken_over(orders, clients, may_lose=0)

@@ -13,7 +13,7 @@ import pytest
 from tests.failover_site import Client, assert_one_writer_at_a_time
 from tests.postgres_lab import lab
 from tests.postgres_pair import Pair, lost, pair
-from tests.run_ends import BY_HAND, assert_it_ends, assert_it_fails, is_switched_by, run_of
+from tests.run_ends import BY_HAND, FOLLOW, REJOIN, assert_it_ends, assert_it_fails, is_switched_by, run_of
 from tests.system.programs import wait_for
 from tests.watched_pair import Watcher
 
@@ -57,6 +57,11 @@ def assert_all_is_at(orders: Pair, name: str, clients: tuple[Client, ...]) -> No
     assert [lost(rows, orders.servers[name]) for rows in told] == [[] for _ in clients]
 
 
+def left_to_people(standby: str) -> dict[str, str]:
+    """What the runbook cannot do, of the old primary and of the standby that has died."""
+    return {**BY_HAND, FOLLOW: f"drd.yaml does not say where the data of {standby} lies"}
+
+
 def test_a_standby_that_dies_before_it_was_told_to_lead_makes_room_for_the_next(
     orders: Pair, watched: Callable[..., Watcher]
 ) -> None:
@@ -71,7 +76,7 @@ def test_a_standby_that_dies_before_it_was_told_to_lead_makes_room_for_the_next(
     mark.unlink()
     wait_for(watcher.is_switched, "clients are sent to the new primary", PATIENCE)
     assert_all_is_at(orders, other, clients)
-    assert_it_ends(watcher, run_of(watcher, FAILOVER), without=BY_HAND)
+    assert_it_ends(watcher, run_of(watcher, FAILOVER), without=left_to_people(best))
     assert orders.survivor() is orders.servers[other]
 
 
@@ -99,9 +104,17 @@ def test_a_standby_that_dies_after_it_was_told_to_lead_is_waited_for_until_a_per
     assert len(watcher.began()) == 1
 
     mark.unlink()
-    watcher.begin(FAILOVER, OLD)  # a person knows that it is off
+    words = ("--reason", "go on", "--confirm", FAILOVER, "--set", f"primary={OLD}")
+    refused = watcher.machine.drd("runbook", "start", FAILOVER, *words).done(5).stderr
+    assert "has told orders-2 to take over, which may do so yet" in refused
+    assert "--set primary=orders-2" in refused
+    watcher.begin(FAILOVER, BEST)  # it is fenced first, by its power
     run = wait_for(lambda: watcher.began()[1:], "the run has begun", PATIENCE)[0]
     wait_for(lambda: is_switched_by(watcher, run), "clients are sent to the new primary", PATIENCE)
     assert_all_is_at(orders, NEXT, clients)
-    assert_it_ends(watcher, run, without=BY_HAND)
+    by_hand = {
+        REJOIN: f"drd.yaml does not say where the data of {BEST} lies",
+        FOLLOW: "drd.yaml does not say where the data of orders-1 lies",
+    }
+    assert_it_ends(watcher, run, without=by_hand)
     assert orders.survivor() is orders.servers[NEXT]

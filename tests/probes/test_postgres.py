@@ -193,6 +193,22 @@ async def test_a_promoted_standby_knows_where_it_left_the_old_timeline(postgres_
     one.stop()
 
 
+async def test_a_port_that_closes_whatever_comes_is_not_taken_for_one_that_refuses() -> None:
+    async def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(close, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    secrets = GivenSecrets(f"host=127.0.0.1 port={port} user=drd dbname=postgres sslmode=disable".encode())
+    async with probing(PATIENT, None, secrets) as prober:
+        closed = await prober.look()
+        server.close()
+        await server.wait_closed()
+        refused = await prober.look()
+
+    assert (closed.failure, refused.failure) == (Failure.PROTOCOL, Failure.REFUSED)
+
+
 async def test_a_killed_postmaster_closes_the_session_and_is_refused_at_the_next_look(postgres_lab: Lab) -> None:
     one = postgres_lab.new("killed", segment_mib=1)
     async with probing(PATIENT, None, of(one)) as prober:

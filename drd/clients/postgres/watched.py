@@ -42,10 +42,10 @@ _RESTARTING = re.compile(r"the database system is (?:starting up|shutting down|i
 _FULL = re.compile(r"too many (?:connections|clients)|remaining connection slots")
 _SILENT = re.compile(r"timeout expired|timed out|No route to host|Network is unreachable", re.IGNORECASE)
 _NO_NAME = re.compile(r"could not translate host name|Name or service not known|failed to resolve host")
-_REFUSED = re.compile(
-    r"Connection refused|No such file or directory|Connection reset|server closed the connection|connection is lost|"
-    r"terminating connection|SSL SYSCALL error|could not receive data|could not send|connection is closed|"
-    r"connection not open|Broken pipe",
+_REFUSED = re.compile(r"Connection refused|No such file or directory", re.IGNORECASE)
+_CLOSED = re.compile(
+    r"Connection reset|server closed the connection|connection is lost|terminating connection|SSL SYSCALL error|"
+    r"could not receive data|could not send|connection is closed|connection not open|Broken pipe",
     re.IGNORECASE,
 )
 _SHUT_DOWN: Final = frozenset({"57P01", "57P02"})
@@ -60,6 +60,13 @@ class NoAnswer(DrdError):
         super().__init__(message, "drd tries again by itself")
         self.failure = failure
         self.signs = frozenset(signs)
+
+
+class SessionClosed(NoAnswer):
+    """The other end closed the session in the middle of a talk, which says nothing yet of whether anybody listens."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Failure.PROTOCOL, message)
 
 
 class WatchedConnection(Connection):
@@ -97,8 +104,10 @@ class WatchedConnection(Connection):
             return NoAnswer(Failure.WRONG_ANSWER, words, Sign.NO_CONNECTION_LEFT)
         if error.sqlstate == "57014" or _SILENT.search(said):
             return NoAnswer(Failure.TIMEOUT, words)
-        if error.sqlstate in _SHUT_DOWN or _REFUSED.search(said):
+        if _REFUSED.search(said):
             return NoAnswer(Failure.REFUSED, words)
+        if error.sqlstate in _SHUT_DOWN or _CLOSED.search(said):
+            return SessionClosed(words)
         if _NO_NAME.search(said):
             return NoAnswer(Failure.PROTOCOL, words)
         return NoAnswer(Failure.WRONG_ANSWER, words)
@@ -170,18 +179,17 @@ class WatchedServer:
         return ProbeResult(KIND, began, took, error.failure, error.message, signs)
 
     async def _seen(self, began: float, was_open: bool) -> DatabaseSeen:
-        """What it tells. A session that was closed is tried once more: only that shows whether the process lives."""
+        """What it tells. A session that was closed is tried once more: only that shows whether anybody listens."""
         try:
             return await self._ask(began)
-        except NoAnswer as error:
-            if not was_open or error.failure is not Failure.REFUSED:
-                raise
+        except SessionClosed:
+            signs = (Sign.SESSION_CLOSED,) if was_open else ()
         with suppress(DrdError):
             await self._connection.close()
         try:
             return await self._ask(began)
         except NoAnswer as error:
-            raise NoAnswer(error.failure, error.message, Sign.SESSION_CLOSED, *error.signs) from error
+            raise NoAnswer(error.failure, error.message, *signs, *error.signs) from error
 
     async def _ask(self, began: float) -> DatabaseSeen:
         row = await self._connection.row(LOOK)

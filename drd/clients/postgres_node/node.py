@@ -128,7 +128,8 @@ class PostgresNode:
         """Bring its log beyond a fork here, as a tar file."""
         name = Segment.at(fork.timeline, fork.at, state.segment_bytes).name
         argv = as_owner(self._user)
-        text = scripts.script(scripts.WAL, {"DATA": str(self._data), "FROM": name[8:]})
+        timelines = " ".join(f"{each.timeline:08X}" for each in beyond(state.history, fork))
+        text = scripts.script(scripts.WAL, {"DATA": str(self._data), "FROM": name[8:], "TIMELINES": timelines})
         await run_program(self._runner, argv, self._machine, self._patience, standard_input=text, output=into)
 
     async def rewind(self, primary: Dsn) -> None:

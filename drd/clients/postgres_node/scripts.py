@@ -50,6 +50,8 @@ keep_local() {{
   fi
 }}
 bring_local() {{ cp -a "$WORK/local/." "$DATA/"; sync; rm -rf "$WORK/local" "$WORK/broken"; }}
+# Whoever runs this may have no right to touch one that root has left there.
+be_standby() {{ [ -e "$DATA/standby.signal" ] || touch "$DATA/standby.signal"; sync "$DATA"; }}
 config_file() {{
   [ -f "$DATA/postgresql.conf" ] || echo "/etc/postgresql/$MAJOR/$(basename "$DATA")/postgresql.conf"
 }}
@@ -101,13 +103,18 @@ is_written() {
   [ "${page##* }" = "${name%????????}$(printf %08X $((0x${name#????????} * $(stat -c %s "$1"))))" ]
 }
 {
-  for file in $(ls | grep -E '^[0-9A-F]{24}$' | awk -v from="$FROM" 'substr($0, 9) >= from'); do
-    if is_written "$file"; then echo "$file"; fi
+  for timeline in $TIMELINES; do
+    for file in $(ls | grep -E "^$timeline[0-9A-F]{16}$" | awk -v from="$FROM" 'substr($0, 9) >= from'); do
+      if is_written "$file"; then echo "$file"; fi
+    done
   done
   ls | grep '\\.history$'
 } | tar -cf - -T -
 """
-"""The log beyond the fork, of every timeline, as far as it is there.
+"""The log beyond the fork, of each timeline that holds any, as far as it is there.
+
+Files of earlier timelines can reach beyond the fork as well: each timeline begins with a copy of the segment in which
+the one before ended, and keeps its own until a checkpoint removes it. What they hold is no part of what parted.
 
 PostgreSQL keeps files ready under the names of segments to come, `min_wal_size` and more. A segment that was begun
 has a first page whose header tells its own position (`xlp_pageaddr`, 8 bytes behind the first 8).
@@ -117,8 +124,7 @@ REWIND: Final = """
 demand_stopped
 keep_local
 CONFIG=$(config_file)
-follow_only() { touch "$DATA/standby.signal"; sync "$DATA"; }
-trap 'follow_only; rm -f "$SERVICE_FILE"' EXIT
+trap 'be_standby; rm -f "$SERVICE_FILE"' EXIT
 trap 'exit 1' HUP INT TERM
 case $("$BIN/pg_controldata" "$DATA" | sed -n 's/^Database cluster state: *//p') in
   "shut down" | "shut down in recovery") ;;
@@ -126,11 +132,11 @@ case $("$BIN/pg_controldata" "$DATA" | sed -n 's/^Database cluster state: *//p')
     # A server of one user refuses to start as a standby, and the fence has left word that it has to be one.
     rm -f "$DATA/standby.signal"
     "$BIN/postgres" --single -D "$DATA" ${CONFIG:+-c config_file="$CONFIG"} template1 >&2
-    follow_only;;
+    be_standby;;
 esac
 : > "$WORK/broken"
 "$BIN/pg_rewind" --target-pgdata="$DATA" --source-server="service=drd" ${CONFIG:+--config-file="$CONFIG"} >&2
-follow_only
+be_standby
 bring_local
 """
 """From `broken` on the data are nothing that a server may start from until it is over.
@@ -162,16 +168,14 @@ chmod --reference="$AUTO" "$AUTO.drd"
 sync "$AUTO.drd"
 mv "$AUTO.drd" "$AUTO"
 rm -f "$DATA/recovery.signal" "$DATA/drd-may-lead"
-touch "$DATA/standby.signal"
-sync "$DATA"
+be_standby
 """
 RUNS: Final = """
 is_running && echo "running=yes" || echo "running=no"
 """
 LEAVE_STANDBY_SIGNAL: Final = f"""{RUNS}
 rm -f "$DATA/drd-may-lead"
-touch "$DATA/standby.signal"
-sync "$DATA"
+be_standby
 """
 """A word by which a person has let it lead is one of before, and counts no longer."""
 

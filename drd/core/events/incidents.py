@@ -42,6 +42,8 @@ class IncidentStarted(Body):
     """Whether the process of the primary was gone when it was started, so that it took no write after `began`."""
     alert: str = ""
     """The fingerprint and the start of the alert that started it."""
+    fenced: str = ""
+    """Who was told to lead by an earlier run, and neither does nor will, as the person who started this one says."""
     declared: datetime | None = None
     """When drd judged the primary to be lost; None where a person or an alert called for the run, with its start."""
 
@@ -125,6 +127,18 @@ class PeopleTold(Body):
 
 
 @dataclass(frozen=True)
+class RunbookEdited(Body):
+    """The file of a runbook changed while a run of it is under way, which goes on by what it began with."""
+
+    KIND = "runbook-edited"
+    runbook: str
+    digest: str
+    """SHA-256 of what it says now; empty where it is gone."""
+    is_as_begun: bool
+    """Whether that is what the run began with, again."""
+
+
+@dataclass(frozen=True)
 class AbortAsked(Body):
     """A person ends an incident before its end."""
 
@@ -156,6 +170,22 @@ class TriggerHeld(Body):
     trigger: str
     message: str
     """Why it was not started."""
+
+
+@dataclass(frozen=True)
+class PrimaryLastSeen(Body):
+    """What was seen last of a primary that is about to be replaced: who measures the loss may be a later daemon."""
+
+    KIND = "primary-last-seen"
+    policy: str
+    node: str
+    timeline: int
+    offset: int
+    """Bytes of log that it was seen to have."""
+    beat: datetime | None = None
+    """When the newest record of the heartbeat was written that it acknowledged, by its own clock."""
+    beat_at: datetime | None = None
+    """The same by drd's."""
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,9 @@ EFFECTS: Final[Mapping[str, Effect]] = {
     "deadline-missed": _went_on,
     "people-told": _went_on,
     "abort-asked": _went_on,
+    "runbook-edited": _went_on,
+    "primary-last-seen": _went_on,
     "loss-measured": _went_on,
+    "standbys-given-back": _went_on,
     "incident-finished": _finished,
 }

@@ -36,7 +36,7 @@ async def check(program, place, cache):
     runner = ChildRunner()
     access = Access(Location(place), sys.stdin.buffer.read(), Path(cache), False)
     restic = await find_restic(program, runner)
-    await ResticRepository(restic, access, runner, SystemClock(), Limits(download=50 * 1024)).check("1/1")
+    await ResticRepository(restic, access, runner, SystemClock(), Limits(download=10 * 1024)).check("1/1")
 asyncio.run(check(*sys.argv[1:]))
 """
 """A daemon in the middle of exclusive work: it checks a repository so slowly that it is killed before it is done."""
