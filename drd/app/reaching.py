@@ -10,6 +10,7 @@ from drd.app.build import make_world
 from drd.app.moving_clients import reach_proxies
 from drd.app.reaching_services import reach_service
 from drd.app.recovering import reach_nodes
+from drd.app.sharing import reach_clusters
 from drd.clients.restic import find_restic
 from drd.config.places import place_of
 from drd.core.errors import DrdError
@@ -26,7 +27,7 @@ async def reach(configuration: Configuration) -> tuple[Finding, ...]:
     """Try all that the configuration names, at once; what is wrong. Changes nothing.
 
     That is restic, every store, every password, every source, the nodes that runbooks work on, the proxies in front,
-    and the services as their users reach them.
+    and the services as their users reach them; and whether two policies would replace the primary of one cluster.
     """
     world = make_world(configuration)
     stores = [_store(world, store) for store in configuration.stores.values()]
@@ -40,7 +41,8 @@ async def reach(configuration: Configuration) -> tuple[Finding, ...]:
         for protected in configuration.policies.values()
         for look in (reach_nodes, reach_proxies, reach_service)
     ]
-    found = await asyncio.gather(_restic(world, configuration), *stores, *sources, *nodes)
+    shared = reach_clusters(world, configuration)
+    found = await asyncio.gather(_restic(world, configuration), *stores, *sources, *nodes, shared)
     return tuple(finding for findings in found for finding in findings)
 
 

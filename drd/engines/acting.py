@@ -28,7 +28,7 @@ from drd.engines.outbox import Outbox
 from drd.engines.runbook_admission import StartOrder
 from drd.engines.runbook_run import RunbookRun
 from drd.engines.runbooks import Runbooks
-from drd.engines.watch_rules import failover_of, is_triggered, restart_of
+from drd.engines.watch_rules import acts_by_itself, failover_of, restart_of
 from drd.engines.watching import Watching
 from drd.ports.clock import Clock
 from drd.ports.configuration import Configuration, Protected
@@ -315,8 +315,7 @@ class Acting:
         """Which other policy acts by itself for the same cluster: two that do would promote one after the other."""
         configuration, cluster = self._configuration(), self._watching.known(policy).cluster
         for name, other in configuration.policies.items():
-            runbook = failover_of(other.policy, configuration.runbooks)
-            acts = runbook is not None and runbook.mode is not RunbookMode.MANUAL and is_triggered(runbook)
+            acts = acts_by_itself(other.policy, configuration.runbooks)
             if name != policy and acts and cluster and self._watching.known(name).cluster == cluster:
                 return f"{name} replaces the primary of the same cluster by itself too: let one of them be manual"
         return ""

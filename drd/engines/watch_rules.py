@@ -57,6 +57,12 @@ def failover_of(policy: Policy, runbooks: Mapping[str, Runbook]) -> Runbook | No
     return None
 
 
+def acts_by_itself(policy: Policy, runbooks: Mapping[str, Runbook]) -> bool:
+    """Whether the loss of the primary starts a runbook that replaces it."""
+    runbook = failover_of(policy, runbooks)
+    return runbook is not None and runbook.mode is not RunbookMode.MANUAL and is_triggered(runbook)
+
+
 def restart_of(policy: Policy, runbooks: Mapping[str, Runbook]) -> Runbook | None:
     """The runbook that starts a dead process again in its place, which is tried first; None where none is started."""
     found = _runbook(policy, runbooks, DisasterClass.PROCESS)

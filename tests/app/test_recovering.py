@@ -191,3 +191,39 @@ async def test_a_standby_that_asks_too_late_for_a_revocation_is_told_with_what_t
     )
     hasty = await told("2s", "{every: 100ms, fall: 2, probes: [postgres: {timeout: 100ms}]}")
     assert "raise `fall:`" in hasty[0].hint
+
+
+@pytest.mark.slow
+async def test_two_policies_that_would_replace_the_primary_of_one_cluster_are_refused_whatever_its_nodes_are_called(
+    tmp_path: Path, newest_restic: Path, postgres_lab: Lab
+) -> None:
+    one, two = postgres_lab.new("shop", segment_mib=1), postgres_lab.new("another", segment_mib=1)
+    by_itself = RUNBOOK.replace("mode: manual", "mode: automatic\ntriggers: [{health: {node: primary, is: down}}]")
+    settings = """\
+  billing-1: {host: 192.0.2.1, site: here, postgres: {dsn: {file: PLACE/billing}}}
+  billing-2: {host: 192.0.2.2, site: here, postgres: {dsn: {file: PLACE/billing}}}
+"""
+
+    async def told(secret: bytes, runbook: str) -> list[Finding]:
+        configured(tmp_path, newest_restic, by_itself)
+        (tmp_path / "dsn").write_bytes(one.dsn())
+        (tmp_path / "billing").touch(mode=0o600)
+        (tmp_path / "billing").write_bytes(secret)
+        with (tmp_path / "drd.yaml").open("a") as file:
+            file.write(settings.replace("PLACE", str(tmp_path)))
+        more = tmp_path / "policies" / "billing.yaml", tmp_path / "runbooks" / "billing-failover.yaml"
+        for place, text in zip(more, (POLICY, runbook), strict=True):
+            write(place, text.replace("orders", "billing"))
+        found = await reach(read_configuration(tmp_path / "drd.yaml", {"DRD_RESTIC": str(newest_restic)}))
+        for place in more:
+            place.unlink()
+        return [each for each in found if "one after the other" in each.message]
+
+    [shared] = await told(one.dsn(), by_itself)
+    assert (shared.severity, shared.what) == (Severity.BROKEN, "policy orders")
+    assert shared.message.startswith("orders-1 belongs to the cluster of billing-1, whose primary the policy billing")
+    assert (shared.file.rpartition("/")[2], shared.line) == ("orders.yaml", 2)
+    assert "mode: manual" in shared.hint
+    assert await told(two.dsn(), by_itself) == []
+    assert await told(one.dsn(), RUNBOOK) == []
+    assert await told(b"host=/nowhere user=drd", by_itself) == []
