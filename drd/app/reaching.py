@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import replace
 
 from drd.app.build import make_world
 from drd.app.moving_clients import reach_proxies
@@ -12,7 +11,7 @@ from drd.app.reaching_services import reach_service
 from drd.app.recovering import reach_nodes
 from drd.app.sharing import reach_clusters
 from drd.clients.restic import find_restic
-from drd.config.places import place_of
+from drd.config.places import placed
 from drd.core.errors import DrdError
 from drd.core.findings import Finding
 from drd.ports.configuration import Configuration, Protected
@@ -80,13 +79,7 @@ async def _source(world: World, protected: Protected, part: str, index: int) -> 
     verdicts = await source.verdicts(world, protected.policy.name)
     told = {finding.message for finding in findings}
     findings += [Finding(what, each.message, each.hint, each.severity) for each in verdicts if each.message not in told]
-    if not findings:
-        return ()
-    place = await asyncio.to_thread(place_of, protected.file, ("backup", "source", index, source.kind))
-    if place is None:
-        return findings
-    file, line, column = place
-    return [replace(each, file=file, line=line, column=column) for each in findings]
+    return await asyncio.to_thread(placed, findings, protected.file, ("backup", "source", index, source.kind))
 
 
 async def _refusals(world: World, source: Source) -> list[tuple[str, str]]:

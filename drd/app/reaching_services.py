@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from drd.config.places import place_of
+from drd.config.places import placed
 from drd.core.findings import Finding
 from drd.engines.looking import look_once
 from drd.ports.configuration import Configuration, Protected
@@ -23,8 +23,4 @@ async def reach_service(world: World, _configuration: Configuration, protected: 
     found = [replace(each, what=what) for each in await watch.probe.findings(world)]
     if result.failure is not None and not any(each.message == result.message for each in found):
         found.insert(0, Finding(what, result.message or result.failure.value, f"drd explain {policy}"))
-    place = await asyncio.to_thread(place_of, protected.file, ("service", watch.probe.kind)) if found else None
-    if place is None:
-        return tuple(found)
-    file, line, column = place
-    return tuple(replace(each, file=file, line=line, column=column) for each in found)
+    return await asyncio.to_thread(placed, found, protected.file, ("service", watch.probe.kind))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 from drd.clients.postgres.connection import Patience
 from drd.clients.postgres.dsn import Dsn
 from drd.clients.postgres.of_machines import dsn_of
 from drd.clients.postgres.server import PostgresServer
-from drd.config.places import place_of
+from drd.config.places import placed
 from drd.core.errors import DrdError
 from drd.core.findings import Finding
 from drd.engines.watch_rules import acts_by_itself
@@ -33,13 +32,14 @@ async def reach_clusters(world: World, configuration: Configuration) -> tuple[Fi
     identifiers = await asyncio.gather(*(_identifier(world, machine) for _, machine in pairs))
     first: dict[str, tuple[Protected, Machine]] = {}
     told: set[tuple[str, str]] = set()
-    found = []
+    found: list[Finding] = []
     for (protected, machine), identifier in zip(pairs, identifiers, strict=True):
         owner, node = first.setdefault(identifier, (protected, machine)) if identifier else (protected, machine)
         both = owner.policy.name, protected.policy.name
         if owner is not protected and both not in told:
             told.add(both)
-            found.append(await _shared(protected, machine, owner, node))
+            path = ("nodes", protected.policy.nodes.index(machine.name))
+            found += await asyncio.to_thread(placed, (_shared(protected, machine, owner, node),), protected.file, path)
     return tuple(found)
 
 
@@ -55,14 +55,9 @@ async def _identifier(world: World, machine: Machine) -> str:
         return ""
 
 
-async def _shared(protected: Protected, machine: Machine, owner: Protected, node: Machine) -> Finding:
+def _shared(protected: Protected, machine: Machine, owner: Protected, node: Machine) -> Finding:
     message = (
         f"{machine.name} belongs to the cluster of {node.name}, whose primary the policy {owner.policy.name} replaces "
         "by itself as well, and two would promote one after the other"
     )
-    found = Finding(f"policy {protected.policy.name}", message, "write `mode: manual` in one of their runbooks")
-    place = await asyncio.to_thread(place_of, protected.file, ("nodes", protected.policy.nodes.index(machine.name)))
-    if place is None:
-        return found
-    file, line, column = place
-    return replace(found, file=file, line=line, column=column)
+    return Finding(f"policy {protected.policy.name}", message, "write `mode: manual` in one of their runbooks")

@@ -245,13 +245,20 @@ async def test_a_run_that_failed_is_not_started_again_in_the_same_outage_not_by_
         assert len(again.started) == 2
 
 
-async def test_after_a_run_has_told_somebody_to_lead_who_may_do_so_yet_drd_promotes_nobody_in_the_next_outage() -> None:
+@asynccontextmanager
+async def after_an_order_in_vain() -> AsyncIterator[Cluster]:
+    """The primary was lost, and the run has ended that told the standby to lead, which it did not do in time."""
     DEEDS.orders["promote"] = {"ordered_to_lead": "two"}
     DEEDS.failing["promote"] = PermanentError("two is not the primary in time", "")
     async with watched(a_failover()) as it:
         await asyncio.sleep(3.3)
         it.die()
         await until(lambda: bool(it.house.journal.of(IncidentFinished)))
+        yield it
+
+
+async def test_after_a_run_has_told_somebody_to_lead_who_may_do_so_yet_drd_promotes_nobody_in_the_next_outage() -> None:
+    async with after_an_order_in_vain() as it:
         it.come_back()
         await asyncio.sleep(30)
         it.die()
@@ -277,12 +284,7 @@ async def test_after_a_run_has_told_somebody_to_lead_who_may_do_so_yet_drd_promo
 
 
 async def test_who_may_lead_by_an_earlier_order_is_fenced_by_the_run_that_promotes_another_one() -> None:
-    DEEDS.orders["promote"] = {"ordered_to_lead": "two"}
-    DEEDS.failing["promote"] = PermanentError("two is not the primary in time", "")
-    async with watched(a_failover()) as it:
-        await asyncio.sleep(3.3)
-        it.die()
-        await until(lambda: bool(it.house.journal.of(IncidentFinished)))
+    async with after_an_order_in_vain() as it:
         with pytest.raises(RefusedByGuard, match="has told two to take over, which may do so yet") as refused:
             await it.house.runbooks.start(StartOrder("orders-loss", "anna"))
         assert "--set primary=two" in refused.value.hint
